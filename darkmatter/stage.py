@@ -1,0 +1,112 @@
+"""The frame around every stage: parameters in, one clear error or artifacts out, and a receipt.
+
+A stage file holds a `main(stage)` with three acts (read, compute, write) and ends with `run(main)`.
+Receipts are the volatile tier: they hold times and machines, and no stage ever reads one but the report.
+"""
+
+import importlib.metadata
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from darkmatter.artifacts import ArtifactError, write_json
+from darkmatter.imports import ROOT, closure
+from darkmatter.params import Params, ParamsError, load_params
+from darkmatter.paths import RECEIPTS
+from darkmatter.processes import die_with_parent, worker_count
+from darkmatter.units import LIBRARIES, Ledger, UnitError, input_hash
+
+
+class Stage:
+    """What a running stage knows: its parameters, what it has read and written, and its units."""
+
+    def __init__(self, name: str, params: Params, source: Path) -> None:
+        self.name = name
+        self.params = params
+        self.source = source
+        self.started = time.time()
+        self.inputs: list[Path] = []
+        self.outputs: list[Path] = []
+        self.notes: dict[str, Any] = {}
+        self.ledger = Ledger()
+
+    def reads(self, path: Path) -> Path:
+        """Register an input and return it.
+
+        Raises:
+            ArtifactError: it does not exist.
+        """
+        if not path.exists():
+            raise ArtifactError(f"{self.name} needs {path}, which does not exist. Run `dvc repro` to make it.")
+        self.inputs.append(path)
+        return path
+
+    def writes(self, path: Path) -> Path:
+        """Register an output and return it."""
+        self.outputs.append(path)
+        return path
+
+    def receipt(self) -> dict[str, Any]:
+        own, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+        unit = 1 if sys.platform == "darwin" else 1024
+        return {
+            "stage": self.name,
+            "command": " ".join(["python", "-m", f"stages.{self.source.stem}", *sys.argv[1:]]),
+            "profile": self.params.profile,
+            "revision": git_revision(),
+            "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.started)),
+            "seconds": round(time.time() - self.started, 2),
+            "cpu_seconds": round(sum(use.ru_utime + use.ru_stime for use in (own, children)), 2),
+            "peak_memory_bytes": max(own.ru_maxrss, children.ru_maxrss) * unit,
+            "machine": {
+                "cpu": cpu_model(),
+                "cores": os.cpu_count(),
+                "workers": worker_count(),
+                "threads_per_worker": 1,
+                "platform": platform.platform(),
+                "python": platform.python_version(),
+            },
+            "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
+            "units": {"computed": self.ledger.computed, "reused": self.ledger.reused},
+            "code": {path.relative_to(ROOT).as_posix(): input_hash(path) for path in closure(self.source)},
+            "inputs": {path.as_posix(): input_hash(path) for path in self.inputs},
+            "outputs": {path.as_posix(): input_hash(path) for path in self.outputs},
+            "notes": self.notes,
+        }
+
+
+def run(main: Callable[[Stage], None], name: str | None = None) -> None:
+    """Run a stage and end the process: 0, or 1 with one line that says what is wrong and what mends it."""
+    die_with_parent()
+    source = Path(sys.modules[main.__module__].__file__).resolve()
+    name = name or "@".join([source.stem, *sys.argv[1:]])
+    try:
+        stage = Stage(name, load_params(), source)
+        main(stage)
+        write_json(RECEIPTS / f"{name}.json", stage.receipt())
+    except (ArtifactError, ParamsError, UnitError, OSError) as error:
+        sys.exit(f"error in stage {name}: {error}")
+
+
+def git_revision() -> str | None:
+    """The commit checked out, with `+` where tracked files differ from it; None outside git."""
+    run_git = lambda *words: subprocess.run(["git", *words], capture_output=True, text=True, check=False)  # noqa: E731
+    head = run_git("rev-parse", "HEAD")
+    if head.returncode:
+        return None
+    changed = run_git("status", "--porcelain", "--untracked-files=no", "--", "darkmatter", "stages", "conf")
+    return head.stdout.strip() + ("+" if changed.stdout.strip() else "")
+
+
+def cpu_model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
