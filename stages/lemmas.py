@@ -1,0 +1,22 @@
+"""Re-derive appendix C.1 with computer algebra and check each result with a Monte Carlo.
+
+In: nothing but parameters.
+Out: reports/results/lemmas.json: per lemma its statement, what the paper prints, the exact value, the estimate.
+Command: python -m stages.lemmas
+"""
+
+from darkmatter.artifacts import write_json
+from darkmatter.lemma_table import lemma_table
+from darkmatter.paths import RESULTS
+from darkmatter.stage import Stage, run
+
+
+def main(stage: Stage) -> None:
+    settings = stage.params.lemmas
+    level = stage.params.decomposition.bootstrap.level
+    table = lemma_table(settings.features, settings.rows, settings.seed, level)
+    write_json(stage.writes(RESULTS / "lemmas.json"), table)
+
+
+if __name__ == "__main__":
+    run(main)
