@@ -77,9 +77,7 @@ def key(function: Callable[..., None], unit: Unit) -> str:
     return sha256_bytes(json.dumps(content, sort_keys=True).encode())[:32]
 
 
-def run_units(
-    function: Callable[..., None], units: Sequence[Unit], out: Path, stage: str, keep: bool = True
-) -> Ledger:
+def run_units(function: Callable[..., None], units: Sequence[Unit], out: Path, stage: str) -> Ledger:
     """Call `function(out=folder, **unit.arguments)` for each unit and lay the folders out below `out`.
 
     Args:
@@ -87,7 +85,6 @@ def run_units(
         units: the configured items; `out` will hold exactly these.
         out: the stage's output folder, made anew.
         stage: names the part of the store.
-        keep: False for results as large as their inputs: their units are dropped once `out` is complete.
 
     Raises:
         UnitError: a unit raised or its process died. Finished units are kept, so the next run resumes.
@@ -113,10 +110,12 @@ def run_units(
             bar.update(unit.cost)
             bar.set_postfix_str(unit.name)
     assemble(units, places, out)
-    if not keep:
-        for place in places.values():
-            shutil.rmtree(place, ignore_errors=True)
     return ledger
+
+
+def forget_units(stage: str) -> None:
+    """Drop a stage's stored units: for results so large that a second copy costs more than a rerun."""
+    shutil.rmtree(STORE / stage, ignore_errors=True)
 
 
 def execute(function: Callable[..., None], units: list[Unit], places: dict[str, Path]) -> Iterable[Unit]:

@@ -1,0 +1,93 @@
+"""What every SAE of a hookpoint shares: the factor of S_xx for each fit set, and the sums of x per context.
+
+Computed once per hookpoint and stored as one .npz; `Prepared` is its reader.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from darkmatter.artifacts import ArtifactError, open_array, read_arrays, write_arrays
+from darkmatter.context_sums import RowSums
+from darkmatter.moments import CrossMomentsFitter, make_blocks
+from darkmatter.probes import SINGLE_PRECISION_CONDITION, Factor, factorise
+from darkmatter.splits import Splits, draw_splits
+
+FILE = "activations.npz"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Attributes:
+    x_shift: float32-representable mean activation; all moments are taken around it.
+    factors: one per fit set.
+    """
+
+    x_shift: Float[Tensor, " d_model"]
+    factors: dict[str, Factor]
+
+    @property
+    def products(self) -> torch.dtype:
+        """float32 where every fit set is conditioned well enough for it, else float64 (at half the speed)."""
+        worst = max(factor.condition_number for factor in self.factors.values())
+        return torch.float32 if worst <= SINGLE_PRECISION_CONDITION else torch.float64
+
+
+def prepare(out: Path, activations: str, fit_share: float, folds: int, split_seed: int, eigen_cutoff: float) -> None:
+    """Write the shared moments of one hookpoint (a unit of the decomposition stage).
+
+    Args:
+        activations: .npy, float32 [context, position, d_model].
+
+    Raises:
+        ArtifactError: a value is NaN or infinite, or there are too few rows.
+    """
+    x = open_array(Path(activations), (None, None, None))
+    contexts, positions, d_model = x.shape
+    splits = draw_splits(contexts, positions, fit_share, folds, split_seed)
+    x_shift = float32_mean(x, activations)
+    fitter = CrossMomentsFitter(make_blocks(splits), d_model, d_model)
+    row_sets = torch.from_numpy(splits.row_sets()).double()
+    total, square = RowSums(row_sets, d_model), RowSums(row_sets, d_model)
+    for context in range(contexts):
+        shifted = shift(x[context], x_shift)
+        fitter.update(context, shifted, shifted)
+        total.update(context, shifted)
+        square.update(context, shifted.double() ** 2)
+    arrays = {"x_shift": x_shift.numpy(), "x_sum": total.numpy(), "x_square": square.numpy()}
+    arrays["rows"] = splits.row_sets().sum(-1).astype(np.float64)
+    for name in splits.fit_sets:
+        factor = factorise(fitter.fit_set(name), eigen_cutoff)
+        arrays[f"{name}/root"] = factor.root.numpy()
+        arrays[f"{name}/mean_x"] = factor.mean_x.numpy()
+        arrays[f"{name}/facts"] = np.array([factor.rows, factor.rank, factor.condition_number])
+    write_arrays(out / FILE, arrays)
+
+
+def float32_mean(x: np.ndarray, where: str) -> Float[Tensor, " d_model"]:
+    """Mean over all rows, rounded to float32 so that float32 activations can be shifted by it."""
+    total = np.zeros(x.shape[-1])
+    for context, rows in enumerate(x):
+        total += rows.sum(0, dtype=np.float64)
+        if not np.isfinite(total).all():
+            raise ArtifactError(f"{where}: context {context} holds a NaN or an infinity; run `dvc repro -f activations`")
+    return torch.from_numpy(total / (x.shape[0] * x.shape[1])).float().double()
+
+
+def shift(rows: np.ndarray, x_shift: Float[Tensor, " d_model"]) -> Float[Tensor, "position d_model"]:
+    """x − x_shift in float32."""
+    return torch.from_numpy(np.array(rows)) - x_shift.float()
+
+
+def read_prepared(folder: Path, splits: Splits) -> Prepared:
+    arrays = read_arrays(folder / FILE)
+    factors = {}
+    for name in splits.fit_sets:
+        rows, rank, condition = arrays[f"{name}/facts"].tolist()
+        mean_x, root = (torch.from_numpy(arrays[f"{name}/{part}"]) for part in ("mean_x", "root"))
+        factors[name] = Factor(int(rows), mean_x, root, int(rank), condition)
+    return Prepared(torch.from_numpy(arrays["x_shift"]), factors)

@@ -1,0 +1,88 @@
+"""Extract activations: one forward pass per context serves all hookpoints and stops after the last one needed.
+
+Work is cut into shards of contexts, so that a killed run repeats one shard per process and memory holds one
+batch. Shards are joined into one .npy per hookpoint, float32 [context, position, d_model], of the positions
+that the paper keeps.
+"""
+
+import functools
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from darkmatter.artifacts import ArtifactError, open_array, replacing
+from darkmatter.hookpoints import capture, read
+from darkmatter.models import load_model
+
+LOSS = "loss"
+
+load_once = functools.cache(load_model)
+
+
+@torch.no_grad()
+def extract(
+    out: Path,
+    model: str,
+    tokens: str,
+    start: int,
+    stop: int,
+    hookpoints: list[str],
+    first_position: int,
+    batch_contexts: int,
+    with_loss: bool,
+) -> None:
+    """Write one shard: `HOOKPOINT.npy` [stop − start, position, d_model], and `loss.npy` if asked.
+
+    Args:
+        model: folder of the model.
+        tokens: .npy, int32 [context, context_length]; contexts start … stop − 1 are read.
+        with_loss: run the whole model and keep its next-token cross-entropy (nats) at each position.
+
+    Raises:
+        ArtifactError: a hookpoint the model does not have, or an activation that is not finite.
+    """
+    language_model = load_once(Path(model))
+    contexts = torch.from_numpy(open_array(Path(tokens), (None, None), "int32")[start:stop].astype(np.int64))
+    kept = slice(first_position, contexts.shape[1] - 1)
+    parts: dict[str, list[np.ndarray]] = {}
+    for batch in contexts.split(batch_contexts):
+        if with_loss:
+            with capture(language_model, hookpoints) as captured:
+                parts.setdefault(LOSS, []).append(token_loss(language_model, batch, first_position).numpy())
+        else:
+            captured = read(language_model, batch, hookpoints)
+        for name in hookpoints:
+            parts.setdefault(name, []).append(captured[name][:, kept].float().numpy())
+    for name, batches in parts.items():
+        shard = np.concatenate(batches)
+        if not np.isfinite(shard).all():
+            raise ArtifactError(f"{name}, contexts {start} to {stop - 1}: the model returned NaN or infinity")
+        np.save(out / f"{name}.npy", shard, allow_pickle=False)
+
+
+def token_loss(
+    model: PreTrainedModel, tokens: Int[Tensor, "context token"], first_position: int
+) -> Float[Tensor, "context position"]:
+    """Next-token cross-entropy, nats, at positions first_position … context_length − 2."""
+    length = tokens.shape[1]
+    logits = model(input_ids=tokens, use_cache=False, logits_to_keep=length - first_position).logits[:, :-1]
+    targets = tokens[:, first_position + 1 :]
+    return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), reduction="none").view(targets.shape)
+
+
+def join_shards(shards: list[Path], name: str, target: Path) -> None:
+    """Concatenate `NAME.npy` of the shards that have it, in order, without holding them all in memory."""
+    arrays = [np.load(folder / f"{name}.npy", mmap_mode="r") for folder in shards if (folder / f"{name}.npy").is_file()]
+    shape = (sum(len(array) for array in arrays), *arrays[0].shape[1:])
+    with replacing(target) as temporary:
+        joined = np.lib.format.open_memmap(temporary, mode="w+", dtype=arrays[0].dtype, shape=shape)
+        row = 0
+        for array in arrays:
+            joined[row : row + len(array)] = array
+            row += len(array)
+        joined.flush()

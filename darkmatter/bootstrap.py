@@ -1,0 +1,69 @@
+"""Confidence intervals over contexts: tokens of one context are not independent, contexts nearly are.
+
+Resampling tokens covers 30 % where 95 % is promised; resampling contexts 94 %. A statistic takes a matrix of
+weights [resample, context] (how often each context was drawn) and works on per-context sums, so that 2,000
+resamples are one matrix product. `scipy.stats.bootstrap` gathers rows instead, which for 576 dimensions
+means gigabytes; the intervals are tested to be the same as its BCa intervals.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Float
+from scipy.special import ndtr, ndtri
+
+Statistic = Callable[[Float[np.ndarray, "resample context"]], Float[np.ndarray, " resample"]]
+
+
+@dataclass(frozen=True)
+class Interval:
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class ContextBootstrap:
+    """Bias-corrected and accelerated (BCa) bootstrap with contexts as the units (Efron 1987)."""
+
+    contexts: int
+    resamples: int
+    level: float
+    seed: int
+
+    @cached_property
+    def weights(self) -> Float[np.ndarray, "resample context"]:
+        random = np.random.default_rng(self.seed)
+        draws = random.integers(self.contexts, size=(self.resamples, self.contexts))
+        offsets = draws + np.arange(self.resamples)[:, None] * self.contexts
+        counts = np.bincount(offsets.ravel(), minlength=self.resamples * self.contexts)
+        return counts.reshape(self.resamples, self.contexts).astype(np.float64)
+
+    def interval(self, statistic: Statistic) -> Interval | None:
+        """The statistic on the data with its BCa interval; None where it is undefined (0/0)."""
+        contexts = self.contexts
+        value = float(statistic(np.ones((1, contexts)))[0])
+        if not np.isfinite(value):
+            return None
+        resampled = statistic(self.weights)
+        resampled = np.sort(resampled[np.isfinite(resampled)])
+        left_out = statistic(1.0 - np.eye(contexts))
+        return Interval(value, *bca(value, resampled, left_out[np.isfinite(left_out)], self.level))
+
+
+def bca(value: float, resampled: np.ndarray, left_out: np.ndarray, level: float) -> tuple[float, float]:
+    """End points of the BCa interval from sorted bootstrap values and jackknife values."""
+    if resampled.size == 0 or resampled[0] == resampled[-1]:
+        return (value, value)
+    below = (np.sum(resampled < value) + np.sum(resampled <= value)) / (2 * resampled.size)
+    bias = ndtri(np.clip(below, 1 / (resampled.size + 1), resampled.size / (resampled.size + 1)))
+    deviation = left_out.mean() - left_out
+    spread = np.sum(deviation**2) ** 1.5
+    acceleration = np.sum(deviation**3) / (6 * spread) if spread > 0 else 0.0
+    tail = (1 - level) / 2
+    normal = bias + ndtri(np.array([tail, 1 - tail]))
+    shares = ndtr(bias + normal / (1 - acceleration * normal))
+    low, high = np.quantile(resampled, shares)
+    return float(low), float(high)

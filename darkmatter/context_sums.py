@@ -1,0 +1,30 @@
+"""Sums over the rows of each context, in float64: all that any number or interval is made from.
+
+`RowSums.update` takes the rows of one context and adds them up over each of the row sets (held out of the token
+split, held out of the context split, all rows).
+"""
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+class RowSums:
+    """Per-context sums of one quantity: [row set, context] for scalars, [row set, context, dim] for vectors."""
+
+    def __init__(self, row_sets: Float[Tensor, "set context position"], dims: int | None = None) -> None:
+        self.row_sets = row_sets
+        sets, contexts, _ = row_sets.shape
+        self.sums = torch.zeros((sets, contexts) if dims is None else (sets, contexts, dims), dtype=torch.float64)
+
+    def update(self, context: int, values: Float[Tensor, "position *dim"]) -> None:
+        self.sums[:, context] = self.row_sets[:, context] @ values.double()
+
+    def numpy(self) -> np.ndarray:
+        return self.sums.numpy()
+
+
+def scalar_sums(row_sets: Float[np.ndarray, "set context position"], values: Float[np.ndarray, "context position"]):
+    """Sums of a per-token table over each row set: [set, context]."""
+    return np.einsum("scp,cp->sc", row_sets, values, optimize=True)

@@ -1,0 +1,230 @@
+"""Decompose the error of one SAE: e = x − Sae(x) into a linear function of x and the rest (sections 4 and 5.1).
+
+Four passes over the rows, one context at a time; error vectors are rebuilt from the codes and never stored.
+
+1. Cross moments of x and e, block by block; b* for every fit set by back-substitution (Eq. 11).
+2. b*·x for four maps at once: fitted on the token split, on the context split, on all rows (published code) and
+   cross-fitted by folds of contexts. Leaves the per-token table and the per-context sums of squares.
+3. Moments of x with the squared norms of all parts; a* for every fit set (Eq. 10, section 5.1).
+4. Residuals of those probes, summed per context.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from darkmatter.activation_moments import Prepared, read_prepared, shift
+from darkmatter.artifacts import ArtifactError, open_array, read_arrays, write_arrays
+from darkmatter.context_sums import RowSums, scalar_sums
+from darkmatter.decode import Decoder, load_decoder, reconstruct
+from darkmatter.moments import Blocks, CrossMomentsFitter, make_blocks
+from darkmatter.probes import LinearMap, fit
+from darkmatter.splits import Splits, draw_splits
+
+SPLITS = ("token", "context")
+TABLE = "tokens.npz"  # per-token table: [context, position] each
+SUMS = "sums.npz"  # per-context sums of scalars and pooled squares: [row set, context] each
+DIMENSION_SUMS = "dimension_sums.npz"  # per-context sums per dimension: [row set, context, d_model] each
+
+Table = dict[str, Float[np.ndarray, "context position"]]
+Sums = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The rows to decompose: activations, and the codes and decoder of one SAE on the same rows."""
+
+    x: Float[np.ndarray, "context position d_model"]
+    index: np.ndarray
+    value: np.ndarray
+    decoder: Decoder
+    splits: Splits
+    prepared: Prepared
+
+    @cached_property
+    def blocks(self) -> Blocks:
+        return make_blocks(self.splits)
+
+    def context(self, number: int) -> tuple[Tensor, Tensor, Tensor]:
+        """(x − x_shift, Sae(x), e) of one context, float32 [position, d_model]."""
+        x = torch.from_numpy(np.array(self.x[number]))
+        index, value = (torch.from_numpy(codes[number]) for codes in (self.index, self.value))
+        sae = reconstruct(index, value, self.decoder)
+        return x - self.prepared.x_shift.float(), sae, x - sae
+
+
+def decompose(
+    out: Path,
+    activations: str,
+    prepared: str,
+    codes: str,
+    sae: str,
+    fit_share: float,
+    folds: int,
+    split_seed: int,
+) -> None:
+    """Decompose the error of one SAE and write its table and sums (a unit of the decomposition stage).
+
+    Args:
+        activations: .npy, float32 [context, position, d_model].
+        prepared: folder written by `activation_moments.prepare` for the same activations and splits.
+        codes: .npz with `index`, `value` [row, slot] and `l0` [row].
+        sae: folder of the SAE in sae-lens format, of which the decoder is read.
+
+    Raises:
+        ArtifactError: the codes and the activations have different rows.
+    """
+    x = open_array(Path(activations), (None, None, None))
+    contexts, positions, d_model = x.shape
+    arrays = read_arrays(Path(codes))
+    if len(arrays["index"]) != contexts * positions:
+        raise ArtifactError(f"{codes} has {len(arrays['index'])} rows, {activations} {contexts * positions}")
+    splits = draw_splits(contexts, positions, fit_share, folds, split_seed)
+    index, value = (arrays[name].reshape(contexts, positions, -1) for name in ("index", "value"))
+    decoder = load_decoder(Path(sae))
+    if decoder.weight.shape[1] != d_model:
+        raise ArtifactError(f"{sae} decodes to {decoder.weight.shape[1]} dimensions, {activations} has {d_model}")
+    sample = Sample(x, index, value, decoder, splits, read_prepared(Path(prepared), splits))
+
+    maps = error_maps(sample)
+    table, sums, dimension_sums = split_error(sample, maps)
+    table["l0"] = arrays["l0"].reshape(contexts, positions).astype(np.float64)
+    sums |= norm_probes(sample, table)
+    row_sets = splits.row_sets().astype(np.float64)
+    sums |= {f"sum/{name}": scalar_sums(row_sets, column) for name, column in table.items()}
+    latents = np.bincount(index[value > 0].ravel(), minlength=len(sample.decoder.weight))
+    sums["latent_fired"] = np.array([np.count_nonzero(latents), len(latents)], dtype=np.float64)
+    write_arrays(out / TABLE, {name: column.astype(np.float32) for name, column in table.items()})
+    write_arrays(out / SUMS, sums)
+    write_arrays(out / DIMENSION_SUMS, dimension_sums)
+
+
+def error_maps(sample: Sample) -> dict[str, LinearMap]:
+    """b* for every fit set (Eq. 11)."""
+    d_model = sample.x.shape[-1]
+    e_shift = sample.context(0)[2].mean(0)
+    fitter = CrossMomentsFitter(sample.blocks, d_model, d_model, sample.prepared.products)
+    for context in range(len(sample.x)):
+        x, _, e = sample.context(context)
+        fitter.update(context, x, e - e_shift)
+    return {
+        name: fit(factor, fitter.fit_set(name), sample.prepared.x_shift, e_shift.double())
+        for name, factor in sample.prepared.factors.items()
+    }
+
+
+def split_error(sample: Sample, maps: dict[str, LinearMap]) -> tuple[Table, Sums, Sums]:
+    """Per-token norms of all parts, and per-context sums of the error and of what the maps leave of it."""
+    contexts, positions, d_model = sample.x.shape
+    row_sets = torch.from_numpy(sample.splits.row_sets()).double()
+    total, square = RowSums(row_sets, d_model), RowSums(row_sets, d_model)
+    left = {f"{split}/{way}": RowSums(row_sets, d_model) for split in SPLITS for way in ("paper", "authors")}
+    columns: dict[str, list[Tensor]] = {}
+    stacked = {
+        fold: torch.cat([maps[name].weight for name in (*SPLITS, "all", f"not-fold-{fold}")], 1).to(
+            sample.prepared.products
+        )
+        for fold in range(sample.splits.fold.max() + 1)
+    }
+    x_shift = sample.prepared.x_shift.float()
+    for context in range(contexts):
+        fold = int(sample.splits.fold[context])
+        x, sae, e = sample.context(context)
+        raw_x = x + x_shift
+        products = (x.to(sample.prepared.products) @ stacked[fold]).float().split(d_model, 1)
+        row = {"x": norms(raw_x), "sae": norms(sae), "error": norms(e)}
+        row["norm_x"], row["norm_sae"] = row["x"].sqrt(), row["sae"].sqrt()
+        total.update(context, e)
+        square.update(context, e.double() ** 2)
+        for name, product in zip((*SPLITS, "all", f"not-fold-{fold}"), products, strict=True):
+            linear_map = maps[name]
+            linear = product + linear_map.intercept.float()
+            key = "cross-fit" if name.startswith("not-fold") else name
+            if name in SPLITS:
+                nonlinear = e - linear
+                left[f"{name}/paper"].update(context, nonlinear.double() ** 2)
+                through_origin = nonlinear - torch.outer(linear_map.excess(x), linear_map.b_0.float())
+                left[f"{name}/authors"].update(context, through_origin.double() ** 2)
+            elif name == "all":
+                linear += torch.outer(linear_map.excess(x), linear_map.b_0.float())
+                nonlinear = e - linear
+            else:
+                nonlinear = e - linear
+            row[f"linear/{key}"], row[f"nonlinear/{key}"] = norms(linear), norms(nonlinear)
+            inner = torch.linalg.vecdot(linear.double(), raw_x.double())
+            row[f"cosine/{key}"] = inner / (row[f"linear/{key}"] * row["x"]).sqrt().clamp(min=1e-300)
+        for name, values in row.items():
+            columns.setdefault(name, []).append(values)
+    table = {name: torch.stack(values).numpy() for name, values in columns.items()}
+    dimension_sums = {"error_sum": total.numpy(), "error_square": square.numpy()}
+    dimension_sums |= {f"nonlinear/{name}": sums.numpy() for name, sums in left.items()}
+    pooled = {f"pooled/nonlinear/{name}": sums.numpy().sum(-1) for name, sums in left.items()}
+    return table, pooled, dimension_sums
+
+
+def norms(vectors: Float[Tensor, "position d_model"]) -> Float[Tensor, " position"]:
+    """Squared norm of each row, summed in float64."""
+    return vectors.double().square().sum(1)
+
+
+def probe_targets(split: str, convention: str) -> dict[str, str]:
+    """Column of the per-token table for each vector of the norm test (section 5.1).
+
+    In the paper's convention the linear part is that of the split's own map, which shares its rows with the
+    probe; the published code takes the map fitted on all rows; `cross-fit` is ours.
+    """
+    source = {"paper": split, "authors": "all", "cross-fit": "cross-fit"}[convention]
+    parts = {part: f"{part}/{source}" for part in ("linear", "nonlinear")}
+    return parts if convention == "cross-fit" else {"x": "x", "sae": "sae", "error": "error", **parts}
+
+
+def norm_probes(sample: Sample, table: Table) -> Sums:
+    """Σ (s − ŝ)² per context for each squared norm s and its probe ŝ = a*·x (Eq. 10), and the sums of s.
+
+    Keys: `residual/SPLIT/CONVENTION/TARGET`, and `centred_sum/COLUMN`, `centred_square/COLUMN` around the
+    column's mean.
+    """
+    ways = ("paper", "authors", "cross-fit")
+    columns = sorted({column for split in SPLITS for way in ways for column in probe_targets(split, way).values()})
+    values = torch.stack([torch.from_numpy(table[name]) for name in columns], -1)  # (context, position, column)
+    means = values.mean((0, 1))
+    values = values - means
+    fitter = CrossMomentsFitter(sample.blocks, sample.x.shape[-1], len(columns))
+    for context in range(len(sample.x)):
+        fitter.update(context, shift(sample.x[context], sample.prepared.x_shift), values[context])
+    maps = {
+        name: fit(factor, fitter.fit_set(name), sample.prepared.x_shift, means)
+        for name, factor in sample.prepared.factors.items()
+    }
+    row_sets = sample.splits.row_sets().astype(np.float64)
+    residuals: Table = {}
+    for context in range(len(sample.x)):
+        x = shift(sample.x[context], sample.prepared.x_shift).double()
+        fold = int(sample.splits.fold[context])
+        for key, residual in probe_residuals(x, values[context] + means, columns, maps, fold):
+            residuals.setdefault(key, np.empty(table["x"].shape))[context] = residual
+    sums = {f"residual/{key}": scalar_sums(row_sets, residual**2) for key, residual in residuals.items()}
+    for number, name in enumerate(columns):
+        column = values[..., number].numpy()
+        sums[f"centred_sum/{name}"] = scalar_sums(row_sets, column)
+        sums[f"centred_square/{name}"] = scalar_sums(row_sets, column**2)
+    return sums
+
+
+def probe_residuals(x: Tensor, values: Tensor, columns: list[str], maps: dict[str, LinearMap], fold: int):
+    """(key, s − ŝ) of one context for every split, convention and target."""
+    for fit_set in (*SPLITS, f"not-fold-{fold}"):
+        probe = maps[fit_set]
+        residual = values - (x @ probe.weight + probe.intercept)
+        through_origin = residual - torch.outer(probe.excess(x), probe.b_0)
+        ways = (("paper", residual), ("authors", through_origin)) if fit_set in SPLITS else (("cross-fit", residual),)
+        for convention, rows in ways:
+            split = fit_set if fit_set in SPLITS else "context"
+            for target, column in probe_targets(split, convention).items():
+                key = f"{convention}/{target}" if convention == "cross-fit" else f"{split}/{convention}/{target}"
+                yield key, rows[:, columns.index(column)].numpy()

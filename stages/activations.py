@@ -1,0 +1,68 @@
+"""tokens + model → activations.
+
+In:  data/model, data/tokens/{train,eval}.npy
+Out: data/activations/{train,eval}/HOOKPOINT.npy   float32 [context, position, d_model]
+     data/activations/eval/loss.npy                float32 [context, position], nats
+
+    python -m stages.activations
+"""
+
+import shutil
+from pathlib import Path
+
+from darkmatter.activations import LOSS, extract, join_shards
+from darkmatter.artifacts import replacing_folder
+from darkmatter.hookpoints import layer_of
+from darkmatter.params import Params
+from darkmatter.paths import ACTIVATIONS, MODEL, TOKENS
+from darkmatter.stage import Stage, run
+from darkmatter.units import Unit, forget_units, run_units
+
+SHARDS = Path("data/.shards")
+
+
+def shard_units(params: Params, split: str, depth: int) -> list[Unit]:
+    """Shards of contexts; those that only shallow hookpoints need come out cheaper."""
+    contexts = getattr(params.tokens, f"{split}_contexts")
+    wanted = {
+        name: contexts if split == "eval" else data.train_contexts for name, data in params.hookpoints.items()
+    }
+    cuts = sorted({0, contexts, *wanted.values(), *range(0, contexts, params.activations.shard_contexts)})
+    units = []
+    for start, stop in zip(cuts, cuts[1:], strict=False):
+        hookpoints = [name for name, end in wanted.items() if end >= stop]
+        if not hookpoints:
+            continue
+        layers = depth if split == "eval" else max(map(layer_of, hookpoints)) + 1
+        arguments = {
+            "model": MODEL.as_posix(),
+            "tokens": (TOKENS / f"{split}.npy").as_posix(),
+            "start": start,
+            "stop": stop,
+            "hookpoints": hookpoints,
+            "first_position": params.tokens.first_position,
+            "batch_contexts": params.activations.batch_contexts,
+            "with_loss": split == "eval",
+        }
+        inputs = (MODEL, TOKENS / f"{split}.npy")
+        units.append(Unit(f"{split}/{start:06d}", arguments, inputs, cost=(stop - start) * layers))
+    return units
+
+
+def main(stage: Stage) -> None:
+    stage.reads(MODEL)
+    stage.reads(TOKENS)
+    depth = max(map(layer_of, stage.params.hookpoints)) + 1
+    units = {split: shard_units(stage.params, split, depth) for split in ("train", "eval")}
+    stage.ledger = run_units(extract, [*units["train"], *units["eval"]], SHARDS, stage.name)
+    with replacing_folder(stage.writes(ACTIVATIONS)) as folder:
+        for split, members in units.items():
+            shards = [SHARDS / unit.name for unit in members]
+            for name in (*stage.params.hookpoints, *([LOSS] if split == "eval" else [])):
+                join_shards(shards, name, folder / split / f"{name}.npy")
+    forget_units(stage.name)
+    shutil.rmtree(SHARDS)
+
+
+if __name__ == "__main__":
+    run(main)
