@@ -28,7 +28,7 @@ class Section(BaseModel):
 
 
 class Source(Section):
-    """One package of text. `reader` names the function in darkmatter/corpus.py that splits it into documents."""
+    """One package of text. `reader` names the function in darkmatter/readers.py that splits it into documents."""
 
     package: Requirement | None = None
     sha256: Sha256 | None = None
@@ -38,6 +38,7 @@ class Source(Section):
     domain: Name
     licence: str
     pack: Annotated[int, Field(ge=1)] = 1
+    piece_characters: Annotated[int, Field(ge=1)] | None = None
     max_characters: Annotated[int, Field(ge=1)] | None = None
 
 

@@ -1,0 +1,202 @@
+"""Language models: converted once to safetensors, and loaded from nothing but that folder.
+
+A model folder holds what transformers saves (config, float32 safetensors, tokenizer) and a manifest.json with
+the SHA-256 of every file. Loading checks the manifest, refuses missing or unexpected tensors and a tokenizer
+that is not the model's, never asks a network and never runs a model's own code.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+# A token would otherwise go to any HF_ENDPOINT, plain http included.
+os.environ["HF_HUB_DISABLE_IMPLICIT_TOKEN"] = "1"  # noqa: S105
+
+import tokenizers
+import torch
+import transformers
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from darkmatter.artifacts import ArtifactError, read_json, sha256_file, walk_files, write_json
+from darkmatter.params import Model
+
+MANIFEST = "manifest.json"
+TOKENIZER = "tokenizer.json"
+BYTES = 256
+SPECIAL_TOKENS = ("<bos>", "<eos>")
+INITIALIZER_RANGE = 0.3  # at the usual 0.02 the layers of a model 24 wide would hardly change its embedding
+
+
+def read_gguf(path: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Dequantise a GGUF file into a float32 model and its tokenizer.
+
+    Raises:
+        ArtifactError: transformers cannot read the file as a causal language model.
+    """
+    try:
+        model = transformers.AutoModelForCausalLM.from_pretrained(
+            path.parent, gguf_file=path.name, dtype=torch.float32, trust_remote_code=False
+        )
+        tokenizer = transformers.AutoTokenizer.from_pretrained(
+            path.parent, gguf_file=path.name, trust_remote_code=False
+        )
+    except (ValueError, KeyError, OSError, RuntimeError) as error:
+        raise ArtifactError(f"{path.name} is not a GGUF model that transformers can read: {error}") from error
+    # What remains is plain float32, and save_pretrained would refuse weights that it takes for quantised.
+    model.hf_quantizer = None
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
+    return model, tokenizer
+
+
+def random_model(spec: Model) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """A model with seeded random weights and a tokenizer of single bytes, for tests.
+
+    Raises:
+        ArtifactError: `vocab_size` is not that of the tokenizer, or transformers refuses the configuration.
+    """
+    tokenizer = byte_tokenizer(add_bos=spec.architecture == "gemma2")
+    if spec.config.get("vocab_size") != len(tokenizer):
+        raise ArtifactError(
+            f"model.config.vocab_size is {spec.config.get('vocab_size')}; the byte tokenizer of a random model has "
+            f"{len(tokenizer)} tokens. Set it in conf/profile/."
+        )
+    configs = {"llama": transformers.LlamaConfig, "gemma2": transformers.Gemma2Config}
+    if spec.architecture is None:
+        raise ArtifactError(f"model.architecture is missing; a random model needs one of {sorted(configs)}.")
+    special = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
+    try:
+        config = configs[spec.architecture](
+            **spec.config, **special, pad_token_id=None, initializer_range=INITIALIZER_RANGE, dtype="float32"
+        )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(spec.seed)
+            model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise ArtifactError(f"model.config does not describe a {spec.architecture} model: {error}") from error
+    return model, tokenizer
+
+
+def byte_tokenizer(add_bos: bool) -> PreTrainedTokenizerBase:
+    """One token per UTF-8 byte, then <bos> and <eos>. `add_bos` puts <bos> first, as Gemma's does."""
+    alphabet = sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {symbol: number for number, symbol in enumerate([*alphabet, *SPECIAL_TOKENS])}
+    backend = tokenizers.Tokenizer(tokenizers.models.BPE(vocab=vocabulary, merges=[]))
+    backend.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    backend.decoder = tokenizers.decoders.ByteLevel()
+    backend.add_special_tokens(list(SPECIAL_TOKENS))
+    if add_bos:
+        backend.post_processor = tokenizers.processors.TemplateProcessing(
+            single="<bos> $A", special_tokens=[("<bos>", vocabulary["<bos>"])]
+        )
+    return transformers.PreTrainedTokenizerFast(tokenizer_object=backend, bos_token="<bos>", eos_token="<eos>")  # noqa: S106
+
+
+def save_model(
+    folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, facts: Mapping[str, Any]
+) -> None:
+    """Write the model folder with its manifest.
+
+    Args:
+        facts: `label`, `source` and `package`, which go into the manifest as they are.
+
+    Raises:
+        ArtifactError: the tokenizer has tokens that the model's embedding lacks, or a weight is not float32.
+    """
+    rows = model.get_input_embeddings().num_embeddings
+    if len(tokenizer) > rows:
+        raise ArtifactError(
+            f"the tokenizer has {len(tokenizer):,} tokens, the model's embedding {rows:,} rows: they do not belong "
+            "together. Correct `model` in conf/profile/."
+        )
+    if other := {str(tensor.dtype) for tensor in model.parameters()} - {"torch.float32"}:
+        raise ArtifactError(f"the model has {', '.join(sorted(other))} weights, expected float32 alone")
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    for file in walk_files(folder):
+        file.chmod(0o644)  # safetensors writes files that only their owner can read
+    config = model.config
+    manifest = {
+        **facts,
+        "files": {file.relative_to(folder).as_posix(): sha256_file(file) for file in walk_files(folder)},
+        "tokenizer_sha256": sha256_file(folder / TOKENIZER),
+        "vocab_size": rows,
+        "d_model": config.hidden_size,
+        "layers": config.num_hidden_layers,
+        "dtype": "float32",
+    }
+    write_json(folder / MANIFEST, manifest)
+
+
+def check_manifest(folder: Path, weights: bool) -> dict[str, Any]:
+    """The manifest of a model folder, once its files (the weights only if asked) have the hashes it names.
+
+    Raises:
+        ArtifactError: a file is missing, or another than the manifest names.
+    """
+    manifest = read_json(folder / MANIFEST)
+    if manifest["files"].get(TOKENIZER) != manifest["tokenizer_sha256"]:
+        raise ArtifactError(f"{folder / MANIFEST} contradicts itself about {TOKENIZER}. Run `dvc repro model`.")
+    for name, expected in manifest["files"].items():
+        if name.endswith(".safetensors") and not weights:
+            continue
+        path = folder / name
+        if not path.is_file():
+            raise ArtifactError(f"{path} is missing. Restore it with `dvc checkout` or run `dvc repro model`.")
+        if sha256_file(path) != expected:
+            raise ArtifactError(
+                f"{path} is not the file that {MANIFEST} names (sha256 {expected[:12]}…): it was changed, or belongs "
+                "to another model. Restore it with `dvc checkout` or run `dvc repro model`."
+            )
+    return manifest
+
+
+def load_model(folder: Path) -> PreTrainedModel:
+    """The model in eval mode, float32, with sdpa attention and without gradients.
+
+    Raises:
+        ArtifactError: the manifest does not hold, or a tensor is missing, left over or of another shape.
+    """
+    manifest = check_manifest(folder, weights=True)
+    try:
+        model, info = transformers.AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=torch.float32,
+            attn_implementation="sdpa",
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+            output_loading_info=True,
+        )
+    except (ValueError, KeyError, OSError, RuntimeError) as error:
+        raise ArtifactError(f"{folder} cannot be loaded ({error}). Run `dvc repro model`.") from error
+    for problem in ("missing_keys", "unexpected_keys", "mismatched_keys"):
+        if keys := sorted(str(key) for key in info.get(problem, ())):
+            raise ArtifactError(
+                f"{folder}: the weights do not fit the configuration ({problem}: {', '.join(keys[:3])}"
+                f"{' …' if len(keys) > 3 else ''}). Run `dvc repro model`."
+            )
+    if model.get_input_embeddings().num_embeddings != manifest["vocab_size"]:
+        raise ArtifactError(f"{folder}: the embedding does not have the {manifest['vocab_size']} rows of the manifest")
+    return model.eval().requires_grad_(False)
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of a model folder.
+
+    Raises:
+        ArtifactError: it is not the one the manifest names, or has tokens that the model lacks.
+    """
+    manifest = check_manifest(folder, weights=False)
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except (ValueError, KeyError, OSError) as error:
+        raise ArtifactError(f"the tokenizer in {folder} cannot be loaded ({error}). Run `dvc repro model`.") from error
+    if len(tokenizer) > manifest["vocab_size"]:
+        raise ArtifactError(
+            f"{folder}: the tokenizer has {len(tokenizer):,} tokens, the model {manifest['vocab_size']:,}: they do "
+            "not belong together. Run `dvc repro model`."
+        )
+    return tokenizer
