@@ -1,0 +1,129 @@
+"""The figures: one module each, named after its output, and the registry of them all."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from darkmatter.artifacts import plain, write_json, write_text
+from darkmatter.figures import (
+    fig01_breakdown,
+    fig02_maps,
+    fig03_layers,
+    fig04_per_token_scaling,
+    fig05_tokens,
+    fig06_norm_test,
+    fig10_appendix_maps,
+    fig11_appendix_maps,
+    fig12_token_parts,
+    tabA1_shrinkage,
+)
+from darkmatter.figures.style import Style, empty
+from darkmatter.params import Params
+from darkmatter.results import NotDrawn, Results
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A figure or table. `paper` says where it stands there; a table's module has no `draw`."""
+
+    module: ModuleType
+    title: str
+    caption: str
+    paper: str
+
+    @property
+    def id(self) -> str:
+        return self.module.__name__.rsplit(".", 1)[1]
+
+    @property
+    def is_table(self) -> bool:
+        return not hasattr(self.module, "draw")
+
+
+MAPS = (
+    "Left: R² of predicting the squared norm of the SAE's error from the activation. Middle: R² of predicting the "
+    "error vector. Right: what stays unexplained by Sae(x) and the linear error together. Dots are SAEs, each with "
+    "its value; between them the colours interpolate linearly in log width and log L0, and say nothing outside."
+)
+FIGURES = (
+    Entry(
+        fig01_breakdown,
+        "Breakdown of the error by width",
+        "FVU of Sae(x) with the power law c + a·W^−m, and FVU_nonlinear with a horizontal line; dotted beyond the "
+        "widest SAE. The asymptote c has its 95 % profile interval at the right edge. Bands: absent features above "
+        "the asymptote, linear error down to FVU_nonlinear, nonlinear error below. Hollow points: the same width "
+        "and L0 with another training seed.",
+        "Fig. 1, section 4.3",
+    ),
+    Entry(fig02_maps, "Linear predictability over width and L0", MAPS, "Fig. 2, sections 4.1–4.3"),
+    Entry(
+        fig03_layers,
+        "Predictability of the error norm by layer",
+        "R² of the squared error norm from the activation, with 95 % intervals over contexts. All layers share one "
+        "training budget.",
+        "Fig. 3, section 4.1",
+    ),
+    Entry(
+        fig04_per_token_scaling,
+        "Large SAEs' errors from small ones'",
+        "R² of the larger SAE's squared error norm, token by token, predicted from the smaller one's by one slope and "
+        "an intercept. Left: every pair; right: the same values against the ratio of the widths, with 95 % intervals.",
+        "Fig. 4, section 4.4",
+    ),
+    Entry(
+        fig05_tokens,
+        "Error norms token by token",
+        "Squared error norm of every width on consecutive tokens of one context, on a logarithmic axis; dash-dotted: "
+        "the mean squared norm of NonlinearError over all tokens and widths.",
+        "Fig. 5, section 4.4",
+    ),
+    Entry(
+        fig06_norm_test,
+        "Norm prediction test",
+        "R² of predicting the squared norm of five vectors from the activation; one point per SAE. At the right the "
+        "same test with parts from a linear map that has not seen the context. A low value alone is no proof of "
+        "nonlinearity: perfectly linear sparse features with exponential activations score about 0.75 as well.",
+        "Fig. 6, section 5.1",
+    ),
+    Entry(fig10_appendix_maps, "The maps at an earlier layer", MAPS, "Fig. 10, appendix A.2"),
+    Entry(fig11_appendix_maps, "The maps at a later layer", MAPS, "Fig. 11, appendix A.2"),
+    Entry(
+        fig12_token_parts,
+        "Linear and nonlinear error token by token",
+        "Squared norms of both parts of the error on the tokens of Fig. 5, one line per width, both on one scale; "
+        "right: their means over all tokens against width.",
+        "Fig. 12, appendix A.4",
+    ),
+    Entry(
+        tabA1_shrinkage,
+        "Linear error is not shrinkage",
+        "Ratio of mean norms (1: no shrinkage) and mean cosine of LinearError with the activation (±1: LinearError "
+        "only rescales x).",
+        "Appendix A.1",
+    ),
+)
+
+
+def figure_data(entry: Entry, results: Results, params: Params) -> dict[str, Any]:
+    """What the figure shows, in JSON types; `{"not_drawn": reason}` where this profile lacks it."""
+    try:
+        return plain(entry.module.data(results, params))
+    except NotDrawn as missing:
+        return {"not_drawn": str(missing)}
+
+
+def figure_svg(entry: Entry, data: dict[str, Any], style: Style) -> str:
+    with style.context():
+        figure = empty(data["not_drawn"], style) if "not_drawn" in data else entry.module.draw(data, style)
+        return style.svg(figure, entry.title)
+
+
+def write_figures(results: Results, params: Params, folder: Path) -> None:
+    """One JSON per figure or table and one SVG per figure, into `folder`."""
+    style = Style(params.figures.font_size)
+    for entry in FIGURES:
+        data = figure_data(entry, results, params)
+        write_json(folder / f"{entry.id}.json", data)
+        if not entry.is_table:
+            write_text(folder / f"{entry.id}.svg", figure_svg(entry, data, style))

@@ -1,0 +1,116 @@
+"""Fig. 1: FVU and FVU_nonlinear against width, and the bands of absent features, linear and nonlinear error."""
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from darkmatter.breakdown import breakdown
+from darkmatter.figures.style import COMPONENTS, DOUBLE, Style, log2_axis, points_with_intervals
+from darkmatter.params import Params
+from darkmatter.results import NotDrawn, Results, context_note, estimate
+
+DOUBLINGS_BEYOND = 3  # of the extrapolation, past the widest SAE
+SAMPLES = 81
+LABEL_AT = 12  # sample of the curve at which the bands are named
+
+
+def data(results: Results, params: Params) -> dict[str, Any]:
+    found = breakdown(results, params)
+    if all(estimate(sae, "fvu")["value"] is None for sae in found.saes):
+        raise NotDrawn("no SAE of the series has an FVU")
+    point = lambda sae: {  # noqa: E731
+        "name": sae["name"],
+        "d_sae": sae["d_sae"],
+        "l0": sae["l0"],
+        "seed": sae["seed"],
+        "fvu": estimate(sae, "fvu"),
+        "fvu_nonlinear": estimate(sae, "fvu_nonlinear"),
+    }
+    widths = [sae["d_sae"] for sae in found.saes]
+    grid = np.geomspace(min(widths), max(widths) * 2**DOUBLINGS_BEYOND, SAMPLES)
+    curve = found.law.predict(grid)
+    gap, gap_low, gap_high = found.gap
+    return {
+        "note": f"k = {found.saes[0]['k']}; " + context_note(results, params.figures.main_hookpoint),
+        "saes": [point(sae) for sae in found.saes],
+        "other_seeds": [point(sae) for sae in found.other_seeds],
+        "power_law": asdict(found.law),
+        "line": asdict(found.line),
+        "gap": {"value": gap, "low": gap_low, "high": gap_high},
+        "curve": {"d_sae": grid.tolist(), "fvu": None if curve is None else curve.tolist()},
+        "widest": max(widths),
+    }
+
+
+def draw(data: dict[str, Any], style: Style) -> Figure:
+    figure = style.figure(DOUBLE, 3.2)
+    axes = figure.add_subplot()
+    right = float(np.log2(data["curve"]["d_sae"][-1]))
+    law, line = data["power_law"], data["line"]
+    if data["curve"]["fvu"] is not None:
+        bands(axes, data)
+    if line["value"] is not None:
+        trend(axes, np.array([np.log2(data["saes"][0]["d_sae"]), right]), np.full(2, line["value"]), data, "nonlinear")
+    if law["asymptote"] is not None:
+        absent = COMPONENTS["absent"]
+        interval = "no interval" if law["low"] is None else f"{law['low']:.3f} to {law['high']:.3f}"
+        label = f"asymptote {law['asymptote']:.3f} ({interval})"
+        axes.axhline(law["asymptote"], color=absent.colour, linestyle=absent.line, label=label)
+        if law["low"] is not None:
+            bars = [[law["asymptote"] - law["low"]], [law["high"] - law["asymptote"]]]
+            axes.errorbar([right + 0.15], [law["asymptote"]], yerr=bars, color=absent.colour, marker="_", capsize=3)
+    for key, component, name in (("fvu", "error", "FVU of Sae(x)"), ("fvu_nonlinear", "nonlinear", "FVU_nonlinear")):
+        look = COMPONENTS[component]
+        for saes, face, label in ((data["saes"], look.colour, name), (data["other_seeds"], "white", None)):
+            places = [float(np.log2(sae["d_sae"])) for sae in saes]
+            estimates = [sae[key] for sae in saes]
+            points_with_intervals(
+                axes, places, estimates, color=look.colour, marker=look.marker, mfc=face, linestyle="none", label=label
+            )
+    finish(axes, data, right, style)
+    return figure
+
+
+def bands(axes: Axes, data: dict[str, Any]) -> None:
+    """From the curve down: absent features to the asymptote, linear error to FVU_nonlinear, nonlinear error to 0."""
+    x = np.log2(data["curve"]["d_sae"])
+    curve = np.array(data["curve"]["fvu"])
+    asymptote = data["power_law"]["asymptote"]
+    floor = 0.0 if data["line"]["value"] is None else data["line"]["value"]
+    edges = (
+        ("absent", "absent features", max(asymptote, floor), curve),
+        ("linear", "linear error", floor, np.minimum(curve, max(asymptote, floor))),
+        ("nonlinear", "nonlinear error", 0.0, np.minimum(curve, floor)),
+    )
+    for component, name, low, high in edges:
+        look = COMPONENTS[component]
+        if np.all(high <= low):
+            continue
+        axes.fill_between(x, low, high, where=high >= low, color=look.colour, alpha=0.22, linewidth=0)
+        top = float(high[LABEL_AT])
+        places = [low + share * (top - low) for share in (0.5, 0.3, 0.7)]
+        clear = max(places, key=lambda y: min(abs(y - asymptote), 0.15 * (top - low)))
+        axes.annotate(name, (x[LABEL_AT], clear), ha="left", va="center", fontsize="small")
+    trend(axes, x, curve, data, "error")
+
+
+def trend(axes: Axes, x: np.ndarray, y: np.ndarray, data: dict[str, Any], component: str) -> None:
+    """Solid where there are SAEs, dotted beyond the widest."""
+    last = float(np.log2(data["widest"]))
+    y_last = float(np.interp(last, x, y))
+    colour = COMPONENTS[component].colour
+    inside, beyond = x < last, x > last
+    axes.plot([*x[inside], last], [*y[inside], y_last], color=colour, linestyle="-")
+    axes.plot([last, *x[beyond]], [y_last, *y[beyond]], color=colour, linestyle=":")
+
+
+def finish(axes: Axes, data: dict[str, Any], right: float, style: Style) -> None:
+    left = float(np.log2(data["saes"][0]["d_sae"]))
+    log2_axis(axes, "x", [2**tick for tick in np.arange(np.ceil(left), right + 0.01)], "width d_sae (latents)")
+    axes.set_xlim(left - 0.25, right + 0.4)
+    axes.set_ylim(bottom=0)
+    axes.set_ylabel("fraction of variance unexplained")
+    axes.legend(loc="upper right", fontsize=style.small)

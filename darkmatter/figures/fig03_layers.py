@@ -1,0 +1,76 @@
+"""Fig. 3: R² of the error norm by layer, at one width and L0, one training budget for all layers."""
+
+from itertools import groupby
+from typing import Any
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from darkmatter.figures.style import COMPONENTS, LINES, SINGLE, Style, points_with_intervals
+from darkmatter.params import Params
+from darkmatter.results import NotDrawn, Results, context_note, estimate
+
+TICKS = 12  # one per layer as long as they have room
+
+
+def data(results: Results, params: Params) -> dict[str, Any]:
+    group = params.figures.layers_group
+    rows = []
+    for hookpoint, run in results.decomposition.items():
+        site, layer = hookpoint.rsplit(".", 1)
+        rows += [
+            {
+                "hookpoint": hookpoint,
+                "site": site,
+                "layer": int(layer),
+                "name": sae["name"],
+                "d_sae": sae["d_sae"],
+                "k": sae["k"],
+                "seed": sae["seed"],
+                "l0": sae["l0"],
+                "norm_r2": estimate(sae, "norm_r2"),
+            }
+            for sae in run["saes"]
+            if sae["group"] == group
+        ]
+    if not rows:
+        raise NotDrawn(f"no SAE of group {group} at any hookpoint")
+    rows.sort(key=lambda row: (series_of(row), row["layer"]))
+    l0 = [row["l0"] for row in rows if row["l0"] is not None]
+    stated = f"mean L0 {min(l0):.1f} to {max(l0):.1f}; " if l0 else ""
+    return {
+        "note": stated + context_note(results, rows[0]["hookpoint"]).replace(f", {rows[0]['hookpoint']}", ""),
+        "rows": rows,
+    }
+
+
+def series_of(row: dict[str, Any]) -> tuple[Any, ...]:
+    return row["site"], row["d_sae"], row["k"] or 0, row["seed"]
+
+
+def draw(data: dict[str, Any], style: Style) -> Figure:
+    figure = style.figure(SINGLE, 2.5)
+    axes = figure.add_subplot()
+    series = [(key, list(rows)) for key, rows in groupby(data["rows"], key=series_of)]
+    look = COMPONENTS["error"]
+    for number, ((site, d_sae, k, _), rows) in enumerate(series):
+        points_with_intervals(
+            axes,
+            [row["layer"] for row in rows],
+            [row["norm_r2"] for row in rows],
+            color=look.colour,
+            marker=look.marker,
+            linestyle=LINES[number % len(LINES)],
+            label=f"{site}, {d_sae:,} latents, L0 = {k}",
+        )
+    axes.set_xlabel("layer")
+    axes.set_ylabel("R² of ‖SaeError‖²")
+    layers = sorted({row["layer"] for row in data["rows"]})
+    if len(layers) <= TICKS:
+        axes.set_xticks(layers)
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    low, high = axes.get_ylim()
+    axes.set_ylim(min(low, 0), max(high, 1))
+    axes.legend(loc="lower center")
+    return figure

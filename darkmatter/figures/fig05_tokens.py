@@ -1,0 +1,31 @@
+"""Fig. 5: squared error norm of each width on a run of tokens, with the mean nonlinear error."""
+
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from darkmatter.figures.style import COMPONENTS, DOUBLE, Style
+from darkmatter.figures.token_norms import draw_series, token_data
+from darkmatter.params import Params
+from darkmatter.results import Results
+
+
+def data(results: Results, params: Params) -> dict[str, Any]:
+    found = token_data(results, ("error_sq",))
+    means = [sae["mean_nonlinear_sq"] for sae in found["saes"] if sae["mean_nonlinear_sq"] is not None]
+    return found | {"mean_nonlinear_sq": sum(means) / len(means) if means else None}
+
+
+def draw(data: dict[str, Any], style: Style) -> Figure:
+    figure = style.figure(DOUBLE, 2.6)
+    axes = figure.add_subplot()
+    draw_series(axes, data, "error_sq", style)
+    if data["mean_nonlinear_sq"]:
+        look = COMPONENTS["nonlinear"]
+        axes.axhline(
+            data["mean_nonlinear_sq"], color=look.colour, linestyle=look.line, linewidth=1.8, label="mean ‖nonlinear‖²"
+        )
+    axes.set_xlabel("position of the token in its context")
+    axes.set_ylabel("‖SaeError‖²")
+    figure.legend(loc="outside right center", title="width", alignment="left")
+    return figure

@@ -1,0 +1,116 @@
+"""The few numbers of reports/metrics.json, and the three sentences at the top of the report, from the results."""
+
+from typing import Any
+
+from darkmatter.breakdown import Breakdown, breakdown
+from darkmatter.params import Params
+from darkmatter.results import NotDrawn, Results, estimate
+
+METRICS = {
+    "fvu": "FVU",
+    "fvu_nonlinear": "FVU_nonlinear",
+    "norm_r2": "R² of the error norm",
+    "vector_r2": "R² of the error vector",
+}
+
+
+def headline_metrics(results: Results, params: Params) -> dict[str, Any]:
+    """Main hookpoint: the four metrics by width, the asymptote and its gap to FVU_nonlinear; null where unknown."""
+    try:
+        found = breakdown(results, params)
+    except NotDrawn as missing:
+        return {"profile": params.profile, "reason": str(missing)}
+    gap, gap_low, gap_high = found.gap
+    return {
+        "profile": params.profile,
+        "hookpoint": params.figures.main_hookpoint,
+        "k": found.saes[0]["k"],
+        "widths": {
+            str(sae["d_sae"]): {metric: estimate(sae, metric)["value"] for metric in METRICS} for sae in found.saes
+        },
+        "asymptote": {"value": found.law.asymptote, "low": found.law.low, "high": found.law.high},
+        "asymptote_gap": {"value": gap, "low": gap_low, "high": gap_high},
+    }
+
+
+def headline_sentences(results: Results, params: Params) -> list[str]:
+    """What was run, on what, and what came out. Every word that could be false depends on a number."""
+    saes = [sae for run in results.decomposition.values() for sae in run["saes"]]
+    models = sorted({run["model"] for run in results.decomposition.values()})
+    sentences = [
+        f"The errors of {len(saes)} sparse autoencoders with {span([sae['d_sae'] for sae in saes])} latents were "
+        f"decomposed at {len(results.decomposition)} hookpoints of {' and '.join(models)}."
+    ]
+    domains = sorted({source.domain for source in params.corpus.sources.values()})
+    main = results.decomposition.get(params.figures.main_hookpoint)
+    try:
+        found = breakdown(results, params)
+    except NotDrawn as missing:
+        return [*sentences, f"The main hookpoint has no series of widths: {missing}."]
+    sentences.append(
+        f"At the main hookpoint, {params.figures.main_hookpoint}, everything is estimated on {main['rows']:,} tokens "
+        f"of {main['contexts']} contexts of {listing(domains)}; the width series has k = {found.saes[0]['k']}."
+    )
+    return [*sentences, outcome(found)]
+
+
+def outcome(found: Breakdown) -> str:
+    first, last = found.saes[0], found.saes[-1]
+    if first is last:
+        value = estimate(first, "fvu"), estimate(first, "fvu_nonlinear")
+        return (
+            f"At {first['d_sae']:,} latents FVU is {with_interval(value[0])}, FVU_nonlinear {with_interval(value[1])}."
+        )
+    changes = [change(name, estimate(first, key), estimate(last, key)) for key, name in METRICS.items()]
+    return (
+        f"From {first['d_sae']:,} to {last['d_sae']:,} latents {listing(changes)}; the power law through FVU "
+        f"{asymptote(found)}."
+    )
+
+
+def change(name: str, first: dict[str, Any], last: dict[str, Any]) -> str:
+    """Up, down or neither: a direction only where the two intervals do not meet."""
+    if first["value"] is None or last["value"] is None:
+        return f"{name} is not defined at both ends"
+    numbers = f"from {first['value']:.3f} to {last['value']:.3f}"
+    if None in (first["low"], first["high"], last["low"], last["high"]):
+        return f"{name} goes {numbers} (no interval)"
+    if last["high"] < first["low"]:
+        return f"{name} falls {numbers}"
+    if last["low"] > first["high"]:
+        return f"{name} rises {numbers}"
+    return f"{name} goes {numbers} (intervals overlap)"
+
+
+def asymptote(found: Breakdown) -> str:
+    law, (gap, low, high) = found.law, found.gap
+    if law.asymptote is None:
+        return f"was not fitted ({law.reason})"
+    text = f"tends to {with_interval({'value': law.asymptote, 'low': law.low, 'high': law.high})}"
+    if gap is None:
+        return text
+    line = f"the mean FVU_nonlinear of {found.line.value:.3f}"
+    if low is None:
+        return f"{text}, beside {line} (no interval for the gap)"
+    if low > 0:
+        return f"{text}, above {line}"
+    if high < 0:
+        return f"{text}, below {line}"
+    return f"{text}, which these widths cannot tell from {line}"
+
+
+def with_interval(item: dict[str, Any]) -> str:
+    if item["value"] is None:
+        return f"undefined ({item.get('reason', 'no reason given')})"
+    if item["low"] is None or item["high"] is None:
+        return f"{item['value']:.3f} (no interval)"
+    return f"{item['value']:.3f} [{item['low']:.3f}, {item['high']:.3f}]"
+
+
+def span(numbers: list[int]) -> str:
+    low, high = (min(numbers), max(numbers)) if numbers else (0, 0)
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
+def listing(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

@@ -1,0 +1,99 @@
+"""The results that figures and report read: reports/results/*.json, and how an estimate is picked from them.
+
+An estimate is `{"value", "low", "high", "rows", "contexts", "rank", "reason"}`: a null value has its reason.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from darkmatter.artifacts import ArtifactError, read_json
+
+SPLITS = ("token", "context")
+CONVENTIONS = ("paper", "authors")
+PRIMARY = ("token", "paper")
+
+Estimate = dict[str, Any]
+Sae = dict[str, Any]
+
+
+class NotDrawn(Exception):  # noqa: N818 - no error: a profile may well lack what a figure shows
+    """A figure's inputs are not part of this profile; the message says which."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """All results of a profile.
+
+    Attributes:
+        decomposition: hookpoint → content of its results file.
+        scaling: content of per_token_scaling.json.
+    """
+
+    decomposition: dict[str, dict[str, Any]]
+    scaling: dict[str, Any] | None
+
+    def saes(self, hookpoint: str, groups: Iterable[str] | None = None) -> list[Sae]:
+        """SAEs of one hookpoint with a known width, by width, then L0; of these groups only, where named.
+
+        Raises:
+            NotDrawn: there are none.
+        """
+        if hookpoint not in self.decomposition:
+            raise NotDrawn(f"no results for hookpoint {hookpoint}")
+        wanted = None if groups is None else list(groups)
+        found = [sae for sae in self.decomposition[hookpoint]["saes"] if wanted is None or sae["group"] in wanted]
+        if not found:
+            raise NotDrawn(f"no SAE of group {', '.join(wanted or ['any'])} at hookpoint {hookpoint}")
+        return sorted(found, key=lambda sae: (sae["d_sae"], sae["k"] or 0, sae["seed"], sae["name"]))
+
+
+def load_results(folder: Path, hookpoints: Iterable[str]) -> Results:
+    """Read the results of these hookpoints.
+
+    Raises:
+        ArtifactError: a file is missing, damaged, or holds another hookpoint than its name says.
+    """
+    decomposition = {}
+    for hookpoint in hookpoints:
+        path = folder / "decomposition" / f"{hookpoint}.json"
+        decomposition[hookpoint] = read_json(path)
+        if decomposition[hookpoint].get("hookpoint") != hookpoint:
+            raise ArtifactError(f"{path} holds {decomposition[hookpoint].get('hookpoint')!r}. Run `dvc repro -f`.")
+    return Results(decomposition, read_json(folder / "per_token_scaling.json"))
+
+
+def estimate(sae: Sae, *path: str, split: str = PRIMARY[0], convention: str = PRIMARY[1]) -> Estimate:
+    """One estimate of an SAE, such as `estimate(sae, "norm_test", "linear")`; an explicit null where it has none."""
+    found: Any = sae["estimates"].get(split, {}).get(convention, {})
+    for key in path:
+        found = found.get(key) if isinstance(found, dict) else None
+    if found is None:
+        return {"value": None, "low": None, "high": None, "reason": f"not estimated ({split}, {convention})"}
+    return {key: found.get(key) for key in ("value", "low", "high", "rows", "contexts", "reason") if key in found}
+
+
+def one_per_cell(saes: list[Sae]) -> tuple[list[Sae], list[str]]:
+    """One SAE for each (width, k), all trained on one budget: the commonest, and the first seed.
+
+    SAEs of several budgets on one map would mix training with width. Returns the names left out, too.
+    """
+    budgets = Counter(sae["train_tokens"] for sae in saes)
+    budget = max(budgets, key=lambda tokens: (budgets[tokens], tokens))
+    kept: dict[tuple[int, int | None], Sae] = {}
+    for sae in saes:
+        if sae["train_tokens"] == budget:
+            kept.setdefault((sae["d_sae"], sae["k"]), sae)
+    names = {sae["name"] for sae in kept.values()}
+    return list(kept.values()), [sae["name"] for sae in saes if sae["name"] not in names]
+
+
+def context_note(results: Results, hookpoint: str) -> str:
+    """Where a figure's numbers come from, in one sentence."""
+    run = results.decomposition[hookpoint]
+    return (
+        f"{run['model']}, {hookpoint}; {run['rows']:,} tokens of {run['contexts']} contexts; token split, the "
+        "paper's conventions; 95 % intervals over contexts."
+    )

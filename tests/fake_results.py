@@ -1,0 +1,150 @@
+"""Small synthetic results in the exact formats of reports/results/, with plausible trends and no model behind them."""
+
+import copy
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from darkmatter.params import Params, parse_params
+from darkmatter.results import Results
+
+ROOT = Path(__file__).resolve().parent.parent
+CONF = ROOT / "conf" / "profile"
+
+
+def fake_params(profile: str = "smollm2", **figures: Any) -> Params:
+    content = yaml.safe_load((CONF / f"{profile}.yaml").read_text(encoding="utf-8"))
+    content["figures"] |= figures
+    return parse_params(content)
+
+
+def fake_estimate(value: float, half: float = 0.01) -> dict[str, Any]:
+    return {"value": value, "low": value - half, "high": value + half, "rows": 32400, "contexts": 100, "rank": 576}
+
+
+def null_estimate(reason: str = "the target has no variance") -> dict[str, Any]:
+    return {"value": None, "low": None, "high": None, "rows": 32400, "contexts": 100, "rank": 576, "reason": reason}
+
+
+def fake_sae(spec: Any, layer: int, rng: np.random.Generator) -> dict[str, Any]:
+    jitter = lambda: 0.004 * float(rng.normal())  # noqa: E731
+    fvu = 0.10 + 1.9 * spec.d_sae**-0.35 * (32 / spec.k) ** 0.3 + jitter()
+    nonlinear = min(0.13 * (32 / spec.k) ** 0.25 + jitter(), 0.95 * fvu)
+    middle = math.exp(-(((layer - 14) / 14) ** 2))
+    norm_r2 = 0.5 + 0.4 * middle - 0.02 * math.log2(spec.d_sae / 512) + 0.02 * math.log2(spec.k / 32) + jitter()
+    vector_r2 = 1 - nonlinear / fvu
+    variant = {
+        "norm_r2": fake_estimate(norm_r2),
+        "vector_r2": fake_estimate(vector_r2),
+        "fvu": fake_estimate(fvu, 0.004),
+        "fvu_nonlinear": fake_estimate(nonlinear, 0.003),
+        "fvu_per_dim": fake_estimate(fvu * 1.05),
+        "fvu_nonlinear_per_dim": fake_estimate(nonlinear * 1.05),
+        "norm_test": {
+            "x": fake_estimate(0.985 + jitter()),
+            "sae": fake_estimate(0.95 + jitter()),
+            "error": fake_estimate(norm_r2),
+            "linear": fake_estimate(0.9 + 2 * jitter()),
+            "nonlinear": fake_estimate(norm_r2 - 0.03 + jitter()),
+        },
+        "norm_ratio": fake_estimate(0.93 + jitter()),
+        "cos_linear_x": fake_estimate(0.45 + jitter()),
+        "linear_norm_sq": fake_estimate(900 * (fvu - nonlinear)),
+        "nonlinear_norm_sq": fake_estimate(900 * nonlinear),
+    }
+    cross = {"linear": fake_estimate(0.88 + jitter()), "nonlinear": fake_estimate(norm_r2 - 0.08 + jitter())}
+    estimates = {
+        split: {"paper": copy.deepcopy(variant | {"norm_test_cross_fit": cross}), "authors": copy.deepcopy(variant)}
+        for split in ("token", "context")
+    }
+    return {
+        "name": spec.name,
+        "group": spec.group,
+        "architecture": spec.architecture,
+        "d_sae": spec.d_sae,
+        "k": spec.k,
+        "seed": spec.seed,
+        "train_tokens": spec.train_tokens,
+        "l0": spec.k - 0.1,
+        "dead_latents": spec.d_sae // 40,
+        "estimates": estimates,
+    }
+
+
+def fake_results(params: Params, model: str | None = None) -> Results:
+    """Results of every configured SAE. Seeded: the same parameters always give the same results."""
+    rng = np.random.default_rng(0)
+    decomposition = {
+        hookpoint: {
+            "hookpoint": hookpoint,
+            "model": model or params.model.label,
+            "rows": 82300,
+            "contexts": 100,
+            "d_model": 576,
+            "positions": [200, 1022],
+            "fit_rows": {"token": 49980, "context": 50203},
+            "moments": {"rank": 576, "condition_number": 1.2e5, "solver": "cholesky"},
+            "saes": [fake_sae(spec, int(hookpoint.rsplit(".", 1)[1]), rng) for spec in params.sae_specs(hookpoint)],
+        }
+        for hookpoint in params.hookpoints
+    }
+    return Results(decomposition, fake_scaling(params, rng))
+
+
+def fake_scaling(params: Params, rng: np.random.Generator) -> dict[str, Any]:
+    specs = [
+        spec
+        for spec in params.sae_specs(params.figures.main_hookpoint)
+        if spec.group in params.per_token_scaling.groups
+    ]
+    shown = params.per_token_scaling.tokens_shown
+    common = rng.normal(size=shown)
+    error = {spec.name: 900 * np.exp(0.5 * common + 0.15 * rng.normal(size=shown)) * spec.d_sae**-0.2 for spec in specs}
+    pairs = [
+        {
+            "sae_1": one.name,
+            "sae_2": two.name,
+            "d_sae_1": one.d_sae,
+            "d_sae_2": two.d_sae,
+            "estimates": {
+                split: {
+                    variant: fake_estimate(0.97 - 0.05 * math.log2(two.d_sae / one.d_sae) - drop)
+                    for variant, drop in (("paper", 0), ("authors", 0.02), ("through_origin", 0.04))
+                }
+                for split in ("token", "context")
+            },
+        }
+        for one in specs
+        for two in specs
+        if one.d_sae < two.d_sae
+    ]
+    tokens = {
+        "context": 3,
+        "positions": list(range(params.tokens.first_position, params.tokens.first_position + shown)),
+        "token_ids": list(range(shown)),
+        "text": [f" word{i}" for i in range(shown)],
+        "saes": [
+            {
+                "name": spec.name,
+                "d_sae": spec.d_sae,
+                "error_sq": error[spec.name].tolist(),
+                "linear_sq": (0.4 * error[spec.name] * (512 / spec.d_sae) ** 0.4).tolist(),
+                "nonlinear_sq": (0.5 * error[spec.name] * (spec.d_sae / 512) ** 0.15).tolist(),
+            }
+            for spec in specs
+        ],
+        "mean_nonlinear_sq": {spec.name: 118.0 + i for i, spec in enumerate(specs)},
+        "mean_linear_sq": {spec.name: 140.0 * 0.75**i for i, spec in enumerate(specs)},
+    }
+    return {"hookpoint": params.figures.main_hookpoint, "pairs": pairs, "tokens": tokens}
+
+
+def write_results(results: Results, folder: Path) -> None:
+    (folder / "decomposition").mkdir(parents=True, exist_ok=True)
+    for hookpoint, content in results.decomposition.items():
+        (folder / "decomposition" / f"{hookpoint}.json").write_text(json.dumps(content), encoding="utf-8")
+    (folder / "per_token_scaling.json").write_text(json.dumps(results.scaling), encoding="utf-8")
