@@ -154,7 +154,7 @@ def check_manifest(folder: Path, weights: bool) -> dict[str, Any]:
 
 
 def load_model(folder: Path) -> PreTrainedModel:
-    """The model in eval mode, float32, with sdpa attention and without gradients.
+    """The model in eval mode, float32, without gradients; with sdpa attention where it can (Gemma 2 cannot).
 
     Raises:
         ArtifactError: the manifest does not hold, or a tensor is missing, left over or of another shape.
@@ -164,7 +164,6 @@ def load_model(folder: Path) -> PreTrainedModel:
         model, info = transformers.AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=torch.float32,
-            attn_implementation="sdpa",
             local_files_only=True,
             trust_remote_code=False,
             use_safetensors=True,

@@ -17,6 +17,7 @@ from darkmatter.artifacts import ArtifactError, sha256_bytes
 from darkmatter.params import Tokens
 
 BATCH = 64  # documents tokenised at once
+SOURCES_AT_LEAST = 3  # of a domain on the eval side, where the domain's sources allow it
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def hold_out(pools: Mapping[str, Sequence[Context]], tokens: Tokens) -> dict[str
     while True:
         wanted = shares(limit, tokens.eval_contexts)
         held_out = {
-            domain: whole_sources(pool, wanted[domain], len(pool) - min(total[domain] - wanted[domain], len(pool)))
+            domain: whole_sources(pool, wanted[domain], len(pool) - (total[domain] - wanted[domain]))
             for domain, pool in pools.items()
         }
         given = {domain: sum(c.source in held_out[domain] for c in pool) for domain, pool in pools.items()}
@@ -122,14 +123,19 @@ def in_turn(pools: Mapping[str, Sequence[Any]]) -> Iterator[Any]:
 
 
 def whole_sources(pool: Sequence[Context], wanted: int, most: int) -> set[str]:
-    """Sources of `pool`, in its order, that give `wanted` contexts: at best exactly, never more than `most`."""
+    """Sources of `pool` that give `wanted` contexts: at best exactly, never more than `most`.
+
+    They are taken in the pool's order, those that give more than their part of the side only when others do not
+    suffice: one long book would otherwise be the whole domain.
+    """
     sizes = Counter(context.source for context in pool)
     taken: set[str] = set()
     missing = wanted
-    for source, size in sizes.items():
-        if size <= missing:
-            taken.add(source)
-            missing -= size
+    for limit in (wanted // SOURCES_AT_LEAST, wanted):
+        for source, size in sizes.items():
+            if source not in taken and size <= min(limit, missing):
+                taken.add(source)
+                missing -= size
     if missing:
         larger = [source for source, size in sizes.items() if source not in taken and wanted - missing + size <= most]
         taken |= {min(larger, key=sizes.__getitem__)} if larger else set()
