@@ -1,0 +1,272 @@
+"""The ledger that people write, claims.yaml: what it may say, and how to read it.
+
+A claim holds the sentence of the paper (quote and locator), the paper's value, the estimand that answers to
+it and the rule that judges. Rules are written before the runs they judge; `rule_sha256` is stored with each
+verdict, so that a rule changed afterwards shows. A quote carries its SHA-256 and its place in the paper's
+text, so that whoever has that text finds it again; the text itself is not part of this repository.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from darkmatter.artifacts import ArtifactError, sha256_bytes
+from darkmatter.yaml_lines import line_of, load_with_nodes, repeated_keys
+
+CLAIMS = Path("claims.yaml")
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
+ModelName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9.]+(-[a-z0-9.]+)*$")]
+SnakeCase = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(_[a-z0-9]+)*$")]
+Text = Annotated[str, StringConstraints(min_length=1, pattern=r"^\S(.*\S)?$")]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Kind = Literal["range", "scalar", "ordering", "trend", "analytic", "count", "text"]
+EXACT_KINDS = ("analytic", "count", "text")  # need no model: the verdict is the real one in every profile
+
+
+class ClaimsError(ArtifactError):
+    """claims.yaml is missing or breaks its schema; the message names file and line."""
+
+
+class Entry(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Locator(Entry):
+    """Where a quote stands: `offset` and `length` in characters, `sha256` of its UTF-8 bytes."""
+
+    offset: Annotated[int, Field(ge=0)]
+    length: Annotated[int, Field(ge=1)]
+    sha256: Sha256
+
+
+class Passage(Entry):
+    """A stretch of the paper, as its text has it; `reads` is the same without the noise of converted formulas."""
+
+    section: Text
+    quote: Text
+    reads: Text | None = None
+    locator: Locator
+
+    @model_validator(mode="after")
+    def quote_is_the_located_one(self) -> "Passage":
+        if (len(self.quote), sha256_bytes(self.quote.encode())) != (self.locator.length, self.locator.sha256):
+            raise ValueError("the quote has not the length and sha256 of its locator")
+        return self
+
+
+class Region(Entry):
+    """Where an interval must lie: low ≤ … ≤ high, an open end where one is absent.
+
+    Attributes:
+        every: the estimate is one interval per SAE (layer, pair, …) and each of them must lie there.
+        may_be_null: a null estimate (it has its reason) leaves this component out.
+    """
+
+    low: float | None = None
+    high: float | None = None
+    every: Literal["sae", "layer", "pair", "decile", "regressor"] | None = None
+    may_be_null: bool = False
+
+    @model_validator(mode="after")
+    def bounded(self) -> "Region":
+        if self.low is None and self.high is None:
+            raise ValueError("a region needs `low`, `high` or both")
+        if self.low is not None and self.high is not None and self.low > self.high:
+            raise ValueError(f"low {self.low} exceeds high {self.high}")
+        return self
+
+    @property
+    def is_sign(self) -> bool:
+        return (self.low, self.high) in ((0, None), (None, 0))
+
+
+class Rule(Entry):
+    """What judges a claim; the outcomes of each `test` stand under `tests` in claims.yaml.
+
+    Attributes:
+        level: of all the claim's intervals together; None where nothing is sampled.
+        resample: what the intervals are taken over; with two, the wider interval counts.
+        real: per component of the estimand, the region for the paper's own models.
+        analogue: the same for another model; None where another model says nothing about the claim.
+        otherwise: the verdict when the real regions are missed.
+    """
+
+    test: Literal["inside", "same"]
+    level: Annotated[float, Field(gt=0.5, lt=1)] | None = None
+    resample: list[Literal["context", "sae", "seed", "latent", "token", "row"]] = []
+    real: dict[SnakeCase, Region] = {}
+    analogue: dict[SnakeCase, Region] | None = None
+    otherwise: Literal["differs", "paper-inconsistent"] = "differs"
+
+    @model_validator(mode="after")
+    def complete(self) -> "Rule":
+        if (self.test == "inside") != bool(self.real):
+            raise ValueError("test `inside` needs regions under `real`, test `same` has none")
+        if bool(self.level) != bool(self.resample):
+            raise ValueError("`level` and `resample` belong together")
+        return self
+
+
+class Estimand(Entry):
+    """`name` is the function that turns the files `results` into one estimate per component of the rule."""
+
+    name: SnakeCase
+    computes: Text
+    results: list[Text]
+
+
+class Scope(Entry):
+    """The models and SAEs of the paper's claim.
+
+    Attributes:
+        models: hookpoints, or `all`, per model; empty where the claim needs no model.
+        saes: in words.
+    """
+
+    models: dict[ModelName, list[Text]]
+    saes: Text
+
+
+class Claim(Passage):
+    """One row of the ledger.
+
+    Attributes:
+        also: further passages that make the same claim.
+        against: the passage that contradicts the quote, for kind `text`.
+        experiment: the stage that supplies the estimand's results.
+        why: why the rule is as it is; not part of its hash.
+        conventions: the switches between the paper's and the authors' way that touch this claim.
+    """
+
+    id: Name
+    kind: Kind
+    also: list[Passage] = []
+    against: Passage | None = None
+    paper_value: float | Text | dict[SnakeCase, float | Text]
+    estimand: Estimand
+    scope: Scope
+    rule: Rule
+    why: Text
+    experiment: SnakeCase
+    conventions: list[SnakeCase] = []
+
+    @model_validator(mode="after")
+    def kind_fits(self) -> "Claim":
+        analogue = self.rule.analogue
+        if self.kind in EXACT_KINDS and (analogue is not None or self.scope.models or self.rule.resample):
+            raise ValueError(f"kind `{self.kind}` needs no model: no analogue, no models in scope, nothing resampled")
+        if self.kind not in EXACT_KINDS and not self.rule.resample:
+            raise ValueError(f"kind `{self.kind}` is estimated: its rule needs `level` and `resample`")
+        if self.kind == "scalar" and not all(region.is_sign for region in (analogue or {}).values()):
+            raise ValueError("kind `scalar`: another model's value has no analogue but its sign (low: 0 or high: 0)")
+        if (self.kind == "text") != (self.rule.test == "same") or (self.kind == "text") != (self.against is not None):
+            raise ValueError("kind `text` goes with test `same` and a passage under `against`, no other kind does")
+        if self.kind == "text" and not (
+            isinstance(self.paper_value, dict) and {*self.paper_value} == {"here", "there"}
+        ):
+            raise ValueError(
+                "kind `text`: paper_value has `here` (what the quote says) and `there` (what `against` says)"
+            )
+        return self
+
+    @property
+    def passages(self) -> list[Passage]:
+        return [self, *self.also, *([self.against] if self.against else [])]
+
+
+class Paper(Entry):
+    """The source text: SHA-256 of its UTF-8 bytes, and its length in characters."""
+
+    title: Text
+    sha256: Sha256
+    characters: Annotated[int, Field(ge=1)]
+
+
+class Outcomes(Entry):
+    agrees: Text
+    disagrees: Text
+    inconclusive: Text
+
+
+class Switch(Entry):
+    """A convention on which paper and published code differ."""
+
+    paper: Text
+    authors: Text
+
+
+class Ledger(Entry):
+    paper: Paper
+    tested: int
+    tests: dict[Literal["inside", "same"], Outcomes]
+    conventions: dict[SnakeCase, Switch]
+    claims: list[Claim]
+
+
+def load_claims(path: Path = CLAIMS) -> Ledger:
+    """Read and check the ledger.
+
+    Raises:
+        ClaimsError: one line per problem, each with its place in the file.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        content, root = load_with_nodes(text)
+    except FileNotFoundError:
+        raise ClaimsError(f"{path} does not exist here. Run from the repository.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ClaimsError(f"{path} is not valid YAML: {error}") from None
+    problems = list(repeated_keys(root))
+    if not problems:
+        try:
+            ledger = Ledger.model_validate(content)
+            problems = [(line_of(root, place), message) for place, message in inconsistencies(ledger)]
+        except ValidationError as error:
+            problems = [(line_of(root, item["loc"]), describe(item)) for item in error.errors()]
+    if problems:
+        raise ClaimsError("; ".join(f"{path}:{line}: {message}" for line, message in problems))
+    return ledger
+
+
+def inconsistencies(ledger: Ledger) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """What no claim can know alone: (place, message)."""
+    seen: set[str] = set()
+    for index, claim in enumerate(ledger.claims):
+        if claim.id in seen:
+            yield ("claims", index, "id"), f"id {claim.id!r} is used twice"
+        seen.add(claim.id)
+        if unknown := set(claim.conventions) - ledger.conventions.keys():
+            yield ("claims", index, "conventions"), f"{claim.id}: unknown convention {sorted(unknown)[0]!r}"
+        if claim.rule.test not in ledger.tests:
+            yield ("claims", index, "rule", "test"), f"{claim.id}: `tests` does not say what {claim.rule.test!r} means"
+    if ledger.tested != len(ledger.claims):
+        yield ("tested",), f"tested: {ledger.tested}, but {len(ledger.claims)} claims are listed"
+
+
+def describe(item: Any) -> str:
+    """One pydantic error as `place: message`."""
+    place = ".".join(str(part) for part in item["loc"])
+    message = "unknown key" if item["type"] == "extra_forbidden" else re.sub(r"^Value error, ", "", item["msg"])
+    return f"{place}: {message}"
+
+
+def rule_sha256(claim: Claim) -> str:
+    """SHA-256 of the rule's canonical JSON: sorted keys, no spaces, defaults left out."""
+    content = claim.rule.model_dump(exclude_defaults=True)
+    return sha256_bytes(json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode())
+
+
+def check_quotes(claims: Sequence[Claim], source_text: str) -> list[str]:
+    """Ids of the claims of which a quote does not stand in `source_text` at its offset, with its SHA-256."""
+
+    def stands(passage: Passage) -> bool:
+        place = passage.locator
+        found = source_text[place.offset : place.offset + place.length]
+        return found == passage.quote and sha256_bytes(found.encode()) == place.sha256
+
+    return [claim.id for claim in claims if not all(stands(passage) for passage in claim.passages)]
