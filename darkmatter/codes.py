@@ -1,0 +1,123 @@
+"""Encode activations once with an SAE and keep what fired: index and value of each active latent.
+
+Whatever the SAE's architecture, `sae.encode` gives its activations, so every option of sae-lens is honoured
+(thresholds, input bias, normalisation, flattened heads). Before anything is kept, the SAE must look like what
+it claims to be: sae-lens has loaded TopK as ReLU and dropped biases in silence (issues #553, #354).
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from darkmatter.artifacts import ArtifactError, open_array, write_arrays
+from darkmatter.decode import Decoder, load_decoder, reconstruct
+
+if TYPE_CHECKING:  # sae-lens takes 6–13 s to import: only a process that encodes pays for it
+    from sae_lens import SAE
+
+DENSE_ELEMENTS = 1 << 23  # rows are cut so that a block of dense activations takes at most 32 MB
+SAMPLE_ROWS = 4096
+DECODE_TOLERANCE = 1e-4
+L0_FACTOR = 4.0
+
+
+def encode_sae(out: Path, sae: str, activations: str, architecture: str, d_sae: int, k: int) -> None:
+    """Write `out`/codes.npz: index int32 and value float32 [row, width], l0 int32 [row].
+
+    Rows are the contexts × positions of `activations` (float32 [context, position, d_model]) in C order; width is
+    the largest l0, or k for TopK; latents of a row are in ascending order; unused slots hold index 0, value 0.
+
+    Raises:
+        ArtifactError: the SAE does not fit the activations, or contradicts its own description.
+    """
+    array = open_array(Path(activations), (None, None, None))
+    rows = np.asarray(array).reshape(-1, array.shape[2])
+    loaded = load_sae(Path(sae), architecture, d_sae, rows.shape[1])
+    check_on_sample(loaded, load_decoder(Path(sae)), rows, k, sae)
+    parts = [encode_block(loaded, block, sae) for block in blocks(rows, d_sae)]
+    l0 = np.concatenate([counts for _, _, counts in parts])
+    width = k if architecture == "topk" else int(l0.max(initial=0))
+    index = np.zeros((len(rows), width), dtype=np.int32)
+    value = np.zeros((len(rows), width), dtype=np.float32)
+    filled = np.arange(width) < l0[:, None]
+    index[filled] = np.concatenate([latents for latents, _, _ in parts])
+    value[filled] = np.concatenate([values for _, values, _ in parts])
+    write_arrays(out / "codes.npz", {"index": index, "value": value, "l0": l0})
+
+
+def blocks(rows: np.ndarray, d_sae: int) -> list[np.ndarray]:
+    size = max(1, DENSE_ELEMENTS // d_sae)
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
+
+
+def load_sae(folder: Path, architecture: str, d_sae: int, d_model: int) -> "SAE":
+    """Load with sae-lens and hold the result against what was asked for."""
+    from sae_lens import SAE
+
+    try:
+        sae = SAE.load_from_disk(folder)
+    except Exception as error:
+        raise ArtifactError(f"{folder}: sae-lens cannot load it ({type(error).__name__}: {error})") from error
+    found = sae.cfg.architecture()
+    if found != architecture:
+        raise ArtifactError(f"{folder}: loaded as {found}, expected {architecture}; its codes would be others")
+    if (sae.cfg.d_in, sae.cfg.d_sae) != (d_model, d_sae):
+        raise ArtifactError(
+            f"{folder}: d_in {sae.cfg.d_in} and d_sae {sae.cfg.d_sae}, but the activations have d_model {d_model} "
+            f"and the parameters say d_sae {d_sae}"
+        )
+    for name, weight in sae.state_dict().items():
+        if not weight.isfinite().all():
+            raise ArtifactError(f"{folder}: {name} holds NaN or infinity. Restore it with `dvc checkout`.")
+    sae.turn_off_forward_pass_hook_z_reshaping()  # rows are flat here; otherwise heads are mixed up in silence
+    return sae.eval()
+
+
+@torch.no_grad()
+def encode_block(sae: "SAE", rows: np.ndarray, where: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Latents and values of all codes of the block, row after row, and their number in each row."""
+    acts = sae.encode(torch.from_numpy(np.ascontiguousarray(rows))).numpy()
+    flat = np.flatnonzero(acts)
+    row, latent = np.divmod(flat, acts.shape[1])
+    values = acts.reshape(-1)[flat]
+    if not np.isfinite(values).all():
+        raise ArtifactError(f"{where}: encoding gives NaN or infinity; the activations or the weights are damaged")
+    return latent.astype(np.int32), values, np.bincount(row, minlength=len(rows)).astype(np.int32)
+
+
+@torch.no_grad()
+def check_on_sample(sae: "SAE", decoder: Decoder, rows: np.ndarray, k: int, where: str) -> None:
+    """Refuse an SAE whose codes do not rebuild its output, or whose L0 or FVU contradict its description.
+
+    The sample is spread evenly over all rows.
+    """
+    sample = rows[np.linspace(0, len(rows) - 1, min(SAMPLE_ROWS, len(rows))).astype(int)]
+    gap = norm = error = 0.0
+    firings = 0
+    for block in blocks(sample, sae.cfg.d_sae):
+        x = torch.from_numpy(block)
+        acts = sae.encode(x)
+        output = sae.decode(acts)
+        width = max(1, int(acts.count_nonzero(dim=1).max()))
+        top = acts.abs().topk(width, dim=1).indices
+        rebuilt = reconstruct(top, acts.gather(1, top), decoder)
+        gap += (rebuilt - output).square().sum(dtype=torch.float64).item()
+        norm += output.square().sum(dtype=torch.float64).item()
+        error += (x - output).square().sum(dtype=torch.float64).item()
+        firings += int(acts.count_nonzero())
+    if gap > DECODE_TOLERANCE**2 * norm:
+        raise ArtifactError(
+            f"{where}: Σ value · W_dec + b_dec differs from sae.decode by {(gap / norm) ** 0.5:.1e} of its norm: the "
+            "decoder is not linear in the codes (layer-norm or per-row normalisation), so they cannot stand for the SAE"
+        )
+    l0 = firings / len(sample)
+    if not k / L0_FACTOR <= l0 <= k * (1 if sae.cfg.architecture() == "topk" else L0_FACTOR):
+        raise ArtifactError(f"{where}: measured L0 {l0:.1f} contradicts k = {k}. Was another SAE loaded?")
+    fvu = error / float(np.square(sample - sample.mean(0, dtype=np.float64)).sum())
+    if not fvu < 1:
+        raise ArtifactError(
+            f"{where}: FVU {fvu:.3g} on these activations, worse than their mean. It was trained on others (another "
+            "hookpoint, model or scale), or for far too few steps."
+        )

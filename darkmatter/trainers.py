@@ -1,0 +1,59 @@
+"""The sae-lens trainer of each architecture we train. Imports sae-lens (seconds): see `training.train_sae`."""
+
+import math
+
+import torch
+from sae_lens import JumpReLUTrainingSAE, JumpReLUTrainingSAEConfig, SAETrainer, TopKTrainingSAEConfig
+from sae_lens.config import SAETrainerConfig
+
+from darkmatter.params import ParamsError, Training
+from darkmatter.rows import TrainingRows
+from darkmatter.schedule import Schedule
+from darkmatter.sparse_topk import SparseTopKTrainer, SparseTopKTrainingSAE
+
+
+def make_trainer(
+    architecture: str, rows: TrainingRows, schedule: Schedule, training: Training, d_sae: int, k: int, seed: int
+) -> SAETrainer:
+    """A trainer over shuffled standardised rows, its SAE initialised from `seed`."""
+    config = SAETrainerConfig(
+        total_training_samples=schedule.tokens,
+        train_batch_size_samples=schedule.batch_size,
+        lr=schedule.learning_rate,
+        lr_end=schedule.learning_rate,  # sae-lens requires it; the decay to zero starts here
+        lr_warm_up_steps=schedule.warm_up_steps,
+        lr_decay_steps=schedule.decay_steps,
+        dead_feature_window=math.ceil(training.dead_after_tokens / schedule.batch_size),
+    )
+    batches = (torch.from_numpy(batch) for batch in rows.batches(schedule.batch_size, seed))
+    torch.manual_seed(seed)
+    match architecture:
+        case "topk":
+            sae = SparseTopKTrainingSAE(
+                TopKTrainingSAEConfig(
+                    d_in=rows.d_model,
+                    d_sae=d_sae,
+                    k=k,
+                    aux_loss_coefficient=training.auxiliary_coefficient,
+                    decoder_init_norm=1.0,
+                    rescale_acts_by_decoder_norm=False,
+                )
+            )
+            return SparseTopKTrainer(config, sae, batches)
+        case "jumprelu":
+            sae = JumpReLUTrainingSAE(
+                JumpReLUTrainingSAEConfig(
+                    d_in=rows.d_model,
+                    d_sae=d_sae,
+                    decoder_init_norm=1.0,
+                    jumprelu_sparsity_loss_mode="quadratic",
+                    target_l0=float(k),
+                    l0_coefficient=1.0,
+                    l0_warm_up_steps=schedule.warm_up_steps,
+                    jumprelu_init_threshold=1.0,
+                    jumprelu_bandwidth=1.0,
+                )
+            )
+            return SAETrainer(config, sae, batches)
+        case _:
+            raise ParamsError(f"saes: no trainer for architecture {architecture!r}; there are topk and jumprelu")

@@ -1,0 +1,33 @@
+"""Encode the `eval` activations once with every SAE and keep its codes.
+
+in:  data/activations/eval/<hookpoint>.npy and data/saes/<hookpoint>/<name>/
+out: data/codes/<hookpoint>/<name>/codes.npz, row = token: index and value of each active latent, l0
+run: python -m stages.codes
+"""
+
+from darkmatter.codes import encode_sae
+from darkmatter.params import SaeSpec
+from darkmatter.paths import ACTIVATIONS, CODES, SAES
+from darkmatter.stage import Stage, run
+from darkmatter.units import Unit, run_units
+
+
+def main(stage: Stage) -> None:
+    files = {point: stage.reads(ACTIVATIONS / "eval" / f"{point}.npy") for point in stage.params.hookpoints}
+    stage.reads(SAES)
+
+    def unit(spec: SaeSpec) -> Unit:
+        file, sae = files[spec.hookpoint], SAES / spec.path
+        arguments = spec.model_dump(include={"architecture", "d_sae", "k"}) | {
+            "activations": file.as_posix(),
+            "sae": sae.as_posix(),
+        }
+        return Unit(spec.path, arguments, (file, sae), cost=spec.d_sae)
+
+    units = [unit(spec) for spec in stage.params.sae_specs()]
+    stage.ledger = run_units(encode_sae, units, CODES, stage.name)
+    stage.writes(CODES)
+
+
+if __name__ == "__main__":
+    run(main)
