@@ -48,10 +48,15 @@ def headline_sentences(results: Results, params: Params) -> list[str]:
     except NotDrawn as missing:
         return [*sentences, f"The main hookpoint has no series of widths: {missing}."]
     sentences.append(
-        f"At the main hookpoint, {params.figures.main_hookpoint}, everything is estimated on {main['rows']:,} tokens "
-        f"of {main['contexts']} contexts of {listing(domains)}; the width series has k = {found.saes[0]['k']}."
+        f"The main hookpoint is {params.figures.main_hookpoint}, the width series has k = {found.saes[0]['k']}, and "
+        f"the text is {main['rows']:,} tokens of {main['contexts']} contexts ({listing(domains)}){held_out(found)}."
     )
     return [*sentences, outcome(found)]
+
+
+def held_out(found: Breakdown) -> str:
+    rows = estimate(found.saes[0], "fvu").get("rows")
+    return f", {rows:,} of them held out to score every regression" if rows else ""
 
 
 def outcome(found: Breakdown) -> str:

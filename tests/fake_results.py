@@ -86,8 +86,9 @@ def fake_results(params: Params, model: str | None = None) -> Results:
             "contexts": 100,
             "d_model": 576,
             "positions": [200, 1022],
-            "fit_rows": {"token": 49980, "context": 50203},
-            "moments": {"rank": 576, "condition_number": 1.2e5, "solver": "cholesky"},
+            "regressions": {
+                split: {"fit_rows": 49980, "rank": 576, "condition_number": 1.2e5} for split in ("token", "context")
+            },
             "saes": [fake_sae(spec, int(hookpoint.rsplit(".", 1)[1]), rng) for spec in params.sae_specs(hookpoint)],
         }
         for hookpoint in params.hookpoints
@@ -148,3 +149,68 @@ def write_results(results: Results, folder: Path) -> None:
     for hookpoint, content in results.decomposition.items():
         (folder / "decomposition" / f"{hookpoint}.json").write_text(json.dumps(content), encoding="utf-8")
     (folder / "per_token_scaling.json").write_text(json.dumps(results.scaling), encoding="utf-8")
+
+
+def fake_data(params: Params) -> dict[str, Any]:
+    sources = {
+        name: {
+            "package": source.package,
+            "sha256": source.sha256,
+            "reader": source.reader,
+            "domain": source.domain,
+            "licence": source.licence,
+            "documents": 120,
+            "sources": 12,
+            "characters": 1234567,
+            "dropped": {"exact": 0, "near": 3},
+        }
+        for name, source in params.corpus.sources.items()
+    }
+    domains = sorted({source.domain for source in params.corpus.sources.values()})
+    return {
+        "model": {"label": params.model.label, "package": params.model.package, "layers": 30, "d_model": 576},
+        "corpus": {"documents": 840, "sources": sources},
+        "tokens": {"counts": {side: dict.fromkeys(domains, 14) for side in ("train", "eval")}},
+    }
+
+
+def fake_lemmas() -> dict[str, Any]:
+    row = {
+        "id": "poisson-lambda-one",
+        "statement": "Poisson weights with every lambda_i = 1: rho = 3/sqrt(11).",
+        "printed": "6/sqrt(66) = 0.73",
+        "print_holds": False,
+        "derived": {"exact": "3*sqrt(11)/11", "value": 0.904534033733291},
+        "monte_carlo": fake_estimate(0.9043, 0.0008),
+        "agrees": True,
+    }
+    other = row | {"id": "bernoulli", "printed": None, "print_holds": None, "derived": {"exact": "1", "value": 1.0}}
+    monte_carlo = {"rows": 400000, "features": 8, "seed": 0, "checks": 2, "simultaneous": 0.95}
+    return {"lemmas": [row, other], "monte_carlo": monte_carlo}
+
+
+def fake_receipt(stage: str) -> dict[str, Any]:
+    return {
+        "stage": stage,
+        "command": f"python -m stages.{stage}",
+        "profile": "smollm2",
+        "revision": "0123456789abcdef0123456789abcdef01234567+",
+        "started": "2026-01-01T00:00:00Z",
+        "seconds": 12.34,
+        "cpu_seconds": 20.5,
+        "peak_memory_bytes": 812345678,
+        "machine": {
+            "cpu": "Some CPU",
+            "cores": 2,
+            "workers": 2,
+            "threads_per_worker": 1,
+            "platform": "Linux",
+            "python": "3.11.7",
+        },
+        "libraries": {"numpy": "2.4"},
+        "units": {"computed": ["a", "b"], "reused": ["c"]},
+        "code": {},
+        "inputs": {"reports/results/per_token_scaling.json": "ab" * 32},
+        "outputs": {},
+        "notes": {},
+    }

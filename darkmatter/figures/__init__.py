@@ -52,8 +52,8 @@ FIGURES = (
         "Breakdown of the error by width",
         "FVU of Sae(x) with the power law c + a·W^−m, and FVU_nonlinear with a horizontal line; dotted beyond the "
         "widest SAE. The asymptote c has its 95 % profile interval at the right edge. Bands: absent features above "
-        "the asymptote, linear error down to FVU_nonlinear, nonlinear error below. Hollow points: the same width "
-        "and L0 with another training seed.",
+        "the asymptote, linear error down to FVU_nonlinear (none where the asymptote lies lower), nonlinear error "
+        "below. Hollow points: the same width and L0 with another training seed.",
         "Fig. 1, section 4.3",
     ),
     Entry(fig02_maps, "Linear predictability over width and L0", MAPS, "Fig. 2, sections 4.1–4.3"),
@@ -86,8 +86,8 @@ FIGURES = (
         "nonlinearity: perfectly linear sparse features with exponential activations score about 0.75 as well.",
         "Fig. 6, section 5.1",
     ),
-    Entry(fig10_appendix_maps, "The maps at an earlier layer", MAPS, "Fig. 10, appendix A.2"),
-    Entry(fig11_appendix_maps, "The maps at a later layer", MAPS, "Fig. 11, appendix A.2"),
+    Entry(fig10_appendix_maps, "The maps at the first appendix hookpoint", MAPS, "Fig. 10, appendix A.2"),
+    Entry(fig11_appendix_maps, "The maps at the second appendix hookpoint", MAPS, "Fig. 11, appendix A.2"),
     Entry(
         fig12_token_parts,
         "Linear and nonlinear error token by token",
@@ -97,7 +97,7 @@ FIGURES = (
     ),
     Entry(
         tabA1_shrinkage,
-        "Linear error is not shrinkage",
+        "Shrinkage and the linear error",
         "Ratio of mean norms (1: no shrinkage) and mean cosine of LinearError with the activation (±1: LinearError "
         "only rescales x).",
         "Appendix A.1",

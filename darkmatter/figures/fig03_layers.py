@@ -37,7 +37,9 @@ def data(results: Results, params: Params) -> dict[str, Any]:
         raise NotDrawn(f"no SAE of group {group} at any hookpoint")
     rows.sort(key=lambda row: (series_of(row), row["layer"]))
     l0 = [row["l0"] for row in rows if row["l0"] is not None]
-    stated = f"mean L0 {min(l0):.1f} to {max(l0):.1f}; " if l0 else ""
+    stated = (
+        f"Mean L0 {' to '.join(sorted({f'{value:.1f}' for value in (min(l0), max(l0))}, key=float))}; " if l0 else ""
+    )
     return {
         "note": stated + context_note(results, rows[0]["hookpoint"]).replace(f", {rows[0]['hookpoint']}", ""),
         "rows": rows,

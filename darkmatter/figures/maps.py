@@ -31,7 +31,7 @@ def map_data(results: Results, hookpoint: str, groups: list[str] | None) -> dict
     ]
     if not points:
         raise NotDrawn(f"no SAE at {hookpoint} has a positive L0")
-    budget = f"every SAE trained on {kept[0]['train_tokens']:,} tokens; "
+    budget = f"Every SAE was trained on {kept[0]['train_tokens']:,} tokens; "
     return {
         "note": budget + context_note(results, hookpoint),
         "hookpoint": hookpoint,

@@ -1,0 +1,61 @@
+"""From content to HTML: Jinja2 with autoescaping, so that token text, names and domains stay text."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+FOLDER = Path(__file__).parent
+
+
+def render(content: dict[str, Any]) -> str:
+    """The whole report as one HTML document that loads nothing.
+
+    Raises:
+        jinja2.UndefinedError: the content lacks something the template shows.
+    """
+    environment = Environment(
+        loader=FileSystemLoader(FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"number": number, "plain": plain_value, "megabytes": megabytes, "visible": visible}
+    return environment.get_template("template.html").render(content)
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Fixed decimals with a true minus sign; an em dash for null."""
+    return "—" if value is None else f"{value:.{digits}f}".replace("-", "−")
+
+
+def plain_value(value: Any) -> str:
+    """A lemma's value, whether it is text, a number, an exact value or an estimate."""
+    match value:
+        case None:
+            return "—"
+        case bool():
+            return "yes" if value else "no"
+        case float():
+            return f"{value:.4g}"
+        case {"exact": exact, "value": float(near)}:
+            return str(exact) if exact == f"{near:g}" else f"{exact} ≈ {near:.4f}"
+        case {"value": float(near), "low": float(low), "high": float(high)}:
+            return f"{near:.4f} [{low:.4f}, {high:.4f}]"
+        case {"value": None, "reason": reason}:
+            return f"undefined: {reason}"
+        case _:
+            return str(value)
+
+
+def megabytes(count: int) -> str:
+    return f"{count / 1e6:,.0f} MB"
+
+
+def visible(text: str) -> str:
+    """Token text as a JSON string: blanks and controls, and what would turn the writing direction, can be seen."""
+    return "".join(
+        char if char.isprintable() else json.dumps(char)[1:-1] for char in json.dumps(text, ensure_ascii=False)
+    )
