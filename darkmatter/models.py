@@ -3,6 +3,9 @@
 A model folder holds what transformers saves (config, float32 safetensors, tokenizer) and a manifest.json with
 the SHA-256 of every file. Loading checks the manifest, refuses missing or unexpected tensors and a tokenizer
 that is not the model's, never asks a network and never runs a model's own code.
+
+transformers and the libraries below it meet a bad file with whatever they have (struct.error, SafetensorError, a
+bare Exception from Rust), so every call into them catches Exception and says which file it was.
 """
 
 import os
@@ -42,7 +45,7 @@ def read_gguf(path: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         tokenizer = transformers.AutoTokenizer.from_pretrained(
             path.parent, gguf_file=path.name, trust_remote_code=False
         )
-    except (ValueError, KeyError, OSError, RuntimeError) as error:
+    except Exception as error:
         raise ArtifactError(f"{path.name} is not a GGUF model that transformers can read: {error}") from error
     # What remains is plain float32, and save_pretrained would refuse weights that it takes for quantised.
     model.hf_quantizer = None
@@ -74,7 +77,7 @@ def random_model(spec: Model) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(spec.seed)
             model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-    except (ValueError, TypeError, RuntimeError) as error:
+    except Exception as error:
         raise ArtifactError(f"model.config does not describe a {spec.architecture} model: {error}") from error
     return model, tokenizer
 
@@ -169,7 +172,7 @@ def load_model(folder: Path) -> PreTrainedModel:
             use_safetensors=True,
             output_loading_info=True,
         )
-    except (ValueError, KeyError, OSError, RuntimeError) as error:
+    except Exception as error:
         raise ArtifactError(f"{folder} cannot be loaded ({error}). Run `dvc repro model`.") from error
     for problem in ("missing_keys", "unexpected_keys", "mismatched_keys"):
         if keys := sorted(str(key) for key in info.get(problem, ())):
@@ -191,7 +194,7 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     manifest = check_manifest(folder, weights=False)
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except (ValueError, KeyError, OSError) as error:
+    except Exception as error:
         raise ArtifactError(f"the tokenizer in {folder} cannot be loaded ({error}). Run `dvc repro model`.") from error
     if len(tokenizer) > manifest["vocab_size"]:
         raise ArtifactError(

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from types import TracebackType
@@ -108,7 +109,7 @@ class Archive:
         members = [info for info in self.zip.infolist() if not info.is_dir()]
         for info in members:
             parts = PurePosixPath(info.filename.replace("\\", "/"))
-            if parts.is_absolute() or ".." in parts.parts or ":" in parts.parts[0]:
+            if parts.is_absolute() or ".." in parts.parts or any(":" in part for part in parts.parts[:1]):
                 raise ArtifactError(f"{path.name} is refused: its member {info.filename!r} points out of the archive")
             if info.file_size > MEMBER_LIMIT:
                 raise ArtifactError(f"{path.name} is refused: {info.filename} claims {info.file_size:,} bytes")
@@ -128,7 +129,7 @@ class Archive:
     def clear_errors(self) -> Iterator[None]:
         try:
             yield
-        except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
             raise ArtifactError(
                 f"{self.path.name} is damaged or not a wheel ({error}). Delete it and rerun."
             ) from error
