@@ -57,7 +57,7 @@ def prepare(out: Path, activations: str, fit_share: float, folds: int, split_see
         shifted = shift(x[context], x_shift)
         fitter.update(context, shifted, shifted)
         total.update(context, shifted)
-        square.update(context, shifted.double() ** 2)
+        square.update(context, shifted**2)
     arrays = {"x_shift": x_shift.numpy(), "x_sum": total.numpy(), "x_square": square.numpy()}
     arrays["rows"] = splits.row_sets().sum(-1).astype(np.float64)
     for name in splits.fit_sets:
@@ -74,13 +74,15 @@ def float32_mean(x: np.ndarray, where: str) -> Float[Tensor, " d_model"]:
     for context, rows in enumerate(x):
         total += rows.sum(0, dtype=np.float64)
         if not np.isfinite(total).all():
-            raise ArtifactError(f"{where}: context {context} holds a NaN or an infinity; run `dvc repro -f activations`")
+            raise ArtifactError(
+                f"{where}: context {context} holds a NaN or an infinity; run `dvc repro -f activations`"
+            )
     return torch.from_numpy(total / (x.shape[0] * x.shape[1])).float().double()
 
 
 def shift(rows: np.ndarray, x_shift: Float[Tensor, " d_model"]) -> Float[Tensor, "position d_model"]:
-    """x − x_shift in float32."""
-    return torch.from_numpy(np.array(rows)) - x_shift.float()
+    """x − x_shift in float64."""
+    return torch.from_numpy(np.array(rows)).double() - x_shift
 
 
 def read_prepared(folder: Path, splits: Splits) -> Prepared:

@@ -18,7 +18,7 @@ class RowSums:
         sets, contexts, _ = row_sets.shape
         self.sums = torch.zeros((sets, contexts) if dims is None else (sets, contexts, dims), dtype=torch.float64)
 
-    def update(self, context: int, values: Float[Tensor, "position *dim"]) -> None:
+    def update(self, context: int, values: Float[Tensor, "position ..."]) -> None:
         self.sums[:, context] = self.row_sets[:, context] @ values.double()
 
     def numpy(self) -> np.ndarray:

@@ -50,12 +50,12 @@ class Sample:
     def blocks(self) -> Blocks:
         return make_blocks(self.splits)
 
-    def context(self, number: int) -> tuple[Tensor, Tensor, Tensor]:
-        """(x − x_shift, Sae(x), e) of one context, float32 [position, d_model]."""
-        x = torch.from_numpy(np.array(self.x[number]))
+    def context(self, number: int) -> tuple[Tensor, Tensor]:
+        """(x, Sae(x)) of one context, [position, d_model], in the dtype of the products."""
         index, value = (torch.from_numpy(codes[number]) for codes in (self.index, self.value))
         sae = reconstruct(index, value, self.decoder)
-        return x - self.prepared.x_shift.float(), sae, x - sae
+        x = torch.from_numpy(np.array(self.x[number]))
+        return x.to(self.prepared.products), sae.to(self.prepared.products)
 
 
 def decompose(
@@ -87,8 +87,8 @@ def decompose(
     splits = draw_splits(contexts, positions, fit_share, folds, split_seed)
     index, value = (arrays[name].reshape(contexts, positions, -1) for name in ("index", "value"))
     decoder = load_decoder(Path(sae))
-    if decoder.weight.shape[1] != d_model:
-        raise ArtifactError(f"{sae} decodes to {decoder.weight.shape[1]} dimensions, {activations} has {d_model}")
+    if decoder.W_dec.shape[1] != d_model:
+        raise ArtifactError(f"{sae} decodes to {decoder.W_dec.shape[1]} dimensions, {activations} has {d_model}")
     sample = Sample(x, index, value, decoder, splits, read_prepared(Path(prepared), splits))
 
     maps = error_maps(sample)
@@ -97,7 +97,7 @@ def decompose(
     sums |= norm_probes(sample, table)
     row_sets = splits.row_sets().astype(np.float64)
     sums |= {f"sum/{name}": scalar_sums(row_sets, column) for name, column in table.items()}
-    latents = np.bincount(index[value > 0].ravel(), minlength=len(sample.decoder.weight))
+    latents = np.bincount(index[value > 0].ravel(), minlength=len(sample.decoder.W_dec))
     sums["latent_fired"] = np.array([np.count_nonzero(latents), len(latents)], dtype=np.float64)
     write_arrays(out / TABLE, {name: column.astype(np.float32) for name, column in table.items()})
     write_arrays(out / SUMS, sums)
@@ -107,11 +107,13 @@ def decompose(
 def error_maps(sample: Sample) -> dict[str, LinearMap]:
     """b* for every fit set (Eq. 11)."""
     d_model = sample.x.shape[-1]
-    e_shift = sample.context(0)[2].mean(0)
+    x_shift = sample.prepared.x_shift.to(sample.prepared.products)
+    x, sae = sample.context(0)
+    e_shift = (x - sae).mean(0)
     fitter = CrossMomentsFitter(sample.blocks, d_model, d_model, sample.prepared.products)
     for context in range(len(sample.x)):
-        x, _, e = sample.context(context)
-        fitter.update(context, x, e - e_shift)
+        x, sae = sample.context(context)
+        fitter.update(context, x - x_shift, x - sae - e_shift)
     return {
         name: fit(factor, fitter.fit_set(name), sample.prepared.x_shift, e_shift.double())
         for name, factor in sample.prepared.factors.items()
@@ -120,43 +122,42 @@ def error_maps(sample: Sample) -> dict[str, LinearMap]:
 
 def split_error(sample: Sample, maps: dict[str, LinearMap]) -> tuple[Table, Sums, Sums]:
     """Per-token norms of all parts, and per-context sums of the error and of what the maps leave of it."""
-    contexts, positions, d_model = sample.x.shape
+    contexts, _, d_model = sample.x.shape
     row_sets = torch.from_numpy(sample.splits.row_sets()).double()
     total, square = RowSums(row_sets, d_model), RowSums(row_sets, d_model)
     left = {f"{split}/{way}": RowSums(row_sets, d_model) for split in SPLITS for way in ("paper", "authors")}
     columns: dict[str, list[Tensor]] = {}
+    dtype = sample.prepared.products
     stacked = {
-        fold: torch.cat([maps[name].weight for name in (*SPLITS, "all", f"not-fold-{fold}")], 1).to(
-            sample.prepared.products
-        )
+        fold: torch.cat([maps[name].weight for name in (*SPLITS, "all", f"not-fold-{fold}")], 1).to(dtype)
         for fold in range(sample.splits.fold.max() + 1)
     }
-    x_shift = sample.prepared.x_shift.float()
+    x_shift = sample.prepared.x_shift.to(dtype)
     for context in range(contexts):
         fold = int(sample.splits.fold[context])
-        x, sae, e = sample.context(context)
-        raw_x = x + x_shift
-        products = (x.to(sample.prepared.products) @ stacked[fold]).float().split(d_model, 1)
-        row = {"x": norms(raw_x), "sae": norms(sae), "error": norms(e)}
+        x, sae = sample.context(context)
+        shifted, e = x - x_shift, x - sae
+        products = (shifted @ stacked[fold]).split(d_model, 1)
+        row = {"x": norms(x), "sae": norms(sae), "error": norms(e)}
         row["norm_x"], row["norm_sae"] = row["x"].sqrt(), row["sae"].sqrt()
         total.update(context, e)
         square.update(context, e.double() ** 2)
         for name, product in zip((*SPLITS, "all", f"not-fold-{fold}"), products, strict=True):
             linear_map = maps[name]
-            linear = product + linear_map.intercept.float()
+            linear = product + linear_map.intercept.to(dtype)
             key = "cross-fit" if name.startswith("not-fold") else name
             if name in SPLITS:
                 nonlinear = e - linear
                 left[f"{name}/paper"].update(context, nonlinear.double() ** 2)
-                through_origin = nonlinear - torch.outer(linear_map.excess(x), linear_map.b_0.float())
+                through_origin = nonlinear - torch.outer(linear_map.excess(shifted), linear_map.b_0.to(dtype))
                 left[f"{name}/authors"].update(context, through_origin.double() ** 2)
             elif name == "all":
-                linear += torch.outer(linear_map.excess(x), linear_map.b_0.float())
+                linear += torch.outer(linear_map.excess(shifted), linear_map.b_0.to(dtype))
                 nonlinear = e - linear
             else:
                 nonlinear = e - linear
             row[f"linear/{key}"], row[f"nonlinear/{key}"] = norms(linear), norms(nonlinear)
-            inner = torch.linalg.vecdot(linear.double(), raw_x.double())
+            inner = torch.linalg.vecdot(linear.double(), x.double())
             row[f"cosine/{key}"] = inner / (row[f"linear/{key}"] * row["x"]).sqrt().clamp(min=1e-300)
         for name, values in row.items():
             columns.setdefault(name, []).append(values)
@@ -204,7 +205,7 @@ def norm_probes(sample: Sample, table: Table) -> Sums:
     row_sets = sample.splits.row_sets().astype(np.float64)
     residuals: Table = {}
     for context in range(len(sample.x)):
-        x = shift(sample.x[context], sample.prepared.x_shift).double()
+        x = shift(sample.x[context], sample.prepared.x_shift)
         fold = int(sample.splits.fold[context])
         for key, residual in probe_residuals(x, values[context] + means, columns, maps, fold):
             residuals.setdefault(key, np.empty(table["x"].shape))[context] = residual

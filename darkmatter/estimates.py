@@ -40,15 +40,14 @@ class HookpointSums:
         square: [set, context] Σ ‖x̃‖² with x̃ = x − shift.
         cross: [set, context, context] products (Σ x̃)·(Σ x̃)ᵀ of the contexts' sums.
         rank: rank of each fit set's regression.
+        bootstrap: `resamples`, `level` and `seed` of the intervals.
     """
 
     rows: np.ndarray
     square: np.ndarray
     cross: np.ndarray
     rank: dict[str, int]
-    resamples: int
-    level: float
-    seed: int
+    bootstrap: dict[str, Any]
 
     @cached_property
     def views(self) -> dict[str, "RowSet"]:
@@ -68,7 +67,7 @@ class RowSet:
     def of(cls, hookpoint: HookpointSums, name: str) -> "RowSet":
         number = ROW_SETS.index(name)
         used = np.flatnonzero(hookpoint.rows[number])
-        bootstrap = ContextBootstrap(len(used), hookpoint.resamples, hookpoint.level, hookpoint.seed)
+        bootstrap = ContextBootstrap(len(used), **hookpoint.bootstrap)
         return cls(number, used, hookpoint.rows[number][used], bootstrap)
 
     def of_sums(self, sums: np.ndarray) -> np.ndarray:
@@ -150,16 +149,14 @@ def dimension_estimates(
     pooled = hookpoint.views[split if convention == "paper" else "all"]
     nonlinear = dimension_sums[f"nonlinear/{split}/{convention}"]
 
-    def mean_r2(view: RowSet, total: np.ndarray, square: np.ndarray, left: np.ndarray, sign: float, rank: int) -> Estimate:
-        parts = [view.of_sums(sums) for sums in (total, square, left)]
-        one_minus = 0.0 if sign > 0 else 1.0
-        return view.estimate(lambda weights: one_minus + sign * metrics.r2_mean(weights, view.rows, *parts), rank)
+    def mean_r2(view: RowSet, sums: tuple[np.ndarray, np.ndarray], left: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        return metrics.r2_mean(weights, view.rows, *(view.of_sums(array) for array in (*sums, left)))
 
     x, error = (x_sums["x_sum"], x_sums["x_square"]), (dimension_sums["error_sum"], dimension_sums["error_square"])
     return {
-        "vector_r2": mean_r2(held_out, *error, nonlinear, 1.0, rank),
-        "fvu_per_dim": mean_r2(pooled, *x, dimension_sums["error_square"], -1.0, 0),
-        "fvu_nonlinear_per_dim": mean_r2(pooled, *x, nonlinear, -1.0, rank),
+        "vector_r2": held_out.estimate(lambda weights: mean_r2(held_out, error, nonlinear, weights), rank),
+        "fvu_per_dim": pooled.estimate(lambda weights: 1 - mean_r2(pooled, x, error[1], weights), 0),
+        "fvu_nonlinear_per_dim": pooled.estimate(lambda weights: 1 - mean_r2(pooled, x, nonlinear, weights), rank),
     }
 
 
@@ -177,9 +174,7 @@ def sae_estimates(hookpoint: HookpointSums, sums: Sums, x_sums: Sums, dimension_
     }
 
 
-def hookpoint_sums(
-    arrays: Sums, rank: dict[str, int], resamples: int, level: float, seed: int
-) -> HookpointSums:
+def hookpoint_sums(arrays: Sums, rank: dict[str, int], bootstrap: dict[str, Any]) -> HookpointSums:
     """The shared sums from a hookpoint's per-dimension ones (`rows`, `x_sum`, `x_square`)."""
     cross = np.einsum("scd,sed->sce", arrays["x_sum"], arrays["x_sum"], optimize=True)
-    return HookpointSums(arrays["rows"], arrays["x_square"].sum(-1), cross, rank, resamples, level, seed)
+    return HookpointSums(arrays["rows"], arrays["x_square"].sum(-1), cross, rank, bootstrap)

@@ -23,7 +23,7 @@ ROUNDING = 1e-14
 
 def centred(
     weights: Weights, rows: PerContext, total: PerContext | PerDimension, square: PerContext | PerDimension
-) -> Float[np.ndarray, "resample *dim"]:
+) -> Float[np.ndarray, "resample ..."]:
     """Σ (t − t̄)² of the weighted contexts; 0 where only rounding is left."""
     count = weights @ rows
     count = count if total.ndim == 1 else count[:, None]

@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 import time
+from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
 POLL_SECONDS = 1.0
@@ -29,8 +30,7 @@ def die_with_parent() -> None:
 def parent_if_shell(pid: int) -> int | None:
     """The parent of `pid` where `pid` is a shell, read from /proc."""
     try:
-        with open(f"/proc/{pid}/stat") as file:
-            _, name, rest = file.read().replace("(", ")").split(")", 2)
+        _, name, rest = Path(f"/proc/{pid}/stat").read_text().replace("(", ")").split(")", 2)
     except OSError:
         return None
     return int(rest.split()[1]) if name in {"sh", "bash", "dash", "zsh"} else None

@@ -9,7 +9,6 @@ it was, a stage with one more SAE computes one SAE, and the result does not depe
 import concurrent.futures
 import functools
 import importlib.metadata
-import inspect
 import json
 import multiprocessing
 import os
@@ -69,7 +68,7 @@ def input_hash(path: Path) -> str:
 def key(function: Callable[..., None], unit: Unit) -> str:
     content = {
         "function": f"{function.__module__}.{function.__qualname__}",
-        "code": code_hash(Path(inspect.getsourcefile(function)).resolve()),
+        "code": code_hash(Path(sys.modules[function.__module__].__file__).resolve()),
         "arguments": plain(unit.arguments),
         "inputs": {path.as_posix(): input_hash(path) for path in unit.inputs},
         "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},

@@ -7,6 +7,7 @@ Out: data/activations/{train,eval}/HOOKPOINT.npy   float32 [context, position, d
     python -m stages.activations
 """
 
+import itertools
 import shutil
 from pathlib import Path
 
@@ -24,12 +25,10 @@ SHARDS = Path("data/.shards")
 def shard_units(params: Params, split: str, depth: int) -> list[Unit]:
     """Shards of contexts; those that only shallow hookpoints need come out cheaper."""
     contexts = getattr(params.tokens, f"{split}_contexts")
-    wanted = {
-        name: contexts if split == "eval" else data.train_contexts for name, data in params.hookpoints.items()
-    }
+    wanted = {name: contexts if split == "eval" else data.train_contexts for name, data in params.hookpoints.items()}
     cuts = sorted({0, contexts, *wanted.values(), *range(0, contexts, params.activations.shard_contexts)})
     units = []
-    for start, stop in zip(cuts, cuts[1:], strict=False):
+    for start, stop in itertools.pairwise(cuts):
         hookpoints = [name for name, end in wanted.items() if end >= stop]
         if not hookpoints:
             continue

@@ -1,0 +1,46 @@
+"""The `darkmatter` command."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from darkmatter.params import PARAMS, ParamsError, load_params
+
+
+def compose(profile: str) -> None:
+    """Write params.yaml from conf/, the way `dvc exp run -S profile=...` does.
+
+    Raises:
+        ParamsError: there is no such profile, or what it composes to is not valid; params.yaml is left alone.
+    """
+    from dvc.utils.hydra import compose_and_dump
+
+    known = sorted(path.stem for path in Path("conf/profile").glob("*.yaml"))
+    if profile not in known:
+        raise ParamsError(
+            f"no profile {profile!r}; conf/profile has {', '.join(known) or 'none: run this in the repository'}"
+        )
+    draft = PARAMS.with_name(".params.draft.yaml")
+    try:
+        compose_and_dump(draft, str(Path("conf").resolve()), None, "config", "", [f"profile={profile}"])
+        load_params(draft)
+        draft.replace(PARAMS)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="darkmatter", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    params = commands.add_parser("params", help="compose params.yaml from conf/ and check it")
+    params.add_argument("--profile", default="smollm2", help="a file of conf/profile (default: smollm2)")
+    given = parser.parse_args(arguments)
+    try:
+        compose(given.profile)
+    except ParamsError as error:
+        sys.exit(f"error: {error}")
+    print(f"{PARAMS}: {load_params().profile}")
+
+
+if __name__ == "__main__":
+    main()

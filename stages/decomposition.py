@@ -1,0 +1,71 @@
+"""activations + SAEs + their codes → the decomposition of every SAE's error, for one hookpoint.
+
+In:  data/activations/eval/HOOKPOINT.npy, data/codes/HOOKPOINT, data/saes/HOOKPOINT, data/model/manifest.json
+Out: data/decomposition/HOOKPOINT/moments                 what all SAEs share: regressions, sums of x
+     data/decomposition/HOOKPOINT/SAE/tokens.npz          per-token table, float32 [context, position]
+     data/decomposition/HOOKPOINT/SAE/sums.npz            per-context sums, scalar and pooled
+     data/decomposition/HOOKPOINT/SAE/dimension_sums.npz  per-context sums of every dimension
+     reports/results/decomposition/HOOKPOINT.json         estimates with intervals
+     reports/results/sums/HOOKPOINT.npz                   the scalar and pooled sums, committed
+
+    python -m stages.decomposition HOOKPOINT
+"""
+
+import shutil
+import sys
+from pathlib import Path
+
+from darkmatter.activation_moments import prepare
+from darkmatter.artifacts import open_array, read_json, write_arrays, write_json
+from darkmatter.decomposition import decompose
+from darkmatter.decomposition_results import MOMENTS, committed_sums, estimate_sae, hookpoint_results, read_specs
+from darkmatter.paths import ACTIVATIONS, CODES, DECOMPOSITION, MODEL, RESULTS, SAES
+from darkmatter.stage import Stage, run
+from darkmatter.units import Unit, run_units
+
+WORK = Path("data/.work")
+
+
+def main(stage: Stage) -> None:
+    hookpoint = sys.argv[1]
+    params = stage.params.decomposition
+    activations = stage.reads(ACTIVATIONS / "eval" / f"{hookpoint}.npy")
+    codes, saes = stage.reads(CODES / hookpoint), stage.reads(SAES / hookpoint)
+    label = read_json(stage.reads(MODEL / "manifest.json"))["label"]
+    specs = read_specs(saes)
+    splits = {"fit_share": params.fit_share, "folds": params.folds, "split_seed": params.split_seed}
+    x = {"activations": activations.as_posix(), **splits}
+
+    work = WORK / "decomposition" / hookpoint
+    shared = Unit("moments", {**x, "eigen_cutoff": params.eigen_cutoff}, (activations,))
+    run_units(prepare, [shared], work / "prepared", stage.name)
+    moments = work / "prepared" / MOMENTS
+    units, intervals = [], []
+    for name in specs:
+        sources = (codes / name, saes / name)
+        files = {"codes": f"{sources[0]}/codes.npz", "sae": sources[1].as_posix(), "prepared": f"{moments.parent}"}
+        units.append(Unit(name, {**x, **files}, (activations, moments, *sources)))
+        decomposed = work / "decomposed" / name
+        files = {"moments": moments.as_posix(), "decomposed": decomposed.as_posix()}
+        intervals.append(Unit(name, {**files, **params.bootstrap.model_dump()}, (moments, decomposed)))
+    stage.ledger = run_units(decompose, units, work / "decomposed", stage.name)
+    run_units(estimate_sae, intervals, work / "estimates", stage.name)
+
+    folder = stage.writes(DECOMPOSITION / hookpoint)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    (work / "decomposed").rename(folder)
+    (work / "prepared" / "moments").rename(folder / "moments")
+    contexts, positions, d_model = open_array(activations, (None, None, None)).shape
+    first = stage.params.tokens.first_position
+    facts = {"hookpoint": hookpoint, "model": label, "rows": contexts * positions, "contexts": contexts}
+    facts |= {"d_model": d_model, "positions": [first, first + positions - 1]}
+    results = hookpoint_results(folder, work / "estimates", list(specs.values()), facts)
+    write_json(stage.writes(RESULTS / "decomposition" / f"{hookpoint}.json"), results)
+    sums = committed_sums(folder, list(specs))
+    write_arrays(stage.writes(RESULTS / "sums" / f"{hookpoint}.npz"), sums, compress=True)
+    shutil.rmtree(work)
+
+
+if __name__ == "__main__":
+    run(main)
