@@ -9,7 +9,10 @@ TOKENS = DATA / "tokens"
 ACTIVATIONS = DATA / "activations"
 SAES = DATA / "saes"
 CODES = DATA / "codes"
+# One folder per profile: DVC leaves files of hookpoints that another profile has, and a folder that is a dependency
+# must hold the configured ones alone.
 DECOMPOSITION = DATA / "decomposition"
+HOOKPOINT_RESULTS = DATA / "results"
 
 REPORTS = Path("reports")
 RESULTS = REPORTS / "results"

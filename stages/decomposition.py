@@ -1,12 +1,14 @@
 """activations + SAEs + their codes → the decomposition of every SAE's error, for one hookpoint.
 
 In:  data/activations/eval/HOOKPOINT.npy, data/codes/HOOKPOINT, data/saes/HOOKPOINT, data/model/manifest.json
-Out: data/decomposition/HOOKPOINT/moments                 what all SAEs share: regressions, sums of x
-     data/decomposition/HOOKPOINT/SAE/tokens.npz          per-token table, float32 [context, position]
-     data/decomposition/HOOKPOINT/SAE/sums.npz            per-context sums, scalar and pooled
-     data/decomposition/HOOKPOINT/SAE/dimension_sums.npz  per-context sums of every dimension
-     reports/results/decomposition/HOOKPOINT.json         estimates with intervals
-     reports/results/sums/HOOKPOINT.npz                   the scalar and pooled sums, committed
+Out: data/decomposition/PROFILE/HOOKPOINT/
+         moments/activations.npz  what all SAEs share: regressions, sums of x
+         SAE/tokens.npz           per-token table, float32 [context, position]
+         SAE/sums.npz             per-context sums, scalar and pooled
+         SAE/dimension_sums.npz   per-context sums of every dimension
+     data/results/PROFILE/HOOKPOINT/
+         results.json             estimates with intervals
+         sums.npz                 the scalar and pooled sums of all SAEs
 
     python -m stages.decomposition HOOKPOINT
 """
@@ -16,10 +18,10 @@ import sys
 from pathlib import Path
 
 from darkmatter.activation_moments import prepare
-from darkmatter.artifacts import open_array, read_json, write_arrays, write_json
+from darkmatter.artifacts import open_array, read_json, replacing_folder, write_arrays, write_json
 from darkmatter.decomposition import decompose
 from darkmatter.decomposition_results import MOMENTS, committed_sums, estimate_sae, hookpoint_results, read_specs
-from darkmatter.paths import ACTIVATIONS, CODES, DECOMPOSITION, MODEL, RESULTS, SAES
+from darkmatter.paths import ACTIVATIONS, CODES, DECOMPOSITION, HOOKPOINT_RESULTS, MODEL, SAES
 from darkmatter.stage import Stage, run
 from darkmatter.units import Unit, run_units
 
@@ -51,7 +53,7 @@ def main(stage: Stage) -> None:
     stage.ledger = run_units(decompose, units, work / "decomposed", stage.name)
     run_units(estimate_sae, intervals, work / "estimates", stage.name)
 
-    folder = stage.writes(DECOMPOSITION / hookpoint)
+    folder = stage.writes(DECOMPOSITION / stage.params.profile / hookpoint)
     shutil.rmtree(folder, ignore_errors=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
     (work / "decomposed").rename(folder)
@@ -61,9 +63,9 @@ def main(stage: Stage) -> None:
     facts = {"hookpoint": hookpoint, "model": label, "rows": contexts * positions, "contexts": contexts}
     facts |= {"d_model": d_model, "positions": [first, first + positions - 1]}
     results = hookpoint_results(folder, work / "estimates", list(specs.values()), facts)
-    write_json(stage.writes(RESULTS / "decomposition" / f"{hookpoint}.json"), results)
-    sums = committed_sums(folder, list(specs))
-    write_arrays(stage.writes(RESULTS / "sums" / f"{hookpoint}.npz"), sums, compress=True)
+    with replacing_folder(stage.writes(HOOKPOINT_RESULTS / stage.params.profile / hookpoint)) as small:
+        write_json(small / "results.json", results)
+        write_arrays(small / "sums.npz", committed_sums(folder, list(specs)), compress=True)
     shutil.rmtree(work)
 
 

@@ -1,6 +1,6 @@
 """per-token tables → how small SAEs' errors predict large ones' (section 4.4, appendix A.4).
 
-In:  data/decomposition/HOOKPOINT/*/tokens.npz, data/tokens, data/model (tokenizer, for the text of the tokens)
+In:  data/decomposition/PROFILE/HOOKPOINT/*/tokens.npz, data/tokens, data/model (tokenizer, for the text of the tokens)
 Out: reports/results/per_token_scaling.json   pairs of SAEs; the tokens of Figs. 5 and 12
 
     python -m stages.per_token_scaling
@@ -21,7 +21,7 @@ PARTS = {"error_sq": "error", "linear_sq": "linear/token", "nonlinear_sq": "nonl
 def main(stage: Stage) -> None:
     params = stage.params
     hookpoint = params.figures.main_hookpoint
-    folder = stage.reads(DECOMPOSITION / hookpoint)
+    folder = stage.reads(DECOMPOSITION / params.profile / hookpoint)
     specs = [spec for spec in params.sae_specs(hookpoint) if spec.group in params.per_token_scaling.groups]
     tables = {spec.name: read_arrays(folder / spec.name / "tokens.npz") for spec in specs}
     tokens = open_array(stage.reads(TOKENS / "eval.npy"), (None, None), "int32")

@@ -1,0 +1,44 @@
+# Two commands do everything, on a machine with Python 3.11-3.13, git and make:
+#     make repro    build .venv from the lock files, run every stage that is not up to date, name the report
+#     make test     build .venv, run the tests
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/pip install --quiet --require-hashes --no-deps --disable-pip-version-check
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export PYTHONPATH := $(CURDIR)
+
+.PHONY: repro test lint bench clean-units lock
+
+repro: $(VENV)/installed
+	dvc repro
+	@echo "report: file://$(CURDIR)/reports/report.html"
+
+test: $(VENV)/installed
+	python -m pytest -n 2
+
+lint: $(VENV)/installed
+	ruff check .
+	ruff format --check .
+	dvc repro --dry --allow-missing > $(VENV)/dry.log 2>&1 || { cat $(VENV)/dry.log; exit 1; }
+	@if grep "Running stage" $(VENV)/dry.log; then echo "reports/ is stale: run make repro and commit"; exit 1; fi
+
+bench: $(VENV)/installed
+	python -m tests.bench_regression
+	python -m tests.bench_training
+
+clean-units: ## forget stored units: the next run computes every SAE again
+	rm -rf data/.units
+
+lock: ## needs uv
+	$(PYTHON) requirements/lock.py
+
+# torch comes as a small CPU build where one is offered (PIP_FIND_LINKS, or PyTorch's own index), else from PyPI.
+$(VENV)/installed: requirements/base.lock requirements/build.lock requirements/torch-cpu.lock requirements/torch-pypi.lock
+	$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 14) else "Python 3.11, 3.12 or 3.13 is needed: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(PIP_INSTALL) -r requirements/build.lock
+	$(PIP_INSTALL) --no-build-isolation -r requirements/base.lock
+	$(PIP_INSTALL) -r requirements/torch-cpu.lock 2> $(VENV)/torch-cpu.log || $(PIP_INSTALL) -r requirements/torch-pypi.lock
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --no-index --disable-pip-version-check -e .
+	touch $@

@@ -1,0 +1,27 @@
+"""results of each hookpoint → the two folders of them that are committed.
+
+In:  data/results/PROFILE/HOOKPOINT/{results.json, sums.npz}
+Out: reports/results/decomposition/HOOKPOINT.json   estimates with intervals
+     reports/results/sums/HOOKPOINT.npz             per-context sums: what the estimates can be derived from again
+
+    python -m stages.results
+"""
+
+import shutil
+
+from darkmatter.artifacts import replacing_folder
+from darkmatter.paths import HOOKPOINT_RESULTS, RESULTS
+from darkmatter.stage import Stage, run
+
+
+def main(stage: Stage) -> None:
+    source = HOOKPOINT_RESULTS / stage.params.profile
+    folders = {hookpoint: stage.reads(source / hookpoint) for hookpoint in stage.params.hookpoints}
+    for kind, file in (("decomposition", "results.json"), ("sums", "sums.npz")):
+        with replacing_folder(stage.writes(RESULTS / kind)) as target:
+            for hookpoint, folder in folders.items():
+                shutil.copyfile(folder / file, target / f"{hookpoint}{(folder / file).suffix}")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,88 @@
+"""dvc.yaml against the code: every stage's deps are what it imports, and imports go one way."""
+
+import ast
+from pathlib import Path
+
+import pytest
+import yaml
+
+from darkmatter.imports import PACKAGES, closure, direct_imports
+from darkmatter.params import parse_params
+
+ROOT = Path(__file__).parent.parent
+STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+PLOTTING = ["stages/figures.py", "stages/report.py", "stages/results.py", "stages/lemmas.py"]
+
+
+def definition(name):
+    return STAGES[name].get("do", STAGES[name])
+
+
+def imported(path):
+    """Relative names of the files of ours behind `path`."""
+    return {file.relative_to(ROOT).as_posix() for file in closure(path)}
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_code_deps_equal_imports(name):
+    declared = {dep for dep in definition(name)["deps"] if dep.endswith(".py")}
+    needed = imported(ROOT / "stages" / f"{name}.py")
+    assert declared == needed, (
+        f"dvc.yaml, {name}.deps: add {sorted(needed - declared)}, drop {sorted(declared - needed)}"
+    )
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_every_stage_is_described_and_runs_its_own_file(name):
+    assert definition(name)["desc"].endswith(".")
+    assert definition(name)["cmd"].removesuffix(" ${key}") == f"python -m stages.{name}"
+
+
+def test_every_stage_file_is_in_the_dag():
+    files = {path.stem for path in (ROOT / "stages").glob("*.py")} - {"__init__"}
+    assert files == STAGES.keys()
+
+
+def test_stages_never_import_stages_and_the_package_never_imports_them():
+    for path in SOURCES:
+        stages = {file for file in direct_imports(path) if file.parent.name == "stages" and file.name != "__init__.py"}
+        assert not stages, f"{path} imports {stages}"
+
+
+def test_no_import_cycles():
+    for path in SOURCES:
+        for file in direct_imports(path) - {path}:
+            if path.name != "__init__.py" and file.name != "__init__.py":
+                assert path not in closure(file), f"{path} and {file} import each other"
+
+
+@pytest.mark.parametrize("stage", PLOTTING)
+def test_plotting_never_imports_torch(stage):
+    for path in closure(ROOT / stage):
+        names = {alias.name for node in ast.walk(ast.parse(path.read_text())) for alias in getattr(node, "names", [])}
+        modules = {getattr(node, "module", None) for node in ast.walk(ast.parse(path.read_text()))}
+        assert not {"torch", "sae_lens", "transformers"} & (names | modules), path
+
+
+def test_large_outputs_are_ignored_by_git_and_small_ones_are_not_cached():
+    for name in STAGES:
+        outs = [out for kind in ("outs", "metrics", "plots") for out in definition(name).get(kind, [])]
+        for out in outs:
+            path, options = next(iter(out.items())) if isinstance(out, dict) else (out, {})
+            assert path.startswith("data/") != (options.get("cache") is False), f"{name}: {path}"
+
+
+@pytest.mark.parametrize("profile", sorted(path.stem for path in (ROOT / "conf" / "profile").glob("*.yaml")))
+def test_every_profile_is_valid(profile):
+    content = yaml.safe_load((ROOT / "conf" / "profile" / f"{profile}.yaml").read_text())
+    assert parse_params(content).profile == profile
+
+
+def test_params_are_the_composed_default(tmp_path, monkeypatch):
+    from darkmatter.cli import main
+
+    (tmp_path / "conf").symlink_to(ROOT / "conf")
+    monkeypatch.chdir(tmp_path)
+    main(["params"])
+    assert (tmp_path / "params.yaml").read_text() == (ROOT / "params.yaml").read_text()
