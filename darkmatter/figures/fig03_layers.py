@@ -6,7 +6,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from darkmatter.figures.style import COMPONENTS, LINES, SINGLE, Style, points_with_intervals
+from darkmatter.figures.style import COMPONENTS, LINES, SINGLE, Style, legend, points_with_intervals
 from darkmatter.params import Params
 from darkmatter.results import NotDrawn, Results, context_note, estimate
 
@@ -74,5 +74,5 @@ def draw(data: dict[str, Any], style: Style) -> Figure:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     low, high = axes.get_ylim()
     axes.set_ylim(min(low, 0), max(high, 1))
-    axes.legend(loc="lower center")
+    legend(axes, loc="lower center")
     return figure

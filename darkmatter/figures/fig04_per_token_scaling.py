@@ -7,7 +7,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from darkmatter.figures.style import DOUBLE, Style, points_with_intervals, short
+from darkmatter.figures.style import DOUBLE, Style, legend, points_with_intervals, short
 from darkmatter.params import Params
 from darkmatter.results import NotDrawn, Results
 
@@ -88,4 +88,4 @@ def draw_lines(axes: Axes, pairs: list[dict[str, Any]], style: Style) -> None:
     axes.set_ylabel("R²")
     axes.set_ylim(top=1)
     axes.set_title("against the distance in width")
-    axes.legend(loc="lower left")
+    legend(axes, loc="lower left")

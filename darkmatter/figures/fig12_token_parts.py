@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from darkmatter.figures.style import COMPONENTS, DOUBLE, Style, log2_axis
+from darkmatter.figures.style import COMPONENTS, DOUBLE, Style, legend, log2_axis
 from darkmatter.figures.token_norms import draw_series, token_data
 from darkmatter.params import Params
 from darkmatter.results import Results
@@ -52,5 +52,4 @@ def draw_means(axes: Axes, data: dict[str, Any]) -> None:
     log2_axis(axes, "x", [sae["d_sae"] for sae in data["saes"]], "width d_sae")
     axes.set_ylim(bottom=0)
     axes.set_title("mean over all tokens")
-    if axes.lines:
-        axes.legend(loc="lower left")
+    legend(axes, loc="lower left")

@@ -115,6 +115,12 @@ def points_with_intervals(
     return at
 
 
+def legend(axes: Axes, **place: Any) -> None:
+    """A legend, unless every series was null."""
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(**place)
+
+
 def log2_axis(axes: Axes, which: str, values: Sequence[float], label: str) -> None:
     """Ticks at these values on an axis that shows log2 of them."""
     axis = axes.xaxis if which == "x" else axes.yaxis

@@ -16,7 +16,7 @@ def data(results: Results, params: Params) -> dict[str, Any]:
     hookpoint = params.figures.main_hookpoint
     return {
         "note": context_note(results, hookpoint) if hookpoint in results.decomposition else "",
-        "columns": dict(COLUMNS),
+        "columns": [{"key": key, "label": label} for key, label in COLUMNS],
         "rows": [
             {"name": sae["name"], "d_sae": sae["d_sae"], "k": sae["k"], "l0": sae["l0"]}
             | {key: estimate(sae, key) for key, _ in COLUMNS}

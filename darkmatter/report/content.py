@@ -62,8 +62,9 @@ def report_content(
 
 
 def claim_row(claim: Any) -> Content:
+    show = lambda item: f"{item:,.10g}" if isinstance(item, float) else str(item)  # noqa: E731
     value = claim.paper_value
-    text = "; ".join(f"{key}: {item}" for key, item in value.items()) if isinstance(value, dict) else str(value)
+    text = "; ".join(f"{key}: {show(item)}" for key, item in value.items()) if isinstance(value, dict) else show(value)
     return {"id": claim.id, "section": claim.section, "value": text}
 
 

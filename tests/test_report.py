@@ -1,0 +1,276 @@
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import yaml
+from fake_results import CONF, ROOT, fake_data, fake_lemmas, fake_params, fake_receipt, fake_results, write_results
+from hypothesis import given
+from hypothesis import strategies as st
+
+import stages.figures
+import stages.report
+from darkmatter.artifacts import write_json
+from darkmatter.figures import FIGURES, figure_data, write_figures
+from darkmatter.params import load_params
+from darkmatter.report.content import report_content
+from darkmatter.report.render import number, plain_value, render, visible
+from darkmatter.results import Results
+from darkmatter.stage import Stage
+
+VOID = {"meta", "br", "img", "link", "hr", "input"}
+PAYLOADS = [
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "' onmouseover='alert(1)",
+    "</code></table></style><h1>owned",
+    "{{ 7 * 7 }}{% raw %}",
+    "&lt;b&gt; &amp; <!-- ",
+    "javascript:alert(1)",
+]
+
+
+class Page(HTMLParser):
+    """A strict reading of a page: every element closed in order; elements, attributes, ids and text collected."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text: list[str] = []
+        self.open: list[str] = []
+        self.feed(text)
+        self.close()
+        assert not self.open, self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open and self.open[-1] == tag, (tag, self.open)
+        self.open.pop()
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+    @property
+    def words(self) -> str:
+        return "".join(self.text)
+
+
+def claim(identity: str, section: str, value: Any) -> SimpleNamespace:
+    return SimpleNamespace(id=identity, section=section, paper_value=value)
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("figures")
+    params = fake_params("smoke")
+    write_figures(fake_results(params), params, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def content(drawn: Path) -> dict[str, Any]:
+    return make(drawn)
+
+
+def make(folder: Path, payload: str = "", receipts: bool = True) -> dict[str, Any]:
+    """The report's content over a folder of drawn figures; the payload stands wherever text comes from outside."""
+    params = fake_params("smoke")
+    results = fake_results(params, model=params.model.label + payload)
+    data, lemmas = fake_data(params), fake_lemmas()
+    results.scaling["tokens"]["text"][0] += payload
+    results.decomposition["resid_post.1"]["saes"][0]["name"] += payload
+    source = data["corpus"]["sources"]["words-a"]
+    data["corpus"]["sources"] = {
+        "words-a" + payload: source | {"domain": "alpha" + payload, "licence": "CC0" + payload}
+    }
+    lemmas["lemmas"][0]["statement"] += payload
+    claims = [
+        claim("norm-r2-range" + payload, "4.1" + payload, {"low": 0.7, "high": "0.95" + payload}),
+        claim("sae-count", "5.1", 329.0),
+    ]
+    names = ("figures", "tokens", "decomposition@resid_post.1") if receipts else ()
+    found = {name: fake_receipt(name.split("@")[0]) for name in names}
+    for receipt in found.values():
+        receipt["inputs"] = {"reports/results" + payload: "ab" * 32}
+        receipt["machine"]["cpu"] += payload
+    for entry in FIGURES if payload else ():
+        write_json(folder / f"{entry.id}.json", figure_data(entry, results, params))
+    return report_content(params, results, folder, claims, lemmas, data, found)
+
+
+@pytest.fixture(scope="module")
+def html(content: dict[str, Any]) -> str:
+    return render(content)
+
+
+@pytest.fixture(scope="module")
+def page(html: str) -> Page:
+    return Page(html)
+
+
+def test_page_is_well_formed(html: str, page: Page) -> None:
+    assert html.startswith("<!DOCTYPE html>")
+    assert page.all("html")[0]["lang"] == "en"
+    assert len(page.all("h1")) == len(page.all("title")) == len(page.all("main")) == 1
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    targets = {attributes["href"][1:] for attributes in page.all("a") if attributes["href"].startswith("#")}
+    labels = {attributes["aria-labelledby"] for _, attributes in page.elements if "aria-labelledby" in attributes}
+    assert targets | labels <= set(ids) and len(targets) == 8
+    assert all(attributes.get("scope") in {"col", "row", "colgroup", "rowgroup"} for attributes in page.all("th"))
+    assert all(len(attributes.get("alt") or "") > 10 for attributes in page.all("img"))
+    assert len(html) < 5_000_000
+
+
+def test_parser_can_fail() -> None:
+    with pytest.raises(AssertionError):
+        Page("<p><b>text</p></b>")
+
+
+def test_nothing_is_loaded_and_nothing_can_run(html: str, page: Page) -> None:
+    policy = [a["content"] for a in page.all("meta") if a.get("http-equiv") == "Content-Security-Policy"]
+    assert len(policy) == 1
+    assert policy[0].startswith("default-src 'none'; style-src 'unsafe-inline'; img-src data:")
+    names = {name for name, _ in page.elements}
+    assert not names & {
+        "script",
+        "link",
+        "iframe",
+        "object",
+        "embed",
+        "base",
+        "form",
+        "svg",
+        "video",
+        "audio",
+        "source",
+    }
+    for name, attributes in page.elements:
+        assert not [key for key in attributes if key.startswith("on")], name
+        for key in ("src", "href", "srcset", "poster", "background", "action"):
+            if (value := attributes.get(key)) is not None:
+                assert value.startswith(("data:image/svg+xml;base64,", "#", "figures/")), value[:80]
+    style = html[html.index("<style>") : html.index("</style>")]
+    assert "url(" not in style and "@import" not in style
+
+
+def test_page_serves_phones_darkness_and_paper(html: str, page: Page) -> None:
+    assert {"name": "viewport", "content": "width=device-width, initial-scale=1"} in page.all("meta")
+    assert "prefers-color-scheme: dark" in html and "@media print" in html
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+def test_text_from_outside_stays_text(payload: str, page: Page, drawn: Path, tmp_path: Path) -> None:
+    """As many elements as without the payload, with the same attributes, and the payload readable in the text."""
+    folder = shutil.copytree(drawn, tmp_path / "figures")
+    attacked = Page(render(make(folder, payload)))
+    assert [name for name, _ in attacked.elements] == [name for name, _ in page.elements]
+    assert [sorted(a) for _, a in attacked.elements] == [sorted(a) for _, a in page.elements]
+    for start in ("widths-32-k4-s0", "alpha", "CC0", "norm-r2-range", "words-a", "Some CPU", "rho = 3/sqrt(11)."):
+        assert start + payload in attacked.words, start
+    shown = re.search(r'16 ("(?:[^"\\]|\\.)*")', attacked.words).group(1)
+    assert json.loads(shown) == " word0" + payload
+
+
+@given(st.text())
+def test_visible_text_round_trips_and_shows_every_character(text: str) -> None:
+    shown = visible(text)
+    assert shown.isprintable()
+    assert json.loads(shown) == text
+
+
+def test_main_table_has_every_split_and_convention(content: dict[str, Any], page: Page) -> None:
+    rows = [row for point in content["hookpoints"] for row in point["rows"]]
+    assert len(rows) == 24 and all(len(row["cells"]) == 16 for row in rows)
+    for row in rows:
+        assert row["name"] in page.words
+        assert all(number(cell["value"]) in page.words for cell in row["cells"])
+    assert "token,authors" in page.words.replace("\n", "")
+
+
+def test_every_figure_is_there_with_its_strip(content: dict[str, Any], html: str, page: Page) -> None:
+    assert len(page.all("img")) == len(content["figures"]) == len(page.all("figure"))
+    for entry in content["figures"]:
+        assert entry["uri"] in html
+        assert all(hash[:8] in page.words for hash in entry["hashes"].values())
+    assert "python -m stages.figures" in page.words and "0123456789ab+" in page.words
+
+
+def test_claims_have_no_verdict_yet(page: Page) -> None:
+    assert "low: 0.7; high: 0.95" in page.words and "329" in page.words
+    assert not re.search(r"verdict|reproduced", page.words)
+
+
+def test_report_without_receipts(drawn: Path) -> None:
+    words = Page(render(make(drawn, receipts=False))).words
+    assert "No receipts are here" in words and "no receipt of its run is here" in words
+
+
+def test_undefined_estimates_show_their_reason(content: dict[str, Any]) -> None:
+    cell = {"value": None, "low": None, "high": None, "reason": "no variance <here>"}
+    row = content["hookpoints"][0]["rows"][0]
+    changed = content | {
+        "hookpoints": [{"hookpoint": "resid_post.0", "rows": [row | {"cells": [cell, *row["cells"][1:]]}]}]
+    }
+    assert "undefined: no variance <here>" in Page(render(changed)).words
+
+
+def test_figure_that_was_not_drawn_says_so(tmp_path: Path) -> None:
+    params = fake_params("smoke")
+    results = Results(fake_results(params).decomposition, None)
+    write_figures(results, params, tmp_path)
+    made = report_content(params, results, tmp_path, [], fake_lemmas(), fake_data(params), {})
+    words = Page(render(made)).words
+    assert "Not drawn: no per-token norms" in words and "The ledger holds no claim." in words
+
+
+def test_both_stages_from_files_to_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").write_text((CONF / "smoke.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    (tmp_path / "claims.yaml").write_bytes((ROOT / "claims.yaml").read_bytes())
+    params = load_params()
+    write_results(fake_results(params), Path("reports/results"))
+    write_json(Path("reports/results/data.json"), fake_data(params))
+    write_json(Path("reports/results/lemmas.json"), fake_lemmas())
+    Path("reports/figures").mkdir()
+    Path("reports/figures/stale.svg").write_text("of another profile")
+
+    stages.figures.main(Stage("figures", params, Path(stages.figures.__file__)))
+    assert not Path("reports/figures/stale.svg").exists()
+    assert json.loads(Path("reports/metrics.json").read_text())["hookpoint"] == "resid_post.1"
+    write_json(Path("reports/receipts/figures.json"), fake_receipt("figures"))
+    stages.report.main(Stage("report", params, Path(stages.report.__file__)))
+    words = Page(Path("reports/report.html").read_text(encoding="utf-8")).words
+    first = yaml.safe_load((ROOT / "claims.yaml").read_text(encoding="utf-8"))["claims"][0]["id"]
+    assert first in words and "random Llama (tests only)" in words
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "—"),
+        (True, "yes"),
+        ({"exact": "1", "value": 1.0}, "1"),
+        ({"exact": "3*sqrt(11)/11", "value": 0.9045340337}, "3*sqrt(11)/11 ≈ 0.9045"),
+        ({"value": 0.5, "low": 0.4, "high": 0.6}, "0.5000 [0.4000, 0.6000]"),
+        ({"value": None, "reason": "no rows"}, "undefined: no rows"),
+        ("6/sqrt(66)", "6/sqrt(66)"),
+    ],
+)
+def test_values_of_lemmas(value: Any, text: str) -> None:
+    assert plain_value(value) == text
+
+
+def test_negative_numbers_have_a_minus_sign() -> None:
+    assert number(-0.25) == "−0.250"
