@@ -14,6 +14,7 @@ from darkmatter.results import NotDrawn, Results, context_note, estimate
 
 DOUBLINGS_BEYOND = 3  # of the extrapolation, past the widest SAE
 SAMPLES = 81
+THIN = 0.07  # of the highest FVU: bands lower than this are named from above
 LABEL_AT = 12  # sample of the curve at which the bands are named
 
 
@@ -52,7 +53,7 @@ def draw(data: dict[str, Any], style: Style) -> Figure:
     law, line = data["power_law"], data["line"]
     if data["curve"]["fvu"] is not None:
         bands(axes, data)
-    if line["value"] is not None:
+    if line["points"] > 1:
         trend(axes, np.array([np.log2(data["saes"][0]["d_sae"]), right]), np.full(2, line["value"]), data, "nonlinear")
     if law["asymptote"] is not None:
         absent = COMPONENTS["absent"]
@@ -90,11 +91,25 @@ def bands(axes: Axes, data: dict[str, Any]) -> None:
         if np.all(high <= low):
             continue
         axes.fill_between(x, low, high, where=high >= low, color=look.colour, alpha=0.22, linewidth=0)
-        top = float(high[LABEL_AT])
-        places = [low + share * (top - low) for share in (0.5, 0.3, 0.7)]
-        clear = max(places, key=lambda y: min(abs(y - asymptote), 0.15 * (top - low)))
-        axes.annotate(name, (x[LABEL_AT], clear), ha="left", va="center", fontsize="small")
+        label_band(axes, name, float(x[LABEL_AT]), low, float(high[LABEL_AT]), asymptote, float(curve.max()))
     trend(axes, x, curve, data, "error")
+
+
+def label_band(axes: Axes, name: str, x: float, low: float, high: float, line: float, top: float) -> None:
+    """Name a band inside it and off the asymptote's line, or from above where the band is too thin for a word."""
+    if high - low < THIN * top:
+        axes.annotate(
+            name,
+            (x, (low + high) / 2),
+            xytext=(8, 24),
+            textcoords="offset points",
+            fontsize="small",
+            arrowprops={"arrowstyle": "-", "linewidth": 0.6},
+        )
+        return
+    places = [low + share * (high - low) for share in (0.5, 0.3, 0.7)]
+    clear = max(places, key=lambda y: min(abs(y - line), 0.15 * (high - low)))
+    axes.annotate(name, (x, clear), va="center", fontsize="small")
 
 
 def trend(axes: Axes, x: np.ndarray, y: np.ndarray, data: dict[str, Any], component: str) -> None:
@@ -111,6 +126,6 @@ def finish(axes: Axes, data: dict[str, Any], right: float, style: Style) -> None
     left = float(np.log2(data["saes"][0]["d_sae"]))
     log2_axis(axes, "x", [2**tick for tick in np.arange(np.ceil(left), right + 0.01)], "width d_sae (latents)")
     axes.set_xlim(left - 0.25, right + 0.4)
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.08 * axes.get_ylim()[1])
     axes.set_ylabel("fraction of variance unexplained")
     axes.legend(loc="upper right", fontsize=style.small)

@@ -88,4 +88,4 @@ def draw_lines(axes: Axes, pairs: list[dict[str, Any]], style: Style) -> None:
     axes.set_ylabel("R²")
     axes.set_ylim(top=1)
     axes.set_title("against the distance in width")
-    legend(axes, loc="lower left")
+    legend(axes, loc="best")

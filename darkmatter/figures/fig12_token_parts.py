@@ -50,6 +50,6 @@ def draw_means(axes: Axes, data: dict[str, Any]) -> None:
             x, y = zip(*points, strict=True)
             axes.plot(np.log2(x), y, color=look.colour, marker=look.marker, linestyle=look.line, label=look.label)
     log2_axis(axes, "x", [sae["d_sae"] for sae in data["saes"]], "width d_sae")
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.05 * axes.get_ylim()[1])
     axes.set_title("mean over all tokens")
     legend(axes, loc="lower left")

@@ -3,6 +3,7 @@
 from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from darkmatter.figures.style import Style, log10_axis, short
 from darkmatter.results import NotDrawn, Results
@@ -41,3 +42,4 @@ def draw_series(axes: Axes, data: dict[str, Any], part: str, style: Style) -> No
         axes.plot(data["positions"], heights, color=colour, linestyle=line, linewidth=1.0, label=short(sae["d_sae"]))
     log10_axis(axes)
     axes.margins(x=0.01)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
