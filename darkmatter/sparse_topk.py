@@ -194,13 +194,15 @@ class SparseTopKTrainer(SAETrainer):
 
     def __init__(self, cfg: SAETrainerConfig, sae: SparseTopKTrainingSAE, data_provider: Any, **options: Any) -> None:
         super().__init__(cfg, sae, data_provider, **options)
+        # The fused optimiser copies a gradient that is not row-major, which is 5% of a step: it is given W_enc
+        # as it is stored, transposed, in a parameter that shares its memory.
+        self.W_enc_rows = nn.Parameter(sae.W_enc.data.T)
         for group in self.optimizer.param_groups:
             group.update(fused=True, foreach=False)  # one pass over the weights instead of ten
-        self.optimizer.register_step_pre_hook(lambda *_: sae.remove_parallel_gradient())
-        self.optimizer.register_step_post_hook(lambda *_: sae.normalise_decoder())
+            group["params"] = [self.W_enc_rows if weight is sae.W_enc else weight for weight in group["params"]]
 
     def step(self, batch: Tensor) -> SparseTrainStepOutput:
-        """One training step, as the base class does it, but for one thing.
+        """One training step, as the base class does it, but for the decoder's norm and for what fired.
 
         The base class finds what fired by sums over [batch, d_sae]; even on a sparse tensor they cost 4 ms at
         k = 32 and 17 ms at k = 128, a third of a step at 2,048 latents. The codes give the same counts at once.
@@ -223,7 +225,11 @@ class SparseTopKTrainer(SAETrainer):
         self.n_frac_active_samples += batch.shape[0]
         output.loss.backward()
         nn.utils.clip_grad_norm_(sae.parameters(), 1.0)
+        sae.remove_parallel_gradient()
+        self.W_enc_rows.grad = sae.W_enc.grad.T
         self.optimizer.step()
+        sae.normalise_decoder()
         self.optimizer.zero_grad()
+        sae.zero_grad()
         self.lr_scheduler.step()
         return output
