@@ -141,23 +141,20 @@ def split_error(sample: Sample, maps: dict[str, LinearMap]) -> tuple[Table, Sums
         row = {"x": norms(x), "sae": norms(sae), "error": norms(e)}
         row["norm_x"], row["norm_sae"] = row["x"].sqrt(), row["sae"].sqrt()
         total.update(context, e)
-        square.update(context, e.double() ** 2)
+        square.update(context, e.square())
         for name, product in zip((*SPLITS, "all", f"not-fold-{fold}"), products, strict=True):
             linear_map = maps[name]
             linear = product + linear_map.intercept.to(dtype)
             key = "cross-fit" if name.startswith("not-fold") else name
-            if name in SPLITS:
-                nonlinear = e - linear
-                left[f"{name}/paper"].update(context, nonlinear.double() ** 2)
-                through_origin = nonlinear - torch.outer(linear_map.excess(shifted), linear_map.b_0.to(dtype))
-                left[f"{name}/authors"].update(context, through_origin.double() ** 2)
-            elif name == "all":
+            if name == "all":
                 linear += torch.outer(linear_map.excess(shifted), linear_map.b_0.to(dtype))
-                nonlinear = e - linear
-            else:
-                nonlinear = e - linear
+            nonlinear = e - linear
+            if name in SPLITS:
+                left[f"{name}/paper"].update(context, nonlinear.square())
+                through_origin = nonlinear - torch.outer(linear_map.excess(shifted), linear_map.b_0.to(dtype))
+                left[f"{name}/authors"].update(context, through_origin.square())
             row[f"linear/{key}"], row[f"nonlinear/{key}"] = norms(linear), norms(nonlinear)
-            inner = torch.linalg.vecdot(linear.double(), x.double())
+            inner = (linear * x).sum(1, dtype=torch.float64)
             row[f"cosine/{key}"] = inner / (row[f"linear/{key}"] * row["x"]).sqrt().clamp(min=1e-300)
         for name, values in row.items():
             columns.setdefault(name, []).append(values)
@@ -170,7 +167,7 @@ def split_error(sample: Sample, maps: dict[str, LinearMap]) -> tuple[Table, Sums
 
 def norms(vectors: Float[Tensor, "position d_model"]) -> Float[Tensor, " position"]:
     """Squared norm of each row, summed in float64."""
-    return vectors.double().square().sum(1)
+    return vectors.square().sum(1, dtype=torch.float64)
 
 
 def probe_targets(split: str, convention: str) -> dict[str, str]:

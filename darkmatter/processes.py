@@ -8,6 +8,8 @@ import threading
 import time
 from pathlib import Path
 
+from darkmatter.artifacts import ArtifactError
+
 PR_SET_PDEATHSIG = 1
 POLL_SECONDS = 1.0
 
@@ -61,8 +63,12 @@ def single_thread() -> None:
 
 
 def worker_count() -> int:
-    """Processes that one stage may use: DARKMATTER_WORKERS, or one per core."""
+    """Processes that one stage may use: DARKMATTER_WORKERS, or one per core.
+
+    Raises:
+        ArtifactError: DARKMATTER_WORKERS is no positive whole number.
+    """
     wanted = os.environ.get("DARKMATTER_WORKERS", "")
     if wanted and not (wanted.isdigit() and int(wanted) > 0):
-        raise ValueError(f"DARKMATTER_WORKERS={wanted!r} is not a positive whole number")
+        raise ArtifactError(f"the environment says DARKMATTER_WORKERS={wanted!r}, which is not a positive whole number")
     return int(wanted) if wanted else (os.cpu_count() or 1)

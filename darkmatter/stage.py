@@ -15,12 +15,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from darkmatter.artifacts import ArtifactError, write_json
 from darkmatter.imports import ROOT, closure
 from darkmatter.params import Params, ParamsError, load_params
 from darkmatter.paths import RECEIPTS
 from darkmatter.processes import die_with_parent, worker_count
-from darkmatter.units import LIBRARIES, Ledger, UnitError, input_hash
+from darkmatter.units import LIBRARIES, Ledger, UnitError, input_hash, peak_memory
 
 
 class Stage:
@@ -30,7 +32,7 @@ class Stage:
         self.name = name
         self.params = params
         self.source = source
-        self.started = time.time()
+        self.started = psutil.Process().create_time()
         self.inputs: list[Path] = []
         self.outputs: list[Path] = []
         self.notes: dict[str, Any] = {}
@@ -54,7 +56,12 @@ class Stage:
 
     def receipt(self) -> dict[str, Any]:
         own, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-        unit = 1 if sys.platform == "darwin" else 1024
+        cpu_seconds = sum(use.ru_utime + use.ru_stime for use in (own, children)) + self.ledger.cpu_seconds
+        peaks = [
+            peak_memory(resource.RUSAGE_SELF),
+            peak_memory(resource.RUSAGE_CHILDREN),
+            self.ledger.peak_memory_bytes,
+        ]
         return {
             "stage": self.name,
             "command": " ".join(["python", "-m", f"stages.{self.source.stem}", *sys.argv[1:]]),
@@ -62,8 +69,8 @@ class Stage:
             "revision": git_revision(),
             "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.started)),
             "seconds": round(time.time() - self.started, 2),
-            "cpu_seconds": round(sum(use.ru_utime + use.ru_stime for use in (own, children)), 2),
-            "peak_memory_bytes": max(own.ru_maxrss, children.ru_maxrss) * unit,
+            "cpu_seconds": round(cpu_seconds, 2),
+            "peak_memory_bytes": max(peaks),  # of the largest process
             "machine": {
                 "cpu": cpu_model(),
                 "cores": os.cpu_count(),

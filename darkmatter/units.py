@@ -12,8 +12,10 @@ import importlib.metadata
 import json
 import multiprocessing
 import os
+import resource
 import shutil
 import sys
+import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
@@ -53,10 +55,15 @@ class Unit:
 
 @dataclass
 class Ledger:
-    """What a map did: names of the units it computed and of those it found stored."""
+    """What a map did: names of the units it computed and of those it found stored, and what they cost.
+
+    Workers are not children of the stage's process, so the operating system counts their use apart from its own.
+    """
 
     computed: list[str] = field(default_factory=list)
     reused: list[str] = field(default_factory=list)
+    cpu_seconds: float = 0.0
+    peak_memory_bytes: int = 0
 
 
 @functools.cache
@@ -105,7 +112,9 @@ def run_units(function: Callable[..., None], units: Sequence[Unit], out: Path, s
         file=sys.stderr,
         mininterval=1.0,
     ) as bar:
-        for unit in execute(function, waiting, places):
+        for unit, cost in execute(function, waiting, places):
+            ledger.cpu_seconds += cost.cpu_seconds
+            ledger.peak_memory_bytes = max(ledger.peak_memory_bytes, cost.peak_memory_bytes)
             bar.update(unit.cost)
             bar.set_postfix_str(unit.name)
     assemble(units, places, out)
@@ -117,24 +126,31 @@ def forget_units(stage: str) -> None:
     shutil.rmtree(STORE / stage, ignore_errors=True)
 
 
-def execute(function: Callable[..., None], units: list[Unit], places: dict[str, Path]) -> Iterable[Unit]:
+@dataclass(frozen=True)
+class Cost:
+    """What one unit used in its own process. Zero for units computed in the stage's process, which counts itself."""
+
+    cpu_seconds: float = 0.0
+    peak_memory_bytes: int = 0
+
+
+def execute(function: Callable[..., None], units: list[Unit], places: dict[str, Path]) -> Iterable[tuple[Unit, Cost]]:
     """Compute the units, in this process or in a pool of single-threaded ones; yield each when it is stored."""
     workers = min(worker_count(), len(units))
     if workers <= 1:
         single_thread()
         for unit in units:
             compute(function, unit, places[unit.name])
-            yield unit
+            yield unit, Cost()
         return
     single_thread()  # inherited by the workers through the environment
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([function.__module__])
     with concurrent.futures.ProcessPoolExecutor(workers, mp_context=context, initializer=start_worker) as pool:
-        futures = {pool.submit(compute, function, unit, places[unit.name]): unit for unit in units}
+        futures = {pool.submit(measured, function, unit, places[unit.name]): unit for unit in units}
         try:
             for future in concurrent.futures.as_completed(futures):
-                future.result()
-                yield futures[future]
+                yield futures[future], future.result()
         except BrokenProcessPool as error:
             raise UnitError(
                 "a worker process died, most often for want of memory. Finished units are kept: run the same "
@@ -148,6 +164,17 @@ def execute(function: Callable[..., None], units: list[Unit], places: dict[str, 
 def start_worker() -> None:
     die_with_parent()
     single_thread()
+
+
+def measured(function: Callable[..., None], unit: Unit, place: Path) -> Cost:
+    before = time.process_time()
+    compute(function, unit, place)
+    return Cost(time.process_time() - before, peak_memory(resource.RUSAGE_SELF))
+
+
+def peak_memory(who: int) -> int:
+    """Largest resident set so far, bytes."""
+    return resource.getrusage(who).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def compute(function: Callable[..., None], unit: Unit, place: Path) -> None:

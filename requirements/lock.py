@@ -32,7 +32,7 @@ def main() -> None:
     build = [pin for pin in pins if pin.startswith(("setuptools==", "wheel==", "packaging=="))]
     version = next(re.match(r"torch==(\S+)", pin)[1] for pin in torch if pin.startswith("torch=="))
     cpu = [
-        f'torch=={version}+cpu ; python_version == "{python}" and platform_machine == "x86_64"\\\n    --hash=sha256:{sha256}'
+        f'torch=={version}+cpu ; python_version == "{python}" and platform_machine == "x86_64" --hash=sha256:{sha256}'
         for python, sha256 in CPU_WHEELS.items()
     ]
     for name, lines in {"build": build, "base": base, "torch-pypi": torch, "torch-cpu": cpu}.items():
