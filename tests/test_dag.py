@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from darkmatter.cli import main
 from darkmatter.imports import PACKAGES, closure, direct_imports
 from darkmatter.params import parse_params
 
@@ -73,16 +74,28 @@ def test_large_outputs_are_ignored_by_git_and_small_ones_are_not_cached():
             assert path.startswith("data/") != (options.get("cache") is False), f"{name}: {path}"
 
 
-@pytest.mark.parametrize("profile", sorted(path.stem for path in (ROOT / "conf" / "profile").glob("*.yaml")))
-def test_every_profile_is_valid(profile):
-    content = yaml.safe_load((ROOT / "conf" / "profile" / f"{profile}.yaml").read_text())
-    assert parse_params(content).profile == profile
-
-
-def test_params_are_the_composed_default(tmp_path, monkeypatch):
-    from darkmatter.cli import main
-
+@pytest.fixture
+def composed(tmp_path, monkeypatch):
+    """Compose a profile in a folder of its own; returns what params.yaml then says."""
     (tmp_path / "conf").symlink_to(ROOT / "conf")
     monkeypatch.chdir(tmp_path)
-    main(["params"])
-    assert (tmp_path / "params.yaml").read_text() == (ROOT / "params.yaml").read_text()
+
+    def compose(*arguments):
+        main(["params", *arguments])
+        return (tmp_path / "params.yaml").read_text()
+
+    return compose
+
+
+@pytest.mark.parametrize("profile", sorted(path.stem for path in (ROOT / "conf" / "profile").glob("*.yaml")))
+def test_every_profile_is_valid(composed, profile):
+    assert parse_params(yaml.safe_load(composed("--profile", profile))).profile == profile
+
+
+def test_params_are_the_composed_default(composed):
+    assert composed() == (ROOT / "params.yaml").read_text()
+
+
+def test_unknown_profile_is_refused(composed):
+    with pytest.raises(SystemExit, match=r"no profile 'smolm'; conf/profile has .*smollm2"):
+        composed("--profile", "smolm")
