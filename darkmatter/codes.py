@@ -78,7 +78,7 @@ def load_sae(folder: Path, architecture: str, d_sae: int, d_model: int) -> "SAE"
 @torch.no_grad()
 def encode_block(sae: "SAE", rows: np.ndarray, where: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Latents and values of all codes of the block, row after row, and their number in each row."""
-    acts = sae.encode(torch.from_numpy(np.ascontiguousarray(rows))).numpy()
+    acts = sae.encode(torch.from_numpy(np.array(rows))).numpy()  # a copy: the map is read-only
     flat = np.flatnonzero(acts)
     row, latent = np.divmod(flat, acts.shape[1])
     values = acts.reshape(-1)[flat]

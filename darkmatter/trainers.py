@@ -1,6 +1,7 @@
 """The sae-lens trainer of each architecture we train. Imports sae-lens (seconds): see `training.train_sae`."""
 
 import math
+from statistics import NormalDist
 
 import torch
 from sae_lens import JumpReLUTrainingSAE, JumpReLUTrainingSAEConfig, SAETrainer, TopKTrainingSAEConfig
@@ -10,6 +11,17 @@ from darkmatter.params import ParamsError, Training
 from darkmatter.rows import TrainingRows
 from darkmatter.schedule import Schedule
 from darkmatter.sparse_topk import SparseTopKTrainer, SparseTopKTrainingSAE
+
+START_L0 = 4  # × k: a latent that has never fired learns nothing, so training starts above the target
+
+
+def initial_threshold(k: int, d_sae: int) -> float:
+    """Where START_L0 · k latents fire on the first batch: pre-activations of unit latents on z are close to N(0, 1).
+
+    Adam moves a threshold by no more than the learning rate per step, so a run of some hundred steps needs a
+    start in the right region; sae-lens's 0.01 would keep half of all latents on.
+    """
+    return NormalDist().inv_cdf(1 - min(START_L0 * k / d_sae, 0.4))
 
 
 def make_trainer(
@@ -46,11 +58,11 @@ def make_trainer(
                     d_in=rows.d_model,
                     d_sae=d_sae,
                     decoder_init_norm=1.0,
-                    jumprelu_sparsity_loss_mode="quadratic",
+                    jumprelu_sparsity_loss_mode="quadratic",  # aims at an L0, as Gemma Scope 2
                     target_l0=float(k),
                     l0_coefficient=1.0,
                     l0_warm_up_steps=schedule.warm_up_steps,
-                    jumprelu_init_threshold=1.0,
+                    jumprelu_init_threshold=initial_threshold(k, d_sae),
                     jumprelu_bandwidth=1.0,
                 )
             )

@@ -15,6 +15,8 @@ from darkmatter.rows import open_rows
 from darkmatter.schedule import Schedule
 from darkmatter.training import train_sae
 
+torch.set_num_threads(1)  # as the stages do; two threads on tiny arrays only wait for each other
+
 CONTEXTS, POSITIONS, D_MODEL, FEATURES, ACTIVE = 6, 300, 16, 24, 3
 TRAINING = {
     "batch_size": 128,
@@ -83,6 +85,21 @@ def test_trained_sae_works_on_raw_activations(tmp_path: Path) -> None:
     assert measured < record["curve"][0]["fvu"]
     longer = train(tmp_path / "longer", save(tmp_path, array), train_tokens=128 * 400)
     assert longer["train_fvu"] < 0.5 * record["train_fvu"]
+
+
+def test_jumprelu_aims_at_its_l0_and_works_on_raw_activations(tmp_path: Path) -> None:
+    """The threshold is folded with the biases: what fires on z fires on x."""
+    array = planted()
+    record = train(tmp_path / "sae", save(tmp_path, array), architecture="jumprelu", train_tokens=128 * 200)
+    sae = SAE.load_from_disk(tmp_path / "sae")
+    x = torch.from_numpy(array.reshape(-1, D_MODEL))
+    with torch.no_grad():
+        l0 = sae.encode(x).count_nonzero().item() / len(x)
+    assert sae.cfg.architecture() == "jumprelu"
+    assert fvu(sae, x) == pytest.approx(record["train_fvu"], rel=0.02)
+    assert l0 == pytest.approx(record["train_l0"], rel=0.02)
+    assert ACTIVE / 2 < l0 < ACTIVE * 2
+    assert record["train_fvu"] < record["curve"][0]["fvu"] < 1
 
 
 def test_record(tmp_path: Path) -> None:
