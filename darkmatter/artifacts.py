@@ -8,10 +8,10 @@ new one, never half of one.
 import contextlib
 import hashlib
 import json
-import math
 import os
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -146,7 +146,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
             return {name: archive[name] for name in archive.files}
     except FileNotFoundError:
         raise ArtifactError(f"{path} does not exist. Run `dvc repro` to make it.") from None
-    except (ValueError, OSError, EOFError) as error:
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise ArtifactError(f"{path} is damaged or not an .npz ({error}). Restore it with `dvc checkout`.") from None
 
 
@@ -162,7 +162,3 @@ def open_array(path: Path, shape: tuple[int | None, ...], dtype: str = "float32"
     if array.ndim != len(shape) or not wanted or array.dtype != np.dtype(dtype):
         raise ArtifactError(f"{path} holds {array.dtype}{list(array.shape)}, expected {dtype}{list(shape)}")
     return array
-
-
-def finite_or_none(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None

@@ -163,6 +163,7 @@ def load_model(folder: Path) -> PreTrainedModel:
         ArtifactError: the manifest does not hold, or a tensor is missing, left over or of another shape.
     """
     manifest = check_manifest(folder, weights=True)
+    transformers.utils.logging.disable_progress_bar()  # seconds; the stage's own bar is the one to read
     try:
         model, info = transformers.AutoModelForCausalLM.from_pretrained(
             folder,

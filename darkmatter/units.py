@@ -15,6 +15,7 @@ import os
 import resource
 import shutil
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures.process import BrokenProcessPool
@@ -26,7 +27,7 @@ from tqdm import tqdm
 
 from darkmatter.artifacts import ArtifactError, plain, replacing_folder, sha256_bytes, sha256_path, walk_files
 from darkmatter.imports import code_hash
-from darkmatter.processes import die_with_parent, single_thread, worker_count
+from darkmatter.processes import single_thread, worker_count
 
 STORE = Path("data/.units")
 LIBRARIES = ("numpy", "scipy", "torch", "transformers", "sae-lens", "safetensors")
@@ -162,8 +163,14 @@ def execute(function: Callable[..., None], units: list[Unit], places: dict[str, 
 
 
 def start_worker() -> None:
-    die_with_parent()
+    threading.Thread(target=end_with_stage, daemon=True).start()
     single_thread()
+
+
+def end_with_stage() -> None:
+    """End this worker when the stage ends, killed or not: its parent process, the fork server, outlives the stage."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
 
 
 def measured(function: Callable[..., None], unit: Unit, place: Path) -> Cost:

@@ -1,0 +1,57 @@
+"""BCa intervals over contexts: equal to scipy's, and covering what they promise where tokens would not."""
+
+import numpy as np
+import pytest
+import scipy.stats
+
+from darkmatter.bootstrap import ContextBootstrap, bca
+
+
+def mean_over(sums, rows):
+    return lambda weights: (weights @ sums) / (weights @ rows)
+
+
+def test_equals_scipy():
+    random = np.random.default_rng(0)
+    rows = random.integers(5, 50, 40).astype(float)
+    sums = random.gamma(2.0, size=40) * rows
+    ours = ContextBootstrap(40, 20000, 0.95, 0).interval(mean_over(sums, rows))
+    theirs = scipy.stats.bootstrap(
+        (sums, rows), lambda s, r, axis: s.sum(axis) / r.sum(axis), paired=True, n_resamples=20000, rng=1, method="BCa"
+    ).confidence_interval
+    width = theirs.high - theirs.low
+    assert ours.value == pytest.approx(sums.sum() / rows.sum())
+    assert ours.low == pytest.approx(theirs.low, abs=0.03 * width)
+    assert ours.high == pytest.approx(theirs.high, abs=0.03 * width)
+
+
+def test_weights_are_counts_of_contexts_and_seeded():
+    first, again, other = (ContextBootstrap(7, 50, 0.95, seed).weights for seed in (0, 0, 1))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+    assert (first.sum(1) == 7).all()
+
+
+def test_covers_clustered_data_where_tokens_do_not():
+    """Rows of a context share an effect: intervals over contexts cover the true mean, over tokens they do not."""
+    random = np.random.default_rng(0)
+    covered = {"contexts": 0, "tokens": 0}
+    trials, contexts, tokens = 300, 40, 50
+    for _ in range(trials):
+        values = random.standard_normal((contexts, 1)) + random.standard_normal((contexts, tokens))
+        by_context = ContextBootstrap(contexts, 400, 0.95, 0).interval(
+            mean_over(values.sum(1), np.full(contexts, float(tokens)))
+        )
+        covered["contexts"] += by_context.low <= 0 <= by_context.high
+        spread = 1.96 * values.std() / np.sqrt(values.size)
+        covered["tokens"] += abs(values.mean()) <= spread
+    assert covered["contexts"] / trials > 0.9
+    assert covered["tokens"] / trials < 0.5
+
+
+def test_undefined_statistic_has_no_interval():
+    assert ContextBootstrap(5, 100, 0.95, 0).interval(lambda weights: np.full(len(weights), np.nan)) is None
+
+
+def test_constant_statistic_has_a_point():
+    assert bca(2.0, np.full(10, 2.0), np.full(5, 2.0), 0.95) == (2.0, 2.0)

