@@ -23,7 +23,8 @@ def main(stage: Stage) -> None:
     claims = load_claims(stage.reads(CLAIMS)).claims
     lemmas = read_json(stage.reads(RESULTS / "lemmas.json"))
     data = read_json(stage.reads(RESULTS / "data.json"))
-    receipts = {path.stem: read_json(path) for path in sorted(RECEIPTS.glob("*.json"))}
+    known = {path.stem: read_json(path) for path in sorted(RECEIPTS.glob("*.json"))}
+    receipts = {name: receipt for name, receipt in known.items() if receipt["profile"] == stage.params.profile}
 
     content = report_content(stage.params, results, figures, claims, lemmas, data, receipts)
 

@@ -1,6 +1,7 @@
 """The whole DAG on tiny random models: what runs, what does not run again, and what it leaves."""
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -132,6 +133,14 @@ def stage_processes(folder):
     """Processes of a stage that run in this folder."""
     known = psutil.process_iter(["cwd", "cmdline"])
     return [process for process in known if process.info["cwd"] == str(folder) and "-m" in process.info["cmdline"]]
+
+
+def test_experiment_recomposes_and_reruns_what_its_parameter_touches(restored):
+    restored.run("git", "add", "--all")
+    who = ("-c", "user.name=test", "-c", "user.email=test@localhost")
+    restored.run("git", *who, "commit", "-q", "-m", "first run")
+    output = restored.run("dvc", "exp", "run", "-S", "profile=smoke", "-S", "figures.font_size=10")
+    assert re.findall(r"Running stage '([^']+)'", output) == CHEAP
 
 
 def test_errors_come_before_work(restored):
