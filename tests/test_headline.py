@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_results import fake_estimate, fake_params, fake_results, null_estimate, write_results
+from fake_results import fake_estimate, fake_results, null_estimate, write_results
+from profiles import profile_params
 
 from darkmatter.artifacts import ArtifactError, to_json
 from darkmatter.breakdown import breakdown, horizontal_line
@@ -15,7 +16,7 @@ from darkmatter.results import NotDrawn, Results, estimate, load_results, one_pe
 
 @pytest.fixture(scope="module")
 def params() -> Params:
-    return fake_params("smoke")
+    return profile_params("smoke")
 
 
 @pytest.fixture

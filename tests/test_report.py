@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 import yaml
-from fake_results import CONF, ROOT, fake_data, fake_lemmas, fake_params, fake_receipt, fake_results, write_results
+from fake_results import ROOT, fake_data, fake_lemmas, fake_receipt, fake_results, write_results
 from hypothesis import given
 from hypothesis import strategies as st
+from profiles import composed, profile_params
 
 import stages.figures
 import stages.report
@@ -73,7 +74,7 @@ def claim(identity: str, section: str, value: Any) -> SimpleNamespace:
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("figures")
-    params = fake_params("smoke")
+    params = profile_params("smoke")
     write_figures(fake_results(params), params, folder)
     return folder
 
@@ -85,7 +86,7 @@ def content(drawn: Path) -> dict[str, Any]:
 
 def make(folder: Path, payload: str = "", receipts: bool = True) -> dict[str, Any]:
     """The report's content over a folder of drawn figures; the payload stands wherever text comes from outside."""
-    params = fake_params("smoke")
+    params = profile_params("smoke")
     results = fake_results(params, model=params.model.label + payload)
     data, lemmas = fake_data(params), fake_lemmas()
     results.scaling["tokens"]["text"][0] += payload
@@ -227,7 +228,7 @@ def test_undefined_estimates_show_their_reason(content: dict[str, Any]) -> None:
 
 
 def test_figure_that_was_not_drawn_says_so(tmp_path: Path) -> None:
-    params = fake_params("smoke")
+    params = profile_params("smoke")
     results = Results(fake_results(params).decomposition, None)
     write_figures(results, params, tmp_path)
     made = report_content(params, results, tmp_path, [], fake_lemmas(), fake_data(params), {})
@@ -237,7 +238,7 @@ def test_figure_that_was_not_drawn_says_so(tmp_path: Path) -> None:
 
 def test_both_stages_from_files_to_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "params.yaml").write_text((CONF / "smoke.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    (tmp_path / "params.yaml").write_text(composed("smoke"), encoding="utf-8")
     (tmp_path / "claims.yaml").write_bytes((ROOT / "claims.yaml").read_bytes())
     params = load_params()
     write_results(fake_results(params), Path("reports/results"))

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from profiles import profile_params
 
 from darkmatter.artifacts import ArtifactError, open_array, read_json, sha256_path
 from darkmatter.models import byte_tokenizer
-from darkmatter.params import Tokens, parse_params
+from darkmatter.params import Tokens
 from darkmatter.stage import Stage
 from darkmatter.tokens import (
     Context,
@@ -24,8 +24,6 @@ from darkmatter.tokens import (
     stack,
     whole_sources,
 )
-
-ROOT = Path(__file__).parent.parent
 
 
 def tokens(train: int, held_out: int, seed: int = 0, length: int = 4) -> Tokens:
@@ -186,7 +184,7 @@ def test_the_three_stages_leave_the_same_bytes_twice(tmp_path, monkeypatch, prof
     from stages import corpus, model
     from stages import tokens as tokens_stage
 
-    params = parse_params(yaml.safe_load((ROOT / "conf" / "profile" / f"{profile}.yaml").read_text(encoding="utf-8")))
+    params = profile_params(profile)
     hashes = []
     for run in ("1", "2"):
         (tmp_path / run).mkdir()
