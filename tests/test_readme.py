@@ -1,0 +1,41 @@
+"""The README stays true: its numbers are those of the committed reports, its files exist, its parameters too."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from darkmatter.artifacts import read_json
+from darkmatter.figures import FIGURES
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def test_table_of_widths_is_the_committed_metrics():
+    metrics = read_json(ROOT / "reports" / "metrics.json")
+    rows = re.findall(r"^\| ([\d,]+) \| (\S+) \| (\S+) \| (\S+) \| (\S+) \|$", README, re.MULTILINE)
+    found = {width.replace(",", ""): numbers for width, *numbers in rows}
+    names = ("fvu", "fvu_nonlinear", "vector_r2", "norm_r2")
+    assert found == {width: [f"{values[name]:.3f}" for name in names] for width, values in metrics["widths"].items()}
+
+
+def test_asymptote_is_the_committed_one():
+    law = read_json(ROOT / "reports" / "metrics.json")["asymptote"]
+    assert f"{law['value']:.3f} ({law['low']:.3f} to {law['high']:.3f})" in README
+
+
+def test_every_figure_is_in_the_table_and_every_link_resolves():
+    for entry in FIGURES:
+        assert entry.id in README
+    for target in re.findall(r"\]\((?!http|#)([^)#]+)\)", README):
+        assert (ROOT / target).exists(), target
+
+
+@pytest.mark.parametrize("setting", sorted(set(re.findall(r"-S '?([a-z_.]+)=", README)) - {"profile"}))
+def test_every_parameter_named_exists(setting):
+    section = yaml.safe_load((ROOT / "params.yaml").read_text())
+    for key in setting.split("."):
+        assert key in section, setting
+        section = section[key]
