@@ -89,7 +89,7 @@ def test_switching_profile_and_back_runs_nothing(restored):
 def test_two_clones_make_the_same_bytes(workspace, tmp_path):
     """Not through DVC's run-cache or stored units: everything is computed again, with another number of workers."""
     other = Workspace(tmp_path)
-    other.repro("--force", "--no-run-cache", DARKMATTER_FRESH="1", DARKMATTER_WORKERS="1")
+    other.repro("--force", "--no-run-cache", DARKMATTER_FRESH="1", DARKMATTER_WORKERS="2")
     ours, theirs = workspace.artifacts(), other.artifacts()
     profile = {name: content for name, content in ours.items() if "smoke-gemma2" not in name}
     assert profile.keys() == theirs.keys()
@@ -103,7 +103,7 @@ def test_killed_run_resumes(restored):
     restored.change("saes.groups.widths.train_tokens", 150000)
     known = set(units.iterdir())
     command = ["dvc", "repro", "saes"]
-    environment = restored.environment(DARKMATTER_WORKERS="1")
+    environment = restored.environment()
     dvc = subprocess.Popen(
         command, cwd=restored.folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )

@@ -30,7 +30,9 @@ class Workspace:
     def environment(self, **extra: str) -> dict[str, str]:
         site = str(self.folder / ".dvc" / "tmp" / "site")
         path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
-        return {**os.environ, "PATH": path, "PYTHONPATH": str(self.folder), "DVC_SITE_CACHE_DIR": site, **extra}
+        workers = {"DARKMATTER_WORKERS": "1"}  # starting processes costs more than a tiny unit
+        own = {"PATH": path, "PYTHONPATH": str(self.folder), "DVC_SITE_CACHE_DIR": site}
+        return {**os.environ, **workers, **own, **extra}
 
     def run(self, *command: str, check: bool = True, **extra: str) -> str:
         done = subprocess.run(
