@@ -4,7 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from darkmatter.params import PARAMS, ParamsError, load_params
+from darkmatter.params import PARAMS, load_params
+from darkmatter.sections import ParamsError
 
 
 def compose(profile: str) -> None:

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from darkmatter.artifacts import ArtifactError, replacing, sha256_file, write_json
+from darkmatter.data_params import Corpus, Source
 from darkmatter.packages import Archive, fetch
-from darkmatter.params import Corpus, Source
 from darkmatter.readers import READERS, Document
 
 WORD = re.compile(r"\w+")

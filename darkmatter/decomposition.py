@@ -9,8 +9,6 @@ Four passes over the rows, one context at a time; error vectors are rebuilt from
 4. Residuals of those probes, summed per context.
 """
 
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -18,44 +16,20 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from darkmatter.activation_moments import Prepared, read_prepared, shift
-from darkmatter.artifacts import ArtifactError, open_array, read_arrays, write_arrays
+from darkmatter.activation_moments import shift
+from darkmatter.artifacts import write_arrays
 from darkmatter.context_sums import RowSums, scalar_sums
-from darkmatter.decode import Decoder, load_decoder, reconstruct
-from darkmatter.moments import Blocks, CrossMomentsFitter, make_blocks
+from darkmatter.moments import CrossMomentsFitter
 from darkmatter.probes import LinearMap, fit
-from darkmatter.splits import Splits, draw_splits
+from darkmatter.samples import Sample, open_sample
+from darkmatter.splits import SPLITS
 
-SPLITS = ("token", "context")
 TABLE = "tokens.npz"  # per-token table: [context, position] each
 SUMS = "sums.npz"  # per-context sums of scalars and pooled squares: [row set, context] each
 DIMENSION_SUMS = "dimension_sums.npz"  # per-context sums per dimension: [row set, context, d_model] each
 
 Table = dict[str, Float[np.ndarray, "context position"]]
 Sums = dict[str, np.ndarray]
-
-
-@dataclass(frozen=True)
-class Sample:
-    """The rows to decompose: activations, and the codes and decoder of one SAE on the same rows."""
-
-    x: Float[np.ndarray, "context position d_model"]
-    index: np.ndarray
-    value: np.ndarray
-    decoder: Decoder
-    splits: Splits
-    prepared: Prepared
-
-    @cached_property
-    def blocks(self) -> Blocks:
-        return make_blocks(self.splits)
-
-    def context(self, number: int) -> tuple[Tensor, Tensor]:
-        """(x, Sae(x)) of one context, [position, d_model], in the dtype of the products."""
-        index, value = (torch.from_numpy(codes[number]) for codes in (self.index, self.value))
-        sae = reconstruct(index, value, self.decoder)
-        x = torch.from_numpy(np.array(self.x[number]))
-        return x.to(self.prepared.products), sae.to(self.prepared.products)
 
 
 def decompose(
@@ -79,25 +53,16 @@ def decompose(
     Raises:
         ArtifactError: the codes and the activations have different rows.
     """
-    x = open_array(Path(activations), (None, None, None))
-    contexts, positions, d_model = x.shape
-    arrays = read_arrays(Path(codes))
-    if len(arrays["index"]) != contexts * positions:
-        raise ArtifactError(f"{codes} has {len(arrays['index'])} rows, {activations} {contexts * positions}")
-    splits = draw_splits(contexts, positions, fit_share, folds, split_seed)
-    index, value = (arrays[name].reshape(contexts, positions, -1) for name in ("index", "value"))
-    decoder = load_decoder(Path(sae))
-    if decoder.W_dec.shape[1] != d_model:
-        raise ArtifactError(f"{sae} decodes to {decoder.W_dec.shape[1]} dimensions, {activations} has {d_model}")
-    sample = Sample(x, index, value, decoder, splits, read_prepared(Path(prepared), splits))
+    sample = open_sample(activations, prepared, codes, sae, fit_share, folds, split_seed)
+    splits = sample.splits
 
     maps = error_maps(sample)
     table, sums, dimension_sums = split_error(sample, maps)
-    table["l0"] = arrays["l0"].reshape(contexts, positions).astype(np.float64)
+    table["l0"] = sample.l0.astype(np.float64)
     sums |= norm_probes(sample, table)
     row_sets = splits.row_sets().astype(np.float64)
     sums |= {f"sum/{name}": scalar_sums(row_sets, column) for name, column in table.items()}
-    latents = np.bincount(index[value > 0].ravel(), minlength=len(sample.decoder.W_dec))
+    latents = np.bincount(sample.index[sample.value > 0].ravel(), minlength=len(sample.decoder.W_dec))
     sums["latent_fired"] = np.array([np.count_nonzero(latents), len(latents)], dtype=np.float64)
     write_arrays(out / TABLE, {name: column.astype(np.float32) for name, column in table.items()})
     write_arrays(out / SUMS, sums)

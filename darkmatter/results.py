@@ -11,9 +11,10 @@ from typing import Any
 
 from darkmatter.artifacts import ArtifactError, read_json
 
-SPLITS = ("token", "context")
 CONVENTIONS = ("paper", "authors")
 PRIMARY = ("token", "paper")
+# Stages besides the decomposition whose results figures show: reports/results/NAME.json.
+EXPERIMENTS = ("per_token_scaling",)
 
 Estimate = dict[str, Any]
 Sae = dict[str, Any]
@@ -29,11 +30,21 @@ class Results:
 
     Attributes:
         decomposition: hookpoint → content of its results file.
-        scaling: content of per_token_scaling.json.
+        experiments: name of a stage → content of its results file, for each of EXPERIMENTS.
     """
 
     decomposition: dict[str, dict[str, Any]]
-    scaling: dict[str, Any] | None
+    experiments: dict[str, dict[str, Any]]
+
+    def experiment(self, name: str) -> dict[str, Any]:
+        """The results of one of EXPERIMENTS.
+
+        Raises:
+            NotDrawn: there are none.
+        """
+        if name not in self.experiments:
+            raise NotDrawn(f"no results of {name}")
+        return self.experiments[name]
 
     def saes(self, hookpoint: str, groups: Iterable[str] | None = None) -> list[Sae]:
         """SAEs of one hookpoint with a known width, by width, then L0; of these groups only, where named.
@@ -62,7 +73,7 @@ def load_results(folder: Path, hookpoints: Iterable[str]) -> Results:
         decomposition[hookpoint] = read_json(path)
         if decomposition[hookpoint].get("hookpoint") != hookpoint:
             raise ArtifactError(f"{path} holds {decomposition[hookpoint].get('hookpoint')!r}. Run `dvc repro -f`.")
-    return Results(decomposition, read_json(folder / "per_token_scaling.json"))
+    return Results(decomposition, {name: read_json(folder / f"{name}.json") for name in EXPERIMENTS})
 
 
 def estimate(sae: Sae, *path: str, split: str = PRIMARY[0], convention: str = PRIMARY[1]) -> Estimate:

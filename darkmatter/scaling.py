@@ -10,7 +10,7 @@ from darkmatter import metrics
 from darkmatter.bootstrap import ContextBootstrap
 from darkmatter.context_sums import scalar_sums
 from darkmatter.estimates import Estimate, estimate
-from darkmatter.splits import Splits
+from darkmatter.splits import SPLITS, Splits
 
 PerToken = Float[np.ndarray, "context position"]
 
@@ -75,7 +75,7 @@ def all_pairs(
                     )
                     for variant in VARIANTS
                 }
-                for split in ("token", "context")
+                for split in SPLITS
             },
         }
         for first, second in itertools.combinations(ordered, 2)

@@ -3,7 +3,8 @@
 import math
 from dataclasses import dataclass
 
-from darkmatter.params import ParamsError, Training
+from darkmatter.sae_params import Training
+from darkmatter.sections import ParamsError
 
 
 @dataclass(frozen=True)

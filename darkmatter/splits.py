@@ -11,7 +11,8 @@ from jaxtyping import Bool, Int
 
 from darkmatter.artifacts import ArtifactError
 
-ROW_SETS = ("token", "context", "all")  # rows held out of the token split, of the context split; every row
+SPLITS = ("token", "context")  # the paper's, and the one without contexts on both sides
+ROW_SETS = (*SPLITS, "all")  # rows held out of the token split, of the context split; every row
 
 
 @dataclass(frozen=True)

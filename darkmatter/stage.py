@@ -19,9 +19,10 @@ import psutil
 
 from darkmatter.artifacts import ArtifactError, write_json
 from darkmatter.imports import ROOT, closure
-from darkmatter.params import Params, ParamsError, load_params
+from darkmatter.params import Params, load_params
 from darkmatter.paths import RECEIPTS
 from darkmatter.processes import die_with_parent, worker_count
+from darkmatter.sections import ParamsError
 from darkmatter.units import LIBRARIES, Ledger, UnitError, input_hash, peak_memory
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from darkmatter.artifacts import ArtifactError, sha256_bytes
-from darkmatter.params import Tokens
+from darkmatter.data_params import Tokens
 
 BATCH = 64  # documents tokenised at once
 SOURCES_AT_LEAST = 3  # of a domain on the eval side, where the domain's sources allow it

@@ -7,9 +7,10 @@ import torch
 from sae_lens import JumpReLUTrainingSAE, JumpReLUTrainingSAEConfig, SAETrainer, TopKTrainingSAEConfig
 from sae_lens.config import SAETrainerConfig
 
-from darkmatter.params import ParamsError, Training
 from darkmatter.rows import TrainingRows
+from darkmatter.sae_params import Training
 from darkmatter.schedule import Schedule
+from darkmatter.sections import ParamsError
 from darkmatter.sparse_topk import SparseTopKTrainer, SparseTopKTrainingSAE
 
 START_L0 = 4  # × k: a latent that has never fired learns nothing, so training starts above the target

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from darkmatter.artifacts import read_json, write_json
-from darkmatter.params import ParamsError, Training
 from darkmatter.rows import TrainingRows, open_rows
+from darkmatter.sae_params import Training
 from darkmatter.schedule import Schedule
+from darkmatter.sections import ParamsError
 
 if TYPE_CHECKING:  # sae-lens takes 6–13 s to import: only a process that trains pays for it
     from sae_lens import SAETrainer, TrainingSAE

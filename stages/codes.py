@@ -6,8 +6,8 @@ run: python -m stages.codes
 """
 
 from darkmatter.codes import encode_sae
-from darkmatter.params import SaeSpec
 from darkmatter.paths import ACTIVATIONS, CODES, SAES
+from darkmatter.sae_params import SaeSpec
 from darkmatter.stage import Stage, run
 from darkmatter.units import Unit, run_units
 

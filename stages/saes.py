@@ -5,8 +5,8 @@ out: data/saes/<hookpoint>/<name>/{cfg.json, sae_weights.safetensors, training.j
 run: python -m stages.saes
 """
 
-from darkmatter.params import SaeSpec
 from darkmatter.paths import ACTIVATIONS, SAES
+from darkmatter.sae_params import SaeSpec
 from darkmatter.stage import Stage, run
 from darkmatter.training import train_sae
 from darkmatter.units import Unit, run_units

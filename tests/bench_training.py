@@ -18,9 +18,9 @@ import torch
 from sae_lens import SAETrainer, TopKTrainingSAE, TopKTrainingSAEConfig
 from sae_lens.config import SAETrainerConfig
 
-from darkmatter.params import Training
 from darkmatter.processes import single_thread
 from darkmatter.rows import TrainingRows, open_rows
+from darkmatter.sae_params import Training
 from darkmatter.schedule import Schedule
 from darkmatter.sparse_topk import SparseTopKTrainer, SparseTopKTrainingSAE
 

@@ -85,7 +85,7 @@ def fake_results(params: Params, model: str | None = None) -> Results:
         }
         for hookpoint in params.hookpoints
     }
-    return Results(decomposition, fake_scaling(params, rng))
+    return Results(decomposition, {"per_token_scaling": fake_scaling(params, rng)})
 
 
 def fake_scaling(params: Params, rng: np.random.Generator) -> dict[str, Any]:
@@ -140,7 +140,8 @@ def write_results(results: Results, folder: Path) -> None:
     (folder / "decomposition").mkdir(parents=True, exist_ok=True)
     for hookpoint, content in results.decomposition.items():
         (folder / "decomposition" / f"{hookpoint}.json").write_text(json.dumps(content), encoding="utf-8")
-    (folder / "per_token_scaling.json").write_text(json.dumps(results.scaling), encoding="utf-8")
+    for name, content in results.experiments.items():
+        (folder / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
 
 
 def fake_data(params: Params) -> dict[str, Any]:

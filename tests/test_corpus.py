@@ -13,8 +13,8 @@ from tiny_wheels import make_wheel
 from darkmatter import corpus, readers
 from darkmatter.artifacts import ArtifactError, sha256_file
 from darkmatter.corpus import build, capped, mark_duplicates, read_documents, read_source, write_corpus
+from darkmatter.data_params import Corpus, Source
 from darkmatter.packages import Archive
-from darkmatter.params import Corpus, Source
 from darkmatter.readers import Document, chapters, flatten, pieces, strip_html
 
 WORDS = st.lists(st.sampled_from("abc"), max_size=20).map(" ".join)

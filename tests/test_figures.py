@@ -55,7 +55,7 @@ def subset(results: Results, keep: Callable[[dict[str, Any]], bool]) -> Results:
     decomposition = copy.deepcopy(results.decomposition)
     for run in decomposition.values():
         run["saes"] = [sae for sae in run["saes"] if keep(sae)]
-    return Results(decomposition, results.scaling)
+    return Results(decomposition, results.experiments)
 
 
 @pytest.mark.parametrize("entry", DRAWN, ids=lambda entry: entry.id)
@@ -137,13 +137,14 @@ def test_maps_never_mix_training_budgets(params: Params, results: Results) -> No
 
 def test_pairs_and_tokens_are_the_inputs(params: Params, results: Results) -> None:
     pairs = figure_data(BY_ID["fig04_per_token_scaling"], results, params)["pairs"]
-    truth = {(p["sae_1"], p["sae_2"]): p["estimates"]["token"] for p in results.scaling["pairs"]}
+    scaling = results.experiments["per_token_scaling"]
+    truth = {(p["sae_1"], p["sae_2"]): p["estimates"]["token"] for p in scaling["pairs"]}
     assert {(p["sae_1"], p["sae_2"]): p["authors"]["value"] for p in pairs} == {
         pair: estimates["authors"]["value"] for pair, estimates in truth.items()
     }
     tokens = figure_data(BY_ID["fig05_tokens"], results, params)
-    assert tokens["text"] == results.scaling["tokens"]["text"]
-    assert [sae["error_sq"] for sae in tokens["saes"]] == [s["error_sq"] for s in results.scaling["tokens"]["saes"]]
+    assert tokens["text"] == scaling["tokens"]["text"]
+    assert [sae["error_sq"] for sae in tokens["saes"]] == [s["error_sq"] for s in scaling["tokens"]["saes"]]
 
 
 @pytest.mark.parametrize("entry", FIGURES, ids=lambda entry: entry.id)
@@ -152,9 +153,9 @@ def test_one_null_survives_with_its_reason(entry: Entry, params: Params, results
         for sae in hookpoint["saes"][:1]:
             for parent, key in list(every_estimate(sae["estimates"])):
                 parent[key] = null_estimate("planted")
-    results.scaling["pairs"][0]["estimates"]["token"]["paper"] = null_estimate("planted")
-    results.scaling["tokens"]["mean_nonlinear_sq"].popitem()
-    for sae in results.scaling["tokens"]["saes"]:
+    results.experiments["per_token_scaling"]["pairs"][0]["estimates"]["token"]["paper"] = null_estimate("planted")
+    results.experiments["per_token_scaling"]["tokens"]["mean_nonlinear_sq"].popitem()
+    for sae in results.experiments["per_token_scaling"]["tokens"]["saes"]:
         for part in ("error_sq", "linear_sq", "nonlinear_sq"):
             sae[part][2] = None
     data = figure_data(entry, results, params)
@@ -167,7 +168,10 @@ def test_one_null_survives_with_its_reason(entry: Entry, params: Params, results
 
 @pytest.mark.parametrize("entry", DRAWN, ids=lambda entry: entry.id)
 def test_nothing_but_nulls_is_no_crash(entry: Entry, params: Params, results: Results) -> None:
-    for parent, key in [*every_estimate(results.decomposition), *every_estimate(results.scaling["pairs"])]:
+    for parent, key in [
+        *every_estimate(results.decomposition),
+        *every_estimate(results.experiments["per_token_scaling"]["pairs"]),
+    ]:
         parent[key] = null_estimate()
     assert "<svg" in figure_svg(entry, figure_data(entry, results, params), STYLE)
 
@@ -175,9 +179,11 @@ def test_nothing_but_nulls_is_no_crash(entry: Entry, params: Params, results: Re
 @pytest.mark.parametrize("entry", DRAWN, ids=lambda entry: entry.id)
 def test_one_sae_only(entry: Entry, params: Params, results: Results) -> None:
     one = subset(results, lambda sae: sae["name"] == "widths-64-k4-s0")
-    scaling = copy.deepcopy(results.scaling)
+    scaling = copy.deepcopy(results.experiments["per_token_scaling"])
     scaling["pairs"], scaling["tokens"]["saes"] = [], scaling["tokens"]["saes"][:1]
-    data = figure_data(entry, Results({"resid_post.1": one.decomposition["resid_post.1"]}, scaling), params)
+    data = figure_data(
+        entry, Results({"resid_post.1": one.decomposition["resid_post.1"]}, {"per_token_scaling": scaling}), params
+    )
     assert "<svg" in figure_svg(entry, data, STYLE)
     if entry.id == "fig01_breakdown":
         assert data["power_law"]["asymptote"] is None and "cannot fix" in data["power_law"]["reason"]
@@ -186,7 +192,7 @@ def test_one_sae_only(entry: Entry, params: Params, results: Results) -> None:
 @pytest.mark.parametrize("entry", DRAWN, ids=lambda entry: entry.id)
 def test_missing_inputs_say_why_there_is_no_figure(entry: Entry, params: Params, results: Results) -> None:
     nothing = subset(results, lambda sae: False)
-    data = figure_data(entry, Results(nothing.decomposition, None), params)
+    data = figure_data(entry, Results(nothing.decomposition, {}), params)
     assert list(data) == ["not_drawn"] and len(data["not_drawn"]) > 10
     assert "<svg" in figure_svg(entry, data, STYLE)
 
@@ -239,9 +245,9 @@ def test_colours_differ_for_colour_blind_readers(matrix: list[list[float]]) -> N
 
 
 def test_dollar_signs_are_text_not_mathematics(params: Params, results: Results) -> None:
-    scaling = copy.deepcopy(results.scaling)
+    scaling = copy.deepcopy(results.experiments["per_token_scaling"])
     scaling["hookpoint"] = "$\\frac{"
-    data = figure_data(BY_ID["fig05_tokens"], Results({}, scaling), params)
+    data = figure_data(BY_ID["fig05_tokens"], Results({}, {"per_token_scaling": scaling}), params)
     figure_svg(BY_ID["fig05_tokens"], data, STYLE)
     figure_svg(BY_ID["fig05_tokens"], {"not_drawn": "$\\frac{"}, STYLE)
 

@@ -43,14 +43,14 @@ def test_metrics_are_the_primary_estimates(params: Params, results: Results) -> 
 
 
 def test_metrics_without_a_series_say_why(params: Params, results: Results) -> None:
-    metrics = headline_metrics(Results({}, results.scaling), params)
+    metrics = headline_metrics(Results({}, results.experiments), params)
     assert metrics == {"profile": "smoke", "reason": "no results for hookpoint resid_post.1"}
 
 
 def test_three_sentences_from_any_results(params: Params, results: Results) -> None:
     sentences = headline_sentences(results, params)
     assert len(sentences) == 3 and all(sentence.endswith(".") for sentence in sentences)
-    assert "24 sparse autoencoders" in sentences[0] and "3 hookpoints" in sentences[0]
+    assert f"{len(params.sae_specs())} sparse autoencoders" in sentences[0] and "5 hookpoints" in sentences[0]
     assert "82,300 tokens of 100 contexts (alpha and beta)" in sentences[1]
 
 

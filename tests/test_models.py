@@ -14,8 +14,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from darkmatter.artifacts import ArtifactError, sha256_file, sha256_path, write_json
+from darkmatter.data_params import Model
 from darkmatter.models import byte_tokenizer, load_model, load_tokenizer, random_model, read_gguf, save_model
-from darkmatter.params import Model
 
 FACTS = {"label": "test", "source": "random", "package": None}
 SIZES = {

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from darkmatter.params import ParamsError, load_params, parse_params
+from darkmatter.params import load_params, parse_params
+from darkmatter.sections import ParamsError
 
 DEFAULT = yaml.safe_load((Path(__file__).parent.parent / "params.yaml").read_text())
 

@@ -89,7 +89,7 @@ def make(folder: Path, payload: str = "", receipts: bool = True) -> dict[str, An
     params = profile_params("smoke")
     results = fake_results(params, model=params.model.label + payload)
     data, lemmas = fake_data(params), fake_lemmas()
-    results.scaling["tokens"]["text"][0] += payload
+    results.experiments["per_token_scaling"]["tokens"]["text"][0] += payload
     results.decomposition["resid_post.1"]["saes"][0]["name"] += payload
     source = data["corpus"]["sources"]["words-a"]
     data["corpus"]["sources"] = {
@@ -229,7 +229,7 @@ def test_undefined_estimates_show_their_reason(content: dict[str, Any]) -> None:
 
 def test_figure_that_was_not_drawn_says_so(tmp_path: Path) -> None:
     params = profile_params("smoke")
-    results = Results(fake_results(params).decomposition, None)
+    results = Results(fake_results(params).decomposition, {})
     write_figures(results, params, tmp_path)
     made = report_content(params, results, tmp_path, [], fake_lemmas(), fake_data(params), {})
     words = Page(render(made)).words

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from profiles import profile_params
 
 from darkmatter.artifacts import ArtifactError, open_array, read_json, sha256_path
+from darkmatter.data_params import Tokens
 from darkmatter.models import byte_tokenizer
-from darkmatter.params import Tokens
 from darkmatter.stage import Stage
 from darkmatter.tokens import (
     Context,

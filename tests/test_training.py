@@ -10,9 +10,10 @@ import torch
 from sae_lens import SAE
 
 from darkmatter.artifacts import ArtifactError, sha256_path
-from darkmatter.params import ParamsError, Training
 from darkmatter.rows import open_rows
+from darkmatter.sae_params import Training
 from darkmatter.schedule import Schedule
+from darkmatter.sections import ParamsError
 from darkmatter.training import train_sae
 
 torch.set_num_threads(1)  # as the stages do; two threads on tiny arrays only wait for each other

@@ -15,19 +15,20 @@ VARIANTS = ("paper", "authors", "through_origin")
 
 
 def data(results: Results, params: Params) -> dict[str, Any]:
-    if results.scaling is None or not results.scaling["pairs"]:
+    scaling = results.experiment("per_token_scaling")
+    if not scaling["pairs"]:
         raise NotDrawn("no pair of SAEs: the groups of per_token_scaling hold fewer than two")
     null = {"value": None, "low": None, "high": None, "reason": "not estimated"}
     pairs = [
         {key: pair[key] for key in ("sae_1", "sae_2", "d_sae_1", "d_sae_2")}
         | {variant: pair["estimates"].get("token", {}).get(variant) or null for variant in VARIANTS}
-        for pair in results.scaling["pairs"]
+        for pair in scaling["pairs"]
         if pair["d_sae_1"] < pair["d_sae_2"]
     ]
     if not pairs:
         raise NotDrawn("no pair of SAEs of different width")
     pairs.sort(key=lambda pair: (pair["d_sae_1"], pair["sae_1"], pair["d_sae_2"], pair["sae_2"]))
-    return {"note": f"{results.scaling['hookpoint']}; squared norms with intercept, token split.", "pairs": pairs}
+    return {"note": f"{scaling['hookpoint']}; squared norms with intercept, token split.", "pairs": pairs}
 
 
 def draw(data: dict[str, Any], style: Style) -> Figure:

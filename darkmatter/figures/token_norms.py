@@ -15,13 +15,14 @@ def token_data(results: Results, parts: tuple[str, ...]) -> dict[str, Any]:
     Raises:
         NotDrawn: the profile has no per-token tables.
     """
-    tokens = None if results.scaling is None else results.scaling.get("tokens")
-    if not tokens or not tokens["saes"]:
+    scaling = results.experiment("per_token_scaling")
+    tokens = scaling["tokens"]
+    if not tokens["saes"]:
         raise NotDrawn("no per-token norms: the groups of per_token_scaling hold no SAE")
     saes = sorted(tokens["saes"], key=lambda sae: (sae["d_sae"], sae["name"]))
     means = {part: tokens.get(f"mean_{part}", {}) for part in ("linear_sq", "nonlinear_sq")}
     return {
-        "note": f"{results.scaling['hookpoint']}, evaluation context {tokens['context']}, positions "
+        "note": f"{scaling['hookpoint']}, evaluation context {tokens['context']}, positions "
         f"{tokens['positions'][0]} to {tokens['positions'][-1]}; squared norms.",
         "context": tokens["context"],
         "positions": tokens["positions"],

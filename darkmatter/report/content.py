@@ -12,7 +12,8 @@ from darkmatter.artifacts import read_json, sha256_file
 from darkmatter.figures import FIGURES, Entry
 from darkmatter.headline import METRICS, headline_sentences, span
 from darkmatter.params import Params
-from darkmatter.results import CONVENTIONS, SPLITS, Results, Sae, estimate
+from darkmatter.results import CONVENTIONS, Results, Sae, estimate
+from darkmatter.splits import SPLITS
 
 PIXELS_PER_POINT = 96 / 72
 Content = dict[str, Any]

@@ -1,0 +1,138 @@
+"""Parameters of the experiments, one section for each stage after the SAEs."""
+
+from typing import Annotated
+
+from pydantic import Field, StringConstraints, model_validator
+
+from darkmatter.sections import Hookpoint, Name, Section
+
+SaePath = Annotated[str, StringConstraints(pattern=r"^(resid_post|attn_out|mlp_out)\.\d+/[A-Za-z0-9][\w-]*$")]
+Share = Annotated[float, Field(ge=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Bootstrap(Section):
+    resamples: Annotated[int, Field(ge=100)]
+    level: Annotated[float, Field(gt=0.5, lt=1)]
+    seed: int
+
+
+class Decomposition(Section):
+    fit_share: Annotated[float, Field(gt=0, lt=1)]
+    folds: Annotated[int, Field(ge=2)]
+    split_seed: int
+    eigen_cutoff: Annotated[float, Field(gt=0, lt=1e-3)]
+    bootstrap: Bootstrap
+
+
+class PerTokenScaling(Section):
+    groups: list[Name]
+    tokens_shown: Annotated[int, Field(ge=1)]
+
+
+class NormBaselines(Section):
+    group: Name
+
+
+class ErrorSaes(Section):
+    sae: Name
+    train_contexts: Count
+    train_tokens: Count
+    d_sae: Annotated[int, Field(ge=2)]
+    k: Count
+    seeds: Annotated[list[int], Field(min_length=1)]
+
+
+class Interpretability(Section):
+    """`endpoint` is the base URL of an OpenAI-compatible server; without one the offline surrogate judges."""
+
+    endpoint: str | None
+    model: str | None
+    key_variable: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_]\w*$")]
+    dollars_per_million_tokens: tuple[float, float] | None
+    max_dollars: Annotated[float, Field(gt=0)] | None
+    timeout_seconds: Annotated[float, Field(gt=0)]
+    retries: Annotated[int, Field(ge=0)]
+    error_sae_seed: int
+    latents: Count
+    deciles: Annotated[int, Field(ge=2)]
+    examples_per_decile: Count
+    negatives: Count
+    explained_examples: Count
+    window: Annotated[int, Field(ge=2)]
+    seed: int
+
+    @model_validator(mode="after")
+    def complete(self) -> "Interpretability":
+        if self.endpoint and not self.model:
+            raise ValueError("`endpoint` needs `model`, the name the server knows its model by")
+        return self
+
+
+class Downstream(Section):
+    saes: Annotated[list[Name], Field(min_length=1, max_length=4)]
+    contexts: Annotated[int, Field(ge=2)]
+    seed: int
+
+
+class Pursuit(Section):
+    groups: list[Name]
+    contexts: Annotated[int, Field(ge=4)]
+
+
+class Components(Section):
+    """`parents`: SAEs of what the residual stream at `sae` is the sum of (Eq. 16)."""
+
+    sae: Name
+    parents: Annotated[list[SaePath], Field(min_length=1)]
+
+
+class LatentProbe(Section):
+    sae: Name
+    smoothing: Count
+    smoothing_authors: Count
+    min_firings: Count
+
+
+class SyntheticNoise(Section):
+    sae: Name
+    contexts: Annotated[int, Field(ge=4)]
+    noise_deviations: Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=3)]
+    ablated_shares: Annotated[list[Share], Field(min_length=3)]
+    seeds: Annotated[list[int], Field(min_length=2)]
+
+
+class RandomFeatures(Section):
+    features: Count
+    d_model: Count
+    expected_l0: Annotated[float, Field(gt=0)]
+    power_law: Annotated[float, Field(gt=0)]
+    rows: Count
+    masked_shares: Annotated[list[Annotated[float, Field(ge=0, le=1)]], Field(min_length=4)]
+    seeds: Annotated[list[int], Field(min_length=2)]
+
+
+class Controls(Section):
+    contexts: Annotated[int, Field(ge=4)]
+    sae: Name
+    planted_shares: list[Share]
+    features: Count
+    feature_probability: Annotated[float, Field(gt=0, lt=1)]
+    seed: int
+
+
+class Lemmas(Section):
+    rows: Annotated[int, Field(ge=1000)]
+    features: Annotated[int, Field(ge=1)]
+    seed: int
+
+
+class Figures(Section):
+    main_hookpoint: Hookpoint
+    widths_group: Name
+    grid_groups: list[Name]
+    layers_group: Name
+    appendix_hookpoints: list[Hookpoint]
+    power_law_starts: Annotated[int, Field(ge=1)]
+    seed: int
+    font_size: Annotated[float, Field(gt=0)]

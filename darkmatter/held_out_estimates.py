@@ -1,0 +1,37 @@
+"""R² with intervals from the sums of `held_out.regress`: no torch."""
+
+from typing import Any
+
+import numpy as np
+
+from darkmatter import metrics
+from darkmatter.bootstrap import ContextBootstrap
+from darkmatter.estimates import Estimate, Sums, estimate
+from darkmatter.splits import ROW_SETS, SPLITS
+
+
+def r2_of(sums: Sums, row_set: str, residual: str, rank: int, bootstrap: dict[str, Any]) -> Estimate:
+    """R² over one set of rows, the mean over targets (of one target: its R²).
+
+    Args:
+        sums: as `held_out.HeldOut.sums`.
+        row_set: a name of ROW_SETS.
+        residual: key of the squared residuals.
+        bootstrap: `resamples`, `level` and `seed`.
+    """
+    number = ROW_SETS.index(row_set)
+    used = np.flatnonzero(sums["rows"][number])
+    rows, *columns = (sums[name][number][used] for name in ("rows", "total", "square", residual))
+    units = ContextBootstrap(len(used), **bootstrap)
+    return estimate(units, lambda weights: metrics.r2_mean(weights, rows, *columns), rows, rank)
+
+
+def r2_estimates(sums: Sums, rank: dict[str, int], bootstrap: dict[str, Any]) -> dict[str, Any]:
+    """split → convention → estimate, and `in_sample`: the fit on all rows, scored on them."""
+    found: dict[str, Any] = {
+        split: {
+            way: r2_of(sums, split, f"residual/{split}/{way}", rank[split], bootstrap) for way in ("paper", "authors")
+        }
+        for split in SPLITS
+    }
+    return found | {"in_sample": r2_of(sums, "all", "residual/in-sample", rank["all"], bootstrap)}

@@ -1,0 +1,78 @@
+"""The rows of one hookpoint with the reconstructions of one SAE: what every experiment on an SAE's error reads."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from darkmatter.activation_moments import Prepared, read_prepared
+from darkmatter.artifacts import ArtifactError, open_array, read_arrays
+from darkmatter.decode import Decoder, load_decoder, reconstruct
+from darkmatter.moments import Blocks, make_blocks
+from darkmatter.splits import Splits, draw_splits
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Activations [context, position, d_model], and the codes and decoder of one SAE on the same rows.
+
+    Attributes:
+        index, value: codes [context, position, slot]; unused slots hold value 0 at latent 0.
+        l0: latents that fired, [context, position].
+    """
+
+    x: Float[np.ndarray, "context position d_model"]
+    index: np.ndarray
+    value: np.ndarray
+    l0: np.ndarray
+    decoder: Decoder
+    splits: Splits
+    prepared: Prepared
+
+    @cached_property
+    def blocks(self) -> Blocks:
+        return make_blocks(self.splits)
+
+    def context(self, number: int) -> tuple[Tensor, Tensor]:
+        """(x, Sae(x)) of one context, [position, d_model], in the dtype of the products."""
+        index, value = (torch.from_numpy(codes[number]) for codes in (self.index, self.value))
+        sae = reconstruct(index, value, self.decoder)
+        x = torch.from_numpy(np.array(self.x[number]))
+        return x.to(self.prepared.products), sae.to(self.prepared.products)
+
+
+def open_sample(
+    activations: str, prepared: str, codes: str, sae: str, fit_share: float, folds: int, split_seed: int
+) -> Sample:
+    """Open the files of one SAE at one hookpoint.
+
+    Args:
+        activations: .npy, float32 [context, position, d_model].
+        prepared: folder written by `activation_moments.prepare` for the same activations and splits.
+        codes: .npz with `index`, `value` [row, slot] and `l0` [row].
+        sae: folder of the SAE in sae-lens format, of which the decoder is read.
+
+    Raises:
+        ArtifactError: codes, decoder and activations do not fit together.
+    """
+    x = open_array(Path(activations), (None, None, None))
+    contexts, positions, d_model = x.shape
+    arrays = read_arrays(Path(codes))
+    if len(arrays["index"]) != contexts * positions:
+        raise ArtifactError(f"{codes} has {len(arrays['index'])} rows, {activations} {contexts * positions}")
+    decoder = load_decoder(Path(sae))
+    if decoder.W_dec.shape[1] != d_model:
+        raise ArtifactError(f"{sae} decodes to {decoder.W_dec.shape[1]} dimensions, {activations} has {d_model}")
+    splits = draw_splits(contexts, positions, fit_share, folds, split_seed)
+    return Sample(
+        x,
+        *(arrays[name].reshape(contexts, positions, -1) for name in ("index", "value")),
+        arrays["l0"].reshape(contexts, positions),
+        decoder,
+        splits,
+        read_prepared(Path(prepared), splits),
+    )

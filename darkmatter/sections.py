@@ -1,0 +1,18 @@
+"""What every section of the parameters is made of: a model that refuses unknown keys, and the kinds of names."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, StringConstraints
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w-]*$")]
+Hookpoint = Annotated[str, StringConstraints(pattern=r"^(resid_post|attn_out|mlp_out)\.\d+$")]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Requirement = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w.-]*==[\w.!+-]+$")]
+
+
+class ParamsError(ValueError):
+    """params.yaml is missing or says something that cannot be run; the message names the key."""
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
