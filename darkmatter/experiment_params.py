@@ -60,6 +60,8 @@ class Interpretability(Section):
     negatives: Count
     explained_examples: Count
     window: Annotated[int, Field(ge=2)]
+    examples_per_prompt: Count
+    parallel_calls: Count
     seed: int
 
     @model_validator(mode="after")
