@@ -18,9 +18,10 @@ import torch
 
 from darkmatter.activation_moments import prepare, read_prepared
 from darkmatter.decode import Decoder
-from darkmatter.decomposition import Sample, error_maps
+from darkmatter.decomposition import error_maps
 from darkmatter.moments import CrossMomentsFitter
 from darkmatter.probes import fit
+from darkmatter.samples import Sample
 from darkmatter.splits import draw_splits
 
 FIT_SHARE = 150 / 247
@@ -118,7 +119,8 @@ def main() -> None:
         for seed in range(given.saes):
             index, value, decoder = make_sae(seed, len(flat))
             shape = (given.contexts, POSITIONS, K)
-            sample = Sample(x, index.reshape(shape), value.reshape(shape), decoder, splits, only_token)
+            l0 = np.full(shape[:2], K, dtype=np.int32)
+            sample = Sample(x, index.reshape(shape), value.reshape(shape), l0, decoder, splits, only_token)
             error = torch.cat([torch.sub(*sample.context(context)) for context in range(given.contexts)])
             start = time.perf_counter()
             theirs = published(flat, error, order, fit_rows)
