@@ -1,8 +1,9 @@
 """Parameters of the experiments, one section for each stage after the SAEs."""
 
+from itertools import pairwise
 from typing import Annotated
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from darkmatter.sections import Hookpoint, Name, Section
 
@@ -96,11 +97,19 @@ class LatentProbe(Section):
     min_firings: Count
 
 
+def rising_from_zero(values: list[float]) -> list[float]:
+    if values[0] != 0 or any(later <= earlier for earlier, later in pairwise(values)):
+        raise ValueError("begin with 0 and rise: what is planted is compared with its absence")
+    return values
+
+
 class SyntheticNoise(Section):
     sae: Name
     contexts: Annotated[int, Field(ge=4)]
-    noise_deviations: Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=3)]
-    ablated_shares: Annotated[list[Share], Field(min_length=3)]
+    noise_deviations: Annotated[
+        list[Annotated[float, Field(ge=0)]], Field(min_length=3), AfterValidator(rising_from_zero)
+    ]
+    ablated_shares: Annotated[list[Share], Field(min_length=3), AfterValidator(rising_from_zero)]
     seeds: Annotated[list[int], Field(min_length=2)]
 
 
@@ -110,8 +119,16 @@ class RandomFeatures(Section):
     expected_l0: Annotated[float, Field(gt=0)]
     power_law: Annotated[float, Field(gt=0)]
     rows: Count
-    masked_shares: Annotated[list[Annotated[float, Field(ge=0, le=1)]], Field(min_length=4)]
+    masked_shares: Annotated[
+        list[Annotated[float, Field(ge=0, le=1)]], Field(min_length=4), AfterValidator(rising_from_zero)
+    ]
     seeds: Annotated[list[int], Field(min_length=2)]
+
+    @model_validator(mode="after")
+    def feasible(self) -> "RandomFeatures":
+        if self.expected_l0 >= self.features:
+            raise ValueError(f"`expected_l0` {self.expected_l0} needs more than {self.features} features")
+        return self
 
 
 class Controls(Section):
