@@ -1,7 +1,7 @@
 """Parameters of the experiments, one section for each stage after the SAEs."""
 
 from itertools import pairwise
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
@@ -73,7 +73,10 @@ class Interpretability(Section):
 
 
 class Downstream(Section):
+    """`controls`: the parts of the error whose norms the random vectors take."""
+
     saes: Annotated[list[Name], Field(min_length=1, max_length=4)]
+    controls: list[Literal["linear", "nonlinear"]]
     contexts: Annotated[int, Field(ge=2)]
     seed: int
 
