@@ -8,7 +8,8 @@ import time
 
 import psutil
 import pytest
-from workspace import Workspace
+from filelock import FileLock
+from workspace import first_run, shared_folder
 
 from darkmatter.artifacts import read_json
 
@@ -19,9 +20,9 @@ CHEAP = ["figures", "report"]
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory):
-    workspace = Workspace(tmp_path_factory.mktemp("workspace"))
-    workspace.ran = workspace.repro()
-    return workspace
+    shared = shared_folder(tmp_path_factory)
+    with FileLock(shared / "first-run.lock"):
+        return first_run(tmp_path_factory.mktemp("workspace"), shared)
 
 
 @pytest.fixture
@@ -57,8 +58,8 @@ def test_figure_style_reruns_figures_and_report_only(restored):
 
 def test_one_more_sae_trains_and_decomposes_that_one_only(restored):
     restored.change("saes.groups.seeds.seeds", [1, 2])
-    ran = restored.repro()
-    assert not {"activations", "decomposition@resid_post.0", "decomposition@resid_post.2"} & set(ran)
+    ran = restored.repro("decomposition")
+    assert ran == ["saes", "codes", "decomposition@resid_post.1"]
     new = "seeds-64-k4-s2"
     assert restored.receipt("saes")["units"]["computed"] == [f"resid_post.1/{new}"]
     assert restored.receipt("codes")["units"]["computed"] == [f"resid_post.1/{new}"]
@@ -69,31 +70,7 @@ def test_one_more_sae_trains_and_decomposes_that_one_only(restored):
 
 def test_regression_parameter_leaves_activations_and_saes_alone(restored):
     restored.change("decomposition.fit_share", 0.5)
-    ran = restored.repro()
-    assert not {"corpus", "model", "tokens", "activations", "saes", "codes"} & set(ran)
-    assert {"decomposition@resid_post.0", "per_token_scaling", *CHEAP} <= set(ran)
-
-
-def test_switching_profile_and_back_runs_nothing(restored):
-    before = restored.artifacts()
-    restored.compose("smoke-gemma2")
-    assert "activations" in restored.repro()
-    gemma = read_json(restored.folder / "data" / "model" / "config.json")
-    assert gemma["model_type"] == "gemma2"
-    restored.compose("smoke")
-    assert restored.repro() == []
-    after = restored.artifacts()
-    assert {name: after.get(name) for name in before} == before
-
-
-def test_two_clones_make_the_same_bytes(workspace, tmp_path):
-    """Not through DVC's run-cache or stored units: everything is computed again, with another number of workers."""
-    other = Workspace(tmp_path)
-    other.repro("--force", "--no-run-cache", DARKMATTER_FRESH="1", DARKMATTER_WORKERS="2")
-    ours, theirs = workspace.artifacts(), other.artifacts()
-    profile = {name: content for name, content in ours.items() if "smoke-gemma2" not in name}
-    assert profile.keys() == theirs.keys()
-    assert [name for name in theirs if profile[name] != theirs[name]] == []
+    assert restored.repro("per_token_scaling") == ["decomposition@resid_post.1", "per_token_scaling"]
 
 
 def test_killed_run_resumes(restored):

@@ -1,5 +1,6 @@
 """A copy of this repository in which a test may run the whole DAG on a tiny profile."""
 
+import hashlib
 import json
 import os
 import re
@@ -8,10 +9,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import yaml
+from filelock import FileLock
 
 ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
+FIRST_ARTIFACTS = "first-run.json"
 
 
 class Workspace:
@@ -61,9 +65,34 @@ class Workspace:
     def receipt(self, stage: str) -> dict:
         return json.loads((self.folder / "reports" / "receipts" / f"{stage}.json").read_text())
 
-    def artifacts(self) -> dict[str, bytes]:
-        """Every artifact that promises the same bytes: all but receipts, the report, and stored units."""
+    def artifacts(self) -> dict[str, str]:
+        """SHA-256 of every artifact that promises the same bytes: all but receipts, the report, and stored units."""
         folders = [path for path in (self.folder / "data").iterdir() if not path.name.startswith(".")]
         folders += [self.folder / "reports" / name for name in ("results", "figures")]
         files = [file for folder in folders for file in folder.rglob("*") if file.is_file()]
-        return {file.relative_to(self.folder).as_posix(): file.read_bytes() for file in sorted(files)}
+        return {
+            file.relative_to(self.folder).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
+            for file in sorted(files)
+        }
+
+
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all workers of this test run see."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+def first_run(folder: Path, shared: Path) -> Workspace:
+    """A workspace whose whole DAG has run once (`ran`: its stages); its artifacts' hashes are left in `shared`."""
+    workspace = Workspace(folder)
+    workspace.ran = workspace.repro()
+    (shared / FIRST_ARTIFACTS).write_text(json.dumps(workspace.artifacts()))
+    return workspace
+
+
+def first_artifacts(folder: Path, shared: Path) -> dict[str, str]:
+    """The artifacts of the first run, of another worker where there is one."""
+    with FileLock(shared / "first-run.lock"):
+        if not (shared / FIRST_ARTIFACTS).exists():
+            first_run(folder, shared)
+    return json.loads((shared / FIRST_ARTIFACTS).read_text())
