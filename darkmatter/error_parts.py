@@ -1,0 +1,143 @@
+"""Both parts of one SAE's error as activations of their own, to train SAEs on (section 5.2).
+
+b* (Eq. 11) is fitted on the contexts that the new SAEs train on and applied to them and to the `eval` documents:
+
+    LinearError(x) = b*·x + b_0,    NonlinearError(x) = SaeError(x) − LinearError(x),    SaeError(x) = x − Sae(x).
+
+Three passes over the training contexts, of which the first encodes; the error waits for its map in the file of the
+nonlinear part.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from darkmatter.activation_moments import Prepared, shift
+from darkmatter.artifacts import ArtifactError, open_array, write_arrays
+from darkmatter.codes import blocks, check_on_sample, encode_block, load_sae
+from darkmatter.decode import Decoder, load_decoder, reconstruct
+from darkmatter.error_sae_results import PARTS
+from darkmatter.moments import Blocks, CrossMomentsFitter
+from darkmatter.probes import LinearMap, factorise, fit
+
+if TYPE_CHECKING:
+    from sae_lens import SAE
+
+MAP = "map.npz"  # weight [d_model, d_model], intercept, x_shift [d_model], facts: rows, rank, condition number
+
+
+def write_parts(
+    out: Path,
+    train: str,
+    held_out: str,
+    contexts: int,
+    sae: str,
+    architecture: str,
+    d_sae: int,
+    k: int,
+    cutoff: float,
+) -> None:
+    """Write `out`/{train,eval}-{linear,nonlinear}.npy, float32 [context, position, d_model], and `out`/map.npz.
+
+    Args:
+        train, held_out: .npy, float32 [context, position, d_model]; of `train` the first `contexts` contexts.
+        sae: folder of the SAE whose error it is, in sae-lens format.
+        cutoff: relative eigenvalue below which a direction of the activations is not fitted.
+
+    Raises:
+        ArtifactError: too few contexts or rows, NaN, or an SAE that does not fit the activations.
+    """
+    x_train = open_array(Path(train), (None, None, None))
+    x_eval = open_array(Path(held_out), (None, None, x_train.shape[2]))
+    if len(x_train) < contexts:
+        raise ArtifactError(
+            f"{train} holds {len(x_train)} contexts, error_saes.train_contexts asks for {contexts}. Lower it, or raise "
+            "hookpoints.*.train_contexts."
+        )
+    x_train = x_train[:contexts]
+    loaded, decoder = load_sae(Path(sae), architecture, d_sae, x_train.shape[2]), load_decoder(Path(sae))
+    check_on_sample(loaded, decoder, x_eval.reshape(-1, x_eval.shape[2]), k, sae)
+
+    waiting = create(out, "train", x_train.shape)
+    linear_map, prepared = fit_map(x_train, loaded, decoder, sae, cutoff, waiting["nonlinear"])
+    for context, x in enumerate(x_train):
+        store(waiting, context, x, torch.from_numpy(waiting["nonlinear"][context]), linear_map, prepared)
+    split = create(out, "eval", x_eval.shape)
+    for context, x in enumerate(x_eval):
+        store(split, context, x, error(loaded, decoder, x, sae), linear_map, prepared)
+    for array in (*waiting.values(), *split.values()):
+        array.flush()
+    facts = np.array([linear_map.rows, linear_map.rank, prepared.factors["all"].condition_number])
+    arrays = {"weight": linear_map.weight.numpy(), "intercept": linear_map.intercept.numpy(), "facts": facts}
+    write_arrays(out / MAP, arrays | {"x_shift": prepared.x_shift.numpy()})
+
+
+def fit_map(
+    x: Float[np.ndarray, "context position d_model"],
+    loaded: "SAE",
+    decoder: Decoder,
+    where: str,
+    cutoff: float,
+    errors: np.ndarray,
+) -> tuple[LinearMap, Prepared]:
+    """b* over all rows, and what it was fitted with; leaves SaeError in `errors`."""
+    contexts, positions, d_model = x.shape
+    everything = Blocks(np.zeros((contexts, positions), dtype=np.int64), {"all": np.array([0])})
+    x_shift = torch.from_numpy(x[0].mean(0)).double()
+    shared = CrossMomentsFitter(everything, d_model, d_model)
+    for context in range(contexts):
+        errors[context] = error(loaded, decoder, x[context], where).numpy()
+        shifted = shift(x[context], x_shift)
+        shared.update(context, shifted, shifted)
+    prepared = Prepared(x_shift, {"all": factorise(shared.fit_set("all"), cutoff)})
+    e_shift = torch.from_numpy(errors[0].mean(0))
+    cross = CrossMomentsFitter(everything, d_model, d_model, prepared.products)
+    for context in range(contexts):
+        e = torch.from_numpy(errors[context])
+        cross.update(context, shift(x[context], x_shift), e - e_shift)
+    return fit(prepared.factors["all"], cross.fit_set("all"), x_shift, e_shift.double()), prepared
+
+
+def error(loaded: "SAE", decoder: Decoder, x: np.ndarray, where: str) -> Float[Tensor, "position d_model"]:
+    """SaeError of one context, float32.
+
+    Raises:
+        ArtifactError: a value is NaN or infinite.
+    """
+    e = torch.cat([torch.from_numpy(np.array(part)) - output for part, output in rebuilt(loaded, decoder, x, where)])
+    if not e.isfinite().all():
+        raise ArtifactError(f"{where}: an error is NaN or infinite; run `dvc repro -f activations`")
+    return e
+
+
+def rebuilt(loaded: "SAE", decoder: Decoder, x: np.ndarray, where: str) -> Iterator[tuple[np.ndarray, Tensor]]:
+    """(rows, Sae(rows)) block by block, from codes, as everywhere."""
+    for rows in blocks(x, len(decoder.W_dec)):
+        latents, values, l0 = encode_block(loaded, rows, where)
+        filled = np.arange(max(1, l0.max(initial=0))) < l0[:, None]
+        index, value = np.zeros(filled.shape, dtype=np.int32), np.zeros(filled.shape, dtype=np.float32)
+        index[filled], value[filled] = latents, values
+        yield rows, reconstruct(torch.from_numpy(index), torch.from_numpy(value), decoder)
+
+
+def create(out: Path, side: str, shape: tuple[int, ...]) -> dict[str, np.ndarray]:
+    return {
+        part: np.lib.format.open_memmap(out / f"{side}-{part}.npy", mode="w+", dtype=np.float32, shape=shape)
+        for part in PARTS
+    }
+
+
+def store(
+    arrays: dict[str, np.ndarray], context: int, x: np.ndarray, e: Tensor, linear_map: LinearMap, prepared: Prepared
+) -> None:
+    """Split the error of one context."""
+    dtype = prepared.products
+    shifted = torch.from_numpy(np.array(x)).to(dtype) - prepared.x_shift.to(dtype)
+    linear = shifted @ linear_map.weight.to(dtype) + linear_map.intercept.to(dtype)
+    arrays["nonlinear"][context] = (e - linear).float().numpy()
+    arrays["linear"][context] = linear.float().numpy()

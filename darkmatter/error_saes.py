@@ -1,0 +1,78 @@
+"""Train an SAE on one part of another SAE's error, and score it on documents that neither has seen (section 5.2)."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from darkmatter.artifacts import open_array, read_arrays, write_arrays
+from darkmatter.codes import encode_sae
+from darkmatter.decode import load_decoder, reconstruct
+from darkmatter.error_sae_results import SUMS
+from darkmatter.training import train_sae
+
+
+def train_error_sae(
+    out: Path,
+    parts: str,
+    part: str,
+    contexts: int,
+    hookpoint: str,
+    d_sae: int,
+    k: int,
+    seed: int,
+    train_tokens: int,
+    training: dict[str, Any],
+) -> None:
+    """Leave a TopK SAE (sae-lens), training.json, codes.npz of the eval rows and sums.npz in `out` (a unit).
+
+    Args:
+        parts: folder written by `error_parts.write_parts`.
+        part: `linear` or `nonlinear`.
+
+    Raises:
+        ParamsError, ArtifactError, FloatingPointError: as `train_sae` and `encode_sae`.
+    """
+    train_sae(out, f"{parts}/train-{part}.npy", contexts, hookpoint, "topk", d_sae, k, seed, train_tokens, training)
+    held_out = f"{parts}/eval-{part}.npy"
+    encode_sae(out, out.as_posix(), held_out, "topk", d_sae, k)
+    write_arrays(out / SUMS, score(Path(held_out), out))
+
+
+def score(targets: Path, sae: Path) -> dict[str, np.ndarray]:
+    """Per-context sums of t and of t − Sae(t): what FVU with its interval is made from.
+
+    Args:
+        targets: .npy, float32 [context, position, d_model].
+        sae: folder with decoder and codes.npz of these rows.
+
+    Returns:
+        `rows` and `norm_square` (Σ ‖t‖²) [context]; `total` and `square` of t − shift, and `residual` (squared)
+        [context, d_model]; `shift` [d_model]; `latents`: [fired at least once, all]; `l0`: mean.
+    """
+    t = open_array(targets, (None, None, None))
+    contexts, positions, d_model = t.shape
+    decoder, codes = load_decoder(sae), read_arrays(sae / "codes.npz")
+    index, value = (codes[name].reshape(contexts, positions, -1) for name in ("index", "value"))
+    shift = torch.from_numpy(t[0].mean(0)).double()
+    total, square, residual = (np.zeros((contexts, d_model)) for _ in range(3))
+    norm_square = np.zeros(contexts)
+    for context in range(contexts):
+        rows = torch.from_numpy(np.array(t[context])).double()
+        left = rows - reconstruct(torch.from_numpy(index[context]), torch.from_numpy(value[context]), decoder)
+        norm_square[context] = rows.square().sum()
+        total[context] = (rows - shift).sum(0)
+        square[context] = (rows - shift).square().sum(0)
+        residual[context] = left.square().sum(0)
+    fired = np.unique(codes["index"][codes["value"] > 0])
+    return {
+        "rows": np.full(contexts, positions, dtype=np.float64),
+        "shift": shift.numpy(),
+        "total": total,
+        "square": square,
+        "residual": residual,
+        "norm_square": norm_square,
+        "latents": np.array([len(fired), len(decoder.W_dec)], dtype=np.float64),
+        "l0": np.array(codes["l0"].mean(dtype=np.float64)),
+    }

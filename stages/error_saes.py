@@ -1,0 +1,62 @@
+"""both parts of one SAE's error → SAEs trained on each of them, on the same budget and seeds (section 5.2).
+
+In:  data/activations/{train,eval}/HOOKPOINT.npy, data/saes/HOOKPOINT/SAE (whose error it is)
+Out: data/error_saes/{linear,nonlinear}-sSEED/   sae-lens files, training.json; codes.npz and sums.npz of eval rows
+     reports/results/error_saes.json             held-out FVU, its curve in training, intervals
+     reports/results/error_saes_sums.npz         per-context sums that FVU can be derived from again
+
+    python -m stages.error_saes
+"""
+
+import shutil
+from pathlib import Path
+
+from darkmatter.artifacts import read_arrays, read_json, write_arrays, write_json
+from darkmatter.error_parts import MAP, write_parts
+from darkmatter.error_sae_results import PARTS, results, sae_name
+from darkmatter.error_saes import train_error_sae
+from darkmatter.paths import ACTIVATIONS, DATA, RESULTS, SAES
+from darkmatter.stage import Stage, run
+from darkmatter.units import Unit, forget_units, run_units
+
+WORK = Path("data/.work/error_saes")
+OUT = DATA / "error_saes"
+
+
+def main(stage: Stage) -> None:
+    params, own = stage.params, stage.params.error_saes
+    hookpoint = params.figures.main_hookpoint
+    train, held_out = (stage.reads(ACTIVATIONS / side / f"{hookpoint}.npy") for side in ("train", "eval"))
+    sae = stage.reads(SAES / hookpoint / own.sae)
+    spec = {key: read_json(sae / "training.json")[key] for key in ("architecture", "d_sae", "k")}
+
+    sources = {"train": train.as_posix(), "held_out": held_out.as_posix(), "sae": sae.as_posix()}
+    arguments = sources | spec | {"contexts": own.train_contexts, "cutoff": params.decomposition.eigen_cutoff}
+    split = Unit("parts", arguments, (train, held_out, sae))
+    run_units(write_parts, [split], WORK, "error_saes_parts")
+    parts = WORK / split.name
+    budget = own.model_dump(include={"d_sae", "k", "train_tokens"}) | {"contexts": own.train_contexts}
+    shared = budget | {"hookpoint": hookpoint, "training": params.saes.training.model_dump()}
+    units = [
+        Unit(
+            sae_name(part, seed),
+            shared | {"parts": parts.as_posix(), "part": part, "seed": seed},
+            tuple(parts / f"{side}-{part}.npy" for side in ("train", "eval")),
+        )
+        for part in PARTS
+        for seed in own.seeds
+    ]
+    stage.ledger = run_units(train_error_sae, units, stage.writes(OUT), stage.name)
+
+    rows, rank, condition = read_arrays(parts / MAP)["facts"].tolist()
+    content, sums = results(OUT, own.seeds, int(rank), params.decomposition.bootstrap.model_dump())
+    content |= {"hookpoint": hookpoint, "sae": {"name": own.sae, **spec}, "train_tokens": own.train_tokens}
+    content["linear_map"] = {"fit_rows": int(rows), "rank": int(rank), "condition_number": condition}
+    write_json(stage.writes(RESULTS / "error_saes.json"), content)
+    write_arrays(stage.writes(RESULTS / "error_saes_sums.npz"), sums, compress=True)
+    shutil.rmtree(WORK)
+    forget_units("error_saes_parts")  # a gigabyte, made again in seconds; the trained SAEs stay
+
+
+if __name__ == "__main__":
+    run(main)
