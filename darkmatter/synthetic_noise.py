@@ -1,0 +1,220 @@
+"""Planted noise on a reconstruction taken as ground truth (appendices B.2 and C.3, Fig. 15, Table 1).
+
+x' = Sae(x) is a sparse sum of known vectors. It passes through the SAE again; a share of the latents is ablated from
+that second reconstruction, least active first, and Gaussian noise is added to x' (as Dense) and to the reconstruction
+(as Introduced). The SAE encodes x' without the noise, as in the published code, so that noise on x' is what no SAE
+could have learned. `noise_moments` has the algebra.
+"""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from darkmatter.artifacts import ArtifactError, open_array, read_arrays, read_json, write_arrays, write_json
+from darkmatter.codes import blocks, encode_block, load_sae
+from darkmatter.decode import Decoder, load_decoder, reconstruct
+from darkmatter.noise_moments import VARIANTS, CleanMoments, NoiseMoments, SetMoments, make_row_blocks, solve
+from darkmatter.splits import Splits, draw_splits
+
+CODES_AGAIN, MOMENTS, FACTS, SUMS = "codes.npz", "moments.npz", "facts.json", "sums.npz"
+FOLDS = 2  # no cross-fitting here
+GROUP = 4  # contexts multiplied at once: fewer passes over the sums, which are larger than any cache
+
+
+def prepare_ground_truth(
+    out: Path,
+    activations: str,
+    codes: str,
+    sae: str,
+    architecture: str,
+    d_sae: int,
+    contexts: int,
+    ablated_shares: list[float],
+    fit_share: float,
+    split_seed: int,
+) -> None:
+    """Encode x' again, rank the latents, and write what all noise seeds share (a unit of the stage).
+
+    Args:
+        activations: .npy, float32 [context, position, d_model]; the first `contexts` are used.
+        codes: .npz with `index`, `value` [row, slot] of the same rows.
+        sae: folder of the SAE in sae-lens format.
+
+    Raises:
+        ArtifactError: the SAE, its codes and the activations do not fit together, or rows are too few.
+    """
+    x = open_array(Path(activations), (None, None, None))[:contexts]
+    _, positions, d_model = x.shape
+    splits = draw_splits(len(x), positions, fit_share, FOLDS, split_seed)
+    refuse_few_rows(splits, d_model)
+    truth, decoder = ground_truth(Path(codes), Path(sae), len(x), positions, d_model)
+    encoder = load_sae(Path(sae), architecture, d_sae, d_model)
+    index, value = encode_again(encoder, truth, d_sae, sae)
+    activity = np.bincount(index.ravel(), weights=value.ravel().astype(np.float64), minlength=d_sae)
+    rank = np.empty(d_sae, dtype=np.int32)
+    rank[np.argsort(activity, kind="stable")] = np.arange(d_sae, dtype=np.int32)
+    shape = (*truth.shape[:2], -1)
+    again = Reconstructions(index.reshape(shape), value.reshape(shape), rank, decoder, ablated_shares)
+
+    shift = truth.mean((0, 1), dtype=np.float64)
+    clean = CleanMoments(make_row_blocks(splits, group_of(len(x))), d_model, len(ablated_shares))
+    for group, rows in enumerate(truth):
+        clean.update(group, *again.shifted(group, rows, torch.from_numpy(shift)))
+    pairs = zip(x.reshape(truth.shape), truth, strict=True)
+    error_square = sum(float(np.square(rows.astype(np.float64) - sae_rows).sum()) for rows, sae_rows in pairs)
+    facts = {
+        "unit": float(np.sqrt(error_square / truth.size)),
+        "d_sae": d_sae,
+        "d_model": d_model,
+        "contexts": len(x),
+        "silent_latents": int(np.count_nonzero(activity == 0)),
+        "ablated": again.ablated,
+        "activity_ablated": [float(np.sort(activity)[:count].sum() / activity.sum()) for count in again.ablated],
+    }
+    if not facts["unit"] > 0:
+        raise ArtifactError(f"{sae} reconstructs {activations} exactly: there is no error to measure noise in")
+    write_json(out / FACTS, facts)
+    write_arrays(out / CODES_AGAIN, {"index": again.index, "value": again.value, "rank": rank})
+    write_arrays(out / MOMENTS, clean.arrays() | {"shift": shift})
+
+
+def noise_sums(
+    out: Path,
+    codes: str,
+    sae: str,
+    prepared: str,
+    positions: int,
+    ablated_shares: list[float],
+    noise_deviations: list[float],
+    fit_share: float,
+    split_seed: int,
+    eigen_cutoff: float,
+    seed: int,
+) -> None:
+    """The sums of squares of every cell of the grid, for one seed of the noise (a unit of the stage).
+
+    Writes `rows` [variant], `rank` [variant, σ_x], `spread` and `spread_scalar_mean` [variant, σ_x] of x_n around its
+    mean (per dimension; one mean for all dimensions, as the published code), `error` and `left` [variant, σ_x, share,
+    3] (the coefficients in σ_s of Σ ‖e‖² and of Σ ‖e − b*·x_n‖², in `Targets.raw`), and `vector_r2` [variant, σ_x,
+    σ_s, share] (Eq. 11, mean over dimensions; NaN without variance). Variants in the order of VARIANTS.
+
+    Args:
+        prepared: folder written by `prepare_ground_truth` with the same arguments.
+    """
+    folder = Path(prepared)
+    facts, stored, arrays = read_json(folder / FACTS), read_arrays(folder / CODES_AGAIN), read_arrays(folder / MOMENTS)
+    contexts, d_model, shares = facts["contexts"], facts["d_model"], len(ablated_shares)
+    splits = draw_splits(contexts, positions, fit_share, FOLDS, split_seed)
+    row_blocks = make_row_blocks(splits, group_of(contexts))
+    truth, decoder = ground_truth(Path(codes), Path(sae), contexts, positions, d_model)
+    again = Reconstructions(stored["index"], stored["value"], stored["rank"], decoder, ablated_shares)
+    shift = torch.from_numpy(arrays.pop("shift"))
+    clean = CleanMoments.of_arrays(arrays, row_blocks, d_model, shares)
+    noise = NoiseMoments(row_blocks, d_model, shares)
+    for group, rows in enumerate(truth):
+        noise.update(group, *again.shifted(group, rows, shift), *draw_noise(seed, group, rows.shape))
+    sigmas = [facts["unit"] * deviation for deviation in noise_deviations]
+    write_arrays(out / SUMS, grid_sums(clean, noise, shift, sigmas, eigen_cutoff))
+
+
+def grid_sums(
+    clean: CleanMoments, noise: NoiseMoments, shift: Float[Tensor, " d_model"], sigmas: list[float], cutoff: float
+) -> dict[str, np.ndarray]:
+    """The arrays of `noise_sums` from moments, at the noise deviations `sigmas` on both sides."""
+    found: dict[str, list] = {}
+    for fit_rows, scored_rows in VARIANTS.values():
+        fitted = SetMoments.of(clean, noise, fit_rows)
+        scored = fitted if scored_rows == fit_rows else SetMoments.of(clean, noise, scored_rows)
+        variant: dict[str, list] = {}
+        for sigma in sigmas:
+            at_fit, at_scored = fitted.at(sigma), scored.at(sigma)
+            weight, rank = solve(at_fit, cutoff)
+            left, centred = at_scored.left(at_fit, weight), at_scored.centred()
+            mean = at_scored.mean_x + shift
+            spread = at_scored.s_xx.diagonal().sum()
+            between = at_scored.rows * (mean - mean.mean()).square().sum()
+            rows = {"rank": rank, "spread": spread, "spread_scalar_mean": spread + between}
+            rows |= {"error": at_scored.raw().sum(-1).T, "left": left.sum(-1).T, "vector_r2": r2(left, centred, sigmas)}
+            for name, value in rows.items():
+                variant.setdefault(name, []).append(np.asarray(value))
+        for name, values in (variant | {"rows": scored.rows}).items():
+            found.setdefault(name, []).append(np.stack(values) if isinstance(values, list) else values)
+    return {name: np.asarray(values, dtype=np.float64) for name, values in found.items()}
+
+
+def r2(left: Float[Tensor, "3 share d_model"], centred: Float[Tensor, "3 share d_model"], sigmas: list[float]):
+    """Mean over dimensions of 1 − Σ left² / Σ (e − ē)² at each σ_s: [σ_s, share]."""
+    powers = torch.tensor([[1.0, -2 * sigma, sigma**2] for sigma in sigmas], dtype=torch.float64)
+    above, below = (torch.einsum("sc,cfd->sfd", powers, part) for part in (left, centred))
+    return torch.where(below > 0, 1 - above / below, torch.nan).nanmean(-1)
+
+
+class Reconstructions:
+    """P_f for every ablated share f, rebuilt group by group from the codes of x'.
+
+    Attributes:
+        ablated: number of latents ablated at each share.
+    """
+
+    def __init__(
+        self, index: np.ndarray, value: np.ndarray, rank: np.ndarray, decoder: Decoder, ablated_shares: list[float]
+    ) -> None:
+        self.index, self.value, self.rank, self.decoder = index, value, rank, decoder
+        self.ablated = [int(share * len(rank)) for share in ablated_shares]
+
+    def shifted(self, group: int, truth: np.ndarray, shift: Float[Tensor, " d_model"]) -> tuple[Tensor, Tensor]:
+        """(x' [row, d_model], P_f [row, share, d_model]) of a group of contexts, less the shift, float64."""
+        index, value = (torch.from_numpy(part[group]) for part in (self.index, self.value))
+        rank = torch.from_numpy(self.rank[self.index[group]])
+        kept = [reconstruct(index, value * (rank >= count), self.decoder) for count in self.ablated]
+        return torch.from_numpy(truth).double() - shift, torch.stack(kept, 1).double() - shift
+
+
+def group_of(contexts: int) -> int:
+    return math.gcd(contexts, GROUP)
+
+
+def ground_truth(codes: Path, sae: Path, contexts: int, positions: int, d_model: int) -> tuple[np.ndarray, Decoder]:
+    """x' = Sae(x) of the first contexts, float32 [group of contexts, row, d_model], and the SAE's decoder."""
+    arrays, decoder = read_arrays(codes), load_decoder(sae)
+    if decoder.W_dec.shape[1] != d_model:
+        raise ArtifactError(f"{sae} decodes to {decoder.W_dec.shape[1]} dimensions, the activations have {d_model}")
+    rows = contexts * positions
+    if len(arrays["index"]) < rows:
+        raise ArtifactError(f"{codes} has {len(arrays['index'])} rows, {rows} are needed; run `dvc repro codes`")
+    groups = contexts // group_of(contexts)
+    truth = np.empty((groups, rows // groups, d_model), dtype=np.float32)
+    codes_of = zip(*(arrays[name][:rows].reshape(*truth.shape[:2], -1) for name in ("index", "value")), strict=True)
+    for group, (index, value) in enumerate(codes_of):
+        truth[group] = reconstruct(torch.from_numpy(index), torch.from_numpy(value), decoder).numpy()
+    return truth, decoder
+
+
+def encode_again(encoder, truth: np.ndarray, d_sae: int, where: str) -> tuple[np.ndarray, np.ndarray]:
+    """Codes of x', [row, slot]; unused slots hold value 0 at latent 0."""
+    parts = [encode_block(encoder, block, where) for block in blocks(truth.reshape(-1, truth.shape[-1]), d_sae)]
+    l0 = np.concatenate([counts for _, _, counts in parts])
+    filled = np.arange(max(1, int(l0.max()))) < l0[:, None]
+    index, value = np.zeros(filled.shape, dtype=np.int32), np.zeros(filled.shape, dtype=np.float32)
+    index[filled] = np.concatenate([latents for latents, _, _ in parts])
+    value[filled] = np.concatenate([values for _, values, _ in parts])
+    return index, value
+
+
+def draw_noise(seed: int, group: int, shape: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """A and R of a group of contexts, standard normal float64 [row, d_model]."""
+    drawn = torch.from_numpy(np.random.default_rng([seed, group]).standard_normal((2, *shape)))
+    return drawn[0], drawn[1]
+
+
+def refuse_few_rows(splits: Splits, d_model: int) -> None:
+    """Before minutes of work, what `factorise` would refuse after them."""
+    fewest = min(int(splits.fits_on(name).sum()) for name in ("token", "context"))
+    if fewest <= d_model + 1:
+        raise ArtifactError(
+            f"{fewest} rows to fit {d_model} dimensions with intercept are too few; raise synthetic_noise.contexts"
+        )

@@ -1,0 +1,69 @@
+"""one SAE and its codes → does the decomposition find noise that was planted? (appendices B.2, C.3; Fig. 15, Table 1)
+
+In:  data/activations/eval/HOOKPOINT.npy, data/codes/HOOKPOINT/SAE, data/saes/HOOKPOINT/SAE
+Out: reports/results/synthetic_noise.json       estimands, every cell of the grid, all conventions
+     reports/results/synthetic_noise_sums.npz   per seed, the sums of squares that all of these follow from
+
+    python -m stages.synthetic_noise
+"""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from darkmatter.artifacts import open_array, read_arrays, read_json, write_arrays, write_json
+from darkmatter.paths import ACTIVATIONS, CODES, RESULTS, SAES
+from darkmatter.stage import Stage, run
+from darkmatter.synthetic_noise import FACTS, SUMS, noise_sums, prepare_ground_truth
+from darkmatter.synthetic_noise_estimates import CONVENTIONS, PRIMARY, cell_estimates, convention_estimands
+from darkmatter.units import Unit, run_units
+
+WORK = Path("data/.work/synthetic_noise")
+
+
+def main(stage: Stage) -> None:
+    params, decomposition = stage.params.synthetic_noise, stage.params.decomposition
+    spec = stage.params.sae_spec(f"{stage.params.figures.main_hookpoint}/{params.sae}")
+    activations = stage.reads(ACTIVATIONS / "eval" / f"{spec.hookpoint}.npy")
+    codes, sae = stage.reads(CODES / spec.path), stage.reads(SAES / spec.path)
+    _, positions, _ = open_array(activations, (None, None, None)).shape
+    shared = {"codes": f"{codes}/codes.npz", "sae": sae.as_posix(), "ablated_shares": params.ablated_shares}
+    shared |= {"fit_share": decomposition.fit_share, "split_seed": decomposition.split_seed}
+    own = {"activations": activations.as_posix(), "contexts": params.contexts}
+    own |= spec.model_dump(include={"architecture", "d_sae"})
+    run_units(
+        prepare_ground_truth,
+        [Unit("truth", shared | own, (activations, codes, sae))],
+        WORK / "prepared",
+        stage.name,
+    )
+    prepared = WORK / "prepared" / "truth"
+    shared |= {"prepared": prepared.as_posix(), "positions": positions, "eigen_cutoff": decomposition.eigen_cutoff}
+    shared |= {"noise_deviations": params.noise_deviations}
+    units = [Unit(f"seed-{seed}", shared | {"seed": seed}, (codes, sae, prepared)) for seed in params.seeds]
+    stage.ledger = run_units(noise_sums, units, WORK / "sums", stage.name)
+
+    facts, level = read_json(prepared / FACTS), decomposition.bootstrap.level
+    by_seed = [read_arrays(WORK / "sums" / unit.name / SUMS) for unit in units]
+    sigmas = facts["unit"] * np.array(params.noise_deviations)
+    conventions = {name: convention_estimands(by_seed, name, sigmas, facts["d_model"], level) for name in CONVENTIONS}
+    content = {
+        "hookpoint": spec.hookpoint,
+        "sae": spec.name,
+        "level": level,
+        **params.model_dump(include={"noise_deviations", "ablated_shares", "seeds"}),
+        **facts,
+        "rows": params.contexts * positions,
+        "estimands": conventions[PRIMARY],
+        "conventions": conventions,
+        **cell_estimates(by_seed, params.noise_deviations, params.ablated_shares, facts["unit"], level),
+    }
+    write_json(stage.writes(RESULTS / "synthetic_noise.json"), content)
+    stacked = {name: np.stack([sums[name] for sums in by_seed]) for name in by_seed[0]}
+    write_arrays(stage.writes(RESULTS / "synthetic_noise_sums.npz"), stacked | {"unit": np.array(facts["unit"])}, True)
+    shutil.rmtree(WORK)
+
+
+if __name__ == "__main__":
+    run(main)
