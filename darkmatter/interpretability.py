@@ -1,0 +1,132 @@
+"""How well an explanation of a latent predicts where it fires (section 5.2, Fig. 7).
+
+Each latent is explained from its strongest windows; from the explanation alone a judge then says of other windows
+whether the latent fires. Without an endpoint the surrogate takes both steps. Either leaves one record for each latent.
+"""
+
+import concurrent.futures
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from tqdm import tqdm
+
+from darkmatter.judge import Cost, Judge, Question, Unanswered
+from darkmatter.judge_prompts import CLOSE, EXPLANATION_TOKENS, OPEN, explain_question, predict_question
+from darkmatter.latent_examples import Examples, Firings
+from darkmatter.surrogate import ngram_features, predict
+
+Record = dict[str, Any]
+NGRAMS_SHOWN = 5
+
+
+class Tokenizer(Protocol):
+    def decode(self, token_ids: Sequence[int]) -> str: ...
+
+
+@dataclass(frozen=True)
+class Texts:
+    """The windows as text: `windows` int [window, size]."""
+
+    windows: np.ndarray
+    tokenizer: Tokenizer
+
+    def plain(self, window: int) -> str:
+        return self.tokenizer.decode(self.windows[window].tolist())
+
+    def marked(self, window: int, places: np.ndarray) -> str:
+        """The text with every run of tokens at `places` between << and >>."""
+        tokens = self.windows[window].tolist()
+        fires = np.isin(np.arange(len(tokens)), places)
+        starts = np.flatnonzero(np.diff(fires, prepend=~fires[:1]))
+        runs = [slice(start, end) for start, end in zip(starts, [*starts[1:], len(tokens)], strict=True)]
+        parts = [(self.tokenizer.decode(tokens[run]), fires[run.start]) for run in runs]
+        return "".join(f"{OPEN}{text}{CLOSE}" if marked else text for text, marked in parts)
+
+
+def record_of(part: str, examples: Examples, predictions: Sequence[int] | None, **facts: Any) -> Record:
+    """One line of the transcript: what was explained, judged, and predicted (null where unanswered)."""
+    return {
+        "part": part,
+        "latent": examples.latent,
+        "explained_windows": examples.explained.tolist(),
+        "judged_windows": examples.judged.tolist(),
+        "decile": examples.decile.tolist(),
+        "predictions": None if predictions is None else [int(value) for value in predictions],
+        **facts,
+    }
+
+
+def surrogate_records(part: str, chosen: Sequence[Examples], texts: Texts) -> list[Record]:
+    """The surrogate on every latent. Its explanation is the n-grams that speak most for firing."""
+    features, ngrams = ngram_features(texts.windows)
+    records = []
+    for examples in tqdm(chosen, desc=f"surrogate, {part}", unit="latent", mininterval=1.0):
+        learned = np.concatenate([examples.explained, examples.contrast])
+        fires = np.arange(len(learned)) < len(examples.explained)
+        predictions, weights = predict(features, learned, fires, examples.judged)
+        strongest = np.lexsort((np.arange(len(weights)), -weights))[:NGRAMS_SHOWN]
+        shown = [texts.tokenizer.decode([token for token in ngrams[i].tolist() if token >= 0]) for i in strongest]
+        records.append(record_of(part, examples, predictions, explanation=shown, unanswered=None))
+    return records
+
+
+def first_question(examples: Examples, firings: Firings, texts: Texts) -> Question[str]:
+    places = (firings.places(examples.latent, int(window)) for window in examples.explained)
+    return explain_question([texts.marked(w, p) for w, p in zip(examples.explained.tolist(), places, strict=True)])
+
+
+def further_questions(explanation: str, examples: Examples, texts: Texts, size: int) -> Iterator[Question[list[int]]]:
+    """The judged windows, `size` to a prompt."""
+    for start in range(0, len(examples.judged), size):
+        windows = examples.judged[start : start + size].tolist()
+        yield predict_question(explanation, [texts.plain(window) for window in windows])
+
+
+def judge_cost(judge: Judge, work: Sequence[tuple[str, Examples, Firings]], texts: Texts) -> Cost:
+    """What is left to ask. An explanation not given yet is taken to be as long as it may be."""
+    questions: list[Question] = []
+    for _, examples, firings in work:
+        first = first_question(examples, firings, texts)
+        known = judge.ask(first) if judge.is_settled(first) else "word " * EXPLANATION_TOKENS
+        questions.append(first)
+        if not isinstance(known, Unanswered):
+            questions += further_questions(known, examples, texts, judge.settings.examples_per_prompt)
+    return judge.estimate(questions)
+
+
+def judge_records(judge: Judge, work: Sequence[tuple[str, Examples, Firings]], texts: Texts) -> list[Record]:
+    """The judge on every latent, `parallel_calls` latents at a time; records in the order of `work`.
+
+    Raises:
+        ArtifactError: see `Judge.ask`. What was answered until then is stored.
+    """
+    with concurrent.futures.ThreadPoolExecutor(judge.settings.parallel_calls) as pool:
+        futures = [pool.submit(judge_latent, judge, *item, texts) for item in work]
+        try:
+            done = concurrent.futures.as_completed(futures)
+            for future in tqdm(done, desc="judge", total=len(futures), unit="latent", mininterval=1.0):
+                future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return [future.result() for future in futures]
+
+
+def judge_latent(judge: Judge, part: str, examples: Examples, firings: Firings, texts: Texts) -> Record:
+    """Explain, then predict. One question without an answer leaves the whole latent unanswered."""
+    first = first_question(examples, firings, texts)
+    explanation = judge.ask(first)
+    transcript = [{"prompt": first.prompt, "responses": judge.stored(first)}]
+    predictions: list[int] = []
+    if isinstance(explanation, Unanswered):
+        return record_of(part, examples, None, explanation=None, unanswered=explanation.reason, asked=transcript)
+    for question in further_questions(explanation, examples, texts, judge.settings.examples_per_prompt):
+        answer = judge.ask(question)
+        transcript.append({"prompt": question.prompt, "responses": judge.stored(question)})
+        if isinstance(answer, Unanswered):
+            reason = answer.reason
+            return record_of(part, examples, None, explanation=explanation, unanswered=reason, asked=transcript)
+        predictions += answer
+    return record_of(part, examples, predictions, explanation=explanation, unanswered=None, asked=transcript)

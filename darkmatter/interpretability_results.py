@@ -1,0 +1,106 @@
+"""Accuracy in each decile from the records of the latents, with intervals clustered by latent: no torch.
+
+The accuracy of a decile is the share of its windows in which the judge said that the latent fires; that of the
+silent windows, the share in which it said that it does not. Examples of one latent share one explanation, so latents
+are resampled (BCa), those of each part on their own: the parts' SAEs have different latents. A latent that was not
+answered is counted and left out.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from darkmatter.bootstrap import ContextBootstrap, bca
+from darkmatter.error_sae_results import PARTS
+from darkmatter.estimates import Estimate
+
+Table = np.ndarray  # accuracy, [latent, 1 + deciles]; column 0 is of the silent windows
+Number = Callable[[Table], np.ndarray]  # [latent, …] → [latent]
+
+
+def accuracies(records: Sequence[dict[str, Any]], deciles: int) -> Table:
+    """Each answered latent's accuracy in each decile."""
+    table = []
+    for record in records:
+        if record["predictions"] is not None:
+            decile, predicted = np.array(record["decile"]), np.array(record["predictions"])
+            right = predicted == (decile > 0)
+            table.append([right[decile == number].mean() for number in range(deciles + 1)])
+    return np.array(table).reshape(-1, deciles + 1)
+
+
+def mean_of_latents(values: Sequence[np.ndarray], examples: int, bootstrap: dict[str, Any]) -> Estimate:
+    """Mean over latents of one array, or that of the first minus that of the second; `examples` of each latent."""
+    counts = [len(part) for part in values]
+    facts = {"rows": examples * sum(counts), "latents": counts if len(counts) > 1 else counts[0]}
+    if min(counts) < 2:
+        reason = f"{min(counts)} latents answered; an interval over latents needs two"
+        return {"value": None, "low": None, "high": None, **facts, "reason": reason}
+    sign = (1.0, -1.0)
+    value = sum(s * part.mean() for s, part in zip(sign, values, strict=False))
+    resampled, left_out = np.zeros(bootstrap["resamples"]), []
+    for number, part in enumerate(values):
+        seed = bootstrap["seed"] + number  # one part's latents are drawn apart from the other's
+        units = ContextBootstrap(len(part), bootstrap["resamples"], bootstrap["level"], seed)
+        resampled += sign[number] * (units.weights @ part) / len(part)
+        without = (part.sum() - part) / (len(part) - 1)
+        left_out.append(value + sign[number] * (without - part.mean()))
+    low, high = bca(value, np.sort(resampled), np.concatenate(left_out), bootstrap["level"])
+    return {"value": float(value), "low": low, "high": high, **facts}
+
+
+def results(
+    records: Sequence[dict[str, Any]],
+    accounts: dict[str, dict[str, Any]],
+    deciles: int,
+    examples_per_decile: int,
+    negatives: int,
+    bootstrap: dict[str, Any],
+) -> dict[str, Any]:
+    """Both parts, their difference (linear − nonlinear) and the claim's estimand.
+
+    Args:
+        accounts: part → what `latent_examples.choose_latents` says of it.
+        bootstrap: `resamples`, `level` and `seed`.
+    """
+    own = {part: [record for record in records if record["part"] == part] for part in PARTS}
+    tables = {part: accuracies(own[part], deciles) for part in PARTS}
+    numbers: list[tuple[str, dict[str, Any], Number, int]] = [
+        ("mean", {}, lambda table: table[:, 1:].mean(1), deciles * examples_per_decile),
+        ("silent", {}, lambda table: table[:, 0], negatives),
+        (
+            "balanced",
+            {},
+            lambda table: (table[:, 0] + table[:, 1:].mean(1)) / 2,
+            deciles * examples_per_decile + negatives,
+        ),
+        *(
+            ("decile", {"decile": number}, lambda table, number=number: table[:, number], examples_per_decile)
+            for number in range(1, deciles + 1)
+        ),
+    ]
+
+    def estimates(chosen: Sequence[str]) -> dict[str, Any]:
+        found: dict[str, Any] = {"decile": []}
+        for name, key, number, examples in numbers:
+            one = key | mean_of_latents([number(tables[part]) for part in chosen], examples, bootstrap)
+            if name == "decile":
+                found["decile"].append(one)
+            else:
+                found[name] = one
+        return found
+
+    difference = estimates(PARTS)
+    parts = {
+        part: accounts[part]
+        | {
+            "answered": len(tables[part]),
+            "unanswered": dict(Counter(record["unanswered"] for record in own[part] if record["unanswered"])),
+            "accuracy": estimates([part]),
+        }
+        for part in PARTS
+    }
+    claim = {key: difference[key] for key in ("mean", "decile")}
+    return {"parts": parts, "difference": difference, "estimands": {"error_sae_interpretability": claim}}

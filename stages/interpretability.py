@@ -1,0 +1,90 @@
+"""SAEs trained on both parts of an error → how well an explanation of each latent predicts where it fires (Fig. 7).
+
+With interpretability.endpoint a language model explains and judges; without one the surrogate does, labelled so.
+
+In:  data/error_saes/PART-sSEED/codes.npz, data/tokens/eval.npy, data/model (tokenizer)
+Out: data/interpretability/transcript.jsonl     one line for each latent: windows, explanation, predictions, answers
+     reports/results/interpretability.json      accuracy by decile of activation, with intervals over latents
+     data/.responses/                           the endpoint's answers, kept for the next run
+
+    python -m stages.interpretability
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from darkmatter.artifacts import (
+    ArtifactError,
+    open_array,
+    read_arrays,
+    read_json,
+    replacing_folder,
+    write_json,
+    write_text,
+)
+from darkmatter.error_sae_results import PARTS, sae_name
+from darkmatter.interpretability import Texts, judge_cost, judge_records, surrogate_records
+from darkmatter.interpretability_results import results
+from darkmatter.judge import Judge, read_key
+from darkmatter.latent_examples import Plan, choose_examples, choose_latents, cut_windows, find_firings
+from darkmatter.models import load_tokenizer
+from darkmatter.paths import DATA, MODEL, RESULTS, TOKENS
+from darkmatter.stage import Stage, run
+
+RESPONSES = Path("data/.responses")
+
+
+def main(stage: Stage) -> None:
+    params, own = stage.params, stage.params.interpretability
+    judge = None
+    if own.endpoint:
+        judge = Judge(own, read_key(own), RESPONSES)
+        judge.check_reachable()
+    if own.error_sae_seed not in params.error_saes.seeds:
+        raise ArtifactError(
+            f"interpretability.error_sae_seed is {own.error_sae_seed}, error_saes.seeds are {params.error_saes.seeds}"
+        )
+    folders = {part: stage.reads(DATA / "error_saes" / sae_name(part, own.error_sae_seed)) for part in PARTS}
+    tokens = open_array(stage.reads(TOKENS / "eval.npy"), (None, None), "int32")
+    tokenizer = load_tokenizer(stage.reads(MODEL))
+
+    plan = Plan(own.deciles, own.examples_per_decile, own.negatives, own.explained_examples, own.seed)
+    work, accounts = [], {}
+    for stream, (part, folder) in enumerate(folders.items()):
+        codes = read_arrays(folder / "codes.npz")
+        positions = len(codes["index"]) // len(tokens)
+        texts = Texts(cut_windows(tokens, params.tokens.first_position, positions, own.window), tokenizer)
+        firings = find_firings(codes, len(tokens), read_json(folder / "training.json")["d_sae"], own.window)
+        latents, accounts[part] = choose_latents(firings, plan, own.latents, stream)
+        if len(latents) < own.latents:
+            print(f"{part}: {len(latents)} latents have enough examples, {own.latents} asked for", file=sys.stderr)
+        work += [(part, choose_examples(firings, latent, plan, stream), firings) for latent in latents]
+
+    if judge:
+        cost = judge_cost(judge, work, texts)
+        print(f"{own.model} at {own.endpoint}: {cost}", file=sys.stderr)
+        if own.max_dollars is not None and cost.dollars > own.max_dollars:
+            raise ArtifactError(f"{cost}, above interpretability.max_dollars = {own.max_dollars:g}: nothing was asked")
+        records = judge_records(judge, work, texts)
+        stage.notes["judge"] = {"calls": judge.calls, "dollars": round(judge.spent, 4)}
+    else:
+        records = [
+            record
+            for part in PARTS
+            for record in surrogate_records(part, [examples for name, examples, _ in work if name == part], texts)
+        ]
+
+    with replacing_folder(stage.writes(DATA / "interpretability")) as folder:
+        lines = [json.dumps(record, ensure_ascii=False, sort_keys=True) + "\n" for record in records]
+        write_text(folder / "transcript.jsonl", "".join(lines))
+    bootstrap = params.decomposition.bootstrap.model_dump()
+    content = results(records, accounts, own.deciles, own.examples_per_decile, own.negatives, bootstrap)
+    content |= {"judge": own.model if judge else "surrogate", "endpoint": own.endpoint, "window": own.window}
+    content |= {"hookpoint": params.figures.main_hookpoint, "sae": params.error_saes.sae}
+    content |= {"seed": own.error_sae_seed, "windows": len(texts.windows), "contexts": len(tokens)}
+    write_json(stage.writes(RESULTS / "interpretability.json"), content)
+
+
+if __name__ == "__main__":
+    run(main)
