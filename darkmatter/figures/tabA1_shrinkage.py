@@ -9,17 +9,17 @@ from typing import Any
 from darkmatter.params import Params
 from darkmatter.results import Results, context_note, estimate
 
-COLUMNS = (("norm_ratio", "mean ‖Sae(x)‖ / mean ‖x‖"), ("cos_linear_x", "cos(LinearError, x)"))
+FACTS = (("name", "SAE"), ("d_sae", "latents"), ("k", "k"), ("l0", "L0"))
+ESTIMATES = (("norm_ratio", "mean ‖Sae(x)‖ / mean ‖x‖"), ("cos_linear_x", "cos(LinearError, x)"))
 
 
 def data(results: Results, params: Params) -> dict[str, Any]:
     hookpoint = params.figures.main_hookpoint
     return {
         "note": context_note(results, hookpoint) if hookpoint in results.decomposition else "",
-        "columns": [{"key": key, "label": label} for key, label in COLUMNS],
+        "columns": [{"key": key, "label": label} for key, label in (*FACTS, *ESTIMATES)],
         "rows": [
-            {"name": sae["name"], "d_sae": sae["d_sae"], "k": sae["k"], "l0": sae["l0"]}
-            | {key: estimate(sae, key) for key, _ in COLUMNS}
+            {key: sae[key] for key, _ in FACTS} | {key: estimate(sae, key) for key, _ in ESTIMATES}
             for sae in results.saes(hookpoint)
         ],
     }

@@ -32,12 +32,14 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def plain_value(value: Any) -> str:
-    """A lemma's value, whether it is text, a number, an exact value or an estimate."""
+    """A cell of a table, whether it is text, a number, an exact value or an estimate."""
     match value:
         case None:
             return "—"
         case bool():
             return "yes" if value else "no"
+        case int():
+            return f"{value:,}"
         case float():
             return f"{value:.4g}"
         case {"exact": exact, "value": float(near)}:
