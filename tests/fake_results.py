@@ -6,6 +6,8 @@ import math
 from pathlib import Path
 from typing import Any
 
+import fake_error_saes
+import fake_interpretability
 import numpy as np
 
 from darkmatter.params import Params
@@ -85,7 +87,14 @@ def fake_results(params: Params, model: str | None = None) -> Results:
         }
         for hookpoint in params.hookpoints
     }
-    return Results(decomposition, {"per_token_scaling": fake_scaling(params, rng)})
+    return Results(
+        decomposition,
+        {
+            "per_token_scaling": fake_scaling(params, rng),
+            "error_saes": fake_error_saes.fake(params),
+            "interpretability": fake_interpretability.fake(params),
+        },
+    )
 
 
 def fake_scaling(params: Params, rng: np.random.Generator) -> dict[str, Any]:

@@ -15,9 +15,12 @@ from darkmatter.figures import (
     fig04_per_token_scaling,
     fig05_tokens,
     fig06_norm_test,
+    fig07_interpretability,
+    fig08_downstream,
     fig10_appendix_maps,
     fig11_appendix_maps,
     fig12_token_parts,
+    sec52_error_saes,
     tabA1_shrinkage,
 )
 from darkmatter.figures.style import Style, empty
@@ -87,6 +90,33 @@ FIGURES = (
         "same test with parts from a linear map that has not seen the context. A low value alone is no proof of "
         "nonlinearity: perfectly linear sparse features with exponential activations score about 0.75 as well.",
         "Fig. 6, section 5.1",
+    ),
+    Entry(
+        sec52_error_saes,
+        "SAEs trained on the two parts of the error",
+        "Fraction of variance unexplained of SAEs trained on LinearError and on NonlinearError of one SAE, on one "
+        "budget: in the batches they train on, and on documents that no SAE here has seen. Pooled over dimensions, and "
+        "as 1 − R² averaged over them: dimensions of large variance decide the first.",
+        "Section 5.2",
+    ),
+    Entry(
+        fig07_interpretability,
+        "Interpretability of latents from both parts",
+        "A judge explains each latent from its strongest windows, then says of others, from the explanation alone, "
+        "whether the latent fires: the share it is right in, by decile of activation, and for windows in which the "
+        "latent is silent. Where the title says surrogate, no language model took part: a linear classifier on token "
+        "n-grams stands in, and its level says nothing about the paper's.",
+        "Fig. 7, section 5.2",
+    ),
+    Entry(
+        fig08_downstream,
+        "Cross-entropy with one part of the error put back",
+        "Left: increase in cross-entropy over the unchanged model when x is replaced by Sae(x), by Sae(x) and one part of "
+        "its error, or by Sae(x) and a random vector that has, token by token, the norm of a part. Right: the share of "
+        "the increase that each recovers, 100 (CE_Sae − CE) / (CE_Sae − CE_x), and what the part's size lets expect: its "
+        "mean norm over that of Sae(x), as the paper words it, or over that of SaeError, and its share of the error's "
+        "variance.",
+        "Fig. 8, section 5.3",
     ),
     Entry(fig10_appendix_maps, "The maps at the first appendix hookpoint", MAPS, "Fig. 10, appendix A.2"),
     Entry(fig11_appendix_maps, "The maps at the second appendix hookpoint", MAPS, "Fig. 11, appendix A.2"),
