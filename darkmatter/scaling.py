@@ -1,83 +1,65 @@
-"""Per-token scaling: how well the error norm of a small SAE predicts that of a larger one (Eq. 13)."""
+"""Per-token scaling: the error norm of a large SAE from a small one's (Eq. 13), and from its nonlinear part's (Eq. 23).
 
-import itertools
+The regressions alone; `scaling_estimates` makes numbers and intervals of their sums.
+"""
+
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Float
 
-from darkmatter import metrics
-from darkmatter.bootstrap import ContextBootstrap
-from darkmatter.context_sums import scalar_sums
-from darkmatter.estimates import Estimate, estimate
-from darkmatter.splits import SPLITS, Splits
+from darkmatter.held_out import regress
+from darkmatter.scaling_estimates import Scaling
+from darkmatter.splits import Splits
 
 PerToken = Float[np.ndarray, "context position"]
 
-# Squared norms with intercept (section 4: intercepts are included); norms with intercept (published code);
-# squared norms with c alone, as Eq. 13 is printed.
-VARIANTS = {"paper": (True, True), "authors": (False, True), "through_origin": (True, False)}
+# Which columns of the smaller SAE's per-token table predict the larger one's error norm, and whether norms stand
+# squared (section 4.4) or not (published code). NonlinearError is what the map of either split leaves, as in the
+# paper, or a map that has not seen the context (`cross-fit`, ours).
+REGRESSIONS = {
+    "squared": (("error",), True),
+    "unsquared": (("error",), False),
+    "squared+token": (("error", "nonlinear/token"), True),
+    "squared+context": (("error", "nonlinear/context"), True),
+    "squared+cross-fit": (("error", "nonlinear/cross-fit"), True),
+    "unsquared+token": (("error", "nonlinear/token"), False),
+    "unsquared+context": (("error", "nonlinear/context"), False),
+}
 
 
-def fit_line(x: np.ndarray, y: np.ndarray, intercept: bool) -> tuple[float, float]:
-    """Least-squares slope and intercept (0 without one) of y on x."""
-    x_mean, y_mean = (x.mean(), y.mean()) if intercept else (0.0, 0.0)
-    spread = np.sum((x - x_mean) ** 2)
-    slope = np.sum((x - x_mean) * (y - y_mean)) / spread if spread > 0 else 0.0
-    return float(slope), float(y_mean - slope * x_mean)
-
-
-def scaling_r2(
-    first_sq: PerToken, second_sq: PerToken, splits: Splits, split: str, variant: str, bootstrap: dict[str, Any]
-) -> Estimate:
-    """Held-out R² of predicting the second SAE's error norm from the first's.
-
-    Args:
-        first_sq: squared error norms of the smaller SAE, float64.
-        second_sq: those of the larger.
-        split: `token` or `context`.
-        variant: a key of VARIANTS.
-    """
-    squared, intercept = VARIANTS[variant]
-    x, y = (first_sq, second_sq) if squared else (np.sqrt(first_sq), np.sqrt(second_sq))
-    fitted = splits.fits_on(split)
-    slope, constant = fit_line(x[fitted], y[fitted], intercept)
-    held_out = (~fitted)[None].astype(np.float64)
-    shifted = y - y[fitted].mean()
-    columns = (np.ones_like(y), shifted, shifted**2, (y - slope * x - constant) ** 2)
-    sums = [scalar_sums(held_out, column)[0] for column in columns]
-    used = np.flatnonzero(sums[0])
-    rows, total, square, left = (column[used] for column in sums)
-    units = ContextBootstrap(len(used), **bootstrap)
-    return estimate(units, lambda weights: metrics.r2(weights, rows, total, square, left), rows, 1 + intercept)
-
-
-def all_pairs(
-    saes: list[dict[str, Any]], error_sq: dict[str, PerToken], splits: Splits, bootstrap: dict[str, Any]
-) -> list[dict[str, Any]]:
-    """E13 for every pair of SAEs in which the second is wider.
+def scaling_regressions(
+    saes: list[dict[str, Any]], tables: Mapping[str, Mapping[str, PerToken]], splits: Splits, cutoff: float
+) -> list[Scaling]:
+    """All regressions from each SAE to the wider ones of the same k, from narrow to wide.
 
     Args:
-        saes: `name` and `d_sae` of each.
-        error_sq: squared error norms by name.
+        saes: `name`, `d_sae` and `k` of each.
+        tables: per-token table of each by name: squared norms.
+        cutoff: as for `held_out.regress`.
+
+    Raises:
+        ArtifactError: fewer rows than regressors.
     """
-    ordered = sorted(saes, key=lambda sae: sae["d_sae"])
-    return [
-        {
-            "sae_1": first["name"],
-            "sae_2": second["name"],
-            "d_sae_1": first["d_sae"],
-            "d_sae_2": second["d_sae"],
-            "estimates": {
-                split: {
-                    variant: scaling_r2(
-                        error_sq[first["name"]], error_sq[second["name"]], splits, split, variant, bootstrap
-                    )
-                    for variant in VARIANTS
-                }
-                for split in SPLITS
-            },
-        }
-        for first, second in itertools.combinations(ordered, 2)
-        if first["d_sae"] < second["d_sae"]
-    ]
+    ordered = sorted(saes, key=lambda sae: (sae["d_sae"], sae["name"]))
+    found = []
+    for first in ordered:
+        wider = [sae for sae in ordered if sae["d_sae"] > first["d_sae"] and sae["k"] == first["k"]]
+        if not wider:
+            continue
+        sums, rank = {}, {}
+        for name, (columns, squared) in REGRESSIONS.items():
+            x = stack([tables[first["name"]][column] for column in columns], squared)
+            t = stack([tables[sae["name"]]["error"] for sae in wider], squared)
+            held_out = regress(lambda context, x=x, t=t: (x[context], t[context]), splits, cutoff)
+            sums[name], rank[name] = held_out.sums, held_out.rank
+        found.append(Scaling(first, wider, sums, rank))
+    return found
+
+
+def stack(squared_norms: list[PerToken], squared: bool) -> Float[torch.Tensor, "context position column"]:
+    """Columns of squared norms, or of norms, float64."""
+    columns = np.stack([column.astype(np.float64) for column in squared_norms], axis=-1)
+    return torch.from_numpy(columns if squared else np.sqrt(columns))

@@ -1,25 +1,25 @@
-"""per-token tables → how small SAEs' errors predict large ones' (section 4.4, appendix A.4).
+"""per-token tables → how small SAEs' errors predict large ones' (section 4.4, appendices A.4 and E).
 
 In:  data/decomposition/PROFILE/HOOKPOINT/*/tokens.npz, data/tokens, data/model (tokenizer, for the text of the tokens)
-Out: reports/results/per_token_scaling.json   pairs of SAEs; the tokens of Figs. 5 and 12
+Out: reports/results/per_token_scaling.json   pairs of SAEs; the tokens of Figs. 5 and 12; estimands
 
     python -m stages.per_token_scaling
 """
 
-import numpy as np
-
 from darkmatter.artifacts import open_array, read_arrays, write_json
 from darkmatter.models import load_tokenizer
 from darkmatter.paths import DECOMPOSITION, MODEL, RESULTS, TOKENS
-from darkmatter.scaling import all_pairs
-from darkmatter.splits import draw_splits
+from darkmatter.processes import single_thread
+from darkmatter.scaling import scaling_regressions
+from darkmatter.scaling_estimates import pair_estimates, pairs_of, scaling_estimands
+from darkmatter.splits import SPLITS, draw_splits
 from darkmatter.stage import Stage, run
-
-PARTS = {"error_sq": "error", "linear_sq": "linear/token", "nonlinear_sq": "nonlinear/token"}
+from darkmatter.token_series import SHOWN_CONTEXT, part_slopes, share_of_tokens, token_series
 
 
 def main(stage: Stage) -> None:
-    params = stage.params
+    single_thread()
+    params, decomposition = stage.params, stage.params.decomposition
     hookpoint = params.figures.main_hookpoint
     folder = stage.reads(DECOMPOSITION / params.profile / hookpoint)
     specs = [spec for spec in params.sae_specs(hookpoint) if spec.group in params.per_token_scaling.groups]
@@ -28,29 +28,30 @@ def main(stage: Stage) -> None:
     tokenizer = load_tokenizer(stage.reads(MODEL))
 
     contexts, positions = next(iter(tables.values()))["error"].shape
-    decomposition = params.decomposition
     splits = draw_splits(contexts, positions, decomposition.fit_share, decomposition.folds, decomposition.split_seed)
-    error_sq = {name: table["error"].astype(np.float64) for name, table in tables.items()}
-    saes = [{"name": spec.name, "d_sae": spec.d_sae} for spec in specs]
-    pairs = all_pairs(saes, error_sq, splits, decomposition.bootstrap.model_dump())
+    bootstrap = decomposition.bootstrap.model_dump()
+    saes = [{"name": spec.name, "d_sae": spec.d_sae, "k": spec.k} for spec in specs]
+    pairs = pairs_of(scaling_regressions(saes, tables, splits, decomposition.eigen_cutoff))
 
-    first = params.tokens.first_position
-    shown = slice(0, min(params.per_token_scaling.tokens_shown, positions))
-    ids = tokens[0, first : first + positions][shown]
-    series = [
-        sae | {part: tables[sae["name"]][column][0, shown].tolist() for part, column in PARTS.items()} for sae in saes
-    ]
-    example = {
-        "context": 0,
-        "positions": list(range(first, first + len(ids))),
-        "token_ids": ids.tolist(),
-        "text": [tokenizer.decode([token]) for token in ids.tolist()],
-        "saes": series,
+    first, shown = params.tokens.first_position, params.per_token_scaling.tokens_shown
+    series = token_series(saes, tables, shown, first, tokens[SHOWN_CONTEXT, first : first + positions])
+    series["text"] = [tokenizer.decode([token]) for token in series["token_ids"]]
+
+    def estimands(split: str, convention: str) -> dict:
+        source = split if convention == "paper" else "all"
+        slopes = part_slopes(saes, tables, splits, split, source, bootstrap)
+        share = share_of_tokens(saes, tables, shown, source, bootstrap)
+        found = scaling_estimands(pairs, split, convention, bootstrap)
+        return found | {"per_token_part_slopes": slopes | {"tokens": share}}
+
+    variants = {split: {way: estimands(split, way) for way in ("paper", "authors")} for split in SPLITS}
+    content = {
+        "hookpoint": hookpoint,
+        "pairs": [pair_estimates(pair, bootstrap) for pair in pairs],
+        "tokens": series,
+        "estimands": variants["token"]["paper"],
+        "estimands_by_variant": variants,
     }
-    for part in ("linear", "nonlinear"):
-        means = {name: float(table[f"{part}/token"].mean(dtype=np.float64)) for name, table in tables.items()}
-        example[f"mean_{part}_sq"] = means
-    content = {"hookpoint": hookpoint, "pairs": pairs, "tokens": example}
     write_json(stage.writes(RESULTS / "per_token_scaling.json"), content)
 
 

@@ -1,0 +1,133 @@
+"""Numbers of the per-token scaling (Figs. 4 and 16) from the sums of its regressions: no torch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from darkmatter.estimates import Estimate
+from darkmatter.paired import Scored, alone, difference, slope, together
+from darkmatter.splits import SPLITS
+
+# variant → (regression, convention of its residual). Eq. 13: squared norms with intercept (section 4: intercepts are
+# included); norms with intercept (published code); squared norms with c alone, as Eq. 13 is printed.
+EQ_13 = {
+    "paper": ("squared", "paper"),
+    "authors": ("unsquared", "paper"),
+    "through_origin": ("squared", "authors"),
+}
+# Eq. 23 beside it, and with NonlinearError from a map that has not seen the context.
+EQ_23 = {
+    "paper": ("squared+{split}", "paper"),
+    "authors": ("unsquared+{split}", "paper"),
+    "through_origin": ("squared+{split}", "authors"),
+    "cross_fit": ("squared+cross-fit", "paper"),
+}
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """What one SAE's norms predict of the wider ones' error norms.
+
+    Attributes:
+        first, wider: `name`, `d_sae` and `k` of the SAE, and of each wider one of its k: the regressions' targets.
+        sums: regression → sums as `held_out.HeldOut.sums`.
+        rank: regression → fit set → rank.
+    """
+
+    first: dict[str, Any]
+    wider: list[dict[str, Any]]
+    sums: dict[str, dict[str, np.ndarray]]
+    rank: dict[str, dict[str, int]]
+
+    def scored(self, target: int, split: str, regression: str, convention: str) -> Scored:
+        name = regression.format(split=split)
+        return Scored.of(self.sums[name], split, f"residual/{split}/{convention}", self.rank[name][split], target)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One prediction: the SAE with number `target` among the wider ones of `scaling`."""
+
+    scaling: Scaling
+    target: int
+
+    @property
+    def names(self) -> dict[str, Any]:
+        first, second = self.scaling.first, self.scaling.wider[self.target]
+        return {
+            "sae_1": first["name"],
+            "sae_2": second["name"],
+            "d_sae_1": first["d_sae"],
+            "d_sae_2": second["d_sae"],
+        }
+
+    @property
+    def doublings(self) -> float:
+        return float(np.log2(self.names["d_sae_2"] / self.names["d_sae_1"]))
+
+    def eq_13(self, split: str, variant: str) -> Scored:
+        return self.scaling.scored(self.target, split, *EQ_13.get(variant, EQ_13["paper"]))
+
+    def eq_23(self, split: str, variant: str) -> Scored:
+        return self.scaling.scored(self.target, split, *EQ_23[variant])
+
+
+def pairs_of(scalings: Sequence[Scaling]) -> list[Pair]:
+    return [Pair(scaling, target) for scaling in scalings for target in range(len(scaling.wider))]
+
+
+def relative_decrease(fvu_13: np.ndarray, fvu_23: np.ndarray) -> np.ndarray:
+    """Share of Eq. 13's FVU that Eq. 23 takes away; NaN where Eq. 13 leaves none."""
+    return np.divide(fvu_13 - fvu_23, fvu_13, out=np.full_like(fvu_13, np.nan), where=fvu_13 > 0)
+
+
+def pair_estimates(pair: Pair, bootstrap: dict[str, Any]) -> dict[str, Any]:
+    """E13 of a pair (`estimates`), and what Eq. 23 adds (`nonlinear`): split → variant → numbers."""
+    return {
+        **pair.names,
+        "estimates": {
+            split: {variant: alone(pair.eq_13(split, variant), bootstrap) for variant in EQ_13} for split in SPLITS
+        },
+        "nonlinear": {split: {variant: gain(pair, split, variant, bootstrap) for variant in EQ_23} for split in SPLITS},
+    }
+
+
+def gain(pair: Pair, split: str, variant: str, bootstrap: dict[str, Any]) -> dict[str, Estimate]:
+    """R² of Eq. 23, and by how much its FVU lies below that of Eq. 13: relative (Fig. 16) and absolute."""
+    before, after = pair.eq_13(split, variant), pair.eq_23(split, variant)
+    return {
+        "r2": alone(after, bootstrap),
+        "decrease": together([before, after], lambda r2: relative_decrease(*(1 - r2)), bootstrap),
+        "absolute": difference(after, before, bootstrap),
+    }
+
+
+def scaling_estimands(pairs: Sequence[Pair], split: str, variant: str, bootstrap: dict[str, Any]) -> dict[str, Any]:
+    """Components of the claims per-token-scaling and nonlinear-helps-scaling.
+
+    The largest gain is resampled as one: each resample has its own largest pair.
+    """
+    if not pairs:
+        null = {"value": None, "low": None, "high": None, "reason": "no pair of SAEs of one k and different widths"}
+        return {"per_token_scaling": {"distance": null, "r2": []}, "nonlinear_scaling_gain": {"largest": null}}
+    before = [pair.eq_13(split, variant) for pair in pairs]
+    after = [pair.eq_23(split, variant) for pair in pairs]
+    doublings = np.array([pair.doublings for pair in pairs])
+    distance = together(before, lambda r2: slope(doublings, r2), bootstrap)
+    if distance["value"] is None and len(set(doublings)) < 2:
+        distance["reason"] = "all pairs are equally far apart"
+    largest = together(
+        [*before, *after],
+        lambda r2: relative_decrease(1 - r2[: len(pairs)], 1 - r2[len(pairs) :]).max(0),
+        bootstrap,
+    )
+    r2 = [
+        {"pair": f"{pair.names['sae_1']} to {pair.names['sae_2']}"} | alone(part, bootstrap)
+        for pair, part in zip(pairs, before, strict=True)
+    ]
+    return {
+        "per_token_scaling": {"distance": distance, "r2": r2},
+        "nonlinear_scaling_gain": {"largest": largest},
+    }
