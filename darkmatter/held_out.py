@@ -5,30 +5,38 @@ much of this does that explain?" asks it here. What comes out are sums per conte
 makes R² with intervals.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from darkmatter.artifacts import ArtifactError
 from darkmatter.context_sums import RowSums
 from darkmatter.moments import CrossMomentsFitter, make_blocks
-from darkmatter.probes import LinearMap, factorise, fit
-from darkmatter.splits import SPLITS, Splits
+from darkmatter.probes import SINGLE_PRECISION_CONDITION, LinearMap, factorise, fit
+from darkmatter.splits import ROW_SETS, SPLITS, Splits
 
 # (regressors [position, regressor], targets [position, target]) of one context
 Rows = Callable[[int], tuple[Tensor, Tensor]]
+# (fit set, convention, targets of some rows) → a linear function of them, without a constant
+Derive = Callable[[str, str, Tensor], Tensor]
+
+FIT_SETS = (*SPLITS, "all")
+CONVENTIONS = ("paper", "authors")  # with intercept; through the origin
 
 
 @dataclass(frozen=True)
 class HeldOut:
     """Attributes:
-    maps: the regression fitted on each of `fit_sets`.
+    maps: the regression fitted on each of FIT_SETS.
     sums: per-context sums, [row set, context, target] but for `rows` [row set, context]: `rows`; `total` and
         `square` of the targets, shifted; `residual/SPLIT/CONVENTION`, squared residuals (`paper`: with intercept;
-        `authors`: through the origin); `residual/in-sample` of the fit on all rows with intercept.
+        `authors`: through the origin) on the rows held out of that split and NaN in the other row sets;
+        `residual/in-sample` of the fit on all rows with intercept, on all rows. Derived targets differ between
+        these, so that there `total/KEY` and `square/KEY` stand beside each `residual/KEY` instead.
     rank: of each fit.
     """
 
@@ -37,49 +45,109 @@ class HeldOut:
     rank: dict[str, int]
 
 
-def regress(rows: Rows, splits: Splits, cutoff: float) -> HeldOut:
-    """Fit on the token split, the context split and all rows; score each. All products in float64.
+def regress(
+    rows: Rows,
+    splits: Splits,
+    cutoff: float,
+    products: torch.dtype = torch.float64,
+    derive: Derive | None = None,
+) -> HeldOut:
+    """Fit on the token split, the context split and all rows; score each on what it has not seen.
 
     Args:
         cutoff: relative eigenvalue below which a direction of the regressors is not fitted; a regressor without
             variance is such a direction.
+        products: float32 doubles the speed of everything but the regressors' moments with themselves, which are
+            float64 always; it is taken back where their condition number would cost digits of R².
+        derive: score these functions of the targets, which may differ between fit sets, in place of the targets.
+            Least squares is linear in its target, so that the residual of derive(t) is derive of t's residual.
 
     Raises:
         ArtifactError: fewer rows than regressors.
     """
-    contexts = len(splits.fold)
-    blocks = make_blocks(splits)
     x, t = (part.double() for part in rows(0))
-    x_shift, t_shift = x.mean(0), t.mean(0)
+    check_rows(splits, x.shape[1])
+    x_shift, t_shift = x.mean(0).float().double(), t.mean(0).float().double()
+
+    def shifted(context: int, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
+        return tuple(shift(part, by, dtype) for part, by in zip(rows(context), (x_shift, t_shift), strict=True))
+
+    # Without cross-fitting folds there are 4 blocks of moments, not 20: 24 MB each at 1,728 regressors.
+    blocks = make_blocks(replace(splits, fold=np.zeros_like(splits.fold)))
     shared = CrossMomentsFitter(blocks, x.shape[1], x.shape[1])
-    cross = CrossMomentsFitter(blocks, x.shape[1], t.shape[1])
-    for context in range(contexts):
-        x, t = (part.double() for part in rows(context))
-        shared.update(context, x - x_shift, x - x_shift)
-        cross.update(context, x - x_shift, t - t_shift)
-    maps = {
-        name: fit(factorise(shared.fit_set(name), cutoff), cross.fit_set(name), x_shift, t_shift)
-        for name in (*SPLITS, "all")
-    }
-    row_sets = splits.row_sets().astype(np.float64)
-    names = [*(f"residual/{split}/{way}" for split in SPLITS for way in ("paper", "authors")), "residual/in-sample"]
-    sums = {name: RowSums(torch.from_numpy(row_sets), t.shape[1]) for name in ("total", "square", *names)}
-    for context in range(contexts):
-        x, t = (part.double() for part in rows(context))
-        sums["total"].update(context, t - t_shift)
-        sums["square"].update(context, (t - t_shift).square())
-        for name, (with_intercept, through_origin) in predictions(x - x_shift, maps):
-            if name == "all":
-                sums["residual/in-sample"].update(context, (t - with_intercept).square())
-            else:
-                sums[f"residual/{name}/paper"].update(context, (t - with_intercept).square())
-                sums[f"residual/{name}/authors"].update(context, (t - through_origin).square())
-    arrays = {"rows": row_sets.sum(-1), **{name: part.numpy() for name, part in sums.items()}}
-    return HeldOut(maps, arrays, {name: linear_map.rank for name, linear_map in maps.items()})
+    cross = CrossMomentsFitter(blocks, x.shape[1], t.shape[1], products)
+    for context in range(len(splits.fold)):
+        x, t = shifted(context)
+        shared.update(context, x, x)
+        cross.update(context, x, t)
+    factors = {name: factorise(shared.fit_set(name), cutoff) for name in FIT_SETS}
+    if products == torch.float32 and max(f.condition_number for f in factors.values()) > SINGLE_PRECISION_CONDITION:
+        products = torch.float64
+        cross = CrossMomentsFitter(blocks, x.shape[1], t.shape[1])
+        for context in range(len(splits.fold)):
+            cross.update(context, *shifted(context))
+    maps = {name: fit(factor, cross.fit_set(name), x_shift, t_shift) for name, factor in factors.items()}
+    of_shifted = {name: predicting_shifted(linear_map, t_shift, products) for name, linear_map in maps.items()}
+    sums = score(lambda context: shifted(context, products), of_shifted, splits, derive)
+    return HeldOut(maps, sums, {name: linear_map.rank for name, linear_map in maps.items()})
 
 
-def predictions(x: Float[Tensor, "position regressor"], maps: dict[str, LinearMap]):
-    """(fit set, (prediction with intercept, through the origin)) for shifted regressors."""
-    for name, linear_map in maps.items():
-        with_intercept = x @ linear_map.weight + linear_map.intercept
-        yield name, (with_intercept, with_intercept + torch.outer(linear_map.excess(x), linear_map.b_0))
+def check_rows(splits: Splits, regressors: int) -> None:
+    """Refuse, before any work, a fit set that cannot fix all coefficients."""
+    fewest = min(int(splits.fits_on(name).sum()) for name in FIT_SETS)
+    if fewest <= regressors + 1:
+        raise ArtifactError(
+            f"a regression on {regressors} regressors with intercept needs more than {regressors + 1} rows to fit, "
+            f"there are {fewest}; raise tokens.eval_contexts"
+        )
+
+
+def shift(part: Tensor, by: Float[Tensor, " column"], dtype: torch.dtype) -> Tensor:
+    """part − by, subtracted in the wider of both types: rounding first would cost the digits that a mean hides."""
+    wide = torch.promote_types(part.dtype, dtype)
+    return (part.to(wide) - by.to(wide)).to(dtype)
+
+
+def through_origin(linear_map: LinearMap) -> Float[Tensor, "regressor target"]:
+    """Coefficients of the fit without intercept."""
+    return linear_map.weight + torch.outer(linear_map.origin, linear_map.b_0)
+
+
+def predicting_shifted(linear_map: LinearMap, t_shift: Float[Tensor, " target"], dtype: torch.dtype) -> LinearMap:
+    """The same fit for t − t_shift, rounded to `dtype` once."""
+    parts = {name: getattr(linear_map, name).to(dtype) for name in ("weight", "b_0", "origin")}
+    return replace(linear_map, intercept=(linear_map.intercept - t_shift).to(dtype), **parts)
+
+
+def score(rows: Rows, maps: dict[str, LinearMap], splits: Splits, derive: Derive | None) -> dict[str, np.ndarray]:
+    """The sums of `HeldOut` from shifted rows and the maps that predict shifted targets."""
+    row_sets = splits.row_sets()
+    contexts = row_sets.shape[1]
+    sums = {"rows": row_sets.sum(-1).astype(np.float64)}
+    whole: dict[str, RowSums] = {}
+    for context in range(contexts):
+        x, t = rows(context)
+        if derive is None:
+            for name, values in (("total", t), ("square", t.square())):
+                whole.setdefault(name, RowSums(torch.from_numpy(row_sets).double(), t.shape[1])).update(context, values)
+        for number, name in enumerate(ROW_SETS):
+            scored = torch.from_numpy(np.flatnonzero(row_sets[number, context]))
+            for way, residual in residuals(x[scored], t[scored], maps[name]):
+                if (name, way) == ("all", "authors"):
+                    continue
+                key = "in-sample" if name == "all" else f"{name}/{way}"
+                found = {f"residual/{key}": (residual if derive is None else derive(name, way, residual)).square()}
+                if derive is not None:
+                    targets = derive(name, way, t[scored])
+                    found |= {f"total/{key}": targets, f"square/{key}": targets.square()}
+                for place, values in found.items():
+                    array = sums.setdefault(place, np.full((len(ROW_SETS), contexts, values.shape[1]), np.nan))
+                    array[number, context] = values.sum(0, dtype=torch.float64).numpy()
+    return sums | {name: part.numpy() for name, part in whole.items()}
+
+
+def residuals(x: Tensor, t: Tensor, linear_map: LinearMap) -> Iterator[tuple[str, Tensor]]:
+    """(convention, t − t̂) of shifted rows."""
+    residual = t - x @ linear_map.weight - linear_map.intercept
+    yield "paper", residual
+    yield "authors", residual - torch.outer(linear_map.excess(x), linear_map.b_0)

@@ -18,10 +18,17 @@ def r2_of(sums: Sums, row_set: str, residual: str, rank: int, bootstrap: dict[st
         row_set: a name of ROW_SETS.
         residual: key of the squared residuals.
         bootstrap: `resamples`, `level` and `seed`.
+
+    Raises:
+        ValueError: these residuals were not scored on these rows.
     """
     number = ROW_SETS.index(row_set)
     used = np.flatnonzero(sums["rows"][number])
-    rows, *columns = (sums[name][number][used] for name in ("rows", "total", "square", residual))
+    key = residual.removeprefix("residual/")
+    names = [f"{name}/{key}" if f"{name}/{key}" in sums else name for name in ("total", "square")]
+    rows, *columns = (sums[name][number][used] for name in ("rows", *names, residual))
+    if np.isnan(columns[-1]).any():
+        raise ValueError(f"{residual} is not scored on the row set {row_set!r}")
     units = ContextBootstrap(len(used), **bootstrap)
     return estimate(units, lambda weights: metrics.r2_mean(weights, rows, *columns), rows, rank)
 
@@ -35,3 +42,8 @@ def r2_estimates(sums: Sums, rank: dict[str, int], bootstrap: dict[str, Any]) ->
         for split in SPLITS
     }
     return found | {"in_sample": r2_of(sums, "all", "residual/in-sample", rank["all"], bootstrap)}
+
+
+def of_targets(sums: Sums, targets: slice) -> dict[str, np.ndarray]:
+    """The sums of some of the targets."""
+    return {name: array if name == "rows" else array[..., targets] for name, array in sums.items()}
