@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import fake_downstream
 import fake_error_saes
 import fake_interpretability
 import numpy as np
@@ -93,6 +94,7 @@ def fake_results(params: Params, model: str | None = None) -> Results:
             "per_token_scaling": fake_scaling(params, rng),
             "error_saes": fake_error_saes.fake(params),
             "interpretability": fake_interpretability.fake(params),
+            "downstream": fake_downstream.fake(params),
         },
     )
 

@@ -111,11 +111,11 @@ FIGURES = (
     Entry(
         fig08_downstream,
         "Cross-entropy with one part of the error put back",
-        "Left: increase in cross-entropy over the unchanged model when x is replaced by Sae(x), by Sae(x) and one part of "
-        "its error, or by Sae(x) and a random vector that has, token by token, the norm of a part. Right: the share of "
-        "the increase that each recovers, 100 (CE_Sae − CE) / (CE_Sae − CE_x), and what the part's size lets expect: its "
-        "mean norm over that of Sae(x), as the paper words it, or over that of SaeError, and its share of the error's "
-        "variance.",
+        "Left: increase in cross-entropy over the unchanged model when x is replaced by Sae(x), by Sae(x) and one part "
+        "of its error, or by Sae(x) and a random vector that has, token by token, the norm of a part. Right: the share "
+        "of the increase that each recovers, 100 (CE_Sae − CE) / (CE_Sae − CE_x), and what the part's size lets "
+        "expect: its mean norm over that of Sae(x), as the paper words it, or over that of SaeError, and its share of "
+        "the error's variance.",
         "Fig. 8, section 5.3",
     ),
     Entry(fig10_appendix_maps, "The maps at the first appendix hookpoint", MAPS, "Fig. 10, appendix A.2"),

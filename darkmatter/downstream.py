@@ -1,0 +1,171 @@
+"""What each part of an SAE's error does to the model's cross-entropy (section 5.3).
+
+At the kept positions of one hookpoint x is replaced by
+
+    sae         Sae(x)
+    linear      Sae(x) + LinearError(x)
+    nonlinear   Sae(x) + NonlinearError(x)
+    random_P    Sae(x) + ‖P(x)‖ u,  P one of the parts, u uniform on the unit sphere, drawn anew for every token
+
+and the blocks above run on. The random vectors are the control for "any vector of that size". `clean` is x itself.
+LinearError is that of the context split's map, intercept included, and the contexts are among those it was not fitted
+on; NonlinearError is what remains: SaeError = x − Sae(x) = LinearError + NonlinearError.
+"""
+
+import functools
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from darkmatter.activations import load_once
+from darkmatter.artifacts import ArtifactError, open_array, read_arrays, sha256_bytes, write_arrays
+from darkmatter.decomposition import error_maps
+from darkmatter.samples import Sample, open_sample
+from darkmatter.splice import residual_at, spliced, spliced_loss
+
+MAP = "map.npz"  # b* of one SAE: weight [d_model, d_model], intercept [d_model], rank, rows
+SUMS = "sums.npz"  # of one context: cross-entropies, norms, squares
+PARTS = ("linear", "nonlinear")
+SPLIT = "context"
+RESIDUAL_TOLERANCE = 1e-4  # of a row's norm: other CPUs add in another order, another model or text is far beyond it
+
+Rows = Float[Tensor, "position d_model"]
+open_once = functools.cache(open_sample)
+
+
+def fit_map(
+    out: Path,
+    activations: str,
+    prepared: str,
+    codes: str,
+    sae: str,
+    fit_share: float,
+    folds: int,
+    split_seed: int,
+) -> None:
+    """Write b* of one SAE (Eq. 11), fitted on the contexts of the context split (a unit of the downstream stage).
+
+    Args:
+        activations, prepared, codes, sae: as `samples.open_sample`.
+
+    Raises:
+        ArtifactError: codes, decoder and activations do not fit together.
+    """
+    sample = open_sample(activations, prepared, codes, sae, fit_share, folds, split_seed)
+    linear_map = error_maps(sample)[SPLIT]
+    facts = {"rank": np.array(linear_map.rank), "rows": np.array(linear_map.rows)}
+    write_arrays(out / MAP, {"weight": linear_map.weight.numpy(), "intercept": linear_map.intercept.numpy(), **facts})
+
+
+def splice_context(
+    out: Path,
+    model: str,
+    tokens: str,
+    hookpoint: str,
+    first_position: int,
+    context: int,
+    activations: str,
+    prepared: str,
+    saes: list[dict[str, str]],
+    controls: list[str],
+    seed: int,
+    fit_share: float,
+    folds: int,
+    split_seed: int,
+) -> None:
+    """Write the sums of one context over all its splices (a unit of the downstream stage).
+
+    Args:
+        model: folder of the model.
+        tokens: .npy, int32 [context, context_length].
+        context: which context of `tokens` and `activations`.
+        saes: `name`, and the paths `codes`, `sae` (as `samples.open_sample`) and `map` (as `fit_map` writes it).
+        controls: parts whose norms random vectors take.
+
+    `sums.npz` holds, summed over the kept positions in float64: `rows`; `ce/clean`; `x_sum` and `x_square` [d_model],
+    shifted; `residual_gap`, the largest relative distance of a row from the stored activation; and for each SAE
+    `NAME/ce/SPLICE` (nats), `NAME/norm/VECTOR` (norms, unsquared) and `NAME/left/SPLICE` [d_model], the squares of what
+    the splice leaves of x.
+
+    Raises:
+        ArtifactError: the residual is not the stored one, files do not fit together, or a loss is not finite.
+    """
+    language_model = load_once(Path(model))
+    ids = torch.from_numpy(open_array(Path(tokens), (None, None), "int32")[context : context + 1].astype(np.int64))
+    residual = residual_at(language_model, ids, hookpoint)
+    stored = torch.from_numpy(np.array(open_array(Path(activations), (None, None, None))[context]))
+    gap = residual_gap(residual[0, first_position:-1], stored, f"{activations}, context {context}")
+
+    def loss_of(spliced_residual: Tensor, name: str) -> np.ndarray:
+        loss = spliced_loss(language_model, ids, hookpoint, spliced_residual, first_position)
+        if not loss.isfinite().all():
+            raise ArtifactError(f"context {context}, splice {name}: the model returned NaN or infinity")
+        return loss.sum(dtype=torch.float64).numpy()
+
+    sums = {"rows": np.array(float(len(stored))), "residual_gap": np.array(gap), "ce/clean": loss_of(residual, "clean")}
+    for entry in saes:
+        name = entry["name"]
+        sample = open_once(activations, prepared, entry["codes"], entry["sae"], fit_share, folds, split_seed)
+        parts = split_context(sample, context, read_arrays(Path(entry["map"])))
+        x = parts["x"].double()
+        if "x_sum" not in sums:
+            shifted = x - sample.prepared.x_shift
+            sums |= {"x_sum": shifted.sum(0).numpy(), "x_square": shifted.square().sum(0).numpy()}
+        sums |= {f"{name}/norm/{part}": norms(rows).sum().numpy() for part, rows in parts.items()}
+        for splice, rows in replacements(parts, controls, (seed, context, f"{hookpoint}/{name}")).items():
+            sums[f"{name}/left/{splice}"] = (x - rows.double()).square().sum(0).numpy()
+            sums[f"{name}/ce/{splice}"] = loss_of(spliced(residual, rows[None], first_position), f"{name}/{splice}")
+    write_arrays(out / SUMS, sums)
+
+
+def residual_gap(found: Rows, stored: Rows, where: str) -> float:
+    """Largest ‖found − stored‖ / ‖stored‖ of a row; 0 where the pass repeats to the last bit.
+
+    Raises:
+        ArtifactError: it exceeds RESIDUAL_TOLERANCE, or the shapes differ.
+    """
+    mend = "Activations, tokens and model do not belong together: run `dvc repro -f activations`."
+    if found.shape != stored.shape:
+        raise ArtifactError(f"{where}: stored {list(stored.shape)}, the model gives {list(found.shape)}. {mend}")
+    distance = (found.double() - stored.double()).norm(dim=1)
+    gap = float((distance / stored.double().norm(dim=1).clamp(min=1e-300)).max())
+    if not gap <= RESIDUAL_TOLERANCE:
+        raise ArtifactError(f"{where}: a row differs by {gap:.1e} of its norm from what the model gives now. {mend}")
+    return gap
+
+
+def split_context(sample: Sample, context: int, linear_map: dict[str, np.ndarray]) -> dict[str, Rows]:
+    """x, Sae(x), SaeError and its two parts at the kept positions of one context."""
+    x, sae = sample.context(context)
+    weight, intercept = (torch.from_numpy(linear_map[name]).to(x.dtype) for name in ("weight", "intercept"))
+    linear = (x - sample.prepared.x_shift.to(x.dtype)) @ weight + intercept
+    error = x - sae
+    return {"x": x, "sae": sae, "error": error, "linear": linear, "nonlinear": error - linear}
+
+
+def replacements(parts: dict[str, Rows], controls: list[str], seed: tuple[int, int, str]) -> dict[str, Rows]:
+    """What takes the place of x in each splice.
+
+    Args:
+        seed: seed, context and SAE; each control draws from its own stream, whatever the others.
+    """
+    rows = {"sae": parts["sae"]} | {part: parts["sae"] + parts[part] for part in PARTS}
+    for part in controls:
+        rows[f"random_{part}"] = parts["sae"] + random_directions(parts[part], *seed, part)
+    return rows
+
+
+def random_directions(vectors: Rows, seed: int, context: int, *names: str) -> Rows:
+    """Vectors of uniform random direction, each of the norm of its row of `vectors`."""
+    stream = [int(sha256_bytes(name.encode())[:16], 16) for name in names]
+    draws = np.random.default_rng([seed, context, *stream]).standard_normal(tuple(vectors.shape))
+    directions = torch.from_numpy(draws / np.linalg.norm(draws, axis=1, keepdims=True))
+    return (norms(vectors)[:, None] * directions).to(vectors.dtype)
+
+
+def norms(vectors: Rows) -> Float[Tensor, " position"]:
+    """Norm of each row, float64."""
+    return vectors.square().sum(1, dtype=torch.float64).sqrt()

@@ -1,0 +1,84 @@
+"""model + SAEs + activations → cross-entropy with reconstructions and parts of the error spliced in (section 5.3).
+
+In:  data/model, data/tokens/eval.npy, data/activations/eval/HOOKPOINT.npy, data/codes/HOOKPOINT, data/saes/HOOKPOINT,
+     data/decomposition/PROFILE/HOOKPOINT/moments, of figures.main_hookpoint
+Out: reports/results/downstream.json       SAE × splice: cross-entropy (nats), percent recovered and expected
+     reports/results/downstream_sums.npz   the same as sums per context, from which the numbers can be derived again
+
+    python -m stages.downstream
+"""
+
+import shutil
+from pathlib import Path
+
+from darkmatter.artifacts import open_array, read_arrays, read_json, write_arrays, write_json
+from darkmatter.decomposition_results import read_specs
+from darkmatter.downstream import MAP, SPLIT, SUMS, fit_map, splice_context
+from darkmatter.downstream_estimates import estimates, held_out_contexts, join_contexts, scalar_sums
+from darkmatter.paths import ACTIVATIONS, CODES, DECOMPOSITION, MODEL, RESULTS, SAES, TOKENS
+from darkmatter.splice import check_hookpoint
+from darkmatter.splits import draw_splits
+from darkmatter.stage import Stage, run
+from darkmatter.units import Unit, run_units
+
+WORK = Path("data/.work/downstream")
+
+
+def main(stage: Stage) -> None:
+    params, options = stage.params, stage.params.downstream
+    hookpoint = params.figures.main_hookpoint
+    manifest = read_json(stage.reads(MODEL) / "manifest.json")
+    check_hookpoint(hookpoint, manifest["layers"])
+    tokens = stage.reads(TOKENS / "eval.npy")
+    activations = stage.reads(ACTIVATIONS / "eval" / f"{hookpoint}.npy")
+    codes, saes = stage.reads(CODES / hookpoint), stage.reads(SAES / hookpoint)
+    moments = stage.reads(DECOMPOSITION / params.profile / hookpoint) / "moments"
+    split = params.decomposition.model_dump(include={"fit_share", "folds", "split_seed"})
+    shape = open_array(activations, (None, None, None)).shape
+    contexts = held_out_contexts(draw_splits(*shape[:2], *split.values()), options.contexts)
+
+    x = {"activations": activations.as_posix(), "prepared": moments.as_posix(), **split}
+    files = {
+        name: {
+            "codes": f"{codes / name}/codes.npz",
+            "sae": (saes / name).as_posix(),
+            "map": f"{WORK}/maps/{name}/{MAP}",
+        }
+        for name in options.saes
+    }
+    sources = {name: (activations, moments, codes / name, saes / name) for name in files}
+    maps = [
+        Unit(name, {**x, "codes": files[name]["codes"], "sae": files[name]["sae"]}, sources[name]) for name in files
+    ]
+    run_units(fit_map, maps, WORK / "maps", stage.name)
+    passes = {**x, "model": MODEL.as_posix(), "tokens": tokens.as_posix(), "hookpoint": hookpoint}
+    passes |= {"first_position": params.tokens.first_position, "controls": options.controls, "seed": options.seed}
+    passes["saes"] = [{"name": name, **paths} for name, paths in files.items()]
+    inputs = (
+        MODEL,
+        tokens,
+        *(WORK / "maps" / name for name in files),
+        *(path for name in files for path in sources[name]),
+    )
+    units = [Unit(f"{context:06d}", {**passes, "context": context}, inputs) for context in contexts]
+    stage.ledger = run_units(splice_context, units, WORK / "contexts", stage.name)
+
+    sums = join_contexts([WORK / "contexts" / unit.name / SUMS for unit in units])
+    specs = read_specs(saes)
+    rank = {name: int(read_arrays(Path(paths["map"]))["rank"]) for name, paths in files.items()}
+    first = params.tokens.first_position
+    content = {"hookpoint": hookpoint, "model": manifest["label"], "split": SPLIT, "contexts": contexts}
+    content |= {
+        "rows": int(sums["rows"].sum()),
+        "positions": [first, first + shape[1] - 1],
+        "controls": options.controls,
+    }
+    content |= estimates(sums, [specs[name] for name in files], rank, params.decomposition.bootstrap.model_dump())
+    write_json(stage.writes(RESULTS / "downstream.json"), content)
+    write_arrays(stage.writes(RESULTS / "downstream_sums.npz"), scalar_sums(sums), compress=True)
+    stage.notes["largest relative distance from the stored residual"] = float(sums["residual_gap"].max())
+    shutil.rmtree(WORK)
+
+
+if __name__ == "__main__":
+    run(main)
