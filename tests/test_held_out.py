@@ -56,7 +56,7 @@ def dense(x, t):
     return expected
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), mean=st.sampled_from([0.0, 5.0, 300.0]))
 def test_equals_dense_least_squares(seed, mean):
     x, t = make_rows(seed, mean)
@@ -93,14 +93,14 @@ def test_single_precision_agrees_with_double():
 def test_single_precision_is_taken_back_where_regressors_nearly_coincide():
     x, t = make_rows()
     x[..., 1] = x[..., 0] + 1e-5 * x[..., 1]
-    assert values(found(x, t, products=torch.float32)) == pytest.approx(dense(x, t), abs=1e-7)
+    assert values(found(x, t, products=torch.float32)) == pytest.approx(dense(x, t), abs=1e-6)
 
 
 def test_it_would_have_mattered(monkeypatch):
     monkeypatch.setattr(held_out, "SINGLE_PRECISION_CONDITION", np.inf)
     x, t = make_rows()
     x[..., 1] = x[..., 0] + 1e-5 * x[..., 1]
-    assert values(found(x, t, products=torch.float32)) != pytest.approx(dense(x, t), abs=1e-7)
+    assert values(found(x, t, products=torch.float32)) != pytest.approx(dense(x, t), abs=1e-6)
 
 
 @pytest.mark.parametrize("useless", ["constant", "copy"])
@@ -114,7 +114,7 @@ def test_regressors_without_information_change_nothing(useless):
     assert {key: values(fitted)[key] for key in ways} == pytest.approx({key: expected[key] for key in ways}, abs=1e-8)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), kept=st.integers(1, REGRESSORS))
 def test_in_sample_fit_never_loses_by_a_regressor(seed, kept):
     x, t = make_rows(seed)
