@@ -41,14 +41,15 @@ def folder(params: Params, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def every_estimate(content: Any) -> Iterator[tuple[dict[str, Any], str]]:
-    """(parent, key) of every estimate anywhere in results."""
-    items = content.items() if isinstance(content, dict) else enumerate(content) if isinstance(content, list) else ()
+def every_estimate(content: Any, first: bool = False) -> Iterator[tuple[dict[str, Any], str]]:
+    """(parent, key) of every estimate anywhere in results; with `first`, of the first member of each list alone."""
+    members = content[:1] if first and isinstance(content, list) else content
+    items = members.items() if isinstance(members, dict) else enumerate(members) if isinstance(members, list) else ()
     for key, value in items:
         if isinstance(value, dict) and "low" in value:
             yield content, key
         else:
-            yield from every_estimate(value)
+            yield from every_estimate(value, first)
 
 
 def subset(results: Results, keep: Callable[[dict[str, Any]], bool]) -> Results:
@@ -152,7 +153,10 @@ def test_one_null_survives_with_its_reason(entry: Entry, params: Params, results
     for hookpoint in results.decomposition.values():
         for sae in hookpoint["saes"][:1]:
             for parent, key in list(every_estimate(sae["estimates"])):
-                parent[key] = null_estimate("planted")
+                parent[key] |= null_estimate("planted")
+    for name in results.experiments.keys() - {"per_token_scaling"}:
+        for parent, key in list(every_estimate(results.experiments[name], first=True)):
+            parent[key] |= null_estimate("planted")
     results.experiments["per_token_scaling"]["pairs"][0]["estimates"]["token"]["paper"] = null_estimate("planted")
     results.experiments["per_token_scaling"]["tokens"]["mean_nonlinear_sq"].popitem()
     for sae in results.experiments["per_token_scaling"]["tokens"]["saes"]:
@@ -170,9 +174,9 @@ def test_one_null_survives_with_its_reason(entry: Entry, params: Params, results
 def test_nothing_but_nulls_is_no_crash(entry: Entry, params: Params, results: Results) -> None:
     for parent, key in [
         *every_estimate(results.decomposition),
-        *every_estimate(results.experiments["per_token_scaling"]["pairs"]),
+        *every_estimate(results.experiments),
     ]:
-        parent[key] = null_estimate()
+        parent[key] |= null_estimate()
     assert "<svg" in figure_svg(entry, figure_data(entry, results, params), STYLE)
 
 
