@@ -1,0 +1,41 @@
+"""nothing but parameters → sums of random vectors, a share of them masked (appendix D)
+
+Out: reports/results/random_features.json   variance explained against the share masked, its parabola
+
+    python -m stages.random_features
+"""
+
+import shutil
+from pathlib import Path
+
+from darkmatter.artifacts import read_arrays, write_json
+from darkmatter.paths import RESULTS
+from darkmatter.random_features import ORDERS, SUMS, masked_sums
+from darkmatter.random_features_estimates import random_feature_results
+from darkmatter.stage import Stage, run
+from darkmatter.units import Unit, run_units
+
+WORK = Path("data/.work/random_features")
+
+
+def main(stage: Stage) -> None:
+    params, decomposition = stage.params.random_features, stage.params.decomposition
+    settings = params.model_dump(exclude={"seeds"})
+    shared = settings | {"fit_share": decomposition.fit_share, "eigen_cutoff": decomposition.eigen_cutoff}
+    units = {
+        (order, seed): Unit(f"{order}/seed-{seed}", shared | {"order": order, "seed": seed})
+        for order in ORDERS
+        for seed in params.seeds
+    }
+    stage.ledger = run_units(masked_sums, list(units.values()), WORK, stage.name)
+
+    sums = {order: [read_arrays(WORK / units[order, seed].name / SUMS) for seed in params.seeds] for order in ORDERS}
+    level = decomposition.bootstrap.level
+    results = random_feature_results(sums, params.masked_shares, level)
+    content = params.model_dump() | {"level": level, **results}
+    write_json(stage.writes(RESULTS / "random_features.json"), content)
+    shutil.rmtree(WORK)
+
+
+if __name__ == "__main__":
+    run(main)
