@@ -14,7 +14,7 @@ from darkmatter.artifacts import ArtifactError, read_json
 CONVENTIONS = ("paper", "authors")
 PRIMARY = ("token", "paper")
 # Stages besides the decomposition whose results figures show: reports/results/NAME.json.
-EXPERIMENTS = ("per_token_scaling", "error_saes", "interpretability", "downstream")
+EXPERIMENTS = ("per_token_scaling", "error_saes", "interpretability", "downstream", "norm_baselines")
 
 Estimate = dict[str, Any]
 Sae = dict[str, Any]

@@ -9,6 +9,7 @@ from typing import Any
 import fake_downstream
 import fake_error_saes
 import fake_interpretability
+import fake_norm_baselines
 import numpy as np
 
 from darkmatter.params import Params
@@ -95,6 +96,7 @@ def fake_results(params: Params, model: str | None = None) -> Results:
             "error_saes": fake_error_saes.fake(params),
             "interpretability": fake_interpretability.fake(params),
             "downstream": fake_downstream.fake(params),
+            "norm_baselines": fake_norm_baselines.fake(params),
         },
     )
 
@@ -121,6 +123,17 @@ def fake_scaling(params: Params, rng: np.random.Generator) -> dict[str, Any]:
                 }
                 for split in ("token", "context")
             },
+            "nonlinear": {
+                split: {
+                    variant: {
+                        "r2": fake_estimate(0.975),
+                        "decrease": fake_estimate(0.03 + 0.004 * math.log2(one.d_sae / 32)),
+                        "absolute": fake_estimate(0.003, 0.001),
+                    }
+                    for variant in ("paper", "authors", "through_origin", "cross_fit")
+                }
+                for split in ("token", "context")
+            },
         }
         for one in specs
         for two in specs
@@ -144,7 +157,26 @@ def fake_scaling(params: Params, rng: np.random.Generator) -> dict[str, Any]:
         "mean_nonlinear_sq": {spec.name: 118.0 + i for i, spec in enumerate(specs)},
         "mean_linear_sq": {spec.name: 140.0 * 0.75**i for i, spec in enumerate(specs)},
     }
-    return {"hookpoint": params.figures.main_hookpoint, "pairs": pairs, "tokens": tokens}
+    estimands = {
+        "per_token_scaling": {
+            "distance": fake_estimate(-0.05),
+            "r2": [{"pair": f"{pair['sae_1']} to {pair['sae_2']}"} | fake_estimate(0.9) for pair in pairs],
+        },
+        "per_token_part_slopes": {
+            "linear": fake_estimate(-0.1),
+            "nonlinear": fake_estimate(-0.01),
+            "tokens": fake_estimate(0.95),
+        },
+        "nonlinear_scaling_gain": {"largest": fake_estimate(0.045)},
+    }
+    variants = {split: {"paper": estimands, "authors": estimands} for split in ("token", "context")}
+    return {
+        "hookpoint": params.figures.main_hookpoint,
+        "pairs": pairs,
+        "tokens": tokens,
+        "estimands": estimands,
+        "estimands_by_variant": variants,
+    }
 
 
 def write_results(results: Results, folder: Path) -> None:

@@ -20,6 +20,8 @@ from darkmatter.figures import (
     fig10_appendix_maps,
     fig11_appendix_maps,
     fig12_token_parts,
+    fig13_baselines,
+    fig16_nonlinear_scaling,
     sec52_error_saes,
     tabA1_shrinkage,
 )
@@ -126,6 +128,23 @@ FIGURES = (
         "Squared norms of both parts of the error on the tokens of Fig. 5, one line per width, both on one scale; "
         "right: their means over all tokens against width.",
         "Fig. 12, appendix A.4",
+    ),
+    Entry(
+        fig13_baselines,
+        "Predicting the error norm from less than the activation",
+        "R² of the squared error norm from one regressor at a time, by layer, on held-out tokens with intervals over "
+        "contexts. Token identity is each token's mean over the fit rows and the grand mean for tokens not among them; "
+        "beside it the same on the tokens met in the fit alone, and fitted and scored on all rows as in the published "
+        "code.",
+        "Fig. 13, appendix A.3",
+    ),
+    Entry(
+        fig16_nonlinear_scaling,
+        "What the nonlinear error's norm adds to the scaling prediction",
+        "Decrease of the FVU of predicting the larger SAE's squared error norm when the squared norm of the smaller "
+        "one's NonlinearError stands beside that of its error, relative to Fig. 4's prediction. Left: every pair; "
+        "right: the same against the ratio of the widths, with intervals.",
+        "Fig. 16, appendix E",
     ),
     Entry(
         tabA1_shrinkage,

@@ -1,0 +1,83 @@
+"""Fig. 13: R² of the error norm from the activation and from simpler regressors, by layer."""
+
+from itertools import groupby
+from typing import Any
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from darkmatter.figures.style import COMPONENTS, DOUBLE, LINES, MARKERS, Style, points_with_intervals
+from darkmatter.params import Params
+from darkmatter.results import PRIMARY, NotDrawn, Results
+
+ACTIVATION = "activation"
+REGRESSORS = {
+    ACTIVATION: "activation (Eq. 10)",
+    "token_identity": "token identity",
+    "token_identity_seen": "token identity, tokens met in the fit",
+    "token_identity_in_sample": "token identity, in sample (published code)",
+    "activation_norm": "activation norm ‖x‖",
+    "model_loss": "model loss",
+    "l0": "L0",
+}
+TICKS = 12  # one per layer as long as they have room
+
+
+def data(results: Results, params: Params) -> dict[str, Any]:
+    found = results.experiment("norm_baselines")
+    if not found["saes"]:
+        raise NotDrawn(f"no SAE of group {found['group']} at any hookpoint")
+    split, convention = PRIMARY
+    rows = []
+    for sae in found["saes"]:
+        r2 = dict(sae["estimates"][split][convention]["r2"])
+        r2["token_identity_in_sample"] = sae["estimates"][split]["authors"]["r2"]["token_identity"]
+        rows.append(
+            {key: sae[key] for key in ("hookpoint", "layer", "name", "d_sae", "k", "seed")}
+            | {"r2": r2, "activation_minus": sae["estimates"][split][convention]["activation_minus"]}
+        )
+    rows.sort(key=lambda row: (series_of(row), row["layer"]))
+    scored = sorted({row["r2"][ACTIVATION].get("rows", 0) for row in rows})
+    undefined = sum(row["r2"]["l0"]["value"] is None for row in rows)
+    return {
+        "note": f"{' and '.join(f'{count:,}' for count in scored)} held-out tokens of the token split; "
+        f"{100 * params.decomposition.bootstrap.level:g} % intervals over contexts. L0 is the same on every token, and "
+        f"so without R², at {undefined} of {len(rows)} SAEs.",
+        "rows": rows,
+    }
+
+
+def series_of(row: dict[str, Any]) -> tuple[Any, ...]:
+    return row["hookpoint"].rsplit(".", 1)[0], row["d_sae"], row["k"] or 0, row["seed"]
+
+
+def draw(data: dict[str, Any], style: Style) -> Figure:
+    figure = style.figure(DOUBLE, 2.9)
+    axes = figure.add_subplot()
+    others = iter(style.series(len(REGRESSORS) - 1))
+    for number, (name, label) in enumerate(REGRESSORS.items()):
+        look = COMPONENTS["error"]
+        colour, marker = (look.colour, look.marker) if name == ACTIVATION else (next(others)[0], MARKERS[number])
+        for repeat, (_, rows) in enumerate(groupby(data["rows"], key=series_of)):
+            series = list(rows)
+            points_with_intervals(
+                axes,
+                [row["layer"] for row in series],
+                [row["r2"][name] for row in series],
+                color=colour,
+                marker=marker,
+                linestyle=LINES[number],
+                label=label if repeat == 0 else None,
+            )
+    axes.set_xlabel("layer")
+    axes.set_ylabel("R² of ‖SaeError‖²")
+    layers = sorted({row["layer"] for row in data["rows"]})
+    if len(layers) <= TICKS:
+        axes.set_xticks(layers)
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    low, high = axes.get_ylim()
+    axes.set_ylim(min(low, 0), max(high, 1))
+    if axes.get_legend_handles_labels()[0]:
+        figure.legend(loc="outside right center", title="predicted from", alignment="left")
+    return figure

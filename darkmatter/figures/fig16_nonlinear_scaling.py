@@ -1,0 +1,58 @@
+"""Fig. 16: by how many per cent NonlinearError's norm lowers the FVU of predicting the larger SAE's error (Eq. 23)."""
+
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from darkmatter.figures.pair_panels import draw_lines, draw_matrix
+from darkmatter.figures.style import DOUBLE, Style
+from darkmatter.params import Params
+from darkmatter.results import PRIMARY, NotDrawn, Results
+
+VARIANTS = ("paper", "authors", "cross_fit")
+
+
+def data(results: Results, params: Params) -> dict[str, Any]:
+    scaling = results.experiment("per_token_scaling")
+    if not scaling["pairs"]:
+        raise NotDrawn("no pair of SAEs of one k and different widths in the groups of per_token_scaling")
+    split, convention = PRIMARY
+    pairs = [
+        {key: pair[key] for key in ("sae_1", "sae_2", "d_sae_1", "d_sae_2")}
+        | {"r2_eq_13": pair["estimates"][split][convention]}
+        | {variant: pair["nonlinear"][split][variant] for variant in VARIANTS}
+        for pair in scaling["pairs"]
+    ]
+    pairs.sort(key=lambda pair: (pair["d_sae_1"], pair["sae_1"], pair["d_sae_2"], pair["sae_2"]))
+    level = f"{100 * params.decomposition.bootstrap.level:g} %"
+    rows = ", ".join(sorted({f"{pair['paper']['r2'].get('rows', 0):,} held-out tokens" for pair in pairs}))
+    largest = scaling["estimands"]["nonlinear_scaling_gain"]["largest"]
+    return {
+        "note": f"{scaling['hookpoint']}, {rows}; squared norms with intercept, token split; {level} intervals over "
+        f"contexts, paired.{sentence(largest, level)}",
+        "largest": largest,
+        "pairs": pairs,
+    }
+
+
+def sentence(largest: dict[str, Any], level: str) -> str:
+    if largest["value"] is None or largest["low"] is None:
+        return ""
+    value, low, high = (100 * largest[key] for key in ("value", "low", "high"))
+    return f" Largest decrease: {value:.1f} % ({low:.1f} to {high:.1f}, {level} interval of the maximum)."
+
+
+def percent(found: dict[str, Any]) -> dict[str, Any]:
+    return {key: None if found[key] is None else 100 * found[key] for key in ("value", "low", "high")}
+
+
+def draw(data: dict[str, Any], style: Style) -> Figure:
+    figure = style.figure(DOUBLE, 2.9)
+    matrix, lines = figure.subplots(1, 2, width_ratios=(1, 1.1))
+    pairs = [pair | {"shown": percent(pair["paper"]["decrease"])} for pair in data["pairs"]]
+    draw_matrix(matrix, pairs, style, fmt=".1f")
+    matrix.set_title("decrease of FVU in %, each pair")
+    draw_lines(lines, pairs, style)
+    lines.set_ylabel("decrease of FVU in %")
+    lines.axhline(0, color="0.6", linewidth=0.7, zorder=0)
+    return figure

@@ -1,0 +1,68 @@
+"""Pairs of SAEs, the narrower predicting the wider (Figs. 4 and 16): as a matrix, and against the ratio of widths.
+
+A pair has `sae_1`, `sae_2`, `d_sae_1`, `d_sae_2`, and under `shown` the estimate to draw.
+"""
+
+from typing import Any
+
+import numpy as np
+import seaborn as sns
+from matplotlib.axes import Axes
+
+from darkmatter.figures.style import Style, legend, points_with_intervals, short
+
+Pairs = list[dict[str, Any]]
+
+
+def draw_matrix(axes: Axes, pairs: Pairs, style: Style, **look: Any) -> None:
+    """Rows: predicted (larger) SAE; columns: predicting (smaller) SAE. A null stays blank.
+
+    Args:
+        look: of the heat map, such as `fmt` and `vmax`.
+    """
+    smaller, larger = (sorted({(pair[f"d_sae_{n}"], pair[f"sae_{n}"]) for pair in pairs}) for n in (1, 2))
+    values = np.full((len(larger), len(smaller)), np.nan)
+    for pair in pairs:
+        if (value := pair["shown"]["value"]) is not None:
+            cell = larger.index((pair["d_sae_2"], pair["sae_2"])), smaller.index((pair["d_sae_1"], pair["sae_1"]))
+            values[cell] = value
+    if np.isnan(values).all():
+        axes.text(0.5, 0.5, "no value", transform=axes.transAxes, ha="center", va="center")
+        return
+    sns.heatmap(
+        values,
+        ax=axes,
+        cmap="viridis",
+        annot=len(larger) <= 10,
+        annot_kws={"size": style.small},
+        xticklabels=[short(width) for width, _ in smaller],
+        yticklabels=[short(width) for width, _ in larger],
+        cbar_kws={"shrink": 0.9},
+        linewidths=0.5,
+        **look,
+    )
+    axes.set_xlabel("width of SAE₁ (predicts)")
+    axes.set_ylabel("width of SAE₂ (predicted)")
+    axes.tick_params(rotation=0, length=0)
+
+
+def draw_lines(axes: Axes, pairs: Pairs, style: Style) -> None:
+    """One line for each predicting SAE, over how many times wider the predicted one is."""
+    smaller = sorted({(pair["d_sae_1"], pair["sae_1"]) for pair in pairs})
+    for (colour, marker, line), (width, name) in zip(style.series(len(smaller)), smaller, strict=True):
+        own = sorted((pair for pair in pairs if pair["sae_1"] == name), key=lambda pair: pair["d_sae_2"])
+        points_with_intervals(
+            axes,
+            [float(np.log2(pair["d_sae_2"] / width)) for pair in own],
+            [pair["shown"] for pair in own],
+            color=colour,
+            marker=marker,
+            linestyle=line,
+            label=f"from {short(width)}",
+        )
+    ratios = sorted({round(float(np.log2(pair["d_sae_2"] / pair["d_sae_1"])), 3) for pair in pairs})
+    if len(ratios) <= 8:
+        axes.set_xticks(ratios, [f"{2**ratio:.3g}×" for ratio in ratios])
+    axes.set_xlabel("width of SAE₂ / width of SAE₁")
+    axes.set_title("against the distance in width")
+    legend(axes, loc="best")

@@ -1,0 +1,137 @@
+"""Fig. 13's numbers from sums per context: R² of each regressor, and what the activation has over it. No torch."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from darkmatter.estimates import Estimate
+from darkmatter.paired import Scored, alone, difference, together
+from darkmatter.splits import SPLITS
+
+CONVENTIONS = ("paper", "authors")
+ACTIVATION = "activation"
+SEEN = "token_identity_seen"  # token identity on the rows whose token is among the fit rows
+COMPARED = ("token_identity", "l0", "activation_norm", "model_loss")  # A.3 names these; components of the claim
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """One regressor at one SAE.
+
+    Attributes:
+        sums: as `held_out.HeldOut.sums`, of one target; `residual/in-sample` where it is fitted on all rows too.
+        rank: fit set → directions fitted beside the intercept.
+        reason: why there is nothing to fit, if so.
+        in_sample: the published code fits and scores it on all rows.
+    """
+
+    sums: Mapping[str, np.ndarray]
+    rank: Mapping[str, int]
+    reason: str | None = None
+    in_sample: bool = False
+
+    def scored(self, split: str, convention: str) -> Scored | None:
+        """Held out, with intercept; None where there is nothing to fit."""
+        if self.reason:
+            return None
+        if convention == "authors" and self.in_sample:
+            return Scored.of(self.sums, "all", "residual/in-sample", self.rank["all"])
+        return Scored.of(self.sums, split, f"residual/{split}/paper", self.rank[split])
+
+
+def from_decomposition(sums: Mapping[str, np.ndarray], rows: np.ndarray, rank: Mapping[str, int]) -> Baseline:
+    """The norm probe of the decomposition (Eq. 10) as one more regressor, on the same rows and targets.
+
+    Args:
+        sums: `sums.npz` of the SAE.
+        rows: [row set, context].
+    """
+    columns = {"total": sums["centred_sum/error"], "square": sums["centred_square/error"]}
+    columns |= {f"residual/{split}/paper": sums[f"residual/{split}/paper/error"] for split in SPLITS}
+    return Baseline({"rows": rows} | {name: column[..., None] for name, column in columns.items()}, rank)
+
+
+def null(reason: str) -> Estimate:
+    return {"value": None, "low": None, "high": None, "reason": reason}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One SAE with its regressors' sums. `facts` go into the results as they are."""
+
+    facts: dict[str, Any]
+    layer: int
+    regressors: Mapping[str, Baseline]
+
+
+def results(saes: Sequence[Measured], depth: int, bootstrap: dict[str, Any]) -> dict[str, Any]:
+    """The content of the stage's results.
+
+    Args:
+        depth: layers of the model; the second half are those from depth/2 on, counted from 0.
+    """
+    first = [sae for sae in saes if sae.layer == min(sae.layer for sae in saes)]
+    later = [sae for sae in saes if sae.layer >= depth / 2]
+    variants = [(split, way) for split in SPLITS for way in CONVENTIONS]
+    estimands: dict[str, Any] = {split: {} for split in SPLITS}
+    for split, way in variants:
+        estimands[split][way] = {"norm_baseline_differences": differences(first, later, split, way, bootstrap)}
+    return {
+        "depth": depth,
+        "first_layer": sorted({sae.facts["hookpoint"] for sae in first}),
+        "second_half": sorted({sae.facts["hookpoint"] for sae in later}),
+        "saes": [
+            sae.facts
+            | {
+                "layer": sae.layer,
+                "estimates": {
+                    split: {way: sae_estimates(sae.regressors, split, way, bootstrap) for way in CONVENTIONS}
+                    for split in SPLITS
+                },
+            }
+            for sae in saes
+        ],
+        "estimands": estimands["token"]["paper"],
+        "estimands_by_variant": estimands,
+    }
+
+
+def sae_estimates(regressors: Mapping[str, Baseline], split: str, convention: str, bootstrap: dict[str, Any]) -> dict:
+    """`r2` of each regressor, and `activation_minus` each of them, paired."""
+    activation = regressors[ACTIVATION].scored(split, convention)
+    r2, minus = {}, {}
+    for name, baseline in regressors.items():
+        scored = baseline.scored(split, convention)
+        r2[name] = null(baseline.reason) if scored is None else alone(scored, bootstrap)
+        if name not in (ACTIVATION, SEEN):  # other rows are no pair
+            minus[name] = null(baseline.reason) if scored is None else difference(activation, scored, bootstrap)
+    return {"r2": r2, "activation_minus": minus}
+
+
+def differences(
+    first: Sequence[Measured], later: Sequence[Measured], split: str, convention: str, bootstrap: dict[str, Any]
+) -> dict[str, Estimate]:
+    """Components of the claim norm-r2-baselines; contexts are resampled for all layers at once.
+
+    Args:
+        first: SAEs at the first layer.
+        later: SAEs at the layers of the second half of depth.
+    """
+    found = {name: mean_difference(later, ACTIVATION, name, split, convention, bootstrap) for name in COMPARED}
+    at_first = mean_difference(first, "token_identity", ACTIVATION, split, convention, bootstrap)
+    return found | {"first_layer": at_first}
+
+
+def mean_difference(
+    saes: Sequence[Measured], one: str, other: str, split: str, convention: str, bootstrap: dict[str, Any]
+) -> Estimate:
+    """Mean over SAEs of R² of one regressor minus R² of another; null where one of them has nothing to fit."""
+    if not saes:
+        return null("no SAE of the group at these layers")
+    for sae in saes:
+        if reason := sae.regressors[one].reason or sae.regressors[other].reason:
+            return null(f"{sae.facts['hookpoint']}: {reason}")
+    parts = [sae.regressors[name].scored(split, convention) for name in (one, other) for sae in saes]
+    return together(parts, lambda r2: r2[: len(saes)].mean(0) - r2[len(saes) :].mean(0), bootstrap)
