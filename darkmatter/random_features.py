@@ -26,7 +26,6 @@ from darkmatter.moments import Blocks, CrossMoments, CrossMomentsFitter
 from darkmatter.probes import factorise
 
 SUMS = "sums.npz"
-ORDERS = ("random", "least_frequent_first")
 VARIANTS = {"held_out": ("fit", "held_out"), "in_sample": ("all", "all")}  # (rows that fit, rows that are scored)
 BLOCK_ROWS = 1024
 FREQUENT = 0.05  # above it a feature's firings in a block are drawn row by row, below it as a number and its places
@@ -52,7 +51,7 @@ def masked_sums(
 
     Args:
         rows: rounded down to whole blocks.
-        order: one of ORDERS.
+        order: `random` or `least_frequent_first`.
 
     Raises:
         ArtifactError: no more rows to fit than dimensions.

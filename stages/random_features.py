@@ -10,8 +10,8 @@ from pathlib import Path
 
 from darkmatter.artifacts import read_arrays, write_json
 from darkmatter.paths import RESULTS
-from darkmatter.random_features import ORDERS, SUMS, masked_sums
-from darkmatter.random_features_estimates import random_feature_results
+from darkmatter.random_features import SUMS, masked_sums
+from darkmatter.random_features_estimates import ORDERS, random_feature_results
 from darkmatter.stage import Stage, run
 from darkmatter.units import Unit, run_units
 
