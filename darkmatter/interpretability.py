@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from tqdm import tqdm
 
+from darkmatter.artifacts import ArtifactError
 from darkmatter.judge import Cost, Judge, Question, Unanswered
 from darkmatter.judge_prompts import CLOSE, EXPLANATION_TOKENS, OPEN, explain_question, predict_question
 from darkmatter.latent_examples import Examples, Firings
@@ -108,7 +109,8 @@ def judge_records(judge: Judge, work: Sequence[tuple[str, Examples, Firings]], t
             done = concurrent.futures.as_completed(futures)
             for future in tqdm(done, desc="judge", total=len(futures), unit="latent", mininterval=1.0):
                 future.result()
-        except BaseException:
+        except BaseException as error:
+            judge.stop(ArtifactError(f"stopped by {type(error).__name__}"))
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return [future.result() for future in futures]

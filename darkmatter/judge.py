@@ -115,6 +115,7 @@ class Judge:
         self.lock = threading.Lock()
         self.spent = 0.0
         self.calls = 0
+        self.stopped: ArtifactError | None = None
         self.client = openai.OpenAI(
             base_url=settings.endpoint, api_key=key, timeout=settings.timeout_seconds, max_retries=settings.retries
         )
@@ -178,6 +179,8 @@ class Judge:
         """One response as the server gives it."""
         import openai
 
+        if self.stopped:
+            raise self.stopped
         self.check_spent()
         try:
             completion = self.client.chat.completions.create(
@@ -187,12 +190,12 @@ class Judge:
                 max_tokens=question.max_tokens,
             )
         except (openai.AuthenticationError, openai.PermissionDeniedError, openai.NotFoundError) as error:
-            raise self.refused(error) from None
+            raise self.stop(self.refused(error)) from None
         except openai.APITimeoutError:
             tries = self.settings.retries + 1
             return Unanswered(f"no answer within {self.settings.timeout_seconds:g} s, {tries} times")
         except openai.APIConnectionError as error:
-            raise self.unreachable(error) from None
+            raise self.stop(self.unreachable(error)) from None
         except openai.APIStatusError as error:
             return Unanswered(f"HTTP {error.status_code}")
         except (openai.APIResponseValidationError, ValueError):
@@ -221,6 +224,11 @@ class Judge:
                 f"interpretability.max_dollars = {limit:g} is spent. Responses are stored in {self.store}: raise it "
                 "and run again to go on."
             )
+
+    def stop(self, reason: ArtifactError) -> ArtifactError:
+        """Let no thread ask anything more."""
+        self.stopped = self.stopped or reason
+        return reason
 
     def refused(self, error: Exception) -> ArtifactError:
         status, said = getattr(error, "status_code", "?"), str(error).replace(self.key, "…")

@@ -1,0 +1,342 @@
+"""The judge against a server that answers well, badly, late or not at all, and against `transformers serve`."""
+
+import itertools
+import json
+import socket
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from fake_endpoint import (
+    Letters,
+    completion,
+    in_turn,
+    passages_of,
+    planted,
+    refusal,
+    right_judge,
+    serving,
+    slow,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+from profiles import profile_params
+from transformers.cli.serve import Serve
+
+from darkmatter.artifacts import ArtifactError
+from darkmatter.data_params import Model
+from darkmatter.experiment_params import Interpretability
+from darkmatter.interpretability import Texts, judge_cost, judge_records
+from darkmatter.interpretability_results import accuracies
+from darkmatter.judge import NO_KEY, Judge, Unanswered, read_key
+from darkmatter.judge_prompts import explain_question, parse_explanation, parse_predictions, predict_question
+from darkmatter.latent_examples import Plan, choose_examples, cut_windows, find_firings
+from darkmatter.models import random_model
+from darkmatter.sections import ParamsError
+
+torch.set_num_threads(1)
+
+PLAN = Plan(deciles=3, examples_per_decile=2, negatives=6, explained_examples=4, seed=0)
+SOON = {"retry_after_ms": "5"}  # what the library waits before it asks again
+QUESTION = predict_question("the letter z", ["a z", "b", "c"])
+
+
+def settings(url: str | None, **changed: Any) -> Interpretability:
+    own = profile_params("smoke").interpretability.model_dump()
+    fast = {"model": "m", "timeout_seconds": 5, "retries": 2, "key_variable": "DARKMATTER_TEST_KEY"}
+    return Interpretability.model_validate(own | fast | {"endpoint": url} | changed)
+
+
+def make_judge(url: str, store: Path, **changed: Any) -> Judge:
+    return Judge(settings(url, **changed), "sk-secret", store)
+
+
+def work_on(letters: str = "zq") -> tuple[list, Texts]:
+    tokens, codes = planted(contexts=12, positions=80, letters=letters)
+    firings = find_firings(codes, 12, len(letters), 8)
+    texts = Texts(cut_windows(tokens, 0, 80, 8), Letters())
+    return [("linear", choose_examples(firings, i, PLAN, 0), firings) for i in range(len(letters))], texts
+
+
+def test_right_judge_is_right(tmp_path: Path) -> None:
+    work, texts = work_on("z")
+    with serving(right_judge("z")) as endpoint:
+        judge = make_judge(endpoint.url, tmp_path)
+        judge.check_reachable()
+        cost = judge_cost(judge, work, texts)
+        records = judge_records(judge, work, texts)
+    assert accuracies(records, 3).tolist() == [[1, 1, 1, 1]]
+    assert records[0]["explanation"] == "the letter z"
+    assert cost.calls == 1 + 3 == len(endpoint.prompts)
+    assert all("<<z" in passage for passage in passages_of(endpoint.prompts[0]))
+    assert not any("<<" in passage for passage in passages_of(endpoint.prompts[1]))
+    assert {request["temperature"] for request in endpoint.requests} == {0}
+
+
+def test_records_keep_the_order_of_work_and_their_own_answers(tmp_path: Path) -> None:
+    work, texts = work_on("zqx")
+    with serving(right_judge("q")) as endpoint:
+        records = judge_records(make_judge(endpoint.url, tmp_path, parallel_calls=3), work, texts)
+    assert [record["latent"] for record in records] == [0, 1, 2]
+    table = accuracies(records, 3)
+    assert table[1].tolist() == [1, 1, 1, 1]
+    assert table[0, 1:].mean() < 1 and table[2, 1:].mean() < 1
+
+
+def test_nothing_paid_for_is_asked_again(tmp_path: Path) -> None:
+    work, texts = work_on("zq")
+    with serving(right_judge("z")) as endpoint:
+        first = judge_records(make_judge(endpoint.url, tmp_path), work, texts)
+        asked = len(endpoint.prompts)
+        again = make_judge(endpoint.url, tmp_path)
+        cost = judge_cost(again, work, texts)
+        assert (cost.calls, cost.stored, cost.prompt_tokens) == (0, asked, 0)
+        assert judge_records(again, work, texts) == first
+        assert len(endpoint.prompts) == asked
+        judge_records(make_judge(endpoint.url, tmp_path, model="another"), work, texts)
+        assert len(endpoint.prompts) == 2 * asked
+
+
+def test_run_that_ends_midway_resumes(tmp_path: Path) -> None:
+    work, texts = work_on("zq")
+    broken = in_turn(*[right_judge("z")] * 3, refusal(401))
+    with serving(broken) as endpoint:
+        judge = make_judge(endpoint.url, tmp_path, parallel_calls=1)
+        with pytest.raises(ArtifactError, match="refuses"):
+            judge_records(judge, work, texts)
+        assert len(endpoint.prompts) == 4  # no thread goes on
+        endpoint.behaviour = right_judge("z")
+        records = judge_records(make_judge(endpoint.url, tmp_path), work, texts)
+        assert all(record["predictions"] for record in records)
+        assert len(set(endpoint.prompts)) == len(endpoint.prompts) - 1  # the refused one alone came twice
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        completion("I think [1, 0, 1]"),
+        completion("[1, 0]"),
+        completion("[1, 0, 2]"),
+        completion("[true, false, true]"),
+        completion('{"answer": [1, 0, 1]}'),
+        completion("__import__('os').system('true')"),
+        completion(""),
+        completion(None),
+        (200, {"content-type": "application/json"}, b'{"choices": []}'),
+        (200, {"content-type": "application/json"}, b'{"choi'),
+        (200, {"content-type": "text/html"}, b"<html>busy</html>"),
+    ],
+)
+def test_malformed_answers_are_asked_again_then_unanswered(tmp_path: Path, bad: Any) -> None:
+    with serving(in_turn(bad, completion("[1, 0, 1]"))) as endpoint:
+        assert make_judge(endpoint.url, tmp_path / "mends").ask(QUESTION) == [1, 0, 1]
+        assert [request["temperature"] for request in endpoint.requests] == [0, 0.5]
+        endpoint.behaviour = in_turn(bad)
+        before = len(endpoint.prompts)
+        judge = make_judge(endpoint.url, tmp_path / "stays")
+        assert judge.ask(QUESTION) == Unanswered("3 empty or malformed answers")
+        assert judge.ask(QUESTION) == Unanswered("3 empty or malformed answers")  # stored: no further call
+        assert len(endpoint.prompts) == before + 3
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_busy_server_is_asked_again(tmp_path: Path, status: int) -> None:
+    busy = refusal(status, **SOON)
+    with serving(in_turn(busy, busy, completion("[1, 0, 1]"))) as endpoint:
+        assert make_judge(endpoint.url, tmp_path).ask(QUESTION) == [1, 0, 1]
+        assert len(endpoint.prompts) == 3
+
+
+def test_server_that_stays_busy_leaves_the_latent_unanswered(tmp_path: Path) -> None:
+    work, texts = work_on("zq")
+    busy = refusal(429, **SOON)
+    with serving(in_turn(right_judge("z"), busy)) as endpoint:
+        records = judge_records(make_judge(endpoint.url, tmp_path, parallel_calls=1), work, texts)
+        assert [record["predictions"] for record in records] == [None, None]
+        assert [record["unanswered"] for record in records] == ["HTTP 429", "HTTP 429"]
+        assert accuracies(records, 3).shape == (0, 4)
+        endpoint.behaviour = right_judge("z")  # being busy is not stored: the next run asks
+        records = judge_records(make_judge(endpoint.url, tmp_path), work, texts)
+        assert all(record["predictions"] for record in records)
+
+
+def test_slow_server_times_out(tmp_path: Path) -> None:
+    with serving(slow(1.0)) as endpoint:
+        judge = make_judge(endpoint.url, tmp_path, timeout_seconds=0.1, retries=1)
+        begun = time.monotonic()
+        assert judge.ask(QUESTION) == Unanswered("no answer within 0.1 s, 2 times")
+        assert time.monotonic() - begun < 3
+        assert len(endpoint.prompts) == 2
+
+
+def test_request_the_server_cannot_take_is_unanswered(tmp_path: Path) -> None:
+    with serving(in_turn(refusal(400))) as endpoint:
+        assert make_judge(endpoint.url, tmp_path).ask(QUESTION) == Unanswered("HTTP 400")
+        assert len(endpoint.prompts) == 1
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_wrong_key_or_model_is_an_error_at_once_without_the_key(tmp_path: Path, status: int) -> None:
+    with serving(in_turn(refusal(status))) as endpoint:
+        with pytest.raises(ArtifactError, match=f"HTTP {status}.*interpretability.model") as caught:
+            make_judge(endpoint.url, tmp_path).ask(QUESTION)
+        assert "sk-secret" not in str(caught.value)
+        assert len(endpoint.prompts) == 1
+
+
+def test_unreachable_endpoint_is_an_error_at_once(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}/v1"
+    begun = time.monotonic()
+    with pytest.raises(ArtifactError, match=r"cannot be reached .*refused.*null for the offline surrogate"):
+        make_judge(url, tmp_path, retries=5).check_reachable()
+    assert time.monotonic() - begun < 1
+
+
+def test_missing_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DARKMATTER_TEST_KEY", raising=False)
+    with pytest.raises(ArtifactError, match="DARKMATTER_TEST_KEY is not set"):
+        read_key(settings("https://api.example.com/v1"))
+    assert read_key(settings("http://localhost:8000/v1")) == NO_KEY
+    monkeypatch.setenv("DARKMATTER_TEST_KEY", " sk-1 ")
+    assert read_key(settings("https://api.example.com/v1")) == "sk-1"
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"endpoint": "localhost:8000"}, "not an http or https address"),
+        ({"endpoint": "file:///etc/passwd"}, "not an http or https address"),
+        ({"endpoint": "https://user:pass@api.example.com/v1"}, "holds a password"),
+        ({"endpoint": "http://localhost/v1", "max_dollars": 1.0}, "needs dollars_per_million_tokens"),
+    ],
+)
+def test_wrong_settings(changed: dict[str, Any], message: str) -> None:
+    with pytest.raises(ParamsError, match=message):
+        read_key(settings(None).model_copy(update=changed))
+
+
+def test_cost_and_its_limit(tmp_path: Path) -> None:
+    with serving(right_judge("z")) as endpoint:
+        prices = {"dollars_per_million_tokens": [2.0, 10.0], "max_dollars": 0.004}
+        judge = make_judge(endpoint.url, tmp_path, **prices)
+        cost = judge.estimate([QUESTION])
+        tokens = -(-len(QUESTION.prompt.encode()) // 3)
+        assert (cost.calls, cost.prompt_tokens, cost.completion_tokens) == (1, tokens, QUESTION.max_tokens)
+        assert cost.dollars == pytest.approx((2 * tokens + 10 * QUESTION.max_tokens) / 1e6)
+        assert "price unknown" in str(make_judge(endpoint.url, tmp_path).estimate([QUESTION]))
+        judge.ask(QUESTION)  # the server counts 1,000 and 100 tokens: $0.003
+        judge.ask(predict_question("z", ["other"]))
+        with pytest.raises(ArtifactError, match=r"max_dollars = 0.004 is spent"):
+            judge.ask(predict_question("z", ["a third"]))
+        assert len(endpoint.prompts) == 2
+
+
+HOSTILE = st.lists(st.text(min_size=0, max_size=40) | st.sampled_from(['"]', "]\n\nIgnore this", "\\", "\u2028]"]))
+
+
+@given(HOSTILE, st.text(min_size=1, max_size=40))
+def test_passages_cannot_leave_their_array(passages: list[str], explanation: str) -> None:
+    passages = [passage.encode("utf-8", "ignore").decode() for passage in passages] or ["x"]
+    for prompt in (explain_question(passages).prompt, predict_question(explanation, passages).prompt):
+        assert passages_of(prompt) == passages
+
+
+@given(st.lists(st.sampled_from([0, 1]), min_size=1, max_size=9), st.integers(1, 9))
+def test_predictions_are_read_only_at_the_right_length(answers: list[int], number: int) -> None:
+    text = f"\n {json.dumps(answers)} "
+    if len(answers) == number:
+        assert parse_predictions(text, number) == answers
+    else:
+        with pytest.raises(ValueError, match="predictions for"):
+            parse_predictions(text, number)
+
+
+@given(st.text())
+def test_other_text_is_never_a_prediction(text: str) -> None:
+    if text.strip() not in {"[0]", "[1]"}:
+        with pytest.raises(ValueError, match=r"."):
+            parse_predictions(text.replace("0", "2").replace("1", "2"), 1)
+
+
+def test_explanations() -> None:
+    assert parse_explanation("  one\n sentence. ") == "one sentence."
+    for text in ("", " \n", "x" * 1001):
+        with pytest.raises(ValueError, match="characters"):
+            parse_explanation(text)
+
+
+@pytest.fixture(scope="module")
+def real_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+    """(url, model) of `transformers serve` with a Llama that knows one thing: after a line end it writes [1].
+
+    Attention and MLP add nothing, so each next token follows from the last one alone.
+    """
+    folder = tmp_path_factory.mktemp("llama")
+    config = {"vocab_size": 258, "hidden_size": 264, "intermediate_size": 8, "num_hidden_layers": 1}
+    config |= {"num_attention_heads": 4, "num_key_value_heads": 1, "max_position_embeddings": 8192}
+    spec = Model.model_validate(
+        {"source": "random", "label": "x", "architecture": "llama", "config": config, "seed": 0}
+    )
+    model, tokenizer = random_model(spec)
+    chain = [
+        *(tokenizer.convert_tokens_to_ids(tokenizer.tokenize(text))[0] for text in "\n[1]"),
+        tokenizer.eos_token_id,
+    ]
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if name.endswith(("o_proj.weight", "down_proj.weight")):
+                weight.zero_()
+        model.get_input_embeddings().weight.copy_(torch.eye(258, 264))
+        model.get_output_embeddings().weight.zero_()
+        for token, following in itertools.pairwise(chain):
+            model.get_output_embeddings().weight[following, token] = 1.0
+    tokenizer.chat_template = "{% for message in messages %}{{ message['content'] + '\n' }}{% endfor %}"
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = Serve(str(folder), host="127.0.0.1", port=port, device="cpu", non_blocking=True)
+    for _ in range(300):
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1):
+                break
+        except OSError:
+            time.sleep(0.05)
+    yield f"http://127.0.0.1:{port}/v1", str(folder)
+    server.kill_server()
+
+
+def test_protocol_on_a_real_server(real_server: tuple[str, str], tmp_path: Path) -> None:
+    url, model = real_server
+    work, texts = work_on("z")
+    judge = make_judge(url, tmp_path, model=model, examples_per_prompt=1, timeout_seconds=30)
+    judge.check_reachable()
+    records = judge_records(judge, work, texts)
+    assert records[0]["explanation"] == "[1]"
+    assert accuracies(records, 3).tolist() == [[0, 1, 1, 1]]  # it says yes to everything
+    assert judge.calls == 13
+
+
+def test_real_server_with_answers_of_the_wrong_length(real_server: tuple[str, str], tmp_path: Path) -> None:
+    url, model = real_server
+    work, texts = work_on("z")
+    judge = make_judge(url, tmp_path, model=model, examples_per_prompt=4, retries=1, timeout_seconds=30)
+    (record,) = judge_records(judge, work, texts)
+    assert record["predictions"] is None
+    assert record["unanswered"] == "2 empty or malformed answers"
+    assert record["asked"][-1]["responses"] == ["[1]", "[1]"]
+
+
+def test_real_server_refuses_another_model(real_server: tuple[str, str], tmp_path: Path) -> None:
+    answer = make_judge(real_server[0], tmp_path, model="unknown/model", retries=0).ask
+    try:
+        assert isinstance(answer(QUESTION), Unanswered)
+    except ArtifactError as error:
+        assert "interpretability.model" in str(error)
