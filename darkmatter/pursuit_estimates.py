@@ -1,0 +1,123 @@
+"""What gradient pursuit changes, against the SAE's own encoder on the same rows: paired intervals. No torch.
+
+    decrease           1 − FVU_pursuit / FVU_sae
+    absolute_decrease  FVU_sae − FVU_pursuit
+    change             FVU_nonlinear,pursuit / FVU_nonlinear,sae − 1
+    absolute_change    FVU_nonlinear,pursuit − FVU_nonlinear,sae
+    share              (FVU_nonlinear,sae − FVU_nonlinear,pursuit) / (FVU_sae − FVU_pursuit)
+
+Each resample of contexts gives both sides at once, so what the two encoders share cancels.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from darkmatter import metrics
+from darkmatter.artifacts import read_arrays, read_json
+from darkmatter.decomposition_results import ESTIMATES, regressions
+from darkmatter.estimates import Estimate, HookpointSums, Sums, hookpoint_sums
+from darkmatter.splits import SPLITS
+
+OWN = "own"
+CLAIMED = "exact_l0"  # of the two variants, that of the claims
+PRIMARY = ("token", "paper")
+VARIANTS = {
+    "exact_l0": "The paper's text: gradient pursuit with an L0 exactly equal to that of Sae(x), token by token. The "
+    "claims are judged on it.",
+    "published": "The published code: as many steps as Sae(x) has active latents; a latent chosen twice or clamped at "
+    "zero lowers the L0, so that it is an upper bound.",
+}
+
+
+def compare(hookpoint: HookpointSums, sae: Sums, pursuit: Sums, split: str, convention: str) -> dict[str, Estimate]:
+    """The five numbers of one SAE under one split and convention; rows as in `estimates.scalar_estimates`.
+
+    Args:
+        sae, pursuit: sums that `decomposition.decompose` left, for the same rows.
+    """
+    view = hookpoint.views[split if convention == "paper" else "all"]
+    rank = hookpoint.rank[split]
+    square = view.of_sums(hookpoint.square)
+    cross = hookpoint.cross[view.number][np.ix_(view.used, view.used)]
+    error, nonlinear = (
+        [view.of_sums(sums[key]) for sums in (sae, pursuit)]
+        for key in ("sum/error", f"pooled/nonlinear/{split}/{convention}")
+    )
+
+    def of_variance(weights: np.ndarray, left: np.ndarray) -> np.ndarray:
+        return metrics.ratio(weights @ left, metrics.pooled_spread(weights, view.rows, square, cross))
+
+    def relative(weights: np.ndarray, sides: list[np.ndarray]) -> np.ndarray:
+        return metrics.ratio(weights @ (sides[1] - sides[0]), weights @ sides[0])
+
+    found = {
+        "decrease": view.estimate(lambda weights: -relative(weights, error), 0),
+        "absolute_decrease": view.estimate(lambda weights: of_variance(weights, error[0] - error[1]), 0),
+        "change": view.estimate(lambda weights: relative(weights, nonlinear), rank),
+        "absolute_change": view.estimate(lambda weights: of_variance(weights, nonlinear[1] - nonlinear[0]), rank),
+        "share": view.estimate(
+            lambda weights: metrics.ratio(weights @ (nonlinear[0] - nonlinear[1]), weights @ (error[0] - error[1])),
+            rank,
+        ),
+    }
+    fall = found["absolute_decrease"]["low"]
+    if fall is None or fall <= 0:
+        facts = {key: found["share"][key] for key in ("rows", "contexts", "rank")}
+        reason = "pursuit does not lower the FVU beyond its interval, so there is no fall to have a share of"
+        found["share"] = {"value": None, "low": None, "high": None, **facts, "reason": reason}
+    return found
+
+
+def pursuit_results(
+    moments: Path,
+    decomposed: Path,
+    estimates: Path,
+    specs: list[dict[str, Any]],
+    facts: dict[str, Any],
+    bootstrap: dict,
+) -> dict[str, Any]:
+    """The results file.
+
+    Args:
+        moments: .npz of `activation_moments.prepare` for the rows of all.
+        decomposed, estimates: hold `SAE/own`, `SAE/published`, `SAE/exact_l0` of each SAE.
+        specs: what each SAE is.
+        facts: about the rows.
+    """
+    shared = read_arrays(moments)
+    fits = regressions(shared)
+    hookpoint = hookpoint_sums(shared, {name: int(fit["rank"]) for name, fit in fits.items()}, bootstrap)
+    saes = []
+    for spec in specs:
+        folder = decomposed / spec["name"]
+        sums = {encoder: read_arrays(folder / encoder / "sums.npz") for encoder in (OWN, *VARIANTS)}
+        l0 = {encoder: read_arrays(folder / encoder / "tokens.npz")["l0"] for encoder in (OWN, *VARIANTS)}
+        sae = spec | {"encoder": read_json(estimates / spec["name"] / OWN / ESTIMATES), "pursuit": {}}
+        for variant in VARIANTS:
+            compared = {
+                split: {way: compare(hookpoint, sums[OWN], sums[variant], split, way) for way in ("paper", "authors")}
+                for split in SPLITS
+            }
+            sae["pursuit"][variant] = {
+                **read_json(estimates / spec["name"] / variant / ESTIMATES),
+                "compared": compared,
+                "share_of_tokens_below_l0": float(np.mean(l0[variant] < l0[OWN])),
+            }
+        saes.append(sae)
+    variants = {"claimed": CLAIMED, "variants": VARIANTS}
+    return facts | variants | {"regressions": fits, "saes": saes, "estimands": estimands(saes)}
+
+
+def estimands(saes: list[dict[str, Any]]) -> dict[str, dict[str, list[Estimate]]]:
+    """What the claims of section 6.1 are judged on: one estimate for each SAE."""
+    split, convention = PRIMARY
+
+    def each(number: str) -> list[Estimate]:
+        return [{"sae": sae["name"], **sae["pursuit"][CLAIMED]["compared"][split][convention][number]} for sae in saes]
+
+    return {
+        "pursuit_fvu_decrease": {"decrease": each("decrease"), "absolute_decrease": each("absolute_decrease")},
+        "pursuit_nonlinear_change": {"change": each("change"), "share": each("share")},
+    }

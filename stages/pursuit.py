@@ -1,0 +1,83 @@
+"""decoders of the SAEs + activations → codes by gradient pursuit, decomposed as the SAE's own (section 6.1, Fig. 9a).
+
+In:  data/activations/eval/HOOKPOINT.npy, data/codes/HOOKPOINT, data/saes/HOOKPOINT of the main hookpoint
+Out: reports/results/pursuit.json   each SAE of `pursuit.groups`: its own encoder and both variants of pursuit on the
+         first `pursuit.contexts` contexts, and what pursuit changes
+
+    python -m stages.pursuit
+"""
+
+import shutil
+from pathlib import Path
+
+from darkmatter.activation_moments import prepare
+from darkmatter.artifacts import ArtifactError, open_array, write_json
+from darkmatter.decomposition import decompose
+from darkmatter.decomposition_results import MOMENTS, estimate_sae, read_specs
+from darkmatter.paths import ACTIVATIONS, CODES, RESULTS, SAES
+from darkmatter.pursuit import VARIANTS
+from darkmatter.pursuit_codes import OWN, check_codes, join_codes, pursue_contexts, ranges, write_first_contexts
+from darkmatter.pursuit_estimates import pursuit_results
+from darkmatter.stage import Stage, run
+from darkmatter.units import Ledger, Unit, run_units
+
+WORK = Path("data/.work/pursuit")
+
+
+def main(stage: Stage) -> None:
+    hookpoint, chosen = stage.params.figures.main_hookpoint, stage.params.pursuit
+    params = stage.params.decomposition
+    activations = stage.reads(ACTIVATIONS / "eval" / f"{hookpoint}.npy")
+    codes, saes = stage.reads(CODES / hookpoint), stage.reads(SAES / hookpoint)
+    specs = {name: spec for name, spec in read_specs(saes).items() if spec["group"] in chosen.groups}
+    if not specs:
+        raise ArtifactError(f"{saes} has no SAE of {', '.join(chosen.groups)}: pursuit.groups must name a group there")
+    contexts, positions, d_model = open_array(activations, (None, None, None)).shape
+    for name in specs:
+        check_codes(codes / name, contexts * positions)
+    x = WORK / "x.npy"
+    write_first_contexts(x, activations, chosen.contexts)
+
+    splits = {"fit_share": params.fit_share, "folds": params.folds, "split_seed": params.split_seed}
+    rows = {"activations": x.as_posix(), **splits}
+    shared = Unit("moments", {**rows, "eigen_cutoff": params.eigen_cutoff}, (x,))
+    run_units(prepare, [shared], WORK / "prepared", stage.name)
+    moments = WORK / "prepared" / MOMENTS
+
+    pursued, joined, decomposed, estimated = [], [], [], []
+    for name, spec in specs.items():
+        sources = {"codes": (codes / name).as_posix(), "sae": (saes / name).as_posix()}
+        parts = {f"{name}/{first:05}": (first, last) for first, last in ranges(chosen.contexts)}
+        for part, (first, last) in parts.items():
+            arguments = {"activations": x.as_posix(), "first": first, "last": last, **sources}
+            pursued.append(Unit(part, arguments, (x, codes / name, saes / name), cost=(last - first) * spec["d_sae"]))
+        folders = [WORK / "pursued" / part for part in parts]
+        arguments = {"parts": [folder.as_posix() for folder in folders], "codes": sources["codes"]}
+        joined.append(Unit(name, arguments, (*folders, codes / name)))
+        for encoder in (OWN, *VARIANTS):
+            file, folder = WORK / "joined" / name / encoder / "codes.npz", WORK / "decomposed" / name / encoder
+            files = {"codes": file.as_posix(), "sae": sources["sae"], "prepared": moments.parent.as_posix()}
+            decomposed.append(Unit(f"{name}/{encoder}", {**rows, **files}, (x, moments, file, saes / name)))
+            files = {"moments": moments.as_posix(), "decomposed": folder.as_posix()}
+            estimated.append(Unit(f"{name}/{encoder}", {**files, **params.bootstrap.model_dump()}, (moments, folder)))
+    ledgers = [run_units(pursue_contexts, pursued, WORK / "pursued", stage.name)]
+    run_units(join_codes, joined, WORK / "joined", stage.name)
+    ledgers.append(run_units(decompose, decomposed, WORK / "decomposed", stage.name))
+    run_units(estimate_sae, estimated, WORK / "estimates", stage.name)
+    stage.ledger = Ledger(
+        [name for ledger in ledgers for name in ledger.computed],
+        [name for ledger in ledgers for name in ledger.reused],
+        sum(ledger.cpu_seconds for ledger in ledgers),
+        max(ledger.peak_memory_bytes for ledger in ledgers),
+    )
+
+    facts = {"hookpoint": hookpoint, "contexts": chosen.contexts, "rows": chosen.contexts * positions}
+    folders = (moments, WORK / "decomposed", WORK / "estimates")
+    by_width = sorted(specs.values(), key=lambda spec: (spec["d_sae"], spec["k"], spec["seed"], spec["name"]))
+    results = pursuit_results(*folders, by_width, facts | {"d_model": d_model}, params.bootstrap.model_dump())
+    write_json(stage.writes(RESULTS / "pursuit.json"), results)
+    shutil.rmtree(WORK)
+
+
+if __name__ == "__main__":
+    run(main)
