@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from darkmatter.artifacts import ArtifactError
@@ -18,6 +18,7 @@ from darkmatter.context_sums import RowSums
 from darkmatter.moments import CrossMomentsFitter, make_blocks
 from darkmatter.probes import SINGLE_PRECISION_CONDITION, LinearMap, factorise, fit
 from darkmatter.splits import ROW_SETS, SPLITS, Splits
+from darkmatter.symmetric_moments import SymmetricMomentsFitter
 
 # (regressors [position, regressor], targets [position, target]) of one context
 Rows = Callable[[int], tuple[Tensor, Tensor]]
@@ -35,8 +36,8 @@ class HeldOut:
     sums: per-context sums, [row set, context, target] but for `rows` [row set, context]: `rows`; `total` and
         `square` of the targets, shifted; `residual/SPLIT/CONVENTION`, squared residuals (`paper`: with intercept;
         `authors`: through the origin) on the rows held out of that split and NaN in the other row sets;
-        `residual/in-sample` of the fit on all rows with intercept, on all rows. Derived targets differ between
-        these, so that there `total/KEY` and `square/KEY` stand beside each `residual/KEY` instead.
+        `residual/in-sample` of the fit on all rows with intercept, on all rows. Of derived targets there are no
+        `total` and `square`: they differ between the fits, see `derived_sums`.
     rank: of each fit.
     """
 
@@ -74,11 +75,11 @@ def regress(
 
     # Without cross-fitting folds there are 4 blocks of moments, not 20: 24 MB each at 1,728 regressors.
     blocks = make_blocks(replace(splits, fold=np.zeros_like(splits.fold)))
-    shared = CrossMomentsFitter(blocks, x.shape[1], x.shape[1])
+    shared = SymmetricMomentsFitter(blocks, x.shape[1])
     cross = CrossMomentsFitter(blocks, x.shape[1], t.shape[1], products)
     for context in range(len(splits.fold)):
         x, t = shifted(context)
-        shared.update(context, x, x)
+        shared.update(context, x)
         cross.update(context, x, t)
     factors = {name: factorise(shared.fit_set(name), cutoff) for name in FIT_SETS}
     if products == torch.float32 and max(f.condition_number for f in factors.values()) > SINGLE_PRECISION_CONDITION:
@@ -122,28 +123,67 @@ def predicting_shifted(linear_map: LinearMap, t_shift: Float[Tensor, " target"],
 def score(rows: Rows, maps: dict[str, LinearMap], splits: Splits, derive: Derive | None) -> dict[str, np.ndarray]:
     """The sums of `HeldOut` from shifted rows and the maps that predict shifted targets."""
     row_sets = splits.row_sets()
-    contexts = row_sets.shape[1]
-    sums = {"rows": row_sets.sum(-1).astype(np.float64)}
+    squares = ScoredSums(row_sets)
     whole: dict[str, RowSums] = {}
-    for context in range(contexts):
+    for context in range(row_sets.shape[1]):
         x, t = rows(context)
         if derive is None:
             for name, values in (("total", t), ("square", t.square())):
                 whole.setdefault(name, RowSums(torch.from_numpy(row_sets).double(), t.shape[1])).update(context, values)
-        for number, name in enumerate(ROW_SETS):
-            scored = torch.from_numpy(np.flatnonzero(row_sets[number, context]))
+        for name, scored in squares.scored(context):
             for way, residual in residuals(x[scored], t[scored], maps[name]):
-                if (name, way) == ("all", "authors"):
-                    continue
-                key = "in-sample" if name == "all" else f"{name}/{way}"
-                found = {f"residual/{key}": (residual if derive is None else derive(name, way, residual)).square()}
-                if derive is not None:
-                    targets = derive(name, way, t[scored])
-                    found |= {f"total/{key}": targets, f"square/{key}": targets.square()}
-                for place, values in found.items():
-                    array = sums.setdefault(place, np.full((len(ROW_SETS), contexts, values.shape[1]), np.nan))
-                    array[number, context] = values.sum(0, dtype=torch.float64).numpy()
-    return sums | {name: part.numpy() for name, part in whole.items()}
+                if key := scored_key(name, way):
+                    left = residual if derive is None else derive(name, way, residual)
+                    squares.add(f"residual/{key}", name, context, left.square())
+    rows_of_sets = {"rows": row_sets.sum(-1).astype(np.float64)}
+    return rows_of_sets | squares.sums | {name: part.numpy() for name, part in whole.items()}
+
+
+def derived_sums(targets: Callable[[int], Tensor], splits: Splits, derive: Derive) -> dict[str, np.ndarray]:
+    """`total/KEY` and `square/KEY` for each `residual/KEY`: what derived targets have of their own.
+
+    They depend on no regressor, so that one pass serves all regressions of these targets.
+
+    Args:
+        targets: the targets [position, target] of one context, before `derive`.
+    """
+    by = targets(0).double().mean(0).float()
+    sums = ScoredSums(splits.row_sets())
+    for context in range(len(splits.fold)):
+        t = shift(targets(context), by, targets(context).dtype)
+        for name, scored in sums.scored(context):
+            for way in CONVENTIONS:
+                if key := scored_key(name, way):
+                    derived = derive(name, way, t[scored])
+                    sums.add(f"total/{key}", name, context, derived)
+                    sums.add(f"square/{key}", name, context, derived.square())
+    return sums.sums
+
+
+def scored_key(fit_set: str, convention: str) -> str | None:
+    """What a fit is called where it is scored; the fit on all rows is scored with intercept alone."""
+    if fit_set != "all":
+        return f"{fit_set}/{convention}"
+    return "in-sample" if convention == "paper" else None
+
+
+class ScoredSums:
+    """Sums over the rows on which each fit is scored, NaN in the other row sets: [row set, context, target]."""
+
+    def __init__(self, row_sets: Bool[np.ndarray, "set context position"]) -> None:
+        self.row_sets = row_sets
+        self.sums: dict[str, np.ndarray] = {}
+
+    def scored(self, context: int) -> Iterator[tuple[str, Tensor]]:
+        """(fit set, positions) of one context on which that fit is scored."""
+        for number, name in enumerate(ROW_SETS):
+            yield name, torch.from_numpy(np.flatnonzero(self.row_sets[number, context]))
+
+    def add(self, key: str, fit_set: str, context: int, values: Float[Tensor, "position target"]) -> None:
+        shape = (*self.row_sets.shape[:2], values.shape[1])
+        if key not in self.sums:
+            self.sums[key] = np.full(shape, np.nan)
+        self.sums[key][ROW_SETS.index(fit_set), context] = values.sum(0, dtype=torch.float64).numpy()
 
 
 def residuals(x: Tensor, t: Tensor, linear_map: LinearMap) -> Iterator[tuple[str, Tensor]]:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from darkmatter import held_out
 from darkmatter.artifacts import ArtifactError
-from darkmatter.held_out import regress, through_origin
+from darkmatter.held_out import derived_sums, regress, through_origin
 from darkmatter.held_out_estimates import of_targets, r2_estimates, r2_of
 from darkmatter.splits import draw_splits
 
@@ -79,7 +79,9 @@ def test_functions_of_the_targets_that_differ_between_fits():
         f"{name}/{way}": np.random.default_rng(place).standard_normal((TARGETS, 2))
         for place, (name, way) in enumerate((n, w) for n in ("token", "context", "all") for w in ("paper", "authors"))
     }
-    fitted = found(x, t, derive=lambda name, way, part: part @ torch.from_numpy(mixes[f"{name}/{way}"]))
+    derive = lambda name, way, part: part @ torch.from_numpy(mixes[f"{name}/{way}"])  # noqa: E731
+    fitted = found(x, t, derive=derive)
+    fitted.sums.update(derived_sums(lambda context: torch.from_numpy(t[context]), SPLITS, derive))
     for key, value in values(fitted).items():
         mixed = t @ mixes["all/paper" if key == "in-sample" else key]
         assert value == pytest.approx(dense(x, mixed)[key], abs=1e-9), key
