@@ -13,20 +13,22 @@ from darkmatter.seed_intervals import Estimate, over_seeds
 Sums = Mapping[str, np.ndarray]
 ORDERS = ("random", "least_frequent_first")
 VARIANTS = ("held_out", "in_sample")  # the paper's convention and that of the published code
-PRIMARY = ("random", "held_out")
+PRIMARY_ORDER = "random"
+PARABOLA = ("curvature", "vertex", "r2", "line_r2", "lowest")
 
 
 def parabola(shares: np.ndarray, explained: np.ndarray) -> dict[str, float | None]:
-    """Least squares of c_0 + c_1 s + c_2 s²: `curvature` = 2 c_2, `vertex` = −c_1 / 2 c_2 where that is a minimum, and
-    `r2` of this fit and of a straight line."""
+    """Least squares of c_0 + c_1 s + c_2 s²: `curvature` = 2 c_2, `vertex` = −c_1 / 2 c_2 where that is a minimum, `r2`
+    of this fit and `line_r2` of a straight line; and `lowest`, the share at which least is explained."""
     square = np.square(explained - explained.mean()).sum()
     if not square > 0:
-        return dict.fromkeys(("curvature", "vertex", "r2", "line_r2"))
+        return dict.fromkeys(PARABOLA)
     fits = {degree: np.polynomial.Polynomial.fit(shares, explained, degree).convert() for degree in (1, 2)}
     r2 = {degree: float(1 - np.square(explained - fit(shares)).sum() / square) for degree, fit in fits.items()}
     _, slope, quadratic = fits[2].coef
     vertex = float(-slope / (2 * quadratic)) if quadratic > 0 else None
-    return {"curvature": float(2 * quadratic), "vertex": vertex, "r2": r2[2], "line_r2": r2[1]}
+    lowest = float(shares[explained.argmin()])
+    return {"curvature": float(2 * quadratic), "vertex": vertex, "r2": r2[2], "line_r2": r2[1], "lowest": lowest}
 
 
 def explained(sums: Sums, variant: str, part: str) -> np.ndarray:
@@ -36,7 +38,7 @@ def explained(sums: Sums, variant: str, part: str) -> np.ndarray:
 
 
 def parabola_estimates(by_seed: Sequence[Sums], shares: np.ndarray, variant: str, level: float) -> dict[str, Estimate]:
-    """Curvature, vertex and both R² with intervals over seeds."""
+    """Each of PARABOLA with its interval over seeds."""
     rows, rank = facts_of(by_seed, variant)
     fits = [parabola(shares, explained(sums, variant, "left")) for sums in by_seed]
     why = {"vertex": "the parabola has no minimum"}
@@ -49,7 +51,7 @@ def parabola_estimates(by_seed: Sequence[Sums], shares: np.ndarray, variant: str
             (-np.inf, 1.0 if name.endswith("r2") else np.inf),
             why.get(name, "the variance explained does not change"),
         )
-        for name in ("curvature", "vertex", "r2", "line_r2")
+        for name in PARABOLA
     }
 
 
@@ -74,7 +76,8 @@ def facts_of(by_seed: Sequence[Sums], variant: str) -> tuple[int, int]:
 
 
 def random_feature_results(sums: Mapping[str, Sequence[Sums]], shares: Sequence[float], level: float) -> dict[str, Any]:
-    """Everything but the settings: `estimands`, and per order and variant the parabola and the curve.
+    """Everything but the settings: `estimands` (also split → convention: rows are independent, so that no split by
+    context differs from that by token), and per order and variant the parabola and the curve.
 
     Args:
         sums: order of masking → arrays of `random_features.masked_sums`, one per seed.
@@ -90,7 +93,13 @@ def random_feature_results(sums: Mapping[str, Sequence[Sums]], shares: Sequence[
         }
         for order, by_seed in sums.items()
     }
-    primary = orders[PRIMARY[0]][PRIMARY[1]]["parabola"]
-    claimed = {name: primary[name] for name in ("curvature", "vertex")}
-    l0 = [float(seed["l0"][0]) for seed in sums[PRIMARY[0]]]
-    return {"estimands": {"random_feature_parabola": claimed}, "orders": orders, "l0": float(np.mean(l0))}
+    claims = {
+        convention: {
+            "random_feature_parabola": {
+                name: orders[PRIMARY_ORDER][variant]["parabola"][name] for name in ("curvature", "vertex")
+            }
+        }
+        for convention, variant in zip(("paper", "authors"), VARIANTS, strict=True)
+    }
+    l0 = float(np.mean([seed["l0"][0] for seed in sums[PRIMARY_ORDER]]))
+    return {"estimands": claims["paper"], "estimands_by_variant": {"token": claims}, "orders": orders, "l0": l0}

@@ -14,7 +14,15 @@ from darkmatter.artifacts import ArtifactError, read_json
 CONVENTIONS = ("paper", "authors")
 PRIMARY = ("token", "paper")
 # Stages besides the decomposition whose results figures show: reports/results/NAME.json.
-EXPERIMENTS = ("per_token_scaling", "error_saes", "interpretability", "downstream", "norm_baselines")
+EXPERIMENTS = (
+    "per_token_scaling",
+    "error_saes",
+    "interpretability",
+    "downstream",
+    "norm_baselines",
+    "synthetic_noise",
+    "random_features",
+)
 
 Estimate = dict[str, Any]
 Sae = dict[str, Any]
@@ -62,18 +70,24 @@ class Results:
 
 
 def load_results(folder: Path, hookpoints: Iterable[str]) -> Results:
-    """Read the results of these hookpoints.
+    """Read the results of these hookpoints, and those of every experiment.
 
     Raises:
         ArtifactError: a file is missing, damaged, or holds another hookpoint than its name says.
     """
+    decomposition = load_decomposition(folder, hookpoints)
+    return Results(decomposition, {name: read_json(folder / f"{name}.json") for name in EXPERIMENTS})
+
+
+def load_decomposition(folder: Path, hookpoints: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """As load_results, of the decomposition alone."""
     decomposition = {}
     for hookpoint in hookpoints:
         path = folder / "decomposition" / f"{hookpoint}.json"
         decomposition[hookpoint] = read_json(path)
         if decomposition[hookpoint].get("hookpoint") != hookpoint:
             raise ArtifactError(f"{path} holds {decomposition[hookpoint].get('hookpoint')!r}. Run `dvc repro -f`.")
-    return Results(decomposition, {name: read_json(folder / f"{name}.json") for name in EXPERIMENTS})
+    return decomposition
 
 
 def estimate(sae: Sae, *path: str, split: str = PRIMARY[0], convention: str = PRIMARY[1]) -> Estimate:

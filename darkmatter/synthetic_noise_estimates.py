@@ -17,16 +17,19 @@ from darkmatter.seed_intervals import Estimate, over_seeds
 
 Sums = Mapping[str, np.ndarray]
 VARIANTS = ("token", "context", "in_sample")  # order of the arrays of `synthetic_noise.noise_sums`
-# Name → (variant, whose variance of x_n, what measures the noise). The first is primary. The published code scores the
-# rows it fits, subtracts one mean for all dimensions, and takes standard deviations for variances.
+# Convention → (variant, whose variance of x_n, what measures the noise). The first is primary. The published code
+# scores the rows it fits, subtracts one mean for all dimensions, and takes standard deviations for variances.
 CONVENTIONS = {
-    "token/paper": ("token", "spread", "variance"),
-    "context/paper": ("context", "spread", "variance"),
-    "in_sample/authors": ("in_sample", "spread_scalar_mean", "deviation"),
-    "token/paper, deviations": ("token", "spread", "deviation"),
-    "token/paper, shares of variance": ("token", "spread", "share"),
+    ("token", "paper"): ("token", "spread", "variance"),
+    ("context", "paper"): ("context", "spread", "variance"),
+    ("token", "authors"): ("in_sample", "spread_scalar_mean", "deviation"),
+    ("context", "authors"): ("in_sample", "spread_scalar_mean", "deviation"),
 }
-PRIMARY = next(iter(CONVENTIONS))
+PRIMARY = ("token", "paper")
+SENSITIVITY = {
+    "noise as deviations": ("token", "spread", "deviation"),
+    "noise as shares of variance": ("token", "spread", "share"),
+}
 CORRELATIONS = ("x_dense", "x_introduced", "sae_dense", "sae_introduced")
 Grid = Float[np.ndarray, "sigma_x sigma_s"]
 Cells = Float[np.ndarray, "sigma_x sigma_s share"]
@@ -103,11 +106,22 @@ def lines(fvu: Cells, nonlinear: Cells, noise: Noise) -> dict[str, float | None]
     }
 
 
+def all_estimands(by_seed: Sequence[Sums], sigmas: np.ndarray, d_model: int, level: float) -> dict[str, Any]:
+    """`estimands` under the primary convention, `estimands_by_variant` (split → convention), and `sensitivity`."""
+    under = lambda convention: convention_estimands(by_seed, convention, sigmas, d_model, level)  # noqa: E731
+    variants: dict[str, dict[str, Any]] = {}
+    for (split, name), convention in CONVENTIONS.items():
+        variants.setdefault(split, {})[name] = under(convention)
+    sensitivity = {name: under(convention) for name, convention in SENSITIVITY.items()}
+    primary = variants[PRIMARY[0]][PRIMARY[1]]
+    return {"estimands": primary, "estimands_by_variant": variants, "sensitivity": sensitivity}
+
+
 def convention_estimands(
-    by_seed: Sequence[Sums], convention: str, sigmas: np.ndarray, d_model: int, level: float
+    by_seed: Sequence[Sums], convention: tuple[str, str, str], sigmas: np.ndarray, d_model: int, level: float
 ) -> dict[str, dict[str, Estimate]]:
     """The components of the claims under one convention, with intervals over the seeds of the noise."""
-    variant, spread, measure = CONVENTIONS[convention]
+    variant, spread, measure = convention
     found: dict[str, dict[str, list]] = {"synthetic_correlations": {}, "synthetic_lines": {}}
     for sums in by_seed:
         cells, noise = fvu_cells(sums, variant, spread, sigmas), planted(sums, variant, measure, sigmas, d_model)
@@ -157,6 +171,7 @@ def cell_estimates(
             "ablated": share,
             "fvu": estimate([fvu[i, j, f] for fvu, _ in each]),
             "fvu_nonlinear": estimate([left[i, j, f] for _, left in each]),
+            "dense": estimate([fvu[i, j, f] - left[i, j, f] for fvu, left in each]),
             "vector_r2": estimate([values[i, j, f] for values in r2], 1.0),
         }
         for i, j in grid

@@ -16,7 +16,7 @@ from darkmatter.artifacts import open_array, read_arrays, read_json, write_array
 from darkmatter.paths import ACTIVATIONS, CODES, RESULTS, SAES
 from darkmatter.stage import Stage, run
 from darkmatter.synthetic_noise import FACTS, SUMS, noise_sums, prepare_ground_truth
-from darkmatter.synthetic_noise_estimates import CONVENTIONS, PRIMARY, cell_estimates, convention_estimands
+from darkmatter.synthetic_noise_estimates import all_estimands, cell_estimates
 from darkmatter.units import Unit, run_units
 
 WORK = Path("data/.work/synthetic_noise")
@@ -47,7 +47,6 @@ def main(stage: Stage) -> None:
     facts, level = read_json(prepared / FACTS), decomposition.bootstrap.level
     by_seed = [read_arrays(WORK / "sums" / unit.name / SUMS) for unit in units]
     sigmas = facts["unit"] * np.array(params.noise_deviations)
-    conventions = {name: convention_estimands(by_seed, name, sigmas, facts["d_model"], level) for name in CONVENTIONS}
     content = {
         "hookpoint": spec.hookpoint,
         "sae": spec.name,
@@ -55,8 +54,7 @@ def main(stage: Stage) -> None:
         **params.model_dump(include={"noise_deviations", "ablated_shares", "seeds"}),
         **facts,
         "rows": params.contexts * positions,
-        "estimands": conventions[PRIMARY],
-        "conventions": conventions,
+        **all_estimands(by_seed, sigmas, facts["d_model"], level),
         **cell_estimates(by_seed, params.noise_deviations, params.ablated_shares, facts["unit"], level),
     }
     write_json(stage.writes(RESULTS / "synthetic_noise.json"), content)

@@ -10,6 +10,8 @@ import fake_downstream
 import fake_error_saes
 import fake_interpretability
 import fake_norm_baselines
+import fake_random_features
+import fake_synthetic_noise
 import numpy as np
 
 from darkmatter.params import Params
@@ -97,6 +99,8 @@ def fake_results(params: Params, model: str | None = None) -> Results:
             "interpretability": fake_interpretability.fake(params),
             "downstream": fake_downstream.fake(params),
             "norm_baselines": fake_norm_baselines.fake(params),
+            "synthetic_noise": fake_synthetic_noise.fake(params),
+            "random_features": fake_random_features.fake(params),
         },
     )
 

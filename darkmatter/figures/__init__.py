@@ -21,8 +21,11 @@ from darkmatter.figures import (
     fig11_appendix_maps,
     fig12_token_parts,
     fig13_baselines,
+    fig15_synthetic,
     fig16_nonlinear_scaling,
+    figD_random_features,
     sec52_error_saes,
+    tab1_correlations,
     tabA1_shrinkage,
 )
 from darkmatter.figures.style import Style, empty
@@ -139,12 +142,38 @@ FIGURES = (
         "Fig. 13, appendix A.3",
     ),
     Entry(
+        fig15_synthetic,
+        "Noise planted on a ground truth",
+        "x' = Sae(x) is taken as the truth and passes through the SAE again. Top: FVU (solid), its level at no "
+        "ablation (dotted) and FVU_nonlinear (dashed, hollow) against the share of latents ablated, with noise on x' "
+        "alone (left) and on its reconstruction alone (right). Bottom: what the decomposition estimates at no ablation "
+        "against the variance planted, one line for each amount of the other noise. The SAE encodes x' without the "
+        "noise.",
+        "Fig. 15, appendices B.2 and C.3",
+    ),
+    Entry(
         fig16_nonlinear_scaling,
         "What the nonlinear error's norm adds to the scaling prediction",
         "Decrease of the FVU of predicting the larger SAE's squared error norm when the squared norm of the smaller "
         "one's NonlinearError stands beside that of its error, relative to Fig. 4's prediction. Left: every pair; "
         "right: the same against the ratio of the widths, with intervals.",
         "Fig. 16, appendix E",
+    ),
+    Entry(
+        figD_random_features,
+        "Sums of random vectors, some of them masked",
+        "Variance explained by the unmasked vectors and the linear estimate of the masked ones together, against the "
+        "share masked. A random mask and its complement leave the same residual, so that the curve in random order "
+        "is symmetric about one half by construction, up to the draw; masking the least frequent first is not. The "
+        "order is our reading: the paper names none.",
+        "Appendix D",
+    ),
+    Entry(
+        tab1_correlations,
+        "Planted noise and estimated error",
+        "Pearson correlation of the noise planted on x' and on Sae(x') with estimated Dense (FVU − FVU_nonlinear) and "
+        "Introduced (FVU_nonlinear). The noise counts as variance where nothing else is said.",
+        "Table 1, appendix B.2",
     ),
     Entry(
         tabA1_shrinkage,

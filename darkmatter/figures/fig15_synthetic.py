@@ -1,0 +1,91 @@
+"""Fig. 15: noise planted on a reconstruction taken as ground truth, and what the decomposition says of it.
+
+Top: FVU and FVU_nonlinear against the share of latents ablated, with one of both noises at a time. Bottom: the
+estimates of Dense and Introduced at no ablation against the variance planted, for every amount of the other noise.
+"""
+
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from darkmatter.figures.style import DOUBLE, Style, points_with_intervals
+from darkmatter.params import Params
+from darkmatter.results import Results
+
+SIDES = {"noise_x": ("noise_sae", "noise on x'"), "noise_sae": ("noise_x", "noise on Sae(x')")}
+ESTIMATES = {"noise_x": ("dense", "estimated Dense"), "noise_sae": ("fvu_nonlinear", "estimated Introduced")}
+
+
+def data(results: Results, params: Params) -> dict[str, Any]:
+    found = results.experiment("synthetic_noise")
+    rows = found["cells"][0]["fvu"]["rows"]
+    return {
+        "note": f"x' = Sae(x) of {found['sae']} at {found['hookpoint']}; {rows:,} held-out of {found['rows']:,} "
+        f"tokens, token split; means over {len(found['seeds'])} seeds of the noise with {100 * found['level']:g} % t "
+        f"intervals over them, most of them narrower than the marks. Noise in units of the SAE's root mean square error per "
+        f"dimension, {found['unit']:.3g}.",
+        "ablated_latents": found["ablated"],
+        "cells": found["cells"],
+    }
+
+
+def draw(data: dict[str, Any], style: Style) -> Figure:
+    figure = style.figure(DOUBLE, 5.4)
+    axes = figure.subplots(2, 2, sharey="row")
+    for column, side in enumerate(SIDES):
+        draw_ablation(axes[0, column], data["cells"], side, style)
+        draw_estimate(axes[1, column], data["cells"], side, style)
+    for row in axes:
+        low, high = row[0].get_ylim()
+        row[0].set_ylim(min(low, 0.0), high)
+    axes[0, 0].set_ylabel("fraction of variance unexplained")
+    axes[1, 0].set_ylabel("share of variance")
+    return figure
+
+
+def levels(cells: list[dict[str, Any]], side: str) -> list[float]:
+    return sorted({cell[side] for cell in cells})
+
+
+def draw_ablation(axes: Axes, cells: list[dict[str, Any]], side: str, style: Style) -> None:
+    """FVU solid with its asymptote, the level at no ablation, as a dotted line; FVU_nonlinear dashed."""
+    other, name = SIDES[side]
+    amounts = levels(cells, side)
+    for amount, (colour, marker, _) in zip(amounts, style.series(len(amounts)), strict=True):
+        chosen = [cell for cell in cells if cell[side] == amount and cell[other] == 0]
+        shares = [100 * cell["ablated"] for cell in chosen]
+        look = {"color": colour, "marker": marker}
+        points_with_intervals(axes, shares, [cell["fvu"] for cell in chosen], label=f"{amount:g}", **look)
+        left = [cell["fvu_nonlinear"] for cell in chosen]
+        points_with_intervals(axes, shares, left, linestyle="--", mfc="white", **look)
+        if chosen[0]["fvu"]["value"] is not None:
+            axes.axhline(chosen[0]["fvu"]["value"], color=colour, linestyle=":", linewidth=0.8, zorder=0)
+    for style_of, face, text in (
+        ("-", "0.3", "FVU"),
+        ("--", "white", "FVU_nonlinear"),
+        (":", None, "asymptote of FVU"),
+    ):
+        marker = None if face is None else "o"
+        axes.plot([], [], color="0.3", linestyle=style_of, marker=marker, mfc=face, label=text)
+    axes.set_title(f"{name} alone")
+    axes.set_xlabel("latents ablated, least active first (%)")
+    axes.legend(title=name, ncols=2, loc="upper left", fontsize=style.small, title_fontsize=style.small)
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, max(high, high + 0.45 * (high - low)))
+
+
+def draw_estimate(axes: Axes, cells: list[dict[str, Any]], side: str, style: Style) -> None:
+    other, name = SIDES[side]
+    key, label = ESTIMATES[side]
+    amounts = levels(cells, other)
+    for amount, (colour, marker, line) in zip(amounts, style.series(len(amounts)), strict=True):
+        chosen = [cell for cell in cells if cell[other] == amount and cell["ablated"] == 0]
+        variance = [cell[side] ** 2 for cell in chosen]
+        estimates = [cell[key] for cell in chosen]
+        points_with_intervals(
+            axes, variance, estimates, color=colour, marker=marker, linestyle=line, label=f"{amount:g}"
+        )
+    axes.set_title(f"{label}, no ablation")
+    axes.set_xlabel(f"variance of the {name}")
+    axes.legend(title=SIDES[other][1], fontsize=style.small, title_fontsize=style.small, loc="upper left")
