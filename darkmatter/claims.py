@@ -16,9 +16,11 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from darkmatter.artifacts import ArtifactError, sha256_bytes
+from darkmatter.paths import REPORTS
 from darkmatter.yaml_lines import line_of, load_with_nodes, repeated_keys
 
 CLAIMS = Path("claims.yaml")
+CLAIM_RESULTS = REPORTS / "claims.json"
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
 ModelName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9.]+(-[a-z0-9.]+)*$")]
 SnakeCase = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(_[a-z0-9]+)*$")]

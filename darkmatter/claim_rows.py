@@ -1,0 +1,156 @@
+"""The rows of reports/claims.json: each claim with our numbers, and what its rule makes of them."""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from darkmatter.claims import Claim, Ledger, Region, rule_sha256
+from darkmatter.estimands.evidence import PRIMARY, VARIANTS, Evidence, Missing, Variant
+from darkmatter.estimands.experiments import KEYS
+from darkmatter.estimands.quantities import Bootstrap, Component, Null, Quantity
+from darkmatter.estimands.registry import TEXT, estimand
+from darkmatter.estimands.text import passages_agree
+from darkmatter.estimates import Estimate
+from darkmatter.verdicts import (
+    ANALOGUES,
+    VERDICTS,
+    Outcome,
+    Subject,
+    conclude,
+    out_of_scope,
+    outcome,
+    place,
+    regions_of,
+)
+
+Found = dict[str, list[Estimate]]
+
+
+def claims_content(ledger: Ledger, evidence: Evidence, subject: Subject) -> dict[str, Any]:
+    """Everything that reports/claims.json holds."""
+    rows = [claim_row(claim, evidence, subject) for claim in ledger.claims]
+    verdicts, analogues = (Counter(row[key] for row in rows) for key in ("verdict", "analogue"))
+    return {
+        "profile": evidence.params.profile,
+        "model": subject.label,
+        "tested": ledger.tested,
+        "verdicts": {name: verdicts[name] for name in VERDICTS},
+        "analogues": {name: analogues[name] for name in ANALOGUES},
+        "claims": rows,
+    }
+
+
+def claim_row(claim: Claim, evidence: Evidence, subject: Subject) -> dict[str, Any]:
+    """One claim.
+
+    Raises:
+        ArtifactError: its estimand is unknown, or a results file is not what it should be.
+    """
+    scope = out_of_scope(claim, subject)
+    row = {
+        "id": claim.id,
+        "section": claim.section,
+        "kind": claim.kind,
+        "reads": claim.reads or claim.quote,
+        "paper_value": claim.paper_value,
+        "estimand": claim.estimand.name,
+        "computes": claim.estimand.computes,
+        "results": claim.estimand.results,
+        "rule": claim.rule.model_dump(exclude_defaults=True),
+        "rule_sha256": rule_sha256(claim),
+        "judged_by": "real" if scope is None else "analogue",
+        "out_of_scope": scope,
+        "variants": {},
+        "flips": [],
+        "judge": None,
+    }
+    if claim.estimand.name == TEXT:
+        same = passages_agree(claim)
+        verdict, analogue = conclude(claim, subject, "agrees" if same else "disagrees")
+        return row | {"components": {}, "same": same, "verdict": verdict, "analogue": analogue, "reason": None}
+    try:
+        found, judged = components(claim, evidence, subject, PRIMARY)
+    except Missing as missing:
+        verdict, analogue = conclude(claim, subject, None)
+        return row | {"components": {}, "verdict": verdict, "analogue": analogue, "reason": str(missing)}
+    verdict, analogue = conclude(claim, subject, judged)
+    row |= {"components": found, "verdict": verdict, "analogue": analogue}
+    row["reason"] = why_open(regions_of(claim, subject), found) if judged == "inconclusive" else None
+    row["judge"] = evidence.results.experiments.get(claim.experiment, {}).get("judge")
+    row["variants"] = other_variants(claim, evidence, subject)
+    row["flips"] = [name for name, other in row["variants"].items() if other["outcome"] != judged]
+    return row
+
+
+def components(claim: Claim, evidence: Evidence, subject: Subject, variant: Variant) -> tuple[Found, Outcome]:
+    """Our numbers, those judged at the level that they need together, and the outcome of the test.
+
+    Raises:
+        Missing: the profile lacks what the estimand is made from.
+    """
+    declared = estimand(claim.estimand.name)(evidence, variant)
+    regions = regions_of(claim, subject)
+    count = max(sum(counted(declared.get(name), region) for name, region in regions.items()), 1)
+    bootstrap: Bootstrap = evidence.params.decomposition.bootstrap.model_dump()
+    if claim.rule.level is not None:
+        bootstrap["level"] = claim.rule.level
+    found = {
+        name: [key | quantity.at(bootstrap, count if name in regions else 1) for key, quantity in elements(component)]
+        for name, component in declared.items()
+    }
+    return found, outcome(regions, found)
+
+
+def elements(component: Component | None) -> list[tuple[dict[str, Any], Quantity]]:
+    match component:
+        case None:
+            return []
+        case list():
+            return [(item.key, item.quantity) for item in component]
+    return [({}, component)]
+
+
+def counted(component: Component | None, region: Region) -> int:
+    """How many intervals the rule judges here; a null that it leaves out is none."""
+    return sum(not (region.may_be_null and isinstance(quantity, Null)) for _, quantity in elements(component))
+
+
+def why_open(regions: Mapping[str, Region], found: Found) -> str:
+    """Which components leave a claim open."""
+    reasons = []
+    for name, region in regions.items():
+        estimates = found.get(name, [])
+        if not estimates:
+            reasons.append(f"{name}: nothing to judge")
+        nulls = [estimate for estimate in estimates if estimate["value"] is None]
+        if nulls and not region.may_be_null:
+            reasons.append(f"{name}: {nulls[0]['reason']}{of_many(nulls, estimates)}")
+        if short := [estimate for estimate in estimates if "short" in estimate]:
+            reasons.append(f"{name}: {short[0]['short']}")
+        if across := [estimate for estimate in estimates if place(estimate, region) == "across"]:
+            reasons.append(f"{name}: the interval reaches beyond its region{of_many(across, estimates)}")
+    return "; ".join(reasons)
+
+
+def of_many(some: list[Estimate], all_of_them: list[Estimate]) -> str:
+    return f" ({len(some)} of {len(all_of_them)})" if len(all_of_them) > 1 else ""
+
+
+def other_variants(claim: Claim, evidence: Evidence, subject: Subject) -> dict[str, Any]:
+    """The same claim under the other split and the other conventions, where the results have them.
+
+    They never change the verdict. Numbers that need no model have no variants.
+    """
+    found = {}
+    for variant in VARIANTS[1:] if claim.rule.level is not None else ():
+        try:
+            numbers, judged = components(claim, evidence, subject, variant)
+        except Missing:
+            continue
+        brief = {name: [ends(estimate) for estimate in estimates] for name, estimates in numbers.items()}
+        found[str(variant)] = {"outcome": judged, "components": brief}
+    return found
+
+
+def ends(estimate: Estimate) -> Estimate:
+    return {key: estimate[key] for key in ("value", "low", "high", "reason", *KEYS) if key in estimate}

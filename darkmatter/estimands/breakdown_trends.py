@@ -1,0 +1,94 @@
+"""Estimands on FVU and FVU_nonlinear (section 4.3, appendix A.2): slopes, and the gap below the power law."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from darkmatter.breakdown import gap_between, horizontal_line, width_series
+from darkmatter.estimands.evidence import Evidence, Missing, Point, Variant
+from darkmatter.estimands.quantities import Bootstrap, Components, Keyed, Quantity, Sampled
+from darkmatter.estimands.trends import Axis, trend
+from darkmatter.joint import joint_level
+from darkmatter.power_law import M_MAX, M_MIN, PARAMETERS, fit_power_law
+from darkmatter.results import NotDrawn
+
+PASSES, STEPS = 4, 60  # of the search for the exponent: each pass is thirty times finer
+
+
+def log_slope(evidence: Evidence, points: Sequence[Point], variant: Variant, axis: Axis) -> Quantity:
+    formulas = [evidence.formula(point, variant, "fvu_nonlinear") for point in points]
+    return trend(points, formulas, axis, logarithm=True)
+
+
+def fvu_nonlinear_width_slope(evidence: Evidence, variant: Variant) -> Components:
+    return {"slope": log_slope(evidence, evidence.main_grid(), variant, "width")}
+
+
+def fvu_nonlinear_l0_slope(evidence: Evidence, variant: Variant) -> Components:
+    return {"slope": log_slope(evidence, evidence.main_grid(), variant, "l0")}
+
+
+def fvu_nonlinear_width_slope_elsewhere(evidence: Evidence, variant: Variant) -> Components:
+    grids = evidence.appendix_grids().items()
+    return {"slope": [Keyed({"layer": name}, log_slope(evidence, points, variant, "width")) for name, points in grids]}
+
+
+def asymptote_minus_nonlinear(evidence: Evidence, variant: Variant) -> Components:
+    """Over contexts the law is fitted anew to each resample. Over SAEs the profile interval of the asymptote and the t
+    interval of the mean are combined at their worst; each is at the level that makes both hold together."""
+    chosen = evidence.params.figures
+    try:
+        saes, _ = width_series(evidence.results, chosen.main_hookpoint, chosen.widths_group)
+    except NotDrawn as missing:
+        raise Missing(str(missing)) from None
+    points = [Point(chosen.main_hookpoint, sae) for sae in saes]
+    widths = np.array([sae["d_sae"] for sae in saes], dtype=float)
+    if len(widths) < PARAMETERS:
+        raise Missing(f"{len(widths)} widths cannot fix the {PARAMETERS} parameters of the power law")
+    names = ("fvu", "fvu_nonlinear")
+    fvu, nonlinear = ([evidence.formula(point, variant, name) for point in points] for name in names)
+
+    def gap(numbers: Float[np.ndarray, "part resample"]) -> np.ndarray:
+        return asymptotes(widths, numbers[: len(widths)].T) - numbers[len(widths) :].mean(0)
+
+    def over_saes(bootstrap: Bootstrap) -> tuple[float, float] | str:
+        ones = np.ones((1, len(fvu[0].view.used)))
+        y, flat = ([float(formula.statistic(ones)[0]) for formula in series] for series in (fvu, nonlinear))
+        level = joint_level(bootstrap["level"], 2)
+        law = fit_power_law(widths, np.array(y), chosen.power_law_starts, chosen.seed, level)
+        _, low, high = gap_between(law, horizontal_line(flat, level))
+        return (low, high) if low is not None else f"no interval over SAEs: {law.reason or 'one width only'}"
+
+    return {"gap": Sampled([*fvu, *nonlinear], gap, over_saes)}
+
+
+def asymptotes(
+    W: Float[np.ndarray, " point"], y: Float[np.ndarray, "resample point"]
+) -> Float[np.ndarray, " resample"]:
+    """c of the best fit y = c + a·W^−m with c, a ≥ 0 to each row: a and c in closed form, m by ever finer grids."""
+    log_u = np.log(W) - np.log(W).mean()
+    low = np.full(len(y), math.log(M_MIN))
+    high = np.full(len(y), math.log(M_MAX))
+    for _ in range(PASSES):
+        log_m = low[:, None] + (high - low)[:, None] * np.linspace(0, 1, STEPS)  # (resample, step)
+        c, rss = best_constant(log_m, log_u, y)
+        best = rss.argmin(1)
+        rows = np.arange(len(y))
+        low, high = log_m[rows, np.maximum(best - 1, 0)], log_m[rows, np.minimum(best + 1, STEPS - 1)]
+    return np.where(np.isfinite(y).all(1), c[rows, best], np.nan)
+
+
+def best_constant(log_m: np.ndarray, log_u: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """c and residual sum of squares for each exponent, (resample, step) both."""
+    power = np.exp(-np.exp(log_m)[..., None] * log_u)  # (resample, step, point)
+    y = y[:, None, :]
+    centre, mean = power.mean(-1, keepdims=True), y.mean(-1, keepdims=True)
+    a = ((power - centre) * (y - mean)).sum(-1) / ((power - centre) ** 2).sum(-1)
+    c = mean[..., 0] - a * centre[..., 0]
+    through_zero = np.maximum((power * y).sum(-1) / (power**2).sum(-1), 0)  # c < 0 is not allowed: c = 0
+    a, c = np.where(c < 0, through_zero, a), np.maximum(c, 0)
+    flat = a < 0
+    a, c = np.where(flat, 0.0, a), np.where(flat, np.maximum(mean[..., 0], 0), c)
+    return c, ((y - c[..., None] - a[..., None] * power) ** 2).sum(-1)

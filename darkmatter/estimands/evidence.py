@@ -1,0 +1,189 @@
+"""What estimands are made from: results, per-context sums, and the profile's choice of hookpoints and groups.
+
+Scalar and pooled numbers come from the committed sums alone. The R² of the error vector is a mean over dimensions and
+needs the sums of every dimension, which the decomposition leaves in its DVC output.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from darkmatter import metrics
+from darkmatter.artifacts import ArtifactError, read_arrays
+from darkmatter.bootstrap import Statistic
+from darkmatter.estimands.quantities import Formula, remembered
+from darkmatter.estimates import HookpointSums, RowSet, scalar_estimates
+from darkmatter.params import Params
+from darkmatter.results import NotDrawn, Results, Sae, one_per_cell
+from darkmatter.splits import ROW_SETS
+
+BLOCK = 256  # resamples × d_model float64: stays in the cache of one core
+
+
+class Missing(Exception):  # noqa: N818 - no error: a profile may well lack what an estimand needs
+    """This profile has not what an estimand is made from; the message says what."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to compute: a split of the rows, and the paper's conventions or those of the published code."""
+
+    split: str
+    convention: str
+
+    def __str__(self) -> str:
+        return f"{self.split}/{self.convention}"
+
+
+PRIMARY = Variant("token", "paper")
+VARIANTS = (PRIMARY, Variant("token", "authors"), Variant("context", "paper"), Variant("context", "authors"))
+
+
+@dataclass(frozen=True)
+class Point:
+    """One SAE at one hookpoint."""
+
+    hookpoint: str
+    sae: Sae
+
+    @property
+    def path(self) -> str:
+        return f"{self.hookpoint}/{self.sae['name']}"
+
+    @property
+    def layer(self) -> int:
+        return int(self.hookpoint.rsplit(".", 1)[1])
+
+
+class SymbolicRows(RowSet):
+    """Rows on which the formulas of `estimates` give themselves in place of an estimate."""
+
+    def estimate(self, statistic: Statistic, rank: int) -> Any:
+        return Formula(self, statistic, rank)
+
+
+class SymbolicSums(HookpointSums):
+    @cached_property
+    def views(self) -> dict[str, RowSet]:
+        return {name: SymbolicRows.of(self, name) for name in ROW_SETS}
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """
+    Attributes:
+        results: of the decomposition, and of the stages that have any.
+        sums: folder of HOOKPOINT.npz, the committed sums.
+        dimension_sums: folder of HOOKPOINT/SAE/dimension_sums.npz; None where it was not pulled.
+        layers: of the model.
+    """
+
+    params: Params
+    results: Results
+    sums: Path
+    dimension_sums: Path | None
+    layers: int
+    opened: dict[Any, Any] = field(default_factory=dict, compare=False)  # files and formulas, each once
+
+    def residual_saes(self) -> list[Point]:
+        """Every SAE of the residual stream, layer by layer.
+
+        Raises:
+            Missing: there is none.
+        """
+        points = [
+            Point(hookpoint, sae)
+            for hookpoint in self.results.decomposition
+            if hookpoint.startswith("resid_post.")
+            for sae in self.results.saes(hookpoint)
+        ]
+        if not points:
+            raise Missing("no SAE of the residual stream")
+        return sorted(points, key=lambda point: point.layer)  # stable: as Results.saes orders them
+
+    def main_grid(self) -> list[Point]:
+        """The SAEs of Fig. 2."""
+        return self.grid(self.params.figures.main_hookpoint, self.params.figures.grid_groups)
+
+    def appendix_grids(self) -> dict[str, list[Point]]:
+        """The SAEs of Figs. 10 and 11, by hookpoint.
+
+        Raises:
+            Missing: no hookpoint is theirs.
+        """
+        hookpoints = self.params.figures.appendix_hookpoints
+        if not hookpoints:
+            raise Missing("figures.appendix_hookpoints names none")
+        return {hookpoint: self.grid(hookpoint, None) for hookpoint in hookpoints}
+
+    def all_grids(self) -> list[Point]:
+        """The SAEs of Figs. 2, 10 and 11."""
+        grids = self.appendix_grids() if self.params.figures.appendix_hookpoints else {}
+        return [*self.main_grid(), *(point for grid in grids.values() for point in grid)]
+
+    def grid(self, hookpoint: str, groups: list[str] | None) -> list[Point]:
+        try:
+            saes, _ = one_per_cell(self.results.saes(hookpoint, groups))
+        except NotDrawn as missing:
+            raise Missing(str(missing)) from None
+        return [Point(hookpoint, sae) for sae in saes]
+
+    def formula(self, point: Point, variant: Variant, *path: str) -> Formula:
+        """A scalar or pooled number of one SAE, such as `formula(point, variant, "norm_test", "x")`."""
+        found = self.once(("scalar", point.path, variant), lambda: self.scalars(point, variant))
+        for key in path:
+            found = found[key]
+        return found
+
+    def vector_r2(self, point: Point, variant: Variant) -> Formula:
+        """R² of the error vector (Eq. 11), mean over dimensions.
+
+        Raises:
+            Missing: the sums of every dimension are not here.
+        """
+        return self.once(("vector", point.path, variant), lambda: self.of_dimensions(point, variant))
+
+    def scalars(self, point: Point, variant: Variant) -> dict[str, Any]:
+        hookpoint, arrays = self.hookpoint_sums(point.hookpoint)
+        prefix = f"{point.sae['name']}/"
+        own = {key.removeprefix(prefix): array for key, array in arrays.items() if key.startswith(prefix)}
+        if not own:
+            raise ArtifactError(
+                f"{self.sums / point.hookpoint}.npz has no sums of {point.sae['name']}. Run `dvc repro -f results`."
+            )
+        return scalar_estimates(hookpoint, own, variant.split, variant.convention)
+
+    def of_dimensions(self, point: Point, variant: Variant) -> Formula:
+        if self.dimension_sums is None:
+            raise Missing("the sums of every dimension were not pulled (`dvc pull decomposition`)")
+        path = self.dimension_sums / point.path / "dimension_sums.npz"
+        arrays = self.once(path, lambda: read_arrays(path))
+        hookpoint, _ = self.hookpoint_sums(point.hookpoint)
+        view = hookpoint.views[variant.split]
+        names = ("error_sum", "error_square", f"nonlinear/{variant}")
+        total, square, left = (view.of_sums(arrays[name]) for name in names)
+
+        def statistic(weights: np.ndarray) -> np.ndarray:
+            blocks = [weights[start : start + BLOCK] for start in range(0, len(weights), BLOCK)]
+            return np.concatenate([metrics.r2_mean(block, view.rows, total, square, left) for block in blocks])
+
+        return Formula(view, remembered(statistic), hookpoint.rank[variant.split])
+
+    def hookpoint_sums(self, hookpoint: str) -> tuple[SymbolicSums, dict[str, np.ndarray]]:
+        def load() -> tuple[SymbolicSums, dict[str, np.ndarray]]:
+            arrays = read_arrays(self.sums / f"{hookpoint}.npz")
+            fits = self.results.decomposition[hookpoint]["regressions"]
+            rank = {name: int(fit["rank"]) for name, fit in fits.items()}
+            bootstrap = self.params.decomposition.bootstrap.model_dump()
+            return SymbolicSums(arrays["rows"], arrays["square"], arrays["cross"], rank, bootstrap), arrays
+
+        return self.once(("hookpoint", hookpoint), load)
+
+    def once(self, key: Any, make: Callable[[], Any]) -> Any:
+        if key not in self.opened:
+            self.opened[key] = make()
+        return self.opened[key]

@@ -1,0 +1,57 @@
+"""Estimands that an experiment has made itself: they stand in its results file under `estimands`."""
+
+from collections.abc import Callable
+from typing import Any
+
+from darkmatter.artifacts import ArtifactError
+from darkmatter.estimands.evidence import PRIMARY, Evidence, Missing, Variant
+from darkmatter.estimands.quantities import Component, Components, Fixed, Keyed, Null
+
+KEYS = ("sae", "layer", "pair", "decile", "regressor")  # what an element of a list is of
+
+
+def of_experiment(stage: str, name: str) -> Callable[[Evidence, Variant], Components]:
+    """The estimand `name` of a stage; variants besides the primary one only where the stage has them."""
+
+    def components(evidence: Evidence, variant: Variant) -> Components:
+        if stage not in evidence.results.experiments:
+            raise Missing(f"no results of {stage}")
+        content = evidence.results.experiments[stage]
+        estimands = content.get("estimands", {}) if variant == PRIMARY else variant_of(content, variant)
+        if name not in estimands:
+            raise Missing(f"the results of {stage} have no estimand {name} ({variant})")
+        level = evidence.params.decomposition.bootstrap.level
+        return {key: component(value, level, f"{stage}, {name}, {key}") for key, value in estimands[name].items()}
+
+    return components
+
+
+def variant_of(content: dict[str, Any], variant: Variant) -> dict[str, Any]:
+    """`estimands_by_variant`, nested by split and convention or with keys SPLIT/CONVENTION."""
+    variants = content.get("estimands_by_variant", {})
+    if str(variant) in variants:
+        return variants[str(variant)]
+    return variants.get(variant.split, {}).get(variant.convention, {})
+
+
+def component(content: Any, level: float, where: str) -> Component:
+    """
+    Args:
+        level: of its interval where it does not say another.
+    """
+    match content:
+        case list():
+            return [Keyed(key_of(item, where), component(item, level, where)) for item in content]
+        case {"value": None}:
+            return Null(content.get("reason") or "no reason given")
+        case {"value": int() | float()}:
+            found = {key: value for key, value in content.items() if key not in KEYS}
+            return Fixed(found, content.get("level") or level)
+    raise ArtifactError(f"{where} is neither an estimate nor a list of estimates. Run its stage again.")
+
+
+def key_of(item: Any, where: str) -> dict[str, Any]:
+    key = {name: item[name] for name in KEYS if isinstance(item, dict) and name in item}
+    if len(key) != 1:
+        raise ArtifactError(f"{where}: an element of the list has not one of the keys {', '.join(KEYS)}")
+    return key

