@@ -9,6 +9,9 @@ from darkmatter.bootstrap import ContextBootstrap
 from darkmatter.estimates import Estimate, Sums, estimate
 from darkmatter.splits import ROW_SETS, SPLITS
 
+CONVENTIONS = ("paper", "authors")  # with intercept; through the origin
+PRIMARY = ("token", "paper")  # split and convention that the ledger judges
+
 
 def r2_of(sums: Sums, row_set: str, residual: str, rank: int, bootstrap: dict[str, Any]) -> Estimate:
     """R² over one set of rows, the mean over targets (of one target: its R²).
@@ -36,9 +39,7 @@ def r2_of(sums: Sums, row_set: str, residual: str, rank: int, bootstrap: dict[st
 def r2_estimates(sums: Sums, rank: dict[str, int], bootstrap: dict[str, Any]) -> dict[str, Any]:
     """split → convention → estimate, and `in_sample`: the fit on all rows, scored on them."""
     found: dict[str, Any] = {
-        split: {
-            way: r2_of(sums, split, f"residual/{split}/{way}", rank[split], bootstrap) for way in ("paper", "authors")
-        }
+        split: {way: r2_of(sums, split, f"residual/{split}/{way}", rank[split], bootstrap) for way in CONVENTIONS}
         for split in SPLITS
     }
     return found | {"in_sample": r2_of(sums, "all", "residual/in-sample", rank["all"], bootstrap)}

@@ -1,0 +1,141 @@
+"""How much of an SAE's error do the SAEs of earlier components explain (section 6.2, Eq. 16)?
+
+Each activation of the residual stream is the sum of its parents:
+
+    resid_post.L = resid_post.(L−1) + attn_out.L + mlp_out.L
+
+(Gemma 2 normalises the last two first; its hookpoints stand behind those norms.) From what the SAE of each parent
+reconstructs, from all of them together, and from Sae(x) itself, the error of the SAE at resid_post.L and both of its
+parts are predicted by least squares. A part predicted on the held-out rows of a split comes from the map b* of that
+same split: LinearError = b*·x, NonlinearError = x − Sae(x) − b*·x. In the published code's convention neither b* nor
+the prediction has an intercept.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from darkmatter.artifacts import ArtifactError, open_array, read_arrays, write_arrays, write_json
+from darkmatter.decomposition import error_maps
+from darkmatter.held_out import FIT_SETS, Derive, derived_sums, regress, through_origin
+from darkmatter.held_out_estimates import of_targets, r2_estimates
+from darkmatter.reconstructions import open_reconstructions
+from darkmatter.samples import Sample, open_sample
+from darkmatter.sections import ParamsError
+
+TARGETS = ("error", "linear", "nonlinear")
+MAPS = "maps.npz"  # `FIT SET/CONVENTION`: weights of b*, with intercept or through the origin, [d_model, d_model]
+TARGET_SUMS = "target_sums.npz"  # `held_out.derived_sums` of the error and its parts
+ESTIMATES = "estimates.json"
+
+CHECKED_CONTEXTS = 3
+# Two additions round twice; the model may add in another order than we do.
+SUM_TOLERANCE = 4 * float(np.finfo(np.float32).eps)
+
+
+def parents_of(hookpoint: str) -> tuple[str, str, str]:
+    """The hookpoints that `hookpoint` is the sum of, in the order in which the block adds them.
+
+    Raises:
+        ParamsError: it is no resid_post, or that of block 0, whose parent is the embedding.
+    """
+    kind, _, layer = hookpoint.partition(".")
+    if kind != "resid_post" or int(layer) == 0:
+        raise ParamsError(
+            f"components: Eq. 16 is about resid_post.1 and later, figures.main_hookpoint is {hookpoint}; mend conf/ "
+            "and run `darkmatter params`"
+        )
+    return f"resid_post.{int(layer) - 1}", f"attn_out.{layer}", f"mlp_out.{layer}"
+
+
+def check_parents(hookpoint: str, parents: list[str]) -> None:
+    """Refuse SAEs (HOOKPOINT/NAME) that are not one for each parent of `hookpoint`."""
+    expected = parents_of(hookpoint)
+    found = [path.split("/")[0] for path in parents]
+    if sorted(found) != sorted(expected):
+        raise ParamsError(
+            f"components.parents must hold one SAE at each of {', '.join(expected)}, of which {hookpoint} is the sum "
+            f"(Eq. 16); it has {', '.join(found)}. Mend conf/ and run `darkmatter params`."
+        )
+
+
+def check_sum(activations: Path, parents: list[Path]) -> None:
+    """Hold some contexts of the activations against the sum of the parents', to float32 rounding.
+
+    Raises:
+        ArtifactError: they differ, or have other shapes.
+    """
+    x = open_array(activations, (None, None, None))
+    parts = [open_array(path, x.shape) for path in parents]
+    for context in np.unique(np.linspace(0, len(x) - 1, CHECKED_CONTEXTS).astype(int)):
+        rows = [part[context].astype(np.float64) for part in parts]
+        gap = np.abs(x[context] - sum(rows))
+        if (gap > SUM_TOLERANCE * sum(np.abs(row) for row in rows)).any():
+            raise ArtifactError(
+                f"context {context} of {activations} is not the sum of {', '.join(map(str, parents))} (Eq. 16): they "
+                f"differ by up to {gap.max():.2g}. Were they extracted from the same model and tokens? Run `dvc repro "
+                "-f activations`."
+            )
+
+
+def write_targets(out: Path, **sample: Any) -> None:
+    """Write what all regressions share (a unit of the components stage): MAPS and TARGET_SUMS.
+
+    Args:
+        sample: arguments of `samples.open_sample`.
+    """
+    opened = open_sample(**sample)
+    fitted = error_maps(opened)
+    maps = {f"{name}/paper": fitted[name].weight.numpy() for name in FIT_SETS}
+    maps |= {f"{name}/authors": through_origin(fitted[name]).numpy() for name in FIT_SETS}
+    write_arrays(out / MAPS, maps)
+    derive = parts(maps, opened.prepared.products)
+    write_arrays(out / TARGET_SUMS, derived_sums(lambda context: error_and_x(opened, context), opened.splits, derive))
+
+
+def error_and_x(sample: Sample, context: int) -> Float[Tensor, "position 2*d_model"]:
+    x, sae = sample.context(context)
+    return torch.cat([x - sae, x], 1)
+
+
+def explain(
+    out: Path, regressors: list[dict[str, str]], targets: str, cutoff: float, bootstrap: dict[str, Any], **sample: Any
+) -> None:
+    """Predict the error and its parts from Sae outputs; write held-out R² (a unit of the components stage).
+
+    Args:
+        regressors: `codes` and `sae` of each SAE whose output is a regressor, on the same tokens.
+        targets: folder written by `write_targets` for the same sample.
+        cutoff: as in `held_out.regress`.
+        bootstrap: `resamples`, `level` and `seed` of the intervals.
+        sample: arguments of `samples.open_sample`.
+    """
+    opened = open_sample(**sample)
+    contexts, positions, d_model = opened.x.shape
+    sources = [open_reconstructions(**files, contexts=contexts, positions=positions) for files in regressors]
+
+    def rows(context: int) -> tuple[Tensor, Tensor]:
+        return torch.cat([source.context(context) for source in sources], 1), error_and_x(opened, context)
+
+    derive = parts(read_arrays(Path(targets) / MAPS), opened.prepared.products)
+    found = regress(rows, opened.splits, cutoff, opened.prepared.products, derive)
+    sums = found.sums | read_arrays(Path(targets) / TARGET_SUMS)
+    columns = {target: slice(place * d_model, (place + 1) * d_model) for place, target in enumerate(TARGETS)}
+    estimates = {target: r2_estimates(of_targets(sums, own), found.rank, bootstrap) for target, own in columns.items()}
+    write_json(out / ESTIMATES, estimates)
+
+
+def parts(maps: dict[str, np.ndarray], products: torch.dtype) -> Derive:
+    """(error, LinearError, NonlinearError) [row, 3·d_model] from (error, x) [row, 2·d_model], up to a constant."""
+    weights = {name: torch.from_numpy(weight).to(products) for name, weight in maps.items()}
+
+    def derive(fit_set: str, convention: str, base: Tensor) -> Tensor:
+        error, x = base.chunk(2, 1)
+        linear = x @ weights[f"{fit_set}/{convention}"]
+        return torch.cat([error, linear, error - linear], 1)
+
+    return derive

@@ -1,0 +1,83 @@
+"""Is the probe of a reconstruction's norm the sum of its latents, weighted by how active they are (appendix C.2)?
+
+With w_i the activation of latent i and y_i its direction, Sae(x) − b_dec = Σ w_i y_i is a sparse sum whose parts are
+known. A probe a* of its squared norm (Eq. 21) is held against every latent: a*·y_i (Eq. 22) should be near an average
+of w_i. For orthonormal y_i and independent w_i it is Cov(w_i, w_i²)/Var(w_i), which for w_i ∈ {0, s} is s itself.
+
+Directions are scaled to unit norm and activations by the same factor, so that an SAE with other norms loses nothing.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from darkmatter.artifacts import write_arrays
+from darkmatter.held_out import regress, through_origin
+from darkmatter.held_out_estimates import CONVENTIONS
+from darkmatter.reconstructions import Reconstructions, open_reconstructions
+from darkmatter.splits import SPLITS, draw_splits
+
+LATENTS = "latents.npz"  # [latent]: `firings`, `sum` Σ w, `square` Σ w² over all rows, `probe/SPLIT/CONVENTION` a*·y
+PROBE_SUMS = "probe_sums.npz"  # per-context sums of the probe, as `held_out.HeldOut.sums`
+PROBE_RANK = "probe_rank.npz"
+
+
+def probe_latents(
+    out: Path,
+    codes: str,
+    sae: str,
+    contexts: int,
+    positions: int,
+    fit_share: float,
+    folds: int,
+    split_seed: int,
+    cutoff: float,
+) -> None:
+    """Fit a* and project it on every latent; write LATENTS, PROBE_SUMS and PROBE_RANK (a unit of the stage).
+
+    Args:
+        codes: .npz with `index` and `value` [row, slot].
+        sae: folder of the SAE in sae-lens format, of which the decoder is read.
+        cutoff: as in `held_out.regress`.
+
+    Raises:
+        ArtifactError: codes and decoder do not fit together, or too few rows.
+    """
+    source = open_reconstructions(codes, sae, contexts, positions)
+    splits = draw_splits(contexts, positions, fit_share, folds, split_seed)
+
+    def rows(context: int) -> tuple[Tensor, Tensor]:
+        sparse_sum = source.context(context).double() - source.decoder.b_dec
+        return sparse_sum, sparse_sum.square().sum(1, keepdim=True)
+
+    found = regress(rows, splits, cutoff)
+    norms = source.decoder.W_dec.double().norm(dim=1)
+    latents = activity(source, norms.numpy())
+    for split in SPLITS:
+        probes = (found.maps[split].weight[:, 0], through_origin(found.maps[split])[:, 0])
+        for convention, probe in zip(CONVENTIONS, probes, strict=True):
+            latents[f"probe/{split}/{convention}"] = along(source.decoder.W_dec, norms, probe).numpy()
+    write_arrays(out / LATENTS, latents)
+    write_arrays(out / PROBE_SUMS, found.sums)
+    write_arrays(out / PROBE_RANK, {name: np.array(rank) for name, rank in found.rank.items()})
+
+
+def along(W_dec: Tensor, norms: Float[Tensor, " latent"], probe: Float[Tensor, " d_model"]) -> Float[Tensor, " latent"]:
+    """a*·y_i; 0 for a latent whose decoder row is zero, which has no direction."""
+    return W_dec.double() @ probe / torch.where(norms > 0, norms, torch.ones_like(norms))
+
+
+def activity(source: Reconstructions, norms: Float[np.ndarray, " latent"]) -> dict[str, np.ndarray]:
+    """Firings, Σ w and Σ w² of each latent over all rows. An unused slot (value 0) is no firing."""
+    fired = source.value.ravel() != 0
+    index, value = source.index.ravel()[fired], source.value.ravel()[fired].astype(np.float64)
+    weight = value * norms[index]
+    count = len(norms)
+    return {
+        "firings": np.bincount(index, minlength=count),
+        "sum": np.bincount(index, weight, count),
+        "square": np.bincount(index, weight**2, count),
+    }

@@ -1,0 +1,141 @@
+"""From the latents' table to numbers with intervals over latents (appendix C.2): no torch."""
+
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from darkmatter.bootstrap import Interval
+from darkmatter.estimates import Estimate, Sums
+from darkmatter.held_out_estimates import CONVENTIONS, PRIMARY, r2_estimates
+from darkmatter.latent_ranks import Ranks, Weights, intervals, rank_correlation, weighted_median
+from darkmatter.splits import SPLITS
+
+PerLatent = Float[np.ndarray, " latent"]
+
+# Figure 14 and the published code show E(w | active); B.1 weights by E(w), C.1 by E(w²)/E(w).
+AVERAGES = ("active", "mean", "second")
+SHOWN = 1000  # latents of the figure, spread evenly over the order of their mean activation
+FEWEST = 3  # latents; with fewer a rank correlation says nothing
+
+
+def averages(latents: Sums, rows: int) -> dict[str, PerLatent]:
+    """E(w | active), E(w) and E(w²)/E(w) of latents that fired."""
+    total = latents["sum"]
+    return {"active": total / latents["firings"], "mean": total / rows, "second": latents["square"] / total}
+
+
+def smoothed(values: PerLatent, window: int) -> PerLatent:
+    """Centred moving mean over `window` neighbours; at the ends over those there are."""
+    total = np.concatenate([[0.0], np.cumsum(values)])
+    start = np.arange(len(values)) - window // 2
+    low, high = np.clip(start, 0, None), np.clip(start + window, None, len(values))
+    return (total[high] - total[low]) / (high - low)
+
+
+def compare(
+    probes: dict[str, PerLatent], weights: dict[str, PerLatent], rows: int, contexts: int, bootstrap: dict[str, Any]
+) -> dict[str, dict[str, dict[str, Estimate]]]:
+    """probe → average → `ratio`, the median of a*·y over the average, and `rank`, their Spearman correlation.
+
+    Args:
+        probes: a*·y of the latents compared, one array for each fit of a*.
+        weights: averages of the same latents' activation.
+        bootstrap: `resamples`, `level` and `seed`; latents are resampled.
+    """
+    count = len(weights["active"])
+    if count < FEWEST:
+        null = {"value": None, "low": None, "high": None, "latents": count, "rows": rows, "contexts": contexts}
+        null["reason"] = f"{count} latents fired often enough, {FEWEST} are needed"
+        return {probe: {average: {"ratio": null, "rank": null} for average in weights} for probe in probes}
+    ranks = {name: Ranks(values) for name, values in (probes | weights).items()}
+    medians = {
+        (probe, average): weighted_median(probes[probe] / weights[average]) for probe in probes for average in weights
+    }
+
+    def statistics(drawn: Weights) -> dict[str, np.ndarray]:
+        ranked = {name: own.of(drawn) for name, own in ranks.items()}
+        found = {f"ratio/{probe}/{average}": median(drawn) for (probe, average), median in medians.items()}
+        return found | {
+            f"rank/{probe}/{average}": rank_correlation(drawn, ranked[probe], ranked[average])
+            for probe, average in medians
+        }
+
+    found = intervals(statistics, count, **bootstrap)
+
+    def estimate(key: str) -> Estimate:
+        interval: Interval | None = found.get(key)
+        facts = {"latents": count, "rows": rows, "contexts": contexts}
+        if interval is None:
+            return {"value": None, "low": None, "high": None, **facts, "reason": "all latents have one value"}
+        return {"value": interval.value, "low": interval.low, "high": interval.high, **facts}
+
+    return {
+        probe: {
+            average: {kind: estimate(f"{kind}/{probe}/{average}") for kind in ("ratio", "rank")} for average in weights
+        }
+        for probe in probes
+    }
+
+
+def latent_results(
+    latents: Sums,
+    probe_sums: Sums,
+    rank: dict[str, int],
+    min_firings: int,
+    windows: dict[str, int],
+    bootstrap: dict[str, Any],
+) -> dict[str, Any]:
+    """The results file but for the SAE's name.
+
+    Args:
+        latents: table of `latent_probe.LATENTS`.
+        probe_sums: sums of the norm probe.
+        min_firings: latents that fired less often are counted and left out.
+        windows: convention → latents over which the curve is smoothed.
+    """
+    rows, contexts = int(probe_sums["rows"][-1].sum()), probe_sums["rows"].shape[1]
+    firings = latents["firings"]
+    kept = np.flatnonzero((firings >= max(min_firings, 1)) & (latents["sum"] > 0))
+    table = {name: values[kept] for name, values in latents.items()}
+    weights = averages(table, rows)
+    probes = {name: values for name, values in table.items() if name.startswith("probe/")}
+    compared = compare(probes, weights, rows, contexts, bootstrap)
+    split, convention = PRIMARY
+    of_primary_split = {way: table[f"probe/{split}/{way}"] for way in CONVENTIONS}
+    return {
+        "rows": rows,
+        "contexts": contexts,
+        "latents": {
+            "all": len(firings),
+            "never_fired": int((firings == 0).sum()),
+            "below_min_firings": int(((firings > 0) & (firings < min_firings)).sum()),
+            "compared": len(kept),
+            "min_firings": min_firings,
+        },
+        "probe_r2": r2_estimates(probe_sums, rank, bootstrap),
+        "against": {name: {way: compared[f"probe/{name}/{way}"] for way in CONVENTIONS} for name in SPLITS},
+        "curve": curve(kept, firings[kept], weights, of_primary_split, windows),
+        "estimands": {"probe_against_latents": dict(compared[f"probe/{split}/{convention}"]["active"])},
+    }
+
+
+def curve(
+    numbers: np.ndarray,
+    firings: np.ndarray,
+    weights: dict[str, PerLatent],
+    probes: dict[str, PerLatent],
+    windows: dict[str, int],
+) -> dict[str, Any]:
+    """What Fig. 14 draws: latents in the order of E(w | active), a*·y of each and smoothed over its neighbours.
+
+    Smoothed over all latents compared; written for at most SHOWN of them.
+    """
+    order = np.argsort(weights["active"], kind="stable")
+    shown = np.unique(np.linspace(0, len(order) - 1, min(SHOWN, len(order))).round().astype(int))
+    columns = {"latent": numbers, "firings": firings, **weights}
+    columns |= {f"probe_{way}": values for way, values in probes.items()}
+    found = {name: values[order][shown].tolist() for name, values in columns.items()}
+    for way, values in probes.items():
+        found[f"smoothed_{way}"] = smoothed(values[order], windows[way])[shown].tolist()
+    return found | {"windows": windows}

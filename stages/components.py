@@ -1,0 +1,62 @@
+"""activations + codes of an SAE and of the SAEs of its parents → what of its error they explain (section 6.2, Eq. 16).
+
+In:  data/activations/eval, data/codes, data/saes, data/decomposition/PROFILE/HOOKPOINT/moments
+Out: reports/results/components.json   regressor × target: held-out R²
+
+    python -m stages.components
+"""
+
+import shutil
+from pathlib import Path
+
+from darkmatter.artifacts import open_array, read_json, write_json
+from darkmatter.components import ESTIMATES, check_parents, check_sum, explain, write_targets
+from darkmatter.components_results import components_results
+from darkmatter.decomposition_results import MOMENTS
+from darkmatter.paths import ACTIVATIONS, CODES, DECOMPOSITION, RESULTS, SAES
+from darkmatter.stage import Stage, run
+from darkmatter.units import Unit, run_units
+
+WORK = Path("data/.work")
+
+
+def main(stage: Stage) -> None:
+    params = stage.params
+    hookpoint, parents = params.figures.main_hookpoint, params.components.parents
+    main_sae = f"{hookpoint}/{params.components.sae}"
+    check_parents(hookpoint, parents)
+    files = {path: stage.reads(ACTIVATIONS / "eval" / f"{path.split('/')[0]}.npy") for path in (main_sae, *parents)}
+    sources = {path: (stage.reads(CODES / path), stage.reads(SAES / path)) for path in (main_sae, *parents)}
+    moments = stage.reads(DECOMPOSITION / params.profile / hookpoint / MOMENTS)
+    check_sum(files[main_sae], [files[path] for path in parents])
+
+    splits = params.decomposition.model_dump(include={"fit_share", "folds", "split_seed"})
+    codes = {path: {"codes": f"{folder}/codes.npz", "sae": sae.as_posix()} for path, (folder, sae) in sources.items()}
+    sample = {"activations": files[main_sae].as_posix(), "prepared": moments.parent.as_posix(), **codes[main_sae]}
+    read = (files[main_sae], moments, *sources[main_sae])
+    work = WORK / stage.name
+    run_units(write_targets, [Unit("targets", sample | splits, read)], work / "shared", stage.name)
+
+    targets = work / "shared" / "targets"
+    common = {**sample, **splits, "targets": targets.as_posix(), "cutoff": params.decomposition.eigen_cutoff}
+    common["bootstrap"] = params.decomposition.bootstrap.model_dump()
+    regressors = {**{path: [path] for path in parents}, "all-parents": parents, "self": [main_sae]}
+    units = [
+        Unit(
+            name,
+            {**common, "regressors": [codes[path] for path in paths]},
+            (*read, targets, *(file for path in paths for file in sources[path])),
+            cost=len(paths) ** 2,
+        )
+        for name, paths in regressors.items()
+    ]
+    stage.ledger = run_units(explain, units, work / "estimates", stage.name)
+    estimates = {name: read_json(work / "estimates" / name / ESTIMATES) for name in regressors}
+    contexts, positions, _ = open_array(files[main_sae], (None, None, None)).shape
+    results = components_results(main_sae, parents, estimates, contexts * positions, contexts)
+    write_json(stage.writes(RESULTS / "components.json"), results)
+    shutil.rmtree(work)
+
+
+if __name__ == "__main__":
+    run(main)

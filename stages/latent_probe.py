@@ -1,0 +1,52 @@
+"""codes of an SAE + its decoder → the probe of a reconstruction's norm against every latent (appendix C.2, Fig. 14).
+
+In:  data/codes/HOOKPOINT/SAE, data/saes/HOOKPOINT/SAE, data/activations/eval/HOOKPOINT.npy (its shape)
+Out: reports/results/latent_probe.json       ratios and rank correlations over latents, R² of the probe, the curve
+     reports/results/latent_probe_sums.npz   latent: firings, Σ w, Σ w², a*·y for each fit of a*
+
+    python -m stages.latent_probe
+"""
+
+import shutil
+from pathlib import Path
+
+from darkmatter.artifacts import open_array, read_arrays, write_arrays, write_json
+from darkmatter.latent_probe import LATENTS, PROBE_RANK, PROBE_SUMS, probe_latents
+from darkmatter.latent_probe_estimates import latent_results
+from darkmatter.paths import ACTIVATIONS, CODES, RESULTS, SAES
+from darkmatter.stage import Stage, run
+from darkmatter.units import Unit, run_units
+
+WORK = Path("data/.work")
+
+
+def main(stage: Stage) -> None:
+    params = stage.params
+    hookpoint, chosen = params.figures.main_hookpoint, params.latent_probe
+    path = f"{hookpoint}/{chosen.sae}"
+    codes, sae = stage.reads(CODES / path), stage.reads(SAES / path)
+    activations = stage.reads(ACTIVATIONS / "eval" / f"{hookpoint}.npy")
+    contexts, positions, _ = open_array(activations, (None, None, None)).shape
+
+    arguments = {"codes": f"{codes}/codes.npz", "sae": sae.as_posix(), "contexts": contexts, "positions": positions}
+    arguments |= params.decomposition.model_dump(include={"fit_share", "folds", "split_seed"})
+    unit = Unit("probe", {**arguments, "cutoff": params.decomposition.eigen_cutoff}, (codes, sae))
+    work = WORK / stage.name
+    stage.ledger = run_units(probe_latents, [unit], work, stage.name)
+    latents, sums, rank = (read_arrays(work / "probe" / name) for name in (LATENTS, PROBE_SUMS, PROBE_RANK))
+    results = latent_results(
+        latents,
+        sums,
+        {name: int(value) for name, value in rank.items()},
+        chosen.min_firings,
+        {"paper": chosen.smoothing, "authors": chosen.smoothing_authors},
+        params.decomposition.bootstrap.model_dump(),
+    )
+    write_json(stage.writes(RESULTS / "latent_probe.json"), {"sae": path, **results})
+    table = latents | {f"probe_sums/{name}": array for name, array in sums.items()}
+    write_arrays(stage.writes(RESULTS / "latent_probe_sums.npz"), table, compress=True)
+    shutil.rmtree(work)
+
+
+if __name__ == "__main__":
+    run(main)
