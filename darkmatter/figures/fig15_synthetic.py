@@ -8,8 +8,9 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
-from darkmatter.figures.style import DOUBLE, Style, points_with_intervals
+from darkmatter.figures.style import DOUBLE, Style, legend, points_with_intervals
 from darkmatter.params import Params
 from darkmatter.results import Results
 
@@ -23,8 +24,8 @@ def data(results: Results, params: Params) -> dict[str, Any]:
     return {
         "note": f"x' = Sae(x) of {found['sae']} at {found['hookpoint']}; {rows:,} held-out of {found['rows']:,} "
         f"tokens, token split; means over {len(found['seeds'])} seeds of the noise with {100 * found['level']:g} % t "
-        f"intervals over them, most of them narrower than the marks. Noise in units of the SAE's root mean square error per "
-        f"dimension, {found['unit']:.3g}.",
+        f"intervals over them, most of them narrower than the marks. Noise in units of the SAE's root mean square "
+        f"error per dimension, {found['unit']:.3g}.",
         "ablated_latents": found["ablated"],
         "cells": found["cells"],
     }
@@ -36,11 +37,17 @@ def draw(data: dict[str, Any], style: Style) -> Figure:
     for column, side in enumerate(SIDES):
         draw_ablation(axes[0, column], data["cells"], side, style)
         draw_estimate(axes[1, column], data["cells"], side, style)
-    for row in axes:
+    for row, headroom in zip(axes, (0.3, 0.15), strict=True):
         low, high = row[0].get_ylim()
-        row[0].set_ylim(min(low, 0.0), high)
+        row[0].set_ylim(min(low, 0.0), high + headroom * (high - low))  # for the legends
     axes[0, 0].set_ylabel("fraction of variance unexplained")
     axes[1, 0].set_ylabel("share of variance")
+    kinds = (("FVU", "-", "o", "0.3"), ("FVU_nonlinear", "--", "o", "white"), ("asymptote of FVU", ":", "", "0.3"))
+    handles = [
+        Line2D([], [], color="0.3", linestyle=line, marker=marker, mfc=face, label=text)
+        for text, line, marker, face in kinds
+    ]
+    figure.legend(handles=handles, loc="outside upper center", ncols=3)
     return figure
 
 
@@ -61,18 +68,9 @@ def draw_ablation(axes: Axes, cells: list[dict[str, Any]], side: str, style: Sty
         points_with_intervals(axes, shares, left, linestyle="--", mfc="white", **look)
         if chosen[0]["fvu"]["value"] is not None:
             axes.axhline(chosen[0]["fvu"]["value"], color=colour, linestyle=":", linewidth=0.8, zorder=0)
-    for style_of, face, text in (
-        ("-", "0.3", "FVU"),
-        ("--", "white", "FVU_nonlinear"),
-        (":", None, "asymptote of FVU"),
-    ):
-        marker = None if face is None else "o"
-        axes.plot([], [], color="0.3", linestyle=style_of, marker=marker, mfc=face, label=text)
     axes.set_title(f"{name} alone")
     axes.set_xlabel("latents ablated, least active first (%)")
-    axes.legend(title=name, ncols=2, loc="upper left", fontsize=style.small, title_fontsize=style.small)
-    low, high = axes.get_ylim()
-    axes.set_ylim(low, max(high, high + 0.45 * (high - low)))
+    legend(axes, title=f"deviation of the {name}", ncols=3, loc="upper left", title_fontsize=style.small)
 
 
 def draw_estimate(axes: Axes, cells: list[dict[str, Any]], side: str, style: Style) -> None:
@@ -82,10 +80,8 @@ def draw_estimate(axes: Axes, cells: list[dict[str, Any]], side: str, style: Sty
     for amount, (colour, marker, line) in zip(amounts, style.series(len(amounts)), strict=True):
         chosen = [cell for cell in cells if cell[other] == amount and cell["ablated"] == 0]
         variance = [cell[side] ** 2 for cell in chosen]
-        estimates = [cell[key] for cell in chosen]
-        points_with_intervals(
-            axes, variance, estimates, color=colour, marker=marker, linestyle=line, label=f"{amount:g}"
-        )
+        look = {"color": colour, "marker": marker, "linestyle": line, "label": f"{amount:g}"}
+        points_with_intervals(axes, variance, [cell[key] for cell in chosen], **look)
     axes.set_title(f"{label}, no ablation")
-    axes.set_xlabel(f"variance of the {name}")
-    axes.legend(title=SIDES[other][1], fontsize=style.small, title_fontsize=style.small, loc="upper left")
+    axes.set_xlabel(f"variance of the {name} (1: as the SAE's error)")
+    legend(axes, title=f"deviation of the {SIDES[other][1]}", ncols=3, loc="upper left", title_fontsize=style.small)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from darkmatter.figures.style import COMPONENTS, SINGLE, Style, points_with_intervals
+from darkmatter.figures.style import COMPONENTS, SINGLE, Style, legend, points_with_intervals
 from darkmatter.params import Params
 from darkmatter.results import Results
 
@@ -54,6 +54,7 @@ def draw(data: dict[str, Any], style: Style) -> Figure:
             axes.plot(at, fit(at), color=look.colour, linestyle="-", label="its parabola")
     axes.set_xlabel("share of features masked")
     axes.set_ylabel("variance explained by the unmasked sum\nand the linear estimate of the masked one")
-    axes.set_ylim(min(axes.get_ylim()[0], 0.0), 1.04)
-    axes.legend(loc="lower center")
+    low, high = axes.get_ylim()
+    axes.set_ylim(low - 0.35 * (high - low), high)  # for the legend
+    legend(axes, loc="lower center")
     return figure
