@@ -91,6 +91,40 @@ def fit_power_law(W: np.ndarray, y: np.ndarray, starts: int, seed: int, level: f
     return PowerLaw(low=low, high=high, includes_zero=low <= 0, starts_agreeing=agreeing, reason=None, **fitted)
 
 
+@dataclass(frozen=True)
+class Ending:
+    """Where some of the starts ended. `flat`: a curve that does not fall, which is no power law."""
+
+    starts: int
+    asymptote: float
+    exponent: float
+    rss: float
+    flat: bool
+
+
+def endings(W: np.ndarray, y: np.ndarray, starts: int, seed: int) -> list[Ending]:
+    """The optima that the starts of `fit_power_law` reach, the best first.
+
+    Raises:
+        ValueError: fewer widths than parameters, or values that do not change with width.
+    """
+    W, y = np.asarray(W, dtype=float), np.asarray(y, dtype=float)
+    spread = float(np.ptp(y))
+    if len(np.unique(W)) < PARAMETERS or spread == 0:
+        raise ValueError(f"{len(np.unique(W))} widths with a spread of {spread:g} fix no power law")
+    u = W / math.exp(float(np.log(W).mean()))
+    groups: list[list[tuple[float, float, float, bool]]] = []
+    for rss, c, a, m in sorted(solve(u, y, *start) for start in random_starts(y, starts, seed)):
+        one = (rss, c, m, bool(a * np.ptp(u**-m) <= SAME_OPTIMUM * spread))
+        for group in groups:
+            if abs(group[0][1] - c) <= SAME_OPTIMUM * spread and group[0][3] == one[3]:
+                group.append(one)
+                break
+        else:
+            groups.append([one])
+    return [Ending(len(group), group[0][1], group[0][2], group[0][0], group[0][3]) for group in groups]
+
+
 def nothing(points: int, starts: int, reason: str) -> PowerLaw:
     return PowerLaw(None, None, None, None, None, None, None, points, starts, None, reason)
 

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from darkmatter.power_law import PowerLaw, fit_power_law, profile_rss, solve
+from darkmatter.power_law import PowerLaw, endings, fit_power_law, profile_rss, solve
 
 WIDTHS = np.array([512, 1024, 2048, 4096, 8192, 16384, 32768], dtype=float)
 
@@ -37,6 +37,30 @@ def test_agreement_of_starts_can_be_seen_to_fail() -> None:
     best = solve(u, y, 0.1, 0.05, 0.4)
     assert best[0] <= stuck[0]
     assert best[1] == pytest.approx(0.12, abs=1e-5)
+
+
+def test_endings_count_every_start_and_begin_with_the_best_fit() -> None:
+    y = planted(WIDTHS, 0.12, 3.0, 0.45)
+    found = endings(WIDTHS, y, 50, seed=1)
+    law = fit_power_law(WIDTHS, y, 50, seed=1)
+    assert sum(ending.starts for ending in found) == 50
+    assert found[0].starts == 50 * law.starts_agreeing
+    assert found[0].asymptote == pytest.approx(law.asymptote)
+    assert found[0].exponent == pytest.approx(law.exponent)
+    assert not found[0].flat
+
+
+def test_flat_endings_are_told_from_falling_ones() -> None:
+    """On rising data the best law is the mean: every start ends flat."""
+    found = endings(WIDTHS, 0.1 + 0.02 * np.log(WIDTHS / 512), 20, seed=0)
+    assert sum(ending.starts for ending in found if ending.flat) == 20
+    assert [ending.rss for ending in found] == sorted(ending.rss for ending in found)
+
+
+@pytest.mark.parametrize(("points", "spread"), [(2, 0.1), (5, 0.0)])
+def test_endings_of_what_fixes_no_power_law_are_refused(points: int, spread: float) -> None:
+    with pytest.raises(ValueError, match="fix no power law"):
+        endings(WIDTHS[:points], 0.2 + spread * np.arange(points), 5, seed=0)
 
 
 def test_same_seed_same_bits() -> None:

@@ -1,0 +1,47 @@
+"""What the controls know without a regression: exact R² of the norm test, and where the scaling law's starts end."""
+
+from typing import Any
+
+import numpy as np
+from sympy import Rational
+
+from darkmatter.breakdown import width_series
+from darkmatter.lemmas import bernoulli_correlation, norm_test_r2, poisson, sparse_exponential
+from darkmatter.params import Params
+from darkmatter.power_law import PARAMETERS, endings
+from darkmatter.results import Results, estimate
+
+
+def feature_r2(probability: float) -> dict[str, float]:
+    """R² of the norm test in the population, for orthogonal features of these weights (appendix C.1)."""
+    p = Rational(str(probability))
+    return {
+        "bernoulli": float(bernoulli_correlation() ** 2),
+        "poisson": float(norm_test_r2(poisson(p))),
+        "exponential": float(norm_test_r2(sparse_exponential(p))),
+    }
+
+
+def scaling_starts(decomposition: dict[str, Any], params: Params) -> dict[str, Any]:
+    """Where the random starts of Fig. 1's power law end: one optimum is expected, and no flat curve.
+
+    Args:
+        decomposition: results of the main hookpoint.
+    """
+    hookpoint = params.figures.main_hookpoint
+    saes, _ = width_series(Results({hookpoint: decomposition}, {}), hookpoint, params.figures.widths_group)
+    points = {sae["d_sae"]: estimate(sae, "fvu")["value"] for sae in saes}
+    points = {width: fvu for width, fvu in points.items() if fvu is not None}
+    starts = params.figures.power_law_starts
+    if len(points) < PARAMETERS or np.ptp(list(points.values())) == 0:
+        reason = f"{len(points)} widths of {params.figures.widths_group} have an FVU: no power law to fit"
+        return {"starts": starts, "agreeing": None, "flat": None, "endings": [], "holds": None, "reason": reason}
+    found = endings(np.array(list(points)), np.array(list(points.values())), starts, params.figures.seed)
+    return {
+        "starts": starts,
+        "agreeing": found[0].starts,
+        "flat": sum(ending.starts for ending in found if ending.flat),
+        "endings": [vars(ending) for ending in found],
+        "holds": found[0].starts == starts and not found[0].flat,
+        "reason": None,
+    }

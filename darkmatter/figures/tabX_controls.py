@@ -1,0 +1,54 @@
+"""Table of the controls: regressions and fits whose answer is known, what was found, and whether it holds.
+
+A table has data and no drawing: the report shows it as HTML.
+"""
+# ruff: noqa: N999 - named after its output, as every figure
+
+from typing import Any
+
+from darkmatter.params import Params
+from darkmatter.results import PRIMARY, Results
+
+COLUMNS = {
+    "control": "control",
+    "expected": "known",
+    "found": "found (token split)",
+    "holds": "holds",
+    "r2": "held-out R² (token split)",
+    "found_context": "found (context split)",
+    "holds_context": "holds",
+}
+
+
+def data(results: Results, params: Params) -> dict[str, Any]:
+    found = results.experiment("controls")
+    rows = []
+    for control in found["controls"]:
+        primary, other = control[PRIMARY[0]], control["context"]
+        rows.append(
+            {
+                "control": control["control"],
+                "expected": control["expected"],
+                "found": primary["found"],
+                "holds": primary["holds"],
+                "r2": primary["r2"],
+                "found_context": other["found"],
+                "holds_context": other["holds"],
+            }
+        )
+    level = 100 * found["simultaneous"]
+    return {
+        "note": f"{found['hookpoint']}, {found['sae']}, {found['contexts']} contexts of {found['positions']} tokens; "
+        f"the {found['checks']} intervals of a split hold together at {level:g} %, over contexts.",
+        "columns": [{"key": key, "label": label} for key, label in COLUMNS.items()],
+        "rows": [*rows, starts_row(found["power_law_starts"])],
+    }
+
+
+def starts_row(starts: dict[str, Any]) -> dict[str, Any]:
+    if starts["agreeing"] is None:
+        text = f"undefined: {starts['reason']}"
+    else:
+        text = f"{starts['agreeing']:,} of {starts['starts']:,} at the best fit, {starts['flat']:,} flat"
+    row = dict.fromkeys(COLUMNS) | {"found": text, "holds": starts["holds"]}
+    return row | {"control": "power law of Fig. 1 from random starts", "expected": "one optimum, not flat"}

@@ -1,0 +1,54 @@
+"""activations + codes of one SAE + the FVU of all widths → does the method find what is known? (our controls)
+
+In:  data/activations/eval/HOOKPOINT.npy, data/codes/HOOKPOINT/SAE, data/saes/HOOKPOINT/SAE of the main hookpoint,
+     reports/results/decomposition/HOOKPOINT.json
+Out: reports/results/controls.json   control: what is known, what was found, whether it holds
+
+    python -m stages.controls
+"""
+
+import shutil
+
+from darkmatter.artifacts import open_array, read_arrays, read_json, write_json
+from darkmatter.control_estimates import check, control_list
+from darkmatter.control_facts import feature_r2, scaling_starts
+from darkmatter.controls import CONTROLS, FEATURES, on_activations, on_features
+from darkmatter.paths import ACTIVATIONS, CODES, DATA, RESULTS, SAES
+from darkmatter.stage import Stage, run
+from darkmatter.units import Unit, run_units
+
+WORK = DATA / ".work" / "controls"
+
+
+def main(stage: Stage) -> None:
+    params, chosen, decomposition = stage.params, stage.params.controls, stage.params.decomposition
+    hookpoint = params.figures.main_hookpoint
+    activations = stage.reads(ACTIVATIONS / "eval" / f"{hookpoint}.npy")
+    codes, sae = stage.reads(CODES / hookpoint / chosen.sae), stage.reads(SAES / hookpoint / chosen.sae)
+    widths = read_json(stage.reads(RESULTS / "decomposition" / f"{hookpoint}.json"))
+    positions = open_array(activations, (None, None, None)).shape[1]
+
+    common = decomposition.model_dump(include={"fit_share", "folds", "split_seed", "eigen_cutoff"})
+    common |= {"contexts": chosen.contexts, "seed": chosen.seed}
+    files = {"activations": f"{activations}", "codes": f"{codes}/codes.npz", "sae": f"{sae}"}
+    files |= {"shares": chosen.planted_shares}
+    units = [
+        Unit(name, common | files | {"control": name}, (activations, codes, sae), cost)
+        for name, cost in (("planted", 3.0), *((name, 1.0) for name in CONTROLS))
+    ]
+    stage.ledger = run_units(on_activations, units, WORK / "activations", stage.name)
+    drawn = {"features": chosen.features, "probability": chosen.feature_probability, "positions": positions}
+    features = [Unit(name, common | drawn | {"weights": name}) for name in FEATURES]
+    run_units(on_features, features, WORK / "features", stage.name)
+
+    sums = {path.stem: read_arrays(path) for path in sorted(WORK.rglob("*.npz"))}
+    controls = control_list(chosen.planted_shares, feature_r2(chosen.feature_probability))
+    facts = {"hookpoint": hookpoint, "sae": chosen.sae, "contexts": chosen.contexts, "positions": positions}
+    checked = check(controls, sums, decomposition.bootstrap.model_dump())
+    starts = {"power_law_starts": scaling_starts(widths, params)}
+    write_json(stage.writes(RESULTS / "controls.json"), facts | checked | starts)
+    shutil.rmtree(WORK)
+
+
+if __name__ == "__main__":
+    run(main)
