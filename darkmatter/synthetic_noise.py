@@ -17,6 +17,7 @@ from torch import Tensor
 from darkmatter.artifacts import ArtifactError, open_array, read_arrays, read_json, write_arrays, write_json
 from darkmatter.codes import blocks, encode_block, load_sae
 from darkmatter.decode import Decoder, load_decoder, reconstruct
+from darkmatter.metrics import ROUNDING
 from darkmatter.noise_moments import VARIANTS, CleanMoments, NoiseMoments, SetMoments, make_row_blocks, solve
 from darkmatter.splits import Splits, draw_splits
 
@@ -135,10 +136,15 @@ def grid_sums(
             weight, rank = solve(at_fit, cutoff)
             left, centred = at_scored.left(at_fit, weight), at_scored.centred()
             mean = at_scored.mean_x + shift
-            spread = at_scored.s_xx.diagonal().sum()
+            own = at_scored.s_xx.diagonal()
+            spread = own.sum()
             between = at_scored.rows * (mean - mean.mean()).square().sum()
             rows = {"rank": rank, "spread": spread, "spread_scalar_mean": spread + between}
-            rows |= {"error": at_scored.raw().sum(-1).T, "left": left.sum(-1).T, "vector_r2": r2(left, centred, sigmas)}
+            rows |= {
+                "error": at_scored.raw().sum(-1).T,
+                "left": left.sum(-1).T,
+                "vector_r2": r2(left, centred, own, sigmas),
+            }
             for name, value in rows.items():
                 variant.setdefault(name, []).append(np.asarray(value))
         for name, values in (variant | {"rows": scored.rows}).items():
@@ -146,11 +152,19 @@ def grid_sums(
     return {name: np.asarray(values, dtype=np.float64) for name, values in found.items()}
 
 
-def r2(left: Float[Tensor, "3 share d_model"], centred: Float[Tensor, "3 share d_model"], sigmas: list[float]):
-    """Mean over dimensions of 1 − Σ left² / Σ (e − ē)² at each σ_s: [σ_s, share]."""
+def r2(
+    left: Float[Tensor, "3 share d_model"],
+    centred: Float[Tensor, "3 share d_model"],
+    spread: Float[Tensor, " d_model"],
+    sigmas: list[float],
+) -> Float[Tensor, "sigma_s share"]:
+    """Mean over dimensions of 1 − Σ left² / Σ (e − ē)² at each σ_s.
+
+    A dimension whose error varies by no more than the rounding of x_n's own `spread` is left out.
+    """
     powers = torch.tensor([[1.0, -2 * sigma, sigma**2] for sigma in sigmas], dtype=torch.float64)
     above, below = (torch.einsum("sc,cfd->sfd", powers, part) for part in (left, centred))
-    return torch.where(below > 0, 1 - above / below, torch.nan).nanmean(-1)
+    return torch.where(below > ROUNDING * spread, 1 - above / below, torch.nan).nanmean(-1)
 
 
 class Reconstructions:
