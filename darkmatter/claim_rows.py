@@ -98,6 +98,9 @@ def components(claim: Claim, evidence: Evidence, subject: Subject, variant: Vari
         name: [key | quantity.at(bootstrap, count if name in regions else 1) for key, quantity in elements(component)]
         for name, component in declared.items()
     }
+    for name, region in regions.items():
+        for estimate in found.get(name, []):
+            estimate["place"] = place(estimate, region)
     return found, outcome(regions, found)
 
 
@@ -127,7 +130,8 @@ def why_open(regions: Mapping[str, Region], found: Found) -> str:
             reasons.append(f"{name}: {nulls[0]['reason']}{of_many(nulls, estimates)}")
         if short := [estimate for estimate in estimates if "short" in estimate]:
             reasons.append(f"{name}: {short[0]['short']}")
-        if across := [estimate for estimate in estimates if place(estimate, region) == "across"]:
+        across = [estimate for estimate in estimates if estimate["place"] == "across" and "short" not in estimate]
+        if across:
             reasons.append(f"{name}: the interval reaches beyond its region{of_many(across, estimates)}")
     return "; ".join(reasons)
 
@@ -153,4 +157,4 @@ def other_variants(claim: Claim, evidence: Evidence, subject: Subject) -> dict[s
 
 
 def ends(estimate: Estimate) -> Estimate:
-    return {key: estimate[key] for key in ("value", "low", "high", "reason", *KEYS) if key in estimate}
+    return {key: estimate[key] for key in ("value", "low", "high", "reason", "place", *KEYS) if key in estimate}

@@ -1,12 +1,12 @@
 """Write the report: one HTML file that needs no network and no JavaScript.
 
-In:  reports/results/, reports/figures/, claims.yaml, params.yaml; the receipts, where there are any.
+In:  reports/results/, reports/figures/, reports/claims.json, params.yaml; the receipts, where there are any.
 Out: reports/report.html. It shows times and revisions, so no stage ever reads it.
 Run: python -m stages.report
 """
 
 from darkmatter.artifacts import read_json, write_text
-from darkmatter.claims import CLAIMS, load_claims
+from darkmatter.claims import CLAIM_RESULTS
 from darkmatter.paths import FIGURES, RECEIPTS, REPORT, RESULTS
 from darkmatter.report.content import report_content
 from darkmatter.report.render import render
@@ -20,7 +20,7 @@ def main(stage: Stage) -> None:
     stage.reads(RESULTS / "per_token_scaling.json")
     results = load_results(RESULTS, stage.params.hookpoints)
     figures = stage.reads(FIGURES)
-    claims = load_claims(stage.reads(CLAIMS)).claims
+    claims = read_json(stage.reads(CLAIM_RESULTS))
     lemmas = read_json(stage.reads(RESULTS / "lemmas.json"))
     data = read_json(stage.reads(RESULTS / "data.json"))
     known = {path.stem: read_json(path) for path in sorted(RECEIPTS.glob("*.json"))}

@@ -13,7 +13,7 @@ from darkmatter.params import parse_params
 ROOT = Path(__file__).parent.parent
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
-PLOTTING = ["stages/figures.py", "stages/report.py", "stages/results.py", "stages/lemmas.py"]
+PLOTTING = ["stages/claims.py", "stages/figures.py", "stages/report.py", "stages/results.py", "stages/lemmas.py"]
 
 
 def definition(name):

@@ -3,12 +3,10 @@ import re
 import shutil
 from html.parser import HTMLParser
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import yaml
-from fake_results import ROOT, fake_data, fake_lemmas, fake_receipt, fake_results, write_results
+from fake_results import fake_data, fake_estimate, fake_lemmas, fake_receipt, fake_results, write_results
 from hypothesis import given
 from hypothesis import strategies as st
 from profiles import composed, profile_params
@@ -18,10 +16,12 @@ import stages.report
 from darkmatter.artifacts import write_json
 from darkmatter.figures import FIGURES, figure_data, write_figures
 from darkmatter.params import load_params
+from darkmatter.report.claims import digits, estimate_text
 from darkmatter.report.content import report_content
 from darkmatter.report.render import number, plain_value, render, visible
 from darkmatter.results import Results
 from darkmatter.stage import Stage
+from darkmatter.verdicts import VERDICTS
 
 VOID = {"meta", "br", "img", "link", "hr", "input"}
 PAYLOADS = [
@@ -67,8 +67,33 @@ class Page(HTMLParser):
         return "".join(self.text)
 
 
-def claim(identity: str, section: str, value: Any) -> SimpleNamespace:
-    return SimpleNamespace(id=identity, section=section, paper_value=value)
+def claim(identity: str, section: str, value: Any) -> dict[str, Any]:
+    """A row of claims.json: an analogue with one component of two SAEs."""
+    estimates = [fake_estimate(0.8) | {"sae": f"resid_post.1/s{seed}", "place": "inside"} for seed in range(2)]
+    return {
+        "id": identity,
+        "section": section,
+        "kind": "range",
+        "reads": f"what {identity} says",
+        "paper_value": value,
+        "computes": "`r2`",
+        "rule": {"test": "inside", "analogue": {"r2": {"low": 0.7}}},
+        "rule_sha256": "ab" * 32,
+        "judged_by": "analogue",
+        "out_of_scope": "the claim is about gemma-2-2b",
+        "judge": None,
+        "components": {"r2": estimates, "beside": [fake_estimate(0.5)]},
+        "verdict": "not-testable-in-this-profile",
+        "analogue": "agrees",
+        "reason": None,
+        "variants": {"token/authors": {"outcome": "inconclusive"}, "context/paper": {"outcome": "agrees"}},
+        "flips": ["token/authors"],
+    }
+
+
+def fake_claims(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    verdicts = dict.fromkeys(VERDICTS, 0) | {"not-testable-in-this-profile": len(rows)}
+    return {"tested": len(rows), "verdicts": verdicts, "analogues": {"agrees": len(rows)}, "claims": rows}
 
 
 @pytest.fixture(scope="module")
@@ -98,8 +123,10 @@ def make(folder: Path, payload: str = "", receipts: bool = True) -> dict[str, An
     lemmas["lemmas"][0]["statement"] += payload
     claims = [
         claim("norm-r2-range" + payload, "4.1" + payload, {"low": 0.7, "high": "0.95" + payload}),
-        claim("sae-count", "5.1", 329.0),
+        claim("sae-count", "5.1", 329.0) | {"components": {}, "same": False},
     ]
+    claims[0]["reads"] += payload
+    claims[0]["components"]["r2"][0]["sae"] += payload
     names = ("figures", "tokens", "decomposition@resid_post.1") if receipts else ()
     found = {name: fake_receipt(name.split("@")[0]) for name in names}
     for receipt in found.values():
@@ -107,7 +134,7 @@ def make(folder: Path, payload: str = "", receipts: bool = True) -> dict[str, An
         receipt["machine"]["cpu"] += payload
     for entry in FIGURES if payload else ():
         write_json(folder / f"{entry.id}.json", figure_data(entry, results, params))
-    return report_content(params, results, folder, claims, lemmas, data, found)
+    return report_content(params, results, folder, fake_claims(claims), lemmas, data, found)
 
 
 @pytest.fixture(scope="module")
@@ -208,9 +235,28 @@ def test_every_figure_is_there_with_its_strip(content: dict[str, Any], html: str
     assert "python -m stages.figures" in page.words and "0123456789ab+" in page.words
 
 
-def test_claims_have_no_verdict_yet(page: Page) -> None:
-    assert "low: 0.7; high: 0.95" in page.words and "329" in page.words
-    assert not re.search(r"verdict|reproduced", page.words)
+def test_claims_show_numbers_verdict_and_what_flips(page: Page) -> None:
+    words = re.sub(r"\s+", " ", page.words)
+    assert "low: 0.7; high: 0.95" in words and "329" in words and "what sae-count says" in words
+    assert "All 2 are tested" in words and "not testable here2" in words
+    assert "r2 2 values, 0.8 to 0.8; 2 inside" in words and "(beside 0.5 [0.49, 0.51])" in words
+    assert "token/authors: inconclusive" in words and "the two passages differ" in words
+    assert "the claim is about gemma-2-2b" in words
+    assert page.all("dt") and len(page.all("dt")) == len(page.all("dd")) == len(VERDICTS)
+
+
+@pytest.mark.parametrize(
+    ("estimate", "text"),
+    [
+        ({"value": 1.0, "low": 1.0, "high": 1.0}, "1"),
+        ({"value": -0.0123456, "low": -0.02, "high": 0.5}, "−0.0123 [−0.02, 0.5]"),
+        ({"value": 246900, "low": None, "high": None}, "246,900, no interval"),
+        ({"value": None, "low": None, "high": None, "reason": "no <rows>"}, "undefined: no <rows>"),
+    ],
+)
+def test_numbers_of_claims(estimate: dict[str, Any], text: str) -> None:
+    assert estimate_text(estimate) == text
+    assert digits(0.99124) == "0.9912"
 
 
 def test_report_without_receipts(drawn: Path) -> None:
@@ -231,15 +277,15 @@ def test_figure_that_was_not_drawn_says_so(tmp_path: Path) -> None:
     params = profile_params("smoke")
     results = Results(fake_results(params).decomposition, {})
     write_figures(results, params, tmp_path)
-    made = report_content(params, results, tmp_path, [], fake_lemmas(), fake_data(params), {})
+    made = report_content(params, results, tmp_path, fake_claims([]), fake_lemmas(), fake_data(params), {})
     words = Page(render(made)).words
-    assert "Not drawn: no results of per_token_scaling" in words and "The ledger holds no claim." in words
+    assert "Not drawn: no results of per_token_scaling" in words
 
 
 def test_both_stages_from_files_to_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "params.yaml").write_text(composed("smoke"), encoding="utf-8")
-    (tmp_path / "claims.yaml").write_bytes((ROOT / "claims.yaml").read_bytes())
+    write_json(Path("reports/claims.json"), fake_claims([claim("norm-r2-range", "4.1", 0.7)]))
     params = load_params()
     write_results(fake_results(params), Path("reports/results"))
     write_json(Path("reports/results/data.json"), fake_data(params))
@@ -253,8 +299,7 @@ def test_both_stages_from_files_to_files(tmp_path: Path, monkeypatch: pytest.Mon
     write_json(Path("reports/receipts/figures.json"), fake_receipt("figures"))
     stages.report.main(Stage("report", params, Path(stages.report.__file__)))
     words = Page(Path("reports/report.html").read_text(encoding="utf-8")).words
-    first = yaml.safe_load((ROOT / "claims.yaml").read_text(encoding="utf-8"))["claims"][0]["id"]
-    assert first in words and "random Llama (tests only)" in words
+    assert "norm-r2-range" in words and "random Llama (tests only)" in words
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from darkmatter.artifacts import read_json, sha256_file
 from darkmatter.figures import FIGURES, Entry
 from darkmatter.headline import METRICS, headline_sentences, span
 from darkmatter.params import Params
+from darkmatter.report.claims import claims_content
 from darkmatter.results import CONVENTIONS, Results, Sae, estimate
 from darkmatter.splits import SPLITS
 
@@ -23,7 +24,7 @@ def report_content(
     params: Params,
     results: Results,
     figures: Path,
-    claims: list[Any],
+    claims: Content,
     lemmas: Content,
     data: Content,
     receipts: dict[str, Content],
@@ -32,7 +33,7 @@ def report_content(
 
     Args:
         figures: the folder of SVG and JSON files.
-        claims: rows of the ledger, each with id, section and paper_value.
+        claims: content of claims.json.
         lemmas: content of lemmas.json: the rows, and how the Monte Carlo was made.
         data: content of data.json: model, corpus, tokens.
         receipts: stage name → receipt; a missing one leaves its cells empty.
@@ -42,7 +43,7 @@ def report_content(
         "profile": params.profile,
         "model": data["model"]["label"],
         "headline": headline_sentences(results, params),
-        "claims": [claim_row(claim) for claim in claims],
+        "claims": claims_content(claims),
         "variants": [{"split": split, "convention": convention} for split in SPLITS for convention in CONVENTIONS],
         "metrics": METRICS,
         "hookpoints": [
@@ -60,13 +61,6 @@ def report_content(
         "machine": next((receipt["machine"] for _, receipt in sorted(receipts.items())), None),
         "limits": limits(results, params),
     }
-
-
-def claim_row(claim: Any) -> Content:
-    show = lambda item: f"{item:,.10g}" if isinstance(item, float) else str(item)  # noqa: E731
-    value = claim.paper_value
-    text = "; ".join(f"{key}: {show(item)}" for key, item in value.items()) if isinstance(value, dict) else show(value)
-    return {"id": claim.id, "section": claim.section, "value": text}
 
 
 def sae_row(sae: Sae) -> Content:
