@@ -25,6 +25,7 @@ from darkmatter.splits import ROW_SETS, SPLITS
 Arrays = Mapping[str, np.ndarray]
 ROUNDING = 1e-9  # an exact answer leaves an interval as narrow as float64
 TARGETS = {"vector": slice(None, -1), "norm": slice(-1, None), "all": slice(None)}
+PROPER = {"bernoulli": "Bernoulli", "poisson": "Poisson"}
 BLOCK = 1000  # resamples at a time: 1,000 × 577 sums are 5 MB
 
 
@@ -151,7 +152,7 @@ def control_list(shares: list[float], exact: Mapping[str, float]) -> list[Contro
     features = [
         Control(
             f"features-{name}",
-            f"norm test on sparse orthogonal features with {name} weights: linear features, {remark}",
+            f"norm test on sparse orthogonal features with {PROPER.get(name, name)} weights: linear features, {remark}",
             f"features-{name}",
             "norm",
             "equals",

@@ -52,7 +52,7 @@ def draw(data: dict[str, Any], style: Style) -> Figure:
     pairs = [pair | {"shown": percent(pair["paper"]["decrease"])} for pair in data["pairs"]]
     draw_matrix(matrix, pairs, style, fmt=".1f")
     matrix.set_title("decrease of FVU in %, each pair")
-    draw_lines(lines, pairs, style)
+    draw_lines(lines, pairs, style, apart=0.06)
     lines.set_ylabel("decrease of FVU in %")
     lines.axhline(0, color="0.6", linewidth=0.7, zorder=0)
     return figure

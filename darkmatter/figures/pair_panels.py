@@ -46,14 +46,20 @@ def draw_matrix(axes: Axes, pairs: Pairs, style: Style, **look: Any) -> None:
     axes.tick_params(rotation=0, length=0)
 
 
-def draw_lines(axes: Axes, pairs: Pairs, style: Style) -> None:
-    """One line for each predicting SAE, over how many times wider the predicted one is."""
+def draw_lines(axes: Axes, pairs: Pairs, style: Style, apart: float = 0.0) -> None:
+    """One line for each predicting SAE, over how many times wider the predicted one is.
+
+    Args:
+        apart: doublings by which the lines stand apart, so that intervals do not hide each other.
+    """
     smaller = sorted({(pair["d_sae_1"], pair["sae_1"]) for pair in pairs})
-    for (colour, marker, line), (width, name) in zip(style.series(len(smaller)), smaller, strict=True):
+    series = zip(style.series(len(smaller)), smaller, strict=True)
+    for number, ((colour, marker, line), (width, name)) in enumerate(series):
+        aside = apart * (number - (len(smaller) - 1) / 2)
         own = sorted((pair for pair in pairs if pair["sae_1"] == name), key=lambda pair: pair["d_sae_2"])
         points_with_intervals(
             axes,
-            [float(np.log2(pair["d_sae_2"] / width)) for pair in own],
+            [float(np.log2(pair["d_sae_2"] / width)) + aside for pair in own],
             [pair["shown"] for pair in own],
             color=colour,
             marker=marker,
