@@ -23,6 +23,7 @@ from darkmatter.artifacts import ArtifactError, open_array, read_arrays, write_a
 from darkmatter.decomposition import error_maps
 from darkmatter.held_out import FIT_SETS, Derive, derived_sums, regress, through_origin
 from darkmatter.held_out_estimates import of_targets, r2_estimates
+from darkmatter.joint import joint
 from darkmatter.reconstructions import open_reconstructions
 from darkmatter.samples import Sample, open_sample
 from darkmatter.sections import ParamsError
@@ -103,7 +104,13 @@ def error_and_x(sample: Sample, context: int) -> Float[Tensor, "position 2*d_mod
 
 
 def explain(
-    out: Path, regressors: list[dict[str, str]], targets: str, cutoff: float, bootstrap: dict[str, Any], **sample: Any
+    out: Path,
+    regressors: list[dict[str, str]],
+    targets: str,
+    cutoff: float,
+    bootstrap: dict[str, Any],
+    judged: int,
+    **sample: Any,
 ) -> None:
     """Predict the error and its parts from Sae outputs; write held-out R² (a unit of the components stage).
 
@@ -112,6 +119,7 @@ def explain(
         targets: folder written by `write_targets` for the same sample.
         cutoff: as in `held_out.regress`.
         bootstrap: `resamples`, `level` and `seed` of the intervals.
+        judged: how many such regressions one claim judges together; intervals that hold for all stand under `joint`.
         sample: arguments of `samples.open_sample`.
     """
     opened = open_sample(**sample)
@@ -125,7 +133,13 @@ def explain(
     found = regress(rows, opened.splits, cutoff, opened.prepared.products, derive)
     sums = found.sums | read_arrays(Path(targets) / TARGET_SUMS)
     columns = {target: slice(place * d_model, (place + 1) * d_model) for place, target in enumerate(TARGETS)}
-    estimates = {target: r2_estimates(of_targets(sums, own), found.rank, bootstrap) for target, own in columns.items()}
+    together = joint(bootstrap, judged)
+    estimates = {}
+    for target, own in columns.items():
+        part = of_targets(sums, own)
+        estimates[target] = r2_estimates(part, found.rank, bootstrap)
+        if judged > 1:
+            estimates[target]["joint"] = r2_estimates(part, found.rank, together) | {"level": together["level"]}
     write_json(out / ESTIMATES, estimates)
 
 

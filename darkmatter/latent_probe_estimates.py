@@ -8,6 +8,7 @@ from jaxtyping import Float
 from darkmatter.bootstrap import Interval
 from darkmatter.estimates import Estimate, Sums
 from darkmatter.held_out_estimates import CONVENTIONS, PRIMARY, r2_estimates
+from darkmatter.joint import joint
 from darkmatter.latent_ranks import Ranks, Weights, intervals, rank_correlation, weighted_median
 from darkmatter.splits import SPLITS
 
@@ -101,6 +102,20 @@ def latent_results(
     weights = averages(table, rows)
     probes = {name: values for name, values in table.items() if name.startswith("probe/")}
     compared = compare(probes, weights, rows, contexts, bootstrap)
+    together = joint(bootstrap, 2)  # ratio and rank are judged together
+    judged = compare(probes, {"active": weights["active"]}, rows, contexts, together)
+    estimands = {
+        split: {
+            way: {
+                "probe_against_latents": {
+                    kind: {**found, "level": together["level"]}
+                    for kind, found in judged[f"probe/{split}/{way}"]["active"].items()
+                }
+            }
+            for way in CONVENTIONS
+        }
+        for split in SPLITS
+    }
     split, convention = PRIMARY
     of_primary_split = {way: table[f"probe/{split}/{way}"] for way in CONVENTIONS}
     return {
@@ -116,7 +131,8 @@ def latent_results(
         "probe_r2": r2_estimates(probe_sums, rank, bootstrap),
         "against": {name: {way: compared[f"probe/{name}/{way}"] for way in CONVENTIONS} for name in SPLITS},
         "curve": curve(kept, firings[kept], weights, of_primary_split, windows),
-        "estimands": {"probe_against_latents": dict(compared[f"probe/{split}/{convention}"]["active"])},
+        "estimands": estimands[split][convention],
+        "estimands_by_variant": estimands,
     }
 
 

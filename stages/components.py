@@ -44,7 +44,11 @@ def main(stage: Stage) -> None:
     units = [
         Unit(
             name,
-            {**common, "regressors": [codes[path] for path in paths]},
+            {
+                **common,
+                "regressors": [codes[path] for path in paths],
+                "judged": len(parents) if paths[0] == name else 1,
+            },
             (*read, targets, *(file for path in paths for file in sources[path])),
             cost=len(paths) ** 2,
         )

@@ -1,0 +1,88 @@
+"""Fig. 14: the probe of a reconstruction's norm along each latent against that latent's average activation."""
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from darkmatter.figures.style import COMPONENTS, DOUBLE, Style
+from darkmatter.params import Params
+from darkmatter.results import CONVENTIONS, PRIMARY, NotDrawn, Results
+
+AVERAGES = {"active": "E(w | active)", "mean": "E(w)", "second": "E(w²) / E(w)"}
+OUTSIDE = 0.005  # share of points at each end that may lie beyond an axis: a few would flatten the rest
+
+
+def data(results: Results, params: Params) -> dict[str, Any]:
+    found = results.experiment("latent_probe")
+    counts, curve = found["latents"], found["curve"]
+    if not curve["latent"]:
+        raise NotDrawn(f"no latent of {found['sae']} fired {counts['min_firings']} times")
+    split, convention = PRIMARY
+    level = f"{100 * params.decomposition.bootstrap.level:g} %"
+    return {
+        "note": f"{found['sae']}: {counts['compared']:,} of {counts['all']:,} latents; {counts['never_fired']:,} "
+        f"never fired, {counts['below_min_firings']:,} fired fewer than {counts['min_firings']} times on "
+        f"{found['rows']:,} tokens; {len(curve['latent']):,} drawn, evenly over their order. Probe fitted on the token split, with "
+        f"intercept; {level} intervals over latents.",
+        "latents": counts,
+        "against": {average: found["against"][split][convention][average] for average in AVERAGES},
+        "probe_r2": {way: found["probe_r2"][split][way] for way in CONVENTIONS},
+        "curve": curve,
+    }
+
+
+def draw(data: dict[str, Any], style: Style) -> Figure:
+    figure = style.figure(DOUBLE, 2.8)
+    panels = figure.subplots(1, len(AVERAGES), sharey=True)
+    curve = data["curve"]
+    probe = np.array(curve["probe_paper"])
+    for axes, (average, label) in zip(panels, AVERAGES.items(), strict=True):
+        panel(axes, np.array(curve[average]), probe, data["against"][average], label, style)
+    smooth_lines(panels[0], curve)
+    low, high = np.quantile(probe, [OUTSIDE, 1 - OUTSIDE])
+    margin = 0.05 * (high - low) or 1.0
+    panels[0].set_ylim(low - margin, high + margin)
+    panels[0].set_ylabel("a*·latent")
+    handles, labels = panels[0].get_legend_handles_labels()
+    if handles:
+        figure.legend(handles, labels, loc="outside lower center", ncols=4)
+    return figure
+
+
+def panel(axes: Axes, average: np.ndarray, probe: np.ndarray, found: dict[str, Any], label: str, style: Style) -> None:
+    look = COMPONENTS["sae"]
+    axes.plot(average, probe, ".", color=look.colour, ms=2, alpha=0.35, label="latent", rasterized=True)
+    high = np.quantile(average, 1 - OUTSIDE)
+    axes.plot([0, high], [0, high], color="black", linewidth=0.9, label="equal")
+    axes.set_xlim(0, high)
+    axes.set_xlabel(label)
+    lines = (f"{name} {text(found[key])}" for key, name in (("ratio", "ratio"), ("rank", "rank corr.")))
+    axes.set_title("\n".join(lines), fontsize=style.small)
+
+
+def smooth_lines(axes: Axes, curve: dict[str, Any]) -> None:
+    """Over the order of E(w | active), so in its panel alone: the paper's text and the published code."""
+    looks = zip(CONVENTIONS, (("error", "-"), ("absent", "--")), ("text", "published code, no intercept"), strict=True)
+    for way, (component, line), source in looks:
+        axes.plot(
+            curve["active"],
+            curve[f"smoothed_{way}"],
+            color=COMPONENTS[component].colour,
+            linestyle=line,
+            linewidth=0.6,
+            label=f"mean of {curve['windows'][way]} ({source})",
+        )
+
+
+def text(found: dict[str, Any]) -> str:
+    if found["value"] is None:
+        return "undefined"
+    if found["low"] is None:
+        return short(found["value"])
+    return f"{short(found['value'])} ({short(found['low'])} to {short(found['high'])})"
+
+
+def short(number: float) -> str:
+    return f"{number:,.0f}" if abs(number) >= 100 else f"{number:.2f}"
