@@ -25,7 +25,9 @@ lint: $(VENV)/installed
 
 bench: $(VENV)/installed
 	python -m tests.bench_regression
+	python -m tests.bench_synthetic
 	python -m tests.bench_training
+	python -m tests.bench_pursuit
 
 clean-units: ## forget stored units: the next run computes every SAE again
 	rm -rf data/.units
