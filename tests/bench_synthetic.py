@@ -1,9 +1,10 @@
 """The noise grid of appendix C.3 from moments against refitting every cell, on the same rows, in one process.
 
 Synthetic rows of the default profile's size (d_model 576, 33k rows, 25 noise settings, 6 ablations), so that no data
-are needed; CPU seconds of one thread, so that other work on the machine counts little. Refitting solves float32 least squares in sample with `torch.linalg.lstsq`, as the published code; of its
+are needed. Refitting solves float32 least squares in sample with `torch.linalg.lstsq`, as the published code; of its
 150 cells a few are timed and stand for the rest. Moments serve all cells, both held-out splits beside the in-sample
-fit, in float64. Encoding and noise are left out on both sides.
+fit, in float64. Encoding and noise are left out on both sides. CPU seconds of one thread, so that other work on the
+machine counts little.
 
     python -m tests.bench_synthetic [--contexts 40] [--cells 3]
 """
