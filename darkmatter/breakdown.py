@@ -1,13 +1,16 @@
-"""What Fig. 1 is made of: FVU and FVU_nonlinear against width at one L0, the power law and the horizontal line."""
+"""What Fig. 1 is made of: FVU and FVU_nonlinear against width at one L0, the power law and the horizontal line; and
+the part of FVU_nonlinear that a better encoder takes away.
+"""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.stats import t as t_distribution
 
 from darkmatter.params import Params
 from darkmatter.power_law import PowerLaw, fit_power_law
-from darkmatter.results import NotDrawn, Results, Sae, estimate
+from darkmatter.results import PRIMARY, NotDrawn, Results, Sae, estimate
 
 L0_OF_PAPER = 60  # Fig. 1 takes, per width, the SAE with L0 closest to it
 
@@ -23,6 +26,29 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Encoder:
+    """What gradient pursuit takes off FVU_nonlinear, the encoder error of Fig. 1 (section 6.1).
+
+    Pursuit runs on some of Fig. 1's rows, whose FVU differs from that of all rows: so its relative change, measured
+    on the same rows as the encoder it is compared with, is applied to the line.
+
+    Attributes:
+        change: variant → mean over the SAEs of the relative change of FVU_nonlinear.
+        claimed: the variant that is drawn.
+        low_edge: the line after that change; None where either is.
+        rows, contexts: on which the change was measured.
+        saes: number of them.
+    """
+
+    change: dict[str, float | None]
+    claimed: str
+    low_edge: float | None
+    rows: int
+    contexts: int
+    saes: int
+
+
+@dataclass(frozen=True)
 class Breakdown:
     """Attributes:
     saes: the series, one SAE per width at one k.
@@ -30,6 +56,7 @@ class Breakdown:
     law: fitted to FVU.
     line: fitted to FVU_nonlinear.
     gap: asymptote − line (value, low, high); the interval combines both intervals at their worst.
+    encoder: None where there are no results of pursuit for these SAEs.
     """
 
     saes: list[Sae]
@@ -37,6 +64,7 @@ class Breakdown:
     law: PowerLaw
     line: Line
     gap: tuple[float | None, float | None, float | None]
+    encoder: Encoder | None = None
 
 
 def breakdown(results: Results, params: Params) -> Breakdown:
@@ -57,7 +85,7 @@ def breakdown(results: Results, params: Params) -> Breakdown:
         level,
     )
     line = horizontal_line([estimate(sae, "fvu_nonlinear")["value"] for sae in saes], level)
-    return Breakdown(saes, other_seeds, law, line, gap_between(law, line))
+    return Breakdown(saes, other_seeds, law, line, gap_between(law, line), encoder_error(results, saes, line))
 
 
 def width_series(results: Results, hookpoint: str, group: str) -> tuple[list[Sae], list[Sae]]:
@@ -91,6 +119,29 @@ def horizontal_line(values: list[float | None], level: float) -> Line:
         return Line(mean, None, None, 1)
     half = float(t_distribution.ppf(0.5 + level / 2, len(y) - 1) * y.std(ddof=1) / np.sqrt(len(y)))
     return Line(mean, mean - half, mean + half, len(y))
+
+
+def encoder_error(results: Results, saes: list[Sae], line: Line) -> Encoder | None:
+    """The mean relative change of FVU_nonlinear by pursuit over the SAEs of the series, and the line it leads to."""
+    try:
+        run = results.experiment("pursuit")
+    except NotDrawn:
+        return None
+    names = {sae["name"] for sae in saes}
+    found = [sae["pursuit"] for sae in run["saes"] if sae["name"] in names]
+    if not found:
+        return None
+    changes = {variant: mean_change([sae[variant] for sae in found]) for variant in run["variants"]}
+    change = changes[run["claimed"]]
+    low_edge = None if None in (line.value, change) else line.value * (1 + change)
+    return Encoder(changes, run["claimed"], low_edge, run["rows"], run["contexts"], len(found))
+
+
+def mean_change(pursued: list[dict[str, Any]]) -> float | None:
+    split, convention = PRIMARY
+    values = [sae["compared"][split][convention]["change"]["value"] for sae in pursued]
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
 
 
 def gap_between(law: PowerLaw, line: Line) -> tuple[float | None, float | None, float | None]:

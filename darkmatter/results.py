@@ -22,6 +22,10 @@ EXPERIMENTS = (
     "norm_baselines",
     "synthetic_noise",
     "random_features",
+    "pursuit",
+    "controls",
+    "components",
+    "latent_probe",
 )
 
 Estimate = dict[str, Any]

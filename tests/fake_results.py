@@ -6,10 +6,14 @@ import math
 from pathlib import Path
 from typing import Any
 
+import fake_components
+import fake_controls
 import fake_downstream
 import fake_error_saes
 import fake_interpretability
+import fake_latent_probe
 import fake_norm_baselines
+import fake_pursuit
 import fake_random_features
 import fake_synthetic_noise
 import numpy as np
@@ -99,6 +103,10 @@ def fake_results(params: Params, model: str | None = None) -> Results:
             "interpretability": fake_interpretability.fake(params),
             "downstream": fake_downstream.fake(params),
             "norm_baselines": fake_norm_baselines.fake(params),
+            "pursuit": fake_pursuit.fake(params),
+            "controls": fake_controls.fake(params),
+            "components": fake_components.fake(params),
+            "latent_probe": fake_latent_probe.fake(params),
             "synthetic_noise": fake_synthetic_noise.fake(params),
             "random_features": fake_random_features.fake(params),
         },

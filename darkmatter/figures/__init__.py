@@ -17,16 +17,20 @@ from darkmatter.figures import (
     fig06_norm_test,
     fig07_interpretability,
     fig08_downstream,
+    fig09a_pursuit,
+    fig09b_components,
     fig10_appendix_maps,
     fig11_appendix_maps,
     fig12_token_parts,
     fig13_baselines,
+    fig14_latent_probe,
     fig15_synthetic,
     fig16_nonlinear_scaling,
     figD_random_features,
     sec52_error_saes,
     tab1_correlations,
     tabA1_shrinkage,
+    tabX_controls,
 )
 from darkmatter.figures.style import Style, empty
 from darkmatter.params import Params
@@ -62,8 +66,10 @@ FIGURES = (
         "Breakdown of the error by width",
         "FVU of Sae(x) with the power law c + a·W^−m, and FVU_nonlinear with a horizontal line; dotted beyond the "
         "widest SAE. The asymptote c has its 95 % profile interval at the right edge. Bands: absent features above "
-        "the asymptote, linear error down to FVU_nonlinear (none where the asymptote lies lower), nonlinear error "
-        "below. Hollow points: the same width and L0 with another training seed.",
+        "the asymptote, linear error down to FVU_nonlinear (none where the asymptote lies lower), encoder error down "
+        "to what gradient pursuit leaves of FVU_nonlinear (its relative change, measured with both encoders on the "
+        "same, fewer rows, applied to the line), nonlinear error below. Hollow points: the same width and L0 with "
+        "another training seed.",
         "Fig. 1, section 4.3",
     ),
     Entry(fig02_maps, "Linear predictability over width and L0", MAPS, "Fig. 2, sections 4.1–4.3"),
@@ -123,6 +129,24 @@ FIGURES = (
         "the error's variance.",
         "Fig. 8, section 5.3",
     ),
+    Entry(
+        fig09a_pursuit,
+        "Gradient pursuit in place of the encoder",
+        "Left: FVU and FVU_nonlinear of the SAE's own reconstruction and of gradient pursuit on its decoder, on the "
+        "same rows. Right: relative change of both; hollow: the variant of the paper's text, whose L0 equals the "
+        "SAE's token by token; crosses: the published code's, whose L0 is at most that. The intervals at the right "
+        "resample both encoders together.",
+        "Fig. 9a, section 6.1",
+    ),
+    Entry(
+        fig09b_components,
+        "What the SAEs of earlier components explain",
+        "Held-out R² of predicting SaeError, LinearError and NonlinearError from what the SAE of each parent of the "
+        "residual stream (Eq. 16) reconstructs, from all three together, and from Sae(x) itself, of which "
+        "NonlinearError is partly a function. Filled: token split; hollow: no context on both sides. Intervals are "
+        "over contexts.",
+        "Fig. 9b, section 6.2",
+    ),
     Entry(fig10_appendix_maps, "The maps at the first appendix hookpoint", MAPS, "Fig. 10, appendix A.2"),
     Entry(fig11_appendix_maps, "The maps at the second appendix hookpoint", MAPS, "Fig. 11, appendix A.2"),
     Entry(
@@ -140,6 +164,16 @@ FIGURES = (
         "beside it the same on the tokens met in the fit alone, and fitted and scored on all rows as in the published "
         "code.",
         "Fig. 13, appendix A.3",
+    ),
+    Entry(
+        fig14_latent_probe,
+        "The norm probe along each latent",
+        "The probe a* of ‖Sae(x) − b_dec‖² times the direction of each latent, against that latent's mean activation "
+        "where it is active (the paper's comparison), against E(w) (B.1) and against E(w²)/E(w) (C.1). On the line "
+        "both are equal. Lines: moving means over latents in the order of E(w | active). Ratio: median over latents "
+        "of a*·latent over the average; rank corr.: Spearman's; both with intervals over latents. At each end of an "
+        "axis up to 0.5 % of the points lie outside.",
+        "Fig. 14, appendix C.2",
     ),
     Entry(
         fig15_synthetic,
@@ -181,6 +215,16 @@ FIGURES = (
         "Ratio of mean norms (1: no shrinkage) and mean cosine of LinearError with the activation (±1: LinearError "
         "only rescales x).",
         "Appendix A.1",
+    ),
+    Entry(
+        tabX_controls,
+        "Controls: does the method find what is known?",
+        "Found is the share of the target that is linear: held-out R² with what the fit itself costs given back, "
+        "1 − (1 − R²)/(1 + h) with h the mean leverage of the held-out rows, where that share is known exactly; plain "
+        "held-out R² in the other rows, where the cost of fitting makes a null slightly negative. SaeError's norm in "
+        "random directions is as predictable as SaeError's own: the norm test says nothing about directions. And with "
+        "exponential weights linear features fail the norm test, too.",
+        "ours",
     ),
 )
 

@@ -1,4 +1,4 @@
-"""Fig. 1: FVU and FVU_nonlinear against width, and the bands of absent features, linear and nonlinear error."""
+"""Fig. 1: FVU and FVU_nonlinear against width; bands of absent features, linear, encoder and nonlinear error."""
 
 from dataclasses import asdict
 from typing import Any
@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from darkmatter.breakdown import breakdown
+from darkmatter.breakdown import Breakdown, breakdown
 from darkmatter.figures.style import COMPONENTS, DOUBLE, Style, log2_axis, points_with_intervals
 from darkmatter.params import Params
 from darkmatter.results import NotDrawn, Results, context_note, estimate
@@ -35,15 +35,28 @@ def data(results: Results, params: Params) -> dict[str, Any]:
     curve = found.law.predict(grid)
     gap, gap_low, gap_high = found.gap
     return {
-        "note": f"k = {found.saes[0]['k']}; " + context_note(results, params.figures.main_hookpoint),
+        "note": f"k = {found.saes[0]['k']}; "
+        + context_note(results, params.figures.main_hookpoint)
+        + encoder_note(found),
         "saes": [point(sae) for sae in found.saes],
         "other_seeds": [point(sae) for sae in found.other_seeds],
         "power_law": asdict(found.law),
         "line": asdict(found.line),
+        "encoder": None if found.encoder is None else asdict(found.encoder),
         "gap": {"value": gap, "low": gap_low, "high": gap_high},
         "curve": {"d_sae": grid.tolist(), "fvu": None if curve is None else curve.tolist()},
         "widest": max(widths),
     }
+
+
+def encoder_note(found: Breakdown) -> str:
+    if found.encoder is None:
+        return " No encoder error: no results of pursuit for these SAEs."
+    changes = ", ".join(f"undefined ({k})" if v is None else f"{v:+.1%} ({k})" for k, v in found.encoder.change.items())
+    return (
+        f" Encoder error: change of FVU_nonlinear by gradient pursuit, mean of {found.encoder.saes} SAEs on "
+        f"{found.encoder.rows:,} of these tokens, applied to the line: {changes}; drawn: {found.encoder.claimed}."
+    )
 
 
 def draw(data: dict[str, Any], style: Style) -> Figure:
@@ -76,15 +89,20 @@ def draw(data: dict[str, Any], style: Style) -> Figure:
 
 
 def bands(axes: Axes, data: dict[str, Any]) -> None:
-    """From the curve down: absent features to the asymptote, linear error to FVU_nonlinear, nonlinear error to 0."""
+    """From the curve down: absent features to the asymptote, linear error to FVU_nonlinear, encoder error to what
+    pursuit leaves of it, nonlinear error to 0.
+    """
     x = np.log2(data["curve"]["d_sae"])
     curve = np.array(data["curve"]["fvu"])
     asymptote = data["power_law"]["asymptote"]
     floor = 0.0 if data["line"]["value"] is None else data["line"]["value"]
+    low_edge = data["encoder"] and data["encoder"]["low_edge"]
+    pursued = floor if low_edge is None else min(low_edge, floor)
     edges = (
         ("absent", "absent features", max(asymptote, floor), curve),
         ("linear", "linear error", floor, np.minimum(curve, max(asymptote, floor))),
-        ("nonlinear", "nonlinear error", 0.0, np.minimum(curve, floor)),
+        ("encoder", "encoder error", pursued, np.minimum(curve, floor)),
+        ("nonlinear", "nonlinear error", 0.0, np.minimum(curve, pursued)),
     )
     for component, name, low, high in edges:
         look = COMPONENTS[component]

@@ -38,7 +38,7 @@ class Component:
     label: str
     colour: str
     marker: str
-    line: str
+    line: Any
 
 
 COMPONENTS = {
@@ -48,6 +48,7 @@ COMPONENTS = {
     "linear": Component("LinearError", "#009E73", "^", "--"),
     "nonlinear": Component("NonlinearError", "#CC79A7", "v", "-."),
     "absent": Component("absent features", "#E69F00", "P", ":"),
+    "encoder": Component("encoder error", "#56B4E9", "X", (0, (1, 1))),
 }
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (7, 2)), (0, (3, 1, 1, 1)))

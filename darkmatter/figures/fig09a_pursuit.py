@@ -1,0 +1,114 @@
+"""Fig. 9a: FVU and FVU_nonlinear by width, with the SAE's own encoder and with gradient pursuit on its decoder."""
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from darkmatter.figures.style import COMPONENTS, DOUBLE, Style, legend, log2_axis, points_with_intervals
+from darkmatter.params import Params
+from darkmatter.results import CONVENTIONS, PRIMARY, NotDrawn, Results, estimate
+
+NUMBERS = {"fvu": ("error", "FVU"), "fvu_nonlinear": ("nonlinear", "FVU_nonlinear")}
+CHANGES = {"decrease": ("error", "FVU", -100), "change": ("nonlinear", "FVU_nonlinear", 100)}
+ASIDE = 0.07  # doublings of width that the variants stand aside of their SAE
+
+
+def data(results: Results, params: Params) -> dict[str, Any]:
+    run = results.experiment("pursuit")
+    if not run["saes"]:
+        raise NotDrawn("pursuit has no SAE")
+    saes = [
+        {key: sae[key] for key in ("name", "d_sae", "k", "seed")}
+        | {"encoder": {number: estimate(sae["encoder"], number) for number in NUMBERS}}
+        | {variant: of_variant(found) for variant, found in sae["pursuit"].items()}
+        for sae in run["saes"]
+    ]
+    model = results.decomposition[run["hookpoint"]]["model"] + ", " if run["hookpoint"] in results.decomposition else ""
+    below = {name: max(sae[name]["share_of_tokens_below_l0"] for sae in saes) for name in run["variants"]}
+    level = params.decomposition.bootstrap.level
+    return {
+        "claimed": run["claimed"],
+        "variants": run["variants"],
+        "saes": saes,
+        "note": (
+            f"{model}{run['hookpoint']}; {run['rows']:,} tokens of {run['contexts']} contexts, the same for both "
+            f"encoders; token split, the paper's conventions; {level:.0%} intervals over contexts, paired at the "
+            f"right. Drawn: {run['claimed']}. Tokens left below the SAE's L0, at most: "
+            + ", ".join(f"{share:.2%} ({name})" for name, share in below.items())
+            + "."
+        ),
+    }
+
+
+def of_variant(found: dict[str, Any]) -> dict[str, Any]:
+    split = PRIMARY[0]
+    compared = {way: {name: found["compared"][split][way][name] for name in CHANGES} for way in CONVENTIONS}
+    numbers = {number: estimate(found, number) for number in NUMBERS}
+    return numbers | {"compared": compared, "share_of_tokens_below_l0": found["share_of_tokens_below_l0"]}
+
+
+def draw(data: dict[str, Any], style: Style) -> Figure:
+    figure = style.figure(DOUBLE, 2.9)
+    left, right = figure.subplots(1, 2)
+    saes = data["saes"]
+    places = np.log2([sae["d_sae"] for sae in saes])
+    for number, (component, name) in NUMBERS.items():
+        look = COMPONENTS[component]
+        for encoder, label, face, line in (
+            ("encoder", "the SAE's encoder", look.colour, "-"),
+            (data["claimed"], "gradient pursuit", "white", ":"),
+        ):
+            estimates = [sae[encoder][number] for sae in saes]
+            points_with_intervals(
+                left,
+                places,
+                estimates,
+                color=look.colour,
+                marker=look.marker,
+                mfc=face,
+                linestyle=line,
+                label=f"{name}, {label}",
+            )
+    left.set_ylabel("fraction of variance unexplained")
+    left.set_ylim(0, 1.55 * left.get_ylim()[1])
+    legend(left, loc="upper right", fontsize=style.small)
+    for number, (component, name, factor) in CHANGES.items():
+        look = COMPONENTS[component]
+        for variant, marker, aside in ((data["claimed"], look.marker, -ASIDE), (other(data), "+", ASIDE)):
+            estimates = [percent(sae[variant]["compared"]["paper"][number], factor) for sae in saes]
+            points_with_intervals(
+                right,
+                places + aside,
+                estimates,
+                color=look.colour,
+                marker=marker,
+                mfc="white",
+                linestyle="none",
+                label=f"{name}, {variant}",
+            )
+    right.axhline(0, color="0.6", linewidth=0.7, zorder=0)
+    right.set_ylabel("change by gradient pursuit, %")
+    low, high = right.get_ylim()
+    right.set_ylim(low, max(high, 0) + 0.55 * (max(high, 0) - low))
+    legend(right, loc="upper right", fontsize=style.small)
+    for axes in (left, right):
+        finish(axes, [sae["d_sae"] for sae in saes])
+    return figure
+
+
+def other(data: dict[str, Any]) -> str:
+    return next(name for name in data["variants"] if name != data["claimed"])
+
+
+def percent(item: dict[str, Any], factor: int) -> dict[str, Any]:
+    """An estimate in per cent; a negative factor turns a decrease into a change."""
+    ends = [None if item[end] is None else factor * item[end] for end in ("low", "high")]
+    low, high = ends if factor > 0 else ends[::-1]
+    return {"value": None if item["value"] is None else factor * item["value"], "low": low, "high": high}
+
+
+def finish(axes: Axes, widths: list[int]) -> None:
+    log2_axis(axes, "x", widths, "width d_sae (latents)")
+    axes.set_xlim(np.log2(min(widths)) - 0.3, np.log2(max(widths)) + 0.3)
