@@ -26,6 +26,8 @@ EXPERIMENTS = (
     "controls",
     "components",
     "latent_probe",
+    "components",
+    "latent_probe",
 )
 
 Estimate = dict[str, Any]

@@ -24,8 +24,8 @@ def data(results: Results, params: Params) -> dict[str, Any]:
     return {
         "note": f"{found['sae']}: {counts['compared']:,} of {counts['all']:,} latents; {counts['never_fired']:,} "
         f"never fired, {counts['below_min_firings']:,} fired fewer than {counts['min_firings']} times on "
-        f"{found['rows']:,} tokens; {len(curve['latent']):,} drawn, evenly over their order. Probe fitted on the token split, with "
-        f"intercept; {level} intervals over latents.",
+        f"{found['rows']:,} tokens; {len(curve['latent']):,} drawn, evenly over their order. Probe "
+        f"fitted on the token split, with intercept; {level} intervals over latents.",
         "latents": counts,
         "against": {average: found["against"][split][convention][average] for average in AVERAGES},
         "probe_r2": {way: found["probe_r2"][split][way] for way in CONVENTIONS},

@@ -1,0 +1,30 @@
+"""Results of the latent_probe stage, made from a table of latents with no model behind it."""
+
+from typing import Any
+
+import numpy as np
+
+from darkmatter.latent_probe_estimates import latent_results
+from darkmatter.params import Params
+
+
+def fake(params: Params) -> dict[str, Any]:
+    random = np.random.default_rng(0)
+    firings = random.poisson(40, 64)
+    firings[:2] = 0
+    weight = random.gamma(3.0, size=64)
+    latents = {"firings": firings, "sum": firings * weight, "square": 1.5 * firings * weight**2}
+    for split in ("token", "context"):
+        for way, scale in (("paper", 1.0), ("authors", 0.9)):
+            latents[f"probe/{split}/{way}"] = scale * weight + 0.3 * random.standard_normal(64)
+    rows = np.tile([[40.0], [40.0], [100.0]], 10)
+    target = random.standard_normal((3, 10, 1))
+    sums = {"rows": rows, "total": target, "square": target**2 + 100}
+    for key in ("token/paper", "token/authors", "context/paper", "context/authors", "in-sample"):
+        sums[f"residual/{key}"] = np.full((3, 10, 1), 15.0)
+    chosen = params.latent_probe
+    windows = {"paper": chosen.smoothing, "authors": chosen.smoothing_authors}
+    bootstrap = {"resamples": 200, "level": 0.95, "seed": 0}
+    rank = dict.fromkeys(("token", "context", "all"), 24)
+    sae = f"{params.figures.main_hookpoint}/{chosen.sae}"
+    return {"sae": sae, **latent_results(latents, sums, rank, chosen.min_firings, windows, bootstrap)}
