@@ -26,8 +26,6 @@ EXPERIMENTS = (
     "controls",
     "components",
     "latent_probe",
-    "components",
-    "latent_probe",
 )
 
 Estimate = dict[str, Any]

@@ -8,11 +8,9 @@ from typing import Any
 
 import fake_components
 import fake_controls
-import fake_components
 import fake_downstream
 import fake_error_saes
 import fake_interpretability
-import fake_latent_probe
 import fake_latent_probe
 import fake_norm_baselines
 import fake_pursuit
@@ -107,8 +105,6 @@ def fake_results(params: Params, model: str | None = None) -> Results:
             "norm_baselines": fake_norm_baselines.fake(params),
             "pursuit": fake_pursuit.fake(params),
             "controls": fake_controls.fake(params),
-            "components": fake_components.fake(params),
-            "latent_probe": fake_latent_probe.fake(params),
             "components": fake_components.fake(params),
             "latent_probe": fake_latent_probe.fake(params),
             "synthetic_noise": fake_synthetic_noise.fake(params),

@@ -19,12 +19,10 @@ from darkmatter.figures import (
     fig08_downstream,
     fig09a_pursuit,
     fig09b_components,
-    fig09b_components,
     fig10_appendix_maps,
     fig11_appendix_maps,
     fig12_token_parts,
     fig13_baselines,
-    fig14_latent_probe,
     fig14_latent_probe,
     fig15_synthetic,
     fig16_nonlinear_scaling,
@@ -149,15 +147,6 @@ FIGURES = (
         "over contexts.",
         "Fig. 9b, section 6.2",
     ),
-    Entry(
-        fig09b_components,
-        "What the SAEs of earlier components explain",
-        "Held-out R² of predicting SaeError, LinearError and NonlinearError from what the SAE of each parent of the "
-        "residual stream (Eq. 16) reconstructs, from all three together, and from Sae(x) itself, of which "
-        "NonlinearError is partly a function. Filled: token split; hollow: no context on both sides. Intervals are "
-        "over contexts.",
-        "Fig. 9b, section 6.2",
-    ),
     Entry(fig10_appendix_maps, "The maps at the first appendix hookpoint", MAPS, "Fig. 10, appendix A.2"),
     Entry(fig11_appendix_maps, "The maps at the second appendix hookpoint", MAPS, "Fig. 11, appendix A.2"),
     Entry(
@@ -175,16 +164,6 @@ FIGURES = (
         "beside it the same on the tokens met in the fit alone, and fitted and scored on all rows as in the published "
         "code.",
         "Fig. 13, appendix A.3",
-    ),
-    Entry(
-        fig14_latent_probe,
-        "The norm probe along each latent",
-        "The probe a* of ‖Sae(x) − b_dec‖² times the direction of each latent, against that latent's mean activation "
-        "where it is active (the paper's comparison), against E(w) (B.1) and against E(w²)/E(w) (C.1). On the line "
-        "both are equal. Lines: moving means over latents in the order of E(w | active). Ratio: median over latents "
-        "of a*·latent over the average; rank corr.: Spearman's; both with intervals over latents. At each end of an "
-        "axis up to 0.5 % of the points lie outside.",
-        "Fig. 14, appendix C.2",
     ),
     Entry(
         fig14_latent_probe,
