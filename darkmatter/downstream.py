@@ -168,4 +168,4 @@ def random_directions(vectors: Rows, seed: int, context: int, *names: str) -> Ro
 
 def norms(vectors: Rows) -> Float[Tensor, " position"]:
     """Norm of each row, float64."""
-    return vectors.square().sum(1, dtype=torch.float64).sqrt()
+    return vectors.double().norm(dim=1)

@@ -28,7 +28,11 @@ from darkmatter.splits import Splits
 Sums = Mapping[str, np.ndarray]
 PARTS = ("linear", "nonlinear")
 EXPECTATIONS = ("norm", "norm_of_error", "variance", "variance_per_dimension")
-JUDGED = ("norm", "variance")  # of the claim `ce-proportional`
+# Which expectations the claim `ce-proportional` compares with; the published code gives no formula for the norm.
+JUDGED = {
+    "paper": {"norm": "norm", "variance": "variance"},
+    "authors": {"norm": "norm", "variance": "variance_per_dimension"},
+}
 
 
 def held_out_contexts(splits: Splits, count: int) -> list[int]:
@@ -152,12 +156,20 @@ def estimates(sums: Sums, saes: Sequence[Mapping[str, Any]], rank: Mapping[str, 
         way: {part: mean_ratio(sums, found, part, way, units, rows, bootstrap) for part in PARTS}
         for way in EXPECTATIONS
     }
-    judged = {f"{part}_by_{way}": means[way][part] for way in JUDGED for part in PARTS}
+    judged = {
+        convention: {
+            "cross_entropy_ratio": {
+                f"{part}_by_{name}": means[way][part] for name, way in ways.items() for part in PARTS
+            }
+        }
+        for convention, ways in JUDGED.items()
+    }
     return {
         "cross_entropy": {"clean": mean_of(clean, 0)},
         "saes": found,
         "mean_ratio": means,
-        "estimands": {"cross_entropy_ratio": judged},
+        "estimands": judged["paper"],
+        "estimands_by_variant": {"context": judged},
     }
 
 

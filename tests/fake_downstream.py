@@ -4,6 +4,7 @@ from typing import Any
 
 from darkmatter.params import Params
 
+PARTS = ("linear", "nonlinear")
 WAYS = ("norm", "norm_of_error", "variance", "variance_per_dimension")
 
 
@@ -46,6 +47,7 @@ def fake(params: Params) -> dict[str, Any]:
     saes = [fake_sae(params.sae_spec(f"{point}/{name}"), options.controls) for name in options.saes]
     both = {"low": 0.9, "high": 1.1}
     mean = number(1.0, 0.1) | {"saes": len(saes), "resampled": "sae", "intervals": {"context": both, "sae": both}}
+    judged = {"cross_entropy_ratio": {f"{part}_by_{way}": mean for part in PARTS for way in ("norm", "variance")}}
     return {
         "hookpoint": point,
         "model": params.model.label,
@@ -57,7 +59,6 @@ def fake(params: Params) -> dict[str, Any]:
         "cross_entropy": {"clean": number(2.9, 0.4)},
         "saes": saes,
         "mean_ratio": {way: {"linear": mean, "nonlinear": mean} for way in WAYS},
-        "estimands": {
-            "cross_entropy_ratio": {f"{part}_by_{way}": mean for part in ("linear", "nonlinear") for way in WAYS[::2]}
-        },
+        "estimands": judged,
+        "estimands_by_variant": {"context": {"paper": judged, "authors": judged}},
     }

@@ -166,7 +166,7 @@ def test_controls_have_the_norms_of_their_parts_and_do_not_move_each_other(case)
 def test_random_directions_keep_every_norm(rows, d_model, seed, scale):
     vectors = scale * torch.randn(rows, d_model, generator=torch.manual_seed(seed))
     found = random_directions(vectors, seed, 3, "resid_post.1/sae", "linear")
-    torch.testing.assert_close(found.norm(dim=1), vectors.norm(dim=1), rtol=1e-4, atol=1e-30)
+    torch.testing.assert_close(found.double().norm(dim=1), vectors.double().norm(dim=1), rtol=1e-4, atol=1e-30)
 
 
 def test_random_directions_are_uniform_and_differ_by_context_sae_and_part():
@@ -273,6 +273,19 @@ def test_per_dimension_share_is_the_published_formula():
     assert abs(share - expected(sums, "one", "linear", "variance")(ONES)[0]) > 0.01
 
 
+def test_conventions_differ_in_how_variance_is_averaged():
+    sums = make_sums()
+    sums["one/left/linear"] = sums["one/left/linear"] * np.array([0.5, 1.0, 1.5])
+    results = estimates(sums, FACTS, RANK, BOOTSTRAP)
+    paper, authors = (results["estimands_by_variant"]["context"][way] for way in ("paper", "authors"))
+    assert paper == results["estimands"]
+    for convention, way in ((paper, "variance"), (authors, "variance_per_dimension")):
+        means = results["mean_ratio"]
+        assert convention["cross_entropy_ratio"]["linear_by_variance"] == means[way]["linear"]
+        assert convention["cross_entropy_ratio"]["linear_by_norm"] == means["norm"]["linear"]
+    assert paper != authors
+
+
 def test_results_state_cross_entropies_in_nats_per_token():
     sums = make_sums()
     results = estimates(sums, FACTS, RANK, BOOTSTRAP)
@@ -360,7 +373,7 @@ def test_the_fake_has_the_format_of_the_results():
     content = fake(params)
     real = estimates(make_sums(), FACTS, RANK, BOOTSTRAP)
     shape = lambda tree: {k: shape(v) if isinstance(v, dict) and "low" not in v else None for k, v in tree.items()}  # noqa: E731
-    for key in ("cross_entropy", "mean_ratio", "estimands"):
+    for key in ("cross_entropy", "mean_ratio", "estimands", "estimands_by_variant"):
         assert shape(content[key]) == shape(real[key])
     for key in ("expected_percent", "ratio"):
         assert shape(content["saes"][0][key]) == shape(real["saes"][0][key])

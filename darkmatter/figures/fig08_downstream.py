@@ -58,7 +58,7 @@ def draw(data: dict[str, Any], style: Style) -> Figure:
             draw_expected(right, saes, splice, number, len(parts))
     for way, marker in EXPECTED.values():
         right.plot([], [], color="0.2", marker=marker, linestyle="none", ms=6, label=way)
-    left.set_ylabel("increase over the model's cross-entropy, nats")
+    left.set_ylabel("increase in cross-entropy, nats")
     right.set_ylabel("cross-entropy recovered, %")
     for axes in (left, right):
         axes.axhline(0, color="0.6", linewidth=0.7, zorder=0)
