@@ -1,0 +1,168 @@
+"""The whole ledger on small results: every claim gets its row, whatever is missing."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+from fake_results import fake_estimate, fake_results, write_results
+from fake_sums import FakeRows
+from profiles import composed, profile_params
+
+import stages.claims
+from darkmatter.artifacts import ArtifactError, to_json, write_json
+from darkmatter.claim_rows import claim_row, claims_content, counted, elements
+from darkmatter.claims import CLAIM_RESULTS, EXACT_KINDS, Region, load_claims, rule_sha256
+from darkmatter.estimands.evidence import Evidence
+from darkmatter.estimands.quantities import Fixed, Keyed, Null
+from darkmatter.params import load_params
+from darkmatter.results import Results
+from darkmatter.stage import Stage
+from darkmatter.verdicts import VERDICTS, Subject, subject_of
+
+ROOT = Path(__file__).resolve().parent.parent
+PARAMS = profile_params("smoke")
+LEDGER = load_claims(ROOT / "claims.yaml")
+CLAIMS = {claim.id: claim for claim in LEDGER.claims}
+SUBJECT = subject_of(PARAMS)
+GEMMA = Subject("gemma-2-9b", "gemma-2-9b", frozenset(f"resid_post.{n}" for n in range(42)), True, True, True)
+
+
+@pytest.fixture(scope="module")
+def evidence(tmp_path_factory) -> Evidence:
+    decomposition = Results(fake_results(PARAMS).decomposition, {})
+    return FakeRows(decomposition).evidence(PARAMS, decomposition, tmp_path_factory.mktemp("sums"))
+
+
+def having(evidence: Evidence, **experiments) -> Evidence:
+    return dataclasses.replace(evidence, results=Results(evidence.results.decomposition, experiments))
+
+
+def test_every_claim_has_a_row(evidence):
+    content = claims_content(LEDGER, evidence, SUBJECT)
+    assert [row["id"] for row in content["claims"]] == list(CLAIMS) and content["tested"] == len(CLAIMS)
+    assert sum(content["verdicts"].values()) == sum(content["analogues"].values()) == len(CLAIMS)
+    for row in content["claims"]:
+        claim = CLAIMS[row["id"]]
+        assert row["verdict"] in VERDICTS and row["rule_sha256"] == rule_sha256(claim)
+        assert row["components"] or row["reason"] or claim.kind == "text"
+        if claim.experiment == "decomposition":
+            assert set(claim.rule.analogue) <= row["components"].keys() or "middle third" in row["reason"]
+            assert len(row["variants"]) == 3
+        if claim.kind not in EXACT_KINDS:
+            assert row["verdict"] == "not-testable-in-this-profile" and row["out_of_scope"]
+        if claim.experiment not in ("decomposition", "claims"):
+            assert f"no results of {claim.experiment}" in row["reason"] and row["analogue"] == "none"
+    assert json.loads(to_json(content)) == content
+
+
+def test_text_and_counts_are_judged_everywhere(evidence):
+    verdict = lambda name: claim_row(CLAIMS[name], evidence, SUBJECT)["verdict"]  # noqa: E731
+    assert verdict("row-count") == "reproduced" and verdict("text-fig2-sides") == "paper-inconsistent"
+    sae_count = claim_row(CLAIMS["sae-count"], evidence, SUBJECT)
+    assert sae_count["verdict"] == "not-testable-in-this-profile" and "manifests" in sae_count["reason"]
+    same = CLAIMS["text-fig2-sides"].model_copy(update={"paper_value": {"here": "left", "there": "left"}})
+    assert claim_row(same, evidence, SUBJECT)["verdict"] == "reproduced"
+
+
+def test_joint_level_counts_what_is_judged(evidence):
+    levels = lambda name, subject: {  # noqa: E731
+        key: found[0]["level"] for key, found in claim_row(CLAIMS[name], evidence, subject)["components"].items()
+    }
+    analogue, real = (levels("norm-r2-layers", subject) for subject in (SUBJECT, GEMMA))
+    assert analogue == pytest.approx({"rise": 0.975, "fall": 0.975, "middle": 0.95})
+    assert real == pytest.approx(dict.fromkeys(("rise", "fall", "middle"), 1 - 0.05 / 3))
+    saes = claim_row(CLAIMS["norm-r2-range"], evidence, SUBJECT)["components"]["r2"]
+    assert {round(one["level"], 9) for one in saes} == {round(1 - 0.05 / len(saes), 9)}
+
+
+def test_elements_of_lists_are_counted_and_allowed_nulls_are_not():
+    number, nothing = Fixed({"value": 1}), Null("L0 is constant")
+    many = [Keyed({"sae": name}, number) for name in "abc"]
+    assert counted(many, Region(low=0, every="sae")) == 3 and counted(number, Region(low=0)) == 1
+    assert counted(nothing, Region(low=0, may_be_null=True)) == 0 and counted(nothing, Region(low=0)) == 1
+    assert counted(None, Region(low=0)) == 0 and elements(None) == []
+
+
+def pursuit(low: float, high: float, **more) -> dict:
+    middle = {"value": (low + high) / 2, "low": low, "high": high, "rows": 10, "contexts": 5, "level": 0.999, **more}
+    return {"pursuit_fvu_decrease": {"decrease": [middle | {"sae": "a"}, middle | {"sae": "b"}]}}
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "real", "analogue"),
+    [
+        (0.03, 0.05, "reproduced", "agrees"),
+        (0.2, 0.3, "differs", "agrees"),
+        (-0.2, -0.1, "differs", "disagrees"),
+        (-0.1, 0.1, "inconclusive", "inconclusive"),
+    ],
+)
+def test_real_verdict_and_analogue(evidence, low, high, real, analogue):
+    found = having(evidence, pursuit={"estimands": pursuit(low, high)})
+    ours, papers = (claim_row(CLAIMS["pursuit-fvu"], found, subject) for subject in (SUBJECT, GEMMA))
+    assert (ours["verdict"], ours["analogue"]) == ("not-testable-in-this-profile", analogue)
+    assert (papers["verdict"], papers["analogue"]) == (real, "none")
+    assert papers["judged_by"] == "real" and ours["judged_by"] == "analogue"
+    assert (ours["reason"] is None) == (analogue != "inconclusive")
+
+
+def test_variants_flip_but_never_decide(evidence):
+    content = {
+        "estimands": pursuit(0.03, 0.05),
+        "estimands_by_variant": {"context": {"paper": pursuit(-1, 1)}, "token": {"authors": pursuit(0.04, 0.05)}},
+    }
+    row = claim_row(CLAIMS["pursuit-fvu"], having(evidence, pursuit=content), SUBJECT)
+    assert row["analogue"] == "agrees" and row["flips"] == ["context/paper"]
+    assert row["variants"].keys() == {"token/authors", "context/paper"}
+    assert row["variants"]["context/paper"]["components"]["decrease"][0]["sae"] == "a"
+
+
+def test_interval_at_too_low_a_level_decides_nothing(evidence):
+    content = {"estimands": pursuit(0.03, 0.05, level=0.95)}
+    row = claim_row(CLAIMS["pursuit-fvu"], having(evidence, pursuit=content), GEMMA)
+    assert row["verdict"] == "inconclusive" and "2 components need 0.975" in row["reason"]
+
+
+def test_null_that_may_not_be_leaves_a_claim_open(evidence):
+    estimands = pursuit(0.03, 0.05)
+    estimands["pursuit_fvu_decrease"]["decrease"][1] |= {"value": None, "low": None, "high": None, "reason": "died"}
+    row = claim_row(CLAIMS["pursuit-fvu"], having(evidence, pursuit={"estimands": estimands}), SUBJECT)
+    assert row["analogue"] == "inconclusive" and row["reason"] == "decrease: died (1 of 2)"
+
+
+def test_surrogate_is_named(evidence):
+    one = fake_estimate(0.05, 0.01) | {"level": 0.999}
+    estimands = {"error_sae_interpretability": {"mean": one, "decile": [one | {"decile": 1}]}}
+    found = having(evidence, interpretability={"judge": "surrogate", "estimands": estimands})
+    row = claim_row(CLAIMS["error-sae-interp"], found, dataclasses.replace(GEMMA, language_model=False))
+    assert (row["verdict"], row["analogue"], row["judge"]) == ("not-testable-in-this-profile", "agrees", "surrogate")
+    assert "surrogate" in row["out_of_scope"]
+
+
+def test_unknown_estimand_is_an_error(evidence):
+    claim = CLAIMS["pursuit-fvu"]
+    wrong = claim.model_copy(update={"estimand": claim.estimand.model_copy(update={"name": "pursuit_fvu_decreased"})})
+    with pytest.raises(ArtifactError, match="'pursuit_fvu_decreased', which nothing computes"):
+        claim_row(wrong, evidence, SUBJECT)
+
+
+def test_stage_from_files_to_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_text(composed("smoke"), encoding="utf-8")
+    Path("claims.yaml").write_bytes((ROOT / "claims.yaml").read_bytes())
+    params = load_params()
+    results = fake_results(params)
+    write_results(Results(results.decomposition, {}), Path("reports/results"))
+    write_json(Path("reports/results/data.json"), {"model": {"layers": 3}})
+    sums, dimensions = FakeRows(results).write(tmp_path / "made")
+    sums.rename("reports/results/sums")
+    Path("data/decomposition").mkdir(parents=True)
+    dimensions.rename("data/decomposition/smoke")
+    stage = Stage("claims", params, Path(stages.claims.__file__))
+    stages.claims.main(stage)
+    assert len(json.loads(CLAIM_RESULTS.read_text())["claims"]) == len(CLAIMS)
+    assert stage.outputs == [CLAIM_RESULTS] and Path("claims.yaml") in stage.inputs
+    Path("reports/results/sums/resid_post.1.npz").unlink()
+    with pytest.raises(ArtifactError, match=r"resid_post\.1\.npz does not exist"):
+        stages.claims.main(stage)
