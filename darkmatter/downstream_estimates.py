@@ -23,6 +23,7 @@ from darkmatter import metrics
 from darkmatter.artifacts import ArtifactError, read_arrays
 from darkmatter.bootstrap import ContextBootstrap, Statistic
 from darkmatter.estimates import Estimate, estimate
+from darkmatter.joint import joint, stating
 from darkmatter.splits import Splits
 
 Sums = Mapping[str, np.ndarray]
@@ -157,11 +158,7 @@ def estimates(sums: Sums, saes: Sequence[Mapping[str, Any]], rank: Mapping[str, 
         for way in EXPECTATIONS
     }
     judged = {
-        convention: {
-            "cross_entropy_ratio": {
-                f"{part}_by_{name}": means[way][part] for name, way in ways.items() for part in PARTS
-            }
-        }
+        convention: {"cross_entropy_ratio": judged_together(sums, found, ways, rows, bootstrap)}
         for convention, ways in JUDGED.items()
     }
     return {
@@ -171,6 +168,20 @@ def estimates(sums: Sums, saes: Sequence[Mapping[str, Any]], rank: Mapping[str, 
         "estimands": judged["paper"],
         "estimands_by_variant": {"context": judged},
     }
+
+
+def judged_together(
+    sums: Sums, saes: Sequence[Mapping[str, Any]], ways: Mapping[str, str], rows: np.ndarray, bootstrap: dict[str, Any]
+) -> dict[str, Estimate]:
+    """Components of the claim ce-proportional, with intervals that hold together at the bootstrap's level."""
+    together = joint(bootstrap, len(ways) * len(PARTS))
+    units = ContextBootstrap(len(rows), **together)
+    found = {
+        f"{part}_by_{name}": mean_ratio(sums, saes, part, way, units, rows, together)
+        for name, way in ways.items()
+        for part in PARTS
+    }
+    return stating(together["level"], found)
 
 
 def undefined(sums: Sums, sae: str, part: str, way: str, key: str) -> str:

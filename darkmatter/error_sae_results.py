@@ -23,6 +23,7 @@ from darkmatter import metrics
 from darkmatter.artifacts import read_arrays, read_json
 from darkmatter.bootstrap import ContextBootstrap, Statistic
 from darkmatter.estimates import Estimate, estimate
+from darkmatter.joint import joint, stating
 
 PARTS = ("linear", "nonlinear")
 SUMS = "sums.npz"  # in the folder of each SAE, see `error_saes.score`
@@ -99,16 +100,17 @@ def results(
         facts = {key: training[key] for key in ("curve", "d_sae", "dropped_outliers", "k", "tokens", "train_fvu")}
         facts |= {"part": part, "seed": seed, "dead_latents": int(latents - fired), "l0": float(one.sums["l0"])}
         saes.append(facts | {measure: estimate(units, getattr(one, measure), rows, rank) for measure in MEASURES})
-    parts = {
-        measure: {
-            **{
-                part: over_seeds([getattr(scored[part, seed], measure) for seed in seeds], units, rows, rank)
-                for part in PARTS
-            },
-            "difference": over_seeds([gap(scored, seed, measure) for seed in seeds], units, rows, rank),
+
+    def of_parts(measure: str, units: ContextBootstrap) -> dict[str, Estimate]:
+        each = {
+            part: over_seeds([getattr(scored[part, seed], measure) for seed in seeds], units, rows, rank)
+            for part in PARTS
         }
-        for measure in MEASURES
-    }
+        return each | {"difference": over_seeds([gap(scored, seed, measure) for seed in seeds], units, rows, rank)}
+
+    parts = {measure: of_parts(measure, units) for measure in MEASURES}
+    together = joint(bootstrap, len(parts["fvu"]))
+    judged = stating(together["level"], of_parts("fvu", ContextBootstrap(len(rows), **together)))
     square = {part: first[part].sums["norm_square"] for part in PARTS}
     ratio = estimate(
         units,
@@ -116,7 +118,7 @@ def results(
         rows,
         rank,
     )
-    content = {"saes": saes, "over_seeds": parts, "norm_ratio": ratio, "estimands": {"error_sae_fvu": parts["fvu"]}}
+    content = {"saes": saes, "over_seeds": parts, "norm_ratio": ratio, "estimands": {"error_sae_fvu": judged}}
     sums = {"rows": rows}
     for part in PARTS:
         sums |= {f"{part}/cross": first[part].cross, f"{part}/square": first[part].sums["square"].sum(1)}

@@ -15,6 +15,7 @@ import numpy as np
 from darkmatter.bootstrap import ContextBootstrap, bca
 from darkmatter.error_sae_results import PARTS
 from darkmatter.estimates import Estimate
+from darkmatter.joint import joint, stating
 
 Table = np.ndarray  # accuracy, [latent, 1 + deciles]; column 0 is of the silent windows
 Number = Callable[[Table], np.ndarray]  # [latent, …] → [latent]
@@ -82,7 +83,7 @@ def results(
         ),
     ]
 
-    def estimates(chosen: Sequence[str]) -> dict[str, Any]:
+    def estimates(chosen: Sequence[str], bootstrap: dict[str, Any] = bootstrap) -> dict[str, Any]:
         found: dict[str, Any] = {"decile": []}
         for name, key, number, examples in numbers:
             one = key | mean_of_latents([number(tables[part]) for part in chosen], examples, bootstrap)
@@ -102,5 +103,7 @@ def results(
         }
         for part in PARTS
     }
-    claim = {key: difference[key] for key in ("mean", "decile")}
+    together = joint(bootstrap, deciles + 1)  # the mean and each decile are judged together
+    judged = estimates(PARTS, together)
+    claim = stating(together["level"], {key: judged[key] for key in ("mean", "decile")})
     return {"parts": parts, "difference": difference, "estimands": {"error_sae_interpretability": claim}}

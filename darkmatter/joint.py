@@ -32,3 +32,11 @@ def joint(bootstrap: Mapping[str, Any], components: int) -> dict[str, Any]:
         return dict(bootstrap)
     level = joint_level(bootstrap["level"], components)
     return {**bootstrap, "level": level, "resamples": max(bootstrap["resamples"], math.ceil(2 * BEYOND / (1 - level)))}
+
+
+def stating(level: float, components: Mapping[str, Any]) -> dict[str, Any]:
+    """The same components, each estimate with the `level` that its interval has."""
+    return {
+        name: [{**item, "level": level} for item in found] if isinstance(found, list) else {**found, "level": level}
+        for name, found in components.items()
+    }

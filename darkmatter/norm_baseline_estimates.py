@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from darkmatter.estimates import Estimate
+from darkmatter.joint import joint, stating
 from darkmatter.paired import Scored, alone, difference, together
 from darkmatter.splits import SPLITS
 
@@ -115,13 +116,21 @@ def differences(
 ) -> dict[str, Estimate]:
     """Components of the claim norm-r2-baselines; contexts are resampled for all layers at once.
 
+    Those that are not null hold together at the bootstrap's level.
+
     Args:
         first: SAEs at the first layer.
         later: SAEs at the layers of the second half of depth.
     """
-    found = {name: mean_difference(later, ACTIVATION, name, split, convention, bootstrap) for name in COMPARED}
-    at_first = mean_difference(first, "token_identity", ACTIVATION, split, convention, bootstrap)
-    return found | {"first_layer": at_first}
+    pairs = {name: (later, ACTIVATION, name) for name in COMPARED} | {
+        "first_layer": (first, "token_identity", ACTIVATION)
+    }
+    fitted = sum(
+        not any(sae.regressors[name].reason for sae in saes for name in both) for saes, *both in pairs.values()
+    )
+    together = joint(bootstrap, fitted)
+    found = {name: mean_difference(*pair, split, convention, together) for name, pair in pairs.items()}
+    return stating(together["level"], found)
 
 
 def mean_difference(

@@ -9,6 +9,7 @@
 Each resample of contexts gives both sides at once, so what the two encoders share cancels.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from darkmatter import metrics
 from darkmatter.artifacts import read_arrays, read_json
 from darkmatter.decomposition_results import ESTIMATES, regressions
 from darkmatter.estimates import Estimate, HookpointSums, Sums, hookpoint_sums
+from darkmatter.joint import joint, stating
 from darkmatter.splits import SPLITS
 
 OWN = "own"
@@ -89,7 +91,9 @@ def pursuit_results(
     shared = read_arrays(moments)
     fits = regressions(shared)
     hookpoint = hookpoint_sums(shared, {name: int(fit["rank"]) for name, fit in fits.items()}, bootstrap)
-    saes = []
+    together = joint(bootstrap, len(specs))  # one estimate for each SAE is judged
+    jointly = replace(hookpoint, bootstrap=together)
+    saes, judged = [], {}
     for spec in specs:
         folder = decomposed / spec["name"]
         sums = {encoder: read_arrays(folder / encoder / "sums.npz") for encoder in (OWN, *VARIANTS)}
@@ -106,18 +110,36 @@ def pursuit_results(
                 "share_of_tokens_below_l0": float(np.mean(l0[variant] < l0[OWN])),
             }
         saes.append(sae)
+        judged[spec["name"]] = {
+            split: {way: compare(jointly, sums[OWN], sums[CLAIMED], split, way) for way in ("paper", "authors")}
+            for split in SPLITS
+        }
+    claims = {
+        split: {way: estimands(judged, together["level"], split, way) for way in ("paper", "authors")}
+        for split in SPLITS
+    }
     variants = {"claimed": CLAIMED, "variants": VARIANTS}
-    return facts | variants | {"regressions": fits, "saes": saes, "estimands": estimands(saes)}
+    primary = claims[PRIMARY[0]][PRIMARY[1]]
+    found = {"regressions": fits, "saes": saes, "estimands": primary, "estimands_by_variant": claims}
+    return facts | variants | found
 
 
-def estimands(saes: list[dict[str, Any]]) -> dict[str, dict[str, list[Estimate]]]:
-    """What the claims of section 6.1 are judged on: one estimate for each SAE."""
-    split, convention = PRIMARY
+def estimands(
+    compared: dict[str, Any], level: float, split: str, convention: str
+) -> dict[str, dict[str, list[Estimate]]]:
+    """What the claims of section 6.1 are judged on: one estimate for each SAE.
+
+    Args:
+        compared: SAE → split → convention → as `compare`, with intervals at `level`.
+    """
 
     def each(number: str) -> list[Estimate]:
-        return [{"sae": sae["name"], **sae["pursuit"][CLAIMED]["compared"][split][convention][number]} for sae in saes]
+        return [{"sae": sae, **found[split][convention][number]} for sae, found in compared.items()]
 
     return {
-        "pursuit_fvu_decrease": {"decrease": each("decrease"), "absolute_decrease": each("absolute_decrease")},
-        "pursuit_nonlinear_change": {"change": each("change"), "share": each("share")},
+        name: stating(level, {number: each(number) for number in numbers})
+        for name, numbers in {
+            "pursuit_fvu_decrease": ("decrease", "absolute_decrease"),
+            "pursuit_nonlinear_change": ("change", "share"),
+        }.items()
     }

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from darkmatter.estimates import Estimate
+from darkmatter.joint import joint, stating
 from darkmatter.paired import Scored, alone, difference, slope, together
 from darkmatter.splits import SPLITS
 
@@ -112,10 +113,11 @@ def scaling_estimands(pairs: Sequence[Pair], split: str, variant: str, bootstrap
     if not pairs:
         null = {"value": None, "low": None, "high": None, "reason": "no pair of SAEs of one k and different widths"}
         return {"per_token_scaling": {"distance": null, "r2": []}, "nonlinear_scaling_gain": {"largest": null}}
+    every = joint(bootstrap, len(pairs) + 1)  # the slope and each pair are judged together
     before = [pair.eq_13(split, variant) for pair in pairs]
     after = [pair.eq_23(split, variant) for pair in pairs]
     doublings = np.array([pair.doublings for pair in pairs])
-    distance = together(before, lambda r2: slope(doublings, r2), bootstrap)
+    distance = together(before, lambda r2: slope(doublings, r2), every)
     if distance["value"] is None and len(set(doublings)) < 2:
         distance["reason"] = "all pairs are equally far apart"
     largest = together(
@@ -124,10 +126,10 @@ def scaling_estimands(pairs: Sequence[Pair], split: str, variant: str, bootstrap
         bootstrap,
     )
     r2 = [
-        {"pair": f"{pair.names['sae_1']} to {pair.names['sae_2']}"} | alone(part, bootstrap)
+        {"pair": f"{pair.names['sae_1']} to {pair.names['sae_2']}"} | alone(part, every)
         for pair, part in zip(pairs, before, strict=True)
     ]
     return {
-        "per_token_scaling": {"distance": distance, "r2": r2},
-        "nonlinear_scaling_gain": {"largest": largest},
+        "per_token_scaling": stating(every["level"], {"distance": distance, "r2": r2}),
+        "nonlinear_scaling_gain": stating(bootstrap["level"], {"largest": largest}),
     }

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from darkmatter.joint import joint_level
 from darkmatter.seed_intervals import Estimate, over_seeds
 
 Sums = Mapping[str, np.ndarray]
@@ -31,6 +32,7 @@ SENSITIVITY = {
     "noise as shares of variance": ("token", "spread", "share"),
 }
 CORRELATIONS = ("x_dense", "x_introduced", "sae_dense", "sae_introduced")
+LEADS = {"x_lead": 2, "sae_lead": 2}  # judged together, of another model than the paper's
 Grid = Float[np.ndarray, "sigma_x sigma_s"]
 Cells = Float[np.ndarray, "sigma_x sigma_s share"]
 
@@ -132,11 +134,15 @@ def convention_estimands(
     highest = {"x_lead": 2.0, "sae_lead": 2.0, "flatness": np.inf}
     lowest = dict.fromkeys(CORRELATIONS, -1.0) | {"x_lead": -2.0, "sae_lead": -2.0}
     why = "the estimate does not vary over the grid, or ablation does not change FVU"
+    judged = {"synthetic_correlations": len(CORRELATIONS), "synthetic_lines": len(found["synthetic_lines"])}
+
+    def estimate(component: str, values: list[float | None], together: float) -> Estimate:
+        bounds = (lowest.get(component, -np.inf), highest.get(component, 1.0))
+        return over_seeds(values, together, rows, rank, bounds, why) | {"level": together}
+
     return {
         name: {
-            component: over_seeds(
-                values, level, rows, rank, (lowest.get(component, -np.inf), highest.get(component, 1.0)), why
-            )
+            component: estimate(component, values, joint_level(level, LEADS.get(component, judged[name])))
             for component, values in components.items()
         }
         for name, components in found.items()

@@ -7,6 +7,7 @@ Out: reports/results/per_token_scaling.json   pairs of SAEs; the tokens of Figs.
 """
 
 from darkmatter.artifacts import open_array, read_arrays, write_json
+from darkmatter.joint import joint, stating
 from darkmatter.models import load_tokenizer
 from darkmatter.paths import DECOMPOSITION, MODEL, RESULTS, TOKENS
 from darkmatter.processes import single_thread
@@ -37,12 +38,14 @@ def main(stage: Stage) -> None:
     series = token_series(saes, tables, shown, first, tokens[SHOWN_CONTEXT, first : first + positions])
     series["text"] = [tokenizer.decode([token]) for token in series["token_ids"]]
 
+    together = joint(bootstrap, 3)  # both slopes and the share of tokens are judged together
+
     def estimands(split: str, convention: str) -> dict:
         source = split if convention == "paper" else "all"
-        slopes = part_slopes(saes, tables, splits, split, source, bootstrap)
-        share = share_of_tokens(saes, tables, shown, source, bootstrap)
+        slopes = part_slopes(saes, tables, splits, split, source, together)
+        share = share_of_tokens(saes, tables, shown, source, together)
         found = scaling_estimands(pairs, split, convention, bootstrap)
-        return found | {"per_token_part_slopes": slopes | {"tokens": share}}
+        return found | {"per_token_part_slopes": stating(together["level"], slopes | {"tokens": share})}
 
     variants = {split: {way: estimands(split, way) for way in ("paper", "authors")} for split in SPLITS}
     content = {

@@ -44,6 +44,7 @@ def fake(params: Params) -> dict[str, Any]:
         }
         saes.append(facts | {"train_tokens": spec.train_tokens, "encoder": side(fvu, 0.12, spec), "pursuit": variants})
     saes.sort(key=lambda sae: sae["d_sae"])
+    compared_by_sae = {sae["name"]: sae["pursuit"][CLAIMED]["compared"] for sae in saes}
     facts = {"hookpoint": params.figures.main_hookpoint, "contexts": 40, "rows": 32920, "d_model": 576}
     fits = {split: {"fit_rows": 19992, "rank": 576, "condition_number": 4e2} for split in ("token", "context")}
     return facts | {
@@ -51,5 +52,5 @@ def fake(params: Params) -> dict[str, Any]:
         "variants": VARIANTS,
         "regressions": fits,
         "saes": saes,
-        "estimands": estimands(saes),
+        "estimands": estimands(compared_by_sae, 0.999, "token", "paper"),
     }

@@ -131,6 +131,10 @@ def test_score_is_the_dense_fvu(folder: Path, trained: Path) -> None:
     own = {part: [one["fvu"]["value"] for one in content["saes"] if one["part"] == part] for part in PARTS}
     assert claim["linear"]["value"] == pytest.approx(np.mean(own["linear"]))
     assert claim["difference"]["value"] == pytest.approx(np.mean(own["nonlinear"]) - np.mean(own["linear"]))
+    for name, one in claim.items():
+        alone = content["over_seeds"]["fvu"][name]
+        assert one["level"] == pytest.approx(1 - (1 - BOOTSTRAP["level"]) / 3)
+        assert one["low"] < alone["low"] and one["high"] > alone["high"]
     norm = {part: np.sqrt((part_rows(folder, "eval", part) ** 2).sum()) for part in PARTS}
     assert content["norm_ratio"]["value"] == pytest.approx(norm["linear"] / norm["nonlinear"], rel=1e-6)
 

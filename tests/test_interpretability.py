@@ -235,6 +235,8 @@ def test_results_hold_the_claim_and_the_unanswered() -> None:
     assert claim["mean"]["low"] < claim["mean"]["value"] < claim["mean"]["high"]
     assert content["parts"]["linear"]["unanswered"] == {"HTTP 429": 1}
     assert content["parts"]["linear"]["answered"] == 30
+    assert {one["level"] for one in (claim["mean"], *claim["decile"])} == {1 - (1 - BOOTSTRAP["level"]) / 3}
+    assert claim["mean"]["low"] < content["difference"]["mean"]["low"]
     assert claim["mean"]["latents"] == [30, 30] and claim["mean"]["rows"] == 2 * 30 * 8
 
 

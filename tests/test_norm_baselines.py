@@ -132,6 +132,8 @@ def test_estimands_average_the_second_half_of_depth_and_look_at_the_first_layer(
         assert components[name]["value"] == pytest.approx(expected)
     assert components["l0"]["reason"].startswith("resid_post.2: it is 32")
     assert components["first_layer"]["value"] == pytest.approx(-rows[0]["activation_minus"]["token_identity"]["value"])
+    level = 1 - (1 - BOOTSTRAP["level"]) / 4  # l0 is null
+    assert {round(one["level"], 9) for one in components.values()} == {round(level, 9)}
     in_sample = found["estimands_by_variant"]["token"]["authors"]["norm_baseline_differences"]["first_layer"]
     assert in_sample["value"] > components["first_layer"]["value"]
 

@@ -117,12 +117,14 @@ def test_results_hold_the_estimands_of_the_claims(case):
     found = results(folder)
     variant = found["saes"][0]["pursuit"][found["claimed"]]
     compared = variant["compared"]["token"]["paper"]
+    level = {"level": BOOTSTRAP["level"]}  # of one SAE
     assert found["estimands"] == {
         "pursuit_fvu_decrease": {
-            name: [{"sae": "sae", **compared[name]}] for name in ("decrease", "absolute_decrease")
+            name: [{"sae": "sae", **compared[name], **level}] for name in ("decrease", "absolute_decrease")
         },
-        "pursuit_nonlinear_change": {name: [{"sae": "sae", **compared[name]}] for name in ("change", "share")},
+        "pursuit_nonlinear_change": {name: [{"sae": "sae", **compared[name], **level}] for name in ("change", "share")},
     }
+    assert found["estimands"] == found["estimands_by_variant"]["token"]["paper"]
     assert variant["share_of_tokens_below_l0"] <= found["saes"][0]["pursuit"]["published"]["share_of_tokens_below_l0"]
 
 

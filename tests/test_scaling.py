@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from darkmatter.artifacts import ArtifactError
+from darkmatter.joint import joint_level
 from darkmatter.scaling import REGRESSIONS, scaling_regressions
 from darkmatter.scaling_estimates import EQ_13, EQ_23, gain, pair_estimates, pairs_of, scaling_estimands
 from darkmatter.splits import SPLITS, draw_splits
@@ -114,7 +115,13 @@ def test_estimands_follow_from_the_pairs():
     doublings = [1, 2, 3, 1, 2, 1]
     expected = np.polyfit(doublings, r2, 1)[0]
     assert found["per_token_scaling"]["distance"]["value"] == pytest.approx(expected)
+    together = joint_level(BOOTSTRAP["level"], len(pairs) + 1)
+    assert {part["level"] for part in found["per_token_scaling"]["r2"]} == {together}
+    apart = pair_estimates(pairs[1], BOOTSTRAP)["estimates"]["token"]["paper"]
+    joint = found["per_token_scaling"]["r2"][1]
+    assert joint["low"] < apart["low"] and joint["high"] > apart["high"]
     largest = found["nonlinear_scaling_gain"]["largest"]
+    assert largest["level"] == BOOTSTRAP["level"]
     assert largest["value"] == pytest.approx(max(gains))
     assert largest["low"] <= largest["value"] <= largest["high"]
 

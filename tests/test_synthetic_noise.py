@@ -259,6 +259,10 @@ def test_a_decomposition_that_finds_everything_has_the_perfect_table():
         "introduced": 1,
         "dense": 1,
     }
+    levels = {name: round(item["level"], 9) for name, item in (table | shape).items()}
+    assert levels == dict.fromkeys(table, 0.9875) | {"x_lead": 0.975, "sae_lead": 0.975} | dict.fromkeys(
+        shape, round(1 - 0.05 / 3, 9)
+    )
     assert found["estimands"] == found["estimands_by_variant"]["token"]["paper"]
     authors = found["estimands_by_variant"]["context"]["authors"]
     assert authors == found["estimands_by_variant"]["token"]["authors"]
