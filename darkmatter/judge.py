@@ -15,21 +15,16 @@ Unanswered is an outcome of its own (`Unanswered`), never a wrong answer or a ri
 """
 
 import json
-import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
-from urllib.parse import urlsplit
 
 from darkmatter.artifacts import ArtifactError, read_json, sha256_bytes, write_json
 from darkmatter.experiment_params import Interpretability
-from darkmatter.sections import ParamsError
 
 Parsed = TypeVar("Parsed")
-LOCAL_HOSTS = {"localhost", "127.0.0.1", "::1"}
-NO_KEY = "none"  # local servers want the header, not the key
 RETRY_TEMPERATURE = 0.5
 BYTES_PER_TOKEN = 3  # of English in UTF-8; below the usual 4, so that the estimate lies on the high side
 
@@ -70,33 +65,6 @@ class Cost:
             f"{self.calls:,} calls to make ({self.stored:,} answers are stored), about {self.prompt_tokens:,} prompt "
             f"tokens and at most {self.completion_tokens:,} of answers: {price}"
         )
-
-
-def read_key(settings: Interpretability) -> str:
-    """The key from the environment; a placeholder for a server on this machine.
-
-    Raises:
-        ParamsError: the endpoint is no http(s) address, holds a password, or `max_dollars` has no prices to go by.
-        ArtifactError: the key is missing.
-    """
-    address = urlsplit(settings.endpoint or "")
-    if address.scheme not in {"http", "https"} or not address.hostname:
-        raise ParamsError(f"interpretability.endpoint is {settings.endpoint!r}, not an http or https address")
-    if address.username or address.password or address.query:
-        raise ParamsError(
-            "interpretability.endpoint holds a password or a query. Results name the endpoint: put the key into the "
-            f"environment variable {settings.key_variable} instead."
-        )
-    if settings.max_dollars is not None and settings.dollars_per_million_tokens is None:
-        raise ParamsError("interpretability.max_dollars needs dollars_per_million_tokens: [prompt, completion]")
-    if key := os.environ.get(settings.key_variable, "").strip():
-        return key
-    if address.hostname in LOCAL_HOSTS:
-        return NO_KEY
-    raise ArtifactError(
-        f"the environment variable {settings.key_variable} is not set, which {settings.endpoint} needs as its key. Set "
-        "it, or set interpretability.endpoint to null for the offline surrogate."
-    )
 
 
 class Judge:

@@ -26,7 +26,8 @@ from darkmatter.artifacts import (
 from darkmatter.error_sae_results import PARTS, sae_name
 from darkmatter.interpretability import Texts, judge_cost, judge_records, surrogate_records
 from darkmatter.interpretability_results import results
-from darkmatter.judge import Judge, read_key
+from darkmatter.judge import Judge
+from darkmatter.judge_key import read_key
 from darkmatter.latent_examples import Plan, choose_examples, choose_latents, cut_windows, find_firings
 from darkmatter.models import load_tokenizer
 from darkmatter.paths import DATA, MODEL, RESULTS, TOKENS

@@ -34,7 +34,8 @@ from darkmatter.data_params import Model
 from darkmatter.experiment_params import Interpretability
 from darkmatter.interpretability import Texts, judge_cost, judge_records
 from darkmatter.interpretability_results import accuracies
-from darkmatter.judge import NO_KEY, Judge, Unanswered, read_key
+from darkmatter.judge import Judge, Unanswered
+from darkmatter.judge_key import NO_KEY, read_key
 from darkmatter.judge_prompts import explain_question, parse_explanation, parse_predictions, predict_question
 from darkmatter.latent_examples import Plan, choose_examples, cut_windows, find_firings
 from darkmatter.models import random_model, save_model

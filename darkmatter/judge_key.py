@@ -1,0 +1,38 @@
+"""The key of a chat endpoint: from the environment, never from a file of parameters and never into one of results."""
+
+import os
+from urllib.parse import urlsplit
+
+from darkmatter.artifacts import ArtifactError
+from darkmatter.experiment_params import Interpretability
+from darkmatter.sections import ParamsError
+
+LOCAL_HOSTS = {"localhost", "127.0.0.1", "::1"}
+NO_KEY = "none"  # local servers want the header, not the key
+
+
+def read_key(settings: Interpretability) -> str:
+    """The key from the environment; a placeholder for a server on this machine.
+
+    Raises:
+        ParamsError: the endpoint is no http(s) address, holds a password, or `max_dollars` has no prices to go by.
+        ArtifactError: the key is missing.
+    """
+    address = urlsplit(settings.endpoint or "")
+    if address.scheme not in {"http", "https"} or not address.hostname:
+        raise ParamsError(f"interpretability.endpoint is {settings.endpoint!r}, not an http or https address")
+    if address.username or address.password or address.query:
+        raise ParamsError(
+            "interpretability.endpoint holds a password or a query. Results name the endpoint: put the key into the "
+            f"environment variable {settings.key_variable} instead."
+        )
+    if settings.max_dollars is not None and settings.dollars_per_million_tokens is None:
+        raise ParamsError("interpretability.max_dollars needs dollars_per_million_tokens: [prompt, completion]")
+    if key := os.environ.get(settings.key_variable, "").strip():
+        return key
+    if address.hostname in LOCAL_HOSTS:
+        return NO_KEY
+    raise ArtifactError(
+        f"the environment variable {settings.key_variable} is not set, which {settings.endpoint} needs as its key. Set "
+        "it, or set interpretability.endpoint to null for the offline surrogate."
+    )
