@@ -119,25 +119,27 @@ def counted(component: Component | None, region: Region) -> int:
 
 
 def why_open(regions: Mapping[str, Region], found: Found) -> str:
-    """Which components leave a claim open."""
-    reasons = []
+    """Which components leave a claim open, and why; components with one reason stand together."""
+    reasons: dict[str, list[str]] = {}
     for name, region in regions.items():
         estimates = found.get(name, [])
-        if not estimates:
-            reasons.append(f"{name}: nothing to judge")
-        nulls = [estimate for estimate in estimates if estimate["value"] is None]
-        if nulls and not region.may_be_null:
-            reasons.append(f"{name}: {nulls[0]['reason']}{of_many(nulls, estimates)}")
-        if short := [estimate for estimate in estimates if "short" in estimate]:
-            reasons.append(f"{name}: {short[0]['short']}")
-        across = [estimate for estimate in estimates if estimate["place"] == "across" and "short" not in estimate]
-        if across:
-            reasons.append(f"{name}: the interval reaches beyond its region{of_many(across, estimates)}")
-    return "; ".join(reasons)
+        open_ones = [(estimate, reason) for estimate in estimates if (reason := open_because(estimate, region))]
+        if not estimates and not region.may_be_null:
+            open_ones, estimates = [({}, "nothing to judge")], [{}]
+        for reason in dict.fromkeys(reason for _, reason in open_ones):
+            count = sum(other == reason for _, other in open_ones)
+            many = f" ({count} of {len(estimates)})" if len(estimates) > 1 else ""
+            reasons.setdefault(reason, []).append(f"{name}{many}")
+    return "; ".join(f"{', '.join(names)}: {reason}" for reason, names in reasons.items())
 
 
-def of_many(some: list[Estimate], all_of_them: list[Estimate]) -> str:
-    return f" ({len(some)} of {len(all_of_them)})" if len(all_of_them) > 1 else ""
+def open_because(estimate: Estimate, region: Region) -> str | None:
+    """Why an estimate establishes nothing; None where it does, or is left out."""
+    if estimate["value"] is None:
+        return None if region.may_be_null else estimate["reason"]
+    if "short" in estimate:
+        return estimate["short"]
+    return "the interval reaches beyond its region" if estimate["place"] == "across" else None
 
 
 def other_variants(claim: Claim, evidence: Evidence, subject: Subject) -> dict[str, Any]:

@@ -128,7 +128,16 @@ def test_null_that_may_not_be_leaves_a_claim_open(evidence):
     estimands = pursuit(0.03, 0.05)
     estimands["pursuit_fvu_decrease"]["decrease"][1] |= {"value": None, "low": None, "high": None, "reason": "died"}
     row = claim_row(CLAIMS["pursuit-fvu"], having(evidence, pursuit={"estimands": estimands}), SUBJECT)
-    assert row["analogue"] == "inconclusive" and row["reason"] == "decrease: died (1 of 2)"
+    assert row["analogue"] == "inconclusive" and row["reason"] == "decrease (1 of 2): died"
+
+
+def test_one_reason_stands_once(evidence):
+    null = {"value": None, "low": None, "high": None, "reason": "nothing to recover"}
+    names = [f"{part}_by_{way}" for part in ("linear", "nonlinear") for way in ("norm", "variance")]
+    found = having(evidence, downstream={"estimands": {"cross_entropy_ratio": dict.fromkeys(names[1:], null)}})
+    row = claim_row(CLAIMS["ce-proportional"], found, SUBJECT)
+    assert row["reason"].count("nothing to recover") == 1
+    assert f"{names[0]}: nothing to judge" in row["reason"]
 
 
 def test_surrogate_is_named(evidence):

@@ -22,7 +22,7 @@ from darkmatter.estimands.registry import BY_EXPERIMENT, ESTIMANDS, TEXT, estima
 from darkmatter.estimands.trends import trend, weighted_slope
 from darkmatter.joint import BEYOND, joint, joint_level
 from darkmatter.power_law import fit_power_law
-from darkmatter.results import Results
+from darkmatter.results import Results, estimate, load_decomposition
 
 ROOT = Path(__file__).resolve().parent.parent
 BOOTSTRAP = {"resamples": 40, "level": 0.9, "seed": 3}
@@ -92,6 +92,21 @@ def test_every_number_of_an_sae(rows, evidence, variant, metric, path):
     number = functools.partial(rows.number, point.path, metric, variant.split, variant.convention)
     on_all = metric.startswith("fvu") and variant.convention == "authors"
     check(single(formula), by_hand(rows, number, variant.split, on_all))
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+def test_committed_estimates_follow_from_committed_sums(variant):
+    """The numbers and intervals in reports/results, from the sums beside them: what a reviewer repeats."""
+    params, folder = profile_params("smollm2"), ROOT / "reports" / "results"
+    decomposition = load_decomposition(folder, ["resid_post.0"])
+    found = Evidence(params, Results(decomposition, {}), folder / "sums", None, layers=30)
+    bootstrap = params.decomposition.bootstrap.model_dump()
+    point = found.residual_saes()[0]
+    for path in (("norm_r2",), ("fvu",), ("fvu_nonlinear",), ("norm_ratio",), ("cos_linear_x",), ("norm_test", "x")):
+        ours = single(found.formula(point, variant, *path)).at(bootstrap, 1)
+        stored = estimate(point.sae, *path, split=variant.split, convention=variant.convention)
+        ends = ("value", "low", "high")
+        np.testing.assert_allclose([ours[end] for end in ends], [stored[end] for end in ends], rtol=1e-9)
 
 
 def test_ranges_hold_every_sae(evidence):
