@@ -25,7 +25,7 @@ from darkmatter.splits import ROW_SETS, SPLITS
 Arrays = Mapping[str, np.ndarray]
 ROUNDING = 1e-9  # an exact answer leaves an interval as narrow as float64
 TARGETS = {"vector": slice(None, -1), "norm": slice(-1, None), "all": slice(None)}
-PROPER = {"bernoulli": "Bernoulli", "poisson": "Poisson"}
+PROPER = {"bernoulli": "Bernoulli", "poisson": "Poisson", "exponential": "exponential"}
 BLOCK = 1000  # resamples at a time: 1,000 × 577 sums are 5 MB
 
 
@@ -102,7 +102,7 @@ class Control:
     @property
     def expected(self) -> str:
         if self.like:
-            return f"R² of {self.like}"
+            return "that of SaeError"
         return f"{self.relation} {self.value:.4g}" if self.relation != "equals" else f"{self.value:.4g}"
 
     def holds(self, found: Estimate, known: float | None) -> bool | None:
@@ -152,17 +152,13 @@ def control_list(shares: list[float], exact: Mapping[str, float]) -> list[Contro
     features = [
         Control(
             f"features-{name}",
-            f"norm test on sparse orthogonal features with {PROPER.get(name, name)} weights: linear features, {remark}",
+            f"{PROPER[name]} weights, norm probe",
             f"features-{name}",
             "norm",
             "equals",
             exact[name],
         )
-        for name, remark in (
-            ("bernoulli", "and a perfect probe"),
-            ("poisson", "whose counts cost some R²"),
-            ("exponential", "and yet a low score"),
-        )
+        for name in exact
     ]
     on_errors = [
         ("error-vector", "SaeError itself, vector probe", "error", "vector", "above", 0.0),
@@ -171,7 +167,7 @@ def control_list(shares: list[float], exact: Mapping[str, float]) -> list[Contro
         ("shuffled-norm", "SaeError of other rows, norm probe", "shuffled", "norm", "at most", 0.0),
         (
             "random-direction-vector",
-            "SaeError's norm in random directions, vector probe",
+            "random directions, vector probe",
             "random-direction",
             "vector",
             "at most",
@@ -180,7 +176,7 @@ def control_list(shares: list[float], exact: Mapping[str, float]) -> list[Contro
     ]
     same_norm = Control(
         "random-direction-norm",
-        "SaeError's norm in random directions, norm probe",
+        "random directions, norm probe",
         "random-direction",
         "norm",
         "equals",
@@ -190,7 +186,7 @@ def control_list(shares: list[float], exact: Mapping[str, float]) -> list[Contro
     planted = [
         Control(
             f"planted-{share:g}",
-            f"error with a linear share of {share:g}, the rest noise: share found by the vector probe",
+            "planted linear share, vector probe",
             f"planted-{share:g}",
             "all",
             "equals",
