@@ -233,7 +233,16 @@ def test_asymptotes_are_those_of_the_power_law():
     widths = np.array([512.0, 1024, 2048, 4096, 8192])
     random = np.random.default_rng(0)
     y = 0.1 + 2 * widths**-0.4 + 0.002 * random.normal(size=(3, 5))
-    y = np.vstack([y, 0.4 + 0 * widths, 0.1 + 0.01 * np.log(widths), 3 * widths**-0.3, np.full(5, np.nan)])
+    y = np.vstack(
+        [
+            y,
+            0.4 + 0 * widths,
+            0.1 + 0.01 * np.log(widths),
+            3 * widths**-0.3,
+            0.9 - 0.1 * np.log2(widths / 512),
+            np.full(5, np.nan),
+        ]
+    )
     found = asymptotes(widths, y)
     expected = [fit_power_law(widths, row, 12, 0).asymptote for row in y[:-1]]
     np.testing.assert_allclose(found[:-1], expected, atol=2e-4)

@@ -82,7 +82,11 @@ def claim(identity: str, section: str, value: Any) -> dict[str, Any]:
         "judged_by": "analogue",
         "out_of_scope": "the claim is about gemma-2-2b",
         "judge": None,
-        "components": {"r2": estimates, "beside": [fake_estimate(0.5)]},
+        "components": {
+            "r2": estimates,
+            "beside": [fake_estimate(0.5)],
+            "each_beside": [fake_estimate(0.25) | {"pair": "a to b"}],
+        },
         "verdict": "not-testable-in-this-profile",
         "analogue": "agrees",
         "reason": None,
@@ -240,6 +244,7 @@ def test_claims_show_numbers_verdict_and_what_flips(page: Page) -> None:
     assert "low: 0.7; high: 0.95" in words and "329" in words and "what sae-count says" in words
     assert "All 2 are tested" in words and "not testable here2" in words
     assert "r2 2 values, 0.8 to 0.8; 2 inside" in words and "(beside 0.5 [0.49, 0.51])" in words
+    assert "(each beside 1 values, 0.25 to 0.25)" in words and "a to b: 0.25 [0.24, 0.26]" in words
     assert "token/authors: inconclusive" in words and "the two passages differ" in words
     assert "the claim is about gemma-2-2b" in words
     assert page.all("dt") and len(page.all("dt")) == len(page.all("dd")) == len(VERDICTS)

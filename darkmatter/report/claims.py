@@ -62,7 +62,7 @@ def component(name: str, found: list[Content], judged: bool) -> Content:
         return {"label": label, "judged": judged, "text": estimate_text(found[0]), "n": sample(found[0]), "all": []}
     values = [estimate["value"] for estimate in found if estimate["value"] is not None]
     span = f"{digits(min(values))} to {digits(max(values))}" if values else "undefined"
-    places = Counter(estimate["place"] for estimate in found) if judged else {}
+    places = Counter(estimate["place"] for estimate in found if judged)
     where = ", ".join(f"{places[place]} {word}" for place, word in PLACES.items() if places[place])
     text = f"{len(found)} values, {span}" + (f"; {where}" if where else "")
     each = [{"key": key_of(one), "text": estimate_text(one), "place": PLACES.get(one.get("place"))} for one in found]
