@@ -10,9 +10,9 @@ import shutil
 from pathlib import Path
 
 from darkmatter.artifacts import open_array, read_json, write_json
-from darkmatter.components import ESTIMATES, check_parents, check_sum, explain, write_targets
-from darkmatter.components_results import components_results
 from darkmatter.decomposition_results import MOMENTS
+from darkmatter.experiments.components import ESTIMATES, check_parents, check_sum, explain, write_targets
+from darkmatter.experiments.components_results import components_results
 from darkmatter.paths import ACTIVATIONS, CODES, DECOMPOSITION, RESULTS, SAES
 from darkmatter.stage import Stage, run
 from darkmatter.units import Unit, run_units

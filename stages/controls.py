@@ -10,9 +10,9 @@ Out: reports/results/controls.json   control: what is known, what was found, whe
 import shutil
 
 from darkmatter.artifacts import open_array, read_arrays, read_json, write_json
-from darkmatter.control_estimates import check, control_list
-from darkmatter.control_facts import feature_r2, scaling_starts
-from darkmatter.controls import CONTROLS, FEATURES, on_activations, on_features
+from darkmatter.experiments.control_estimates import check, control_list
+from darkmatter.experiments.control_facts import feature_r2, scaling_starts
+from darkmatter.experiments.controls import CONTROLS, FEATURES, on_activations, on_features
 from darkmatter.paths import ACTIVATIONS, CODES, DATA, RESULTS, SAES
 from darkmatter.stage import Stage, run
 from darkmatter.units import Unit, run_units

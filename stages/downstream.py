@@ -13,8 +13,8 @@ from pathlib import Path
 
 from darkmatter.artifacts import open_array, read_arrays, read_json, write_arrays, write_json
 from darkmatter.decomposition_results import read_specs
-from darkmatter.downstream import MAP, SPLIT, SUMS, fit_map, splice_context
-from darkmatter.downstream_estimates import estimates, held_out_contexts, join_contexts, scalar_sums
+from darkmatter.experiments.downstream import MAP, SPLIT, SUMS, fit_map, splice_context
+from darkmatter.experiments.downstream_estimates import estimates, held_out_contexts, join_contexts, scalar_sums
 from darkmatter.paths import ACTIVATIONS, CODES, DECOMPOSITION, MODEL, RESULTS, SAES, TOKENS
 from darkmatter.splice import check_hookpoint
 from darkmatter.splits import draw_splits

@@ -12,9 +12,9 @@ import shutil
 from pathlib import Path
 
 from darkmatter.artifacts import read_arrays, read_json, write_arrays, write_json
-from darkmatter.error_parts import MAP, write_parts
-from darkmatter.error_sae_results import PARTS, results, sae_name
-from darkmatter.error_saes import train_error_sae
+from darkmatter.experiments.error_parts import MAP, write_parts
+from darkmatter.experiments.error_sae_results import PARTS, results, sae_name
+from darkmatter.experiments.error_saes import train_error_sae
 from darkmatter.paths import ACTIVATIONS, DATA, RESULTS, SAES
 from darkmatter.stage import Stage, run
 from darkmatter.units import Unit, forget_units, run_units

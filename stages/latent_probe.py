@@ -11,8 +11,8 @@ import shutil
 from pathlib import Path
 
 from darkmatter.artifacts import open_array, read_arrays, write_arrays, write_json
-from darkmatter.latent_probe import LATENTS, PROBE_RANK, PROBE_SUMS, probe_latents
-from darkmatter.latent_probe_estimates import latent_results
+from darkmatter.experiments.latent_probe import LATENTS, PROBE_RANK, PROBE_SUMS, probe_latents
+from darkmatter.experiments.latent_probe_estimates import latent_results
 from darkmatter.paths import ACTIVATIONS, CODES, RESULTS, SAES
 from darkmatter.stage import Stage, run
 from darkmatter.units import Unit, run_units

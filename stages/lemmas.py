@@ -6,9 +6,9 @@ Command: python -m stages.lemmas
 """
 
 from darkmatter.artifacts import write_json
-from darkmatter.lemma_table import lemma_table
 from darkmatter.paths import RESULTS
 from darkmatter.stage import Stage, run
+from darkmatter.theory.lemma_table import lemma_table
 
 
 def main(stage: Stage) -> None:

@@ -9,8 +9,8 @@ Out: reports/results/norm_baselines.json   SAE × regressor: R², and the activa
 
 from darkmatter.artifacts import open_array, read_arrays, read_json, write_json
 from darkmatter.decomposition_results import MOMENTS, regressions
-from darkmatter.norm_baseline_estimates import ACTIVATION, Measured, from_decomposition, results
-from darkmatter.norm_baselines import baselines
+from darkmatter.experiments.norm_baseline_estimates import ACTIVATION, Measured, from_decomposition, results
+from darkmatter.experiments.norm_baselines import baselines
 from darkmatter.paths import ACTIVATIONS, DECOMPOSITION, MODEL, RESULTS, TOKENS
 from darkmatter.processes import single_thread
 from darkmatter.splits import draw_splits

@@ -7,15 +7,15 @@ Out: reports/results/per_token_scaling.json   pairs of SAEs; the tokens of Figs.
 """
 
 from darkmatter.artifacts import open_array, read_arrays, write_json
+from darkmatter.experiments.scaling import scaling_regressions
+from darkmatter.experiments.scaling_estimates import pair_estimates, pairs_of, scaling_estimands
+from darkmatter.experiments.token_series import SHOWN_CONTEXT, part_slopes, share_of_tokens, token_series
 from darkmatter.joint import joint, stating
 from darkmatter.models import load_tokenizer
 from darkmatter.paths import DECOMPOSITION, MODEL, RESULTS, TOKENS
 from darkmatter.processes import single_thread
-from darkmatter.scaling import scaling_regressions
-from darkmatter.scaling_estimates import pair_estimates, pairs_of, scaling_estimands
 from darkmatter.splits import SPLITS, draw_splits
 from darkmatter.stage import Stage, run
-from darkmatter.token_series import SHOWN_CONTEXT, part_slopes, share_of_tokens, token_series
 
 
 def main(stage: Stage) -> None:

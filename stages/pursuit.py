@@ -14,10 +14,17 @@ from darkmatter.activation_moments import prepare
 from darkmatter.artifacts import ArtifactError, open_array, write_json
 from darkmatter.decomposition import decompose
 from darkmatter.decomposition_results import MOMENTS, estimate_sae, read_specs
+from darkmatter.experiments.pursuit import VARIANTS
+from darkmatter.experiments.pursuit_codes import (
+    OWN,
+    check_codes,
+    join_codes,
+    pursue_contexts,
+    ranges,
+    write_first_contexts,
+)
+from darkmatter.experiments.pursuit_estimates import pursuit_results
 from darkmatter.paths import ACTIVATIONS, CODES, RESULTS, SAES
-from darkmatter.pursuit import VARIANTS
-from darkmatter.pursuit_codes import OWN, check_codes, join_codes, pursue_contexts, ranges, write_first_contexts
-from darkmatter.pursuit_estimates import pursuit_results
 from darkmatter.stage import Stage, run
 from darkmatter.units import Ledger, Unit, run_units
 

@@ -9,9 +9,9 @@ import shutil
 from pathlib import Path
 
 from darkmatter.artifacts import read_arrays, write_json
+from darkmatter.experiments.random_features import SUMS, masked_sums
+from darkmatter.experiments.random_features_estimates import ORDERS, random_feature_results
 from darkmatter.paths import RESULTS
-from darkmatter.random_features import SUMS, masked_sums
-from darkmatter.random_features_estimates import ORDERS, random_feature_results
 from darkmatter.stage import Stage, run
 from darkmatter.units import Unit, run_units
 

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from darkmatter.artifacts import open_array, read_arrays, read_json, write_arrays, write_json
+from darkmatter.experiments.synthetic_noise import FACTS, SUMS, noise_sums, prepare_ground_truth
+from darkmatter.experiments.synthetic_noise_estimates import all_estimands, cell_estimates
 from darkmatter.paths import ACTIVATIONS, CODES, RESULTS, SAES
 from darkmatter.stage import Stage, run
-from darkmatter.synthetic_noise import FACTS, SUMS, noise_sums, prepare_ground_truth
-from darkmatter.synthetic_noise_estimates import all_estimands, cell_estimates
 from darkmatter.units import Unit, run_units
 
 WORK = Path("data/.work/synthetic_noise")

@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import torch
 
-from darkmatter.pursuit import Dictionary, pursue
+from darkmatter.experiments.pursuit import Dictionary, pursue
 
 D_MODEL, NAIVE_BATCH = 576, 256
 

@@ -15,10 +15,10 @@ import time
 import numpy as np
 import torch
 
-from darkmatter.noise_moments import VARIANTS, CleanMoments, NoiseMoments, make_row_blocks
+from darkmatter.experiments.noise_moments import VARIANTS, CleanMoments, NoiseMoments, make_row_blocks
+from darkmatter.experiments.synthetic_noise import FOLDS, GROUP, draw_noise, grid_sums
+from darkmatter.experiments.synthetic_noise_estimates import fvu_cells
 from darkmatter.splits import draw_splits
-from darkmatter.synthetic_noise import FOLDS, GROUP, draw_noise, grid_sums
-from darkmatter.synthetic_noise_estimates import fvu_cells
 
 POSITIONS, D_MODEL = 823, 576
 DEVIATIONS = np.array([0.0, 0.25, 0.5, 0.75, 1.0])

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from darkmatter.control_estimates import control_list
+from darkmatter.experiments.control_estimates import control_list
 from darkmatter.params import Params
 
 

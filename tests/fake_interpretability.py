@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from darkmatter.interpretability_results import results
+from darkmatter.experiments.interpretability_results import results
 from darkmatter.params import Params
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from darkmatter.latent_probe_estimates import latent_results
+from darkmatter.experiments.latent_probe_estimates import latent_results
 from darkmatter.params import Params
 
 

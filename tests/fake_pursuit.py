@@ -3,8 +3,8 @@
 import copy
 from typing import Any
 
+from darkmatter.experiments.pursuit_estimates import CLAIMED, VARIANTS, estimands
 from darkmatter.params import Params
-from darkmatter.pursuit_estimates import CLAIMED, VARIANTS, estimands
 
 
 def number(value: float, half: float = 0.003) -> dict[str, Any]:

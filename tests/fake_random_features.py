@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from darkmatter.experiments.random_features_estimates import ORDERS, VARIANTS, random_feature_results
 from darkmatter.params import Params
-from darkmatter.random_features_estimates import ORDERS, VARIANTS, random_feature_results
 
 
 def fake_sums(shares: np.ndarray, order: str, seed: int) -> dict[str, np.ndarray]:

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from darkmatter.experiments.synthetic_noise_estimates import VARIANTS, all_estimands, cell_estimates
 from darkmatter.params import Params
-from darkmatter.synthetic_noise_estimates import VARIANTS, all_estimands, cell_estimates
 
 D_MODEL, ROWS, UNIT = 24, 1000, 2.0
 SPREAD = 20 * ROWS * D_MODEL * UNIT**2  # the real SAE's error is a twentieth of the variance

@@ -9,7 +9,8 @@ from safetensors.numpy import save_file
 
 from darkmatter.activation_moments import prepare
 from darkmatter.artifacts import ArtifactError, read_arrays, read_json, write_arrays, write_json
-from darkmatter.components import (
+from darkmatter.decode import load_decoder, reconstruct
+from darkmatter.experiments.components import (
     ESTIMATES,
     MAPS,
     TARGETS,
@@ -19,8 +20,7 @@ from darkmatter.components import (
     parents_of,
     write_targets,
 )
-from darkmatter.components_results import components_results
-from darkmatter.decode import load_decoder, reconstruct
+from darkmatter.experiments.components_results import components_results
 from darkmatter.sections import ParamsError
 from darkmatter.splits import draw_splits
 

@@ -6,9 +6,9 @@ import torch
 from safetensors.torch import save_file
 
 from darkmatter.artifacts import ArtifactError, read_arrays, write_arrays, write_json
-from darkmatter.control_estimates import Control, Fit, check, control_list
-from darkmatter.control_facts import feature_r2, scaling_starts
-from darkmatter.controls import (
+from darkmatter.experiments.control_estimates import Control, Fit, check, control_list
+from darkmatter.experiments.control_facts import feature_r2, scaling_starts
+from darkmatter.experiments.controls import (
     FEATURES,
     leverages,
     on_activations,

@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from profiles import profile_params
 from safetensors.numpy import save_file
 
-from darkmatter import downstream
 from darkmatter.activation_moments import prepare
 from darkmatter.activations import token_loss
 from darkmatter.artifacts import ArtifactError, read_arrays, write_arrays, write_json
 from darkmatter.data_params import Model
 from darkmatter.decode import load_decoder, reconstruct
-from darkmatter.downstream import fit_map, random_directions, residual_gap, splice_context
-from darkmatter.downstream_estimates import (
+from darkmatter.experiments import downstream
+from darkmatter.experiments.downstream import fit_map, random_directions, residual_gap, splice_context
+from darkmatter.experiments.downstream_estimates import (
     EXPECTATIONS,
     NO_COST,
     estimates,

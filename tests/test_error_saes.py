@@ -11,9 +11,9 @@ from sae_lens import TopKSAE, TopKSAEConfig
 
 from darkmatter.artifacts import ArtifactError, read_arrays
 from darkmatter.bootstrap import ContextBootstrap
-from darkmatter.error_parts import write_parts
-from darkmatter.error_sae_results import PARTS, over_seeds, results, sae_name
-from darkmatter.error_saes import score, train_error_sae
+from darkmatter.experiments.error_parts import write_parts
+from darkmatter.experiments.error_sae_results import PARTS, over_seeds, results, sae_name
+from darkmatter.experiments.error_saes import score, train_error_sae
 
 torch.set_num_threads(1)  # as the stages do; two threads on tiny arrays only wait for each other
 
@@ -142,7 +142,7 @@ def test_score_is_the_dense_fvu(folder: Path, trained: Path) -> None:
 def test_target_without_variance_is_null(tmp_path: Path, folder: Path, trained: Path) -> None:
     np.save(tmp_path / "flat.npy", np.ones((EVAL, POSITIONS, D_MODEL), dtype=np.float32))
     sums = score(tmp_path / "flat.npy", trained / "linear-s0")
-    from darkmatter.error_sae_results import Scored
+    from darkmatter.experiments.error_sae_results import Scored
 
     flat = Scored(sums)
     found = over_seeds([flat.fvu, flat.fvu], ContextBootstrap(EVAL, **BOOTSTRAP), sums["rows"], 8)

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 from darkmatter.artifacts import ArtifactError
-from darkmatter.interpretability import Texts, surrogate_records
-from darkmatter.interpretability_results import accuracies, mean_of_latents, results
-from darkmatter.latent_examples import (
+from darkmatter.experiments.interpretability import Texts, surrogate_records
+from darkmatter.experiments.interpretability_results import accuracies, mean_of_latents, results
+from darkmatter.experiments.latent_examples import (
     TOO_FEW_FIRINGS,
     TOO_FEW_SILENCES,
     Plan,
@@ -23,7 +23,7 @@ from darkmatter.latent_examples import (
     cut_windows,
     find_firings,
 )
-from darkmatter.surrogate import fit_logistic, ngram_features, predict
+from darkmatter.experiments.surrogate import fit_logistic, ngram_features, predict
 
 PLAN = Plan(deciles=4, examples_per_decile=3, negatives=8, explained_examples=5, seed=0)
 BOOTSTRAP = {"resamples": 500, "level": 0.95, "seed": 0}

@@ -32,12 +32,17 @@ from transformers.cli.serve import Serve
 from darkmatter.artifacts import ArtifactError, write_arrays, write_json
 from darkmatter.data_params import Model
 from darkmatter.experiment_params import Interpretability
-from darkmatter.interpretability import Texts, judge_cost, judge_records
-from darkmatter.interpretability_results import accuracies
-from darkmatter.judge import Judge, Unanswered
+from darkmatter.experiments.interpretability import Texts, judge_cost, judge_records
+from darkmatter.experiments.interpretability_results import accuracies
+from darkmatter.experiments.judge import Judge, Unanswered
+from darkmatter.experiments.judge_prompts import (
+    explain_question,
+    parse_explanation,
+    parse_predictions,
+    predict_question,
+)
+from darkmatter.experiments.latent_examples import Plan, choose_examples, cut_windows, find_firings
 from darkmatter.judge_key import NO_KEY, read_key
-from darkmatter.judge_prompts import explain_question, parse_explanation, parse_predictions, predict_question
-from darkmatter.latent_examples import Plan, choose_examples, cut_windows, find_firings
 from darkmatter.models import random_model, save_model
 from darkmatter.sections import ParamsError
 from darkmatter.stage import Stage

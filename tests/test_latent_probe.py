@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 from darkmatter.artifacts import ArtifactError, read_arrays, write_arrays, write_json
-from darkmatter.latent_probe import LATENTS, PROBE_RANK, PROBE_SUMS, probe_latents
-from darkmatter.latent_probe_estimates import compare, curve, latent_results, smoothed
-from darkmatter.latent_ranks import Ranks, intervals, rank_correlation, weighted_median
+from darkmatter.experiments.latent_probe import LATENTS, PROBE_RANK, PROBE_SUMS, probe_latents
+from darkmatter.experiments.latent_probe_estimates import compare, curve, latent_results, smoothed
+from darkmatter.experiments.latent_ranks import Ranks, intervals, rank_correlation, weighted_median
 
 LATENT_COUNT, CONTEXTS, POSITIONS = 8, 10, 2000
 BOOTSTRAP = {"resamples": 200, "level": 0.95, "seed": 0}

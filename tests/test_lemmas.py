@@ -11,8 +11,8 @@ from scipy.stats import poisson as poisson_distribution
 from sympy import Integer, Rational
 
 from darkmatter.artifacts import to_json
-from darkmatter.lemma_table import Check, bernoulli_draw, lemma_table, poisson_draw, sparse_exponential_draw
-from darkmatter.lemmas import (
+from darkmatter.theory.lemma_table import Check, bernoulli_draw, lemma_table, poisson_draw, sparse_exponential_draw
+from darkmatter.theory.lemmas import (
     RATE,
     bernoulli,
     correlation,
@@ -24,7 +24,7 @@ from darkmatter.lemmas import (
     terms,
     without_intercept,
 )
-from darkmatter.norm_samples import bootstrap, draw_sample
+from darkmatter.theory.norm_samples import bootstrap, draw_sample
 
 RATES = st.fractions(min_value=Fraction(1, 20), max_value=3, max_denominator=20)
 VALUES = np.arange(60)  # the Poisson probability beyond, at a rate of 3, is below 1e-50
@@ -220,5 +220,5 @@ def test_table_agrees_is_deterministic_and_marks_what_is_misprinted():
 
 
 def test_no_model_library_is_needed():
-    code = "import sys, stages.lemmas, darkmatter.lemma_table; sys.exit('torch' in sys.modules)"
+    code = "import sys, stages.lemmas, darkmatter.theory.lemma_table; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from darkmatter.artifacts import ArtifactError
-from darkmatter.norm_baseline_estimates import (
+from darkmatter.experiments.norm_baseline_estimates import (
     ACTIVATION,
     COMPARED,
     SEEN,
@@ -14,7 +14,7 @@ from darkmatter.norm_baseline_estimates import (
     results,
     sae_estimates,
 )
-from darkmatter.norm_baselines import baselines, token_means
+from darkmatter.experiments.norm_baselines import baselines, token_means
 from darkmatter.splits import ROW_SETS, SPLITS, draw_splits
 
 torch.set_num_threads(1)

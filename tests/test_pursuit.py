@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from darkmatter.pursuit import (
+from darkmatter.experiments.pursuit import (
     BATCH,
     STEPS_PER_LATENT,
     Dictionary,
@@ -98,7 +98,7 @@ def by_falling_l0(run, signal, l0, dictionary):
 def gram_bytes(request, monkeypatch):
     """Correlations from Gram rows at every step, from the whole decoder at every step, or the one after the other."""
     dims = {"gram": 0, "product": 16, "both": 3}[request.param]
-    monkeypatch.setattr("darkmatter.pursuit.DIMS_PER_GRAM_ROW", dims)
+    monkeypatch.setattr("darkmatter.experiments.pursuit.DIMS_PER_GRAM_ROW", dims)
     return 0 if request.param == "product" else 1 << 30
 
 

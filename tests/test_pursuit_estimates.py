@@ -6,15 +6,15 @@ import torch
 from decomposition_reference import reference
 from test_decomposition import BOOTSTRAP, CONTEXTS, D_MODEL, D_SAE, POSITIONS, SPLIT, K, make_case
 
-from darkmatter import pursuit, pursuit_codes, pursuit_estimates
 from darkmatter.activation_moments import prepare
 from darkmatter.artifacts import ArtifactError, read_arrays, write_arrays
 from darkmatter.decode import load_decoder, reconstruct
 from darkmatter.decomposition import decompose
 from darkmatter.decomposition_results import MOMENTS, estimate_sae, regressions
 from darkmatter.estimates import hookpoint_sums
-from darkmatter.pursuit_codes import check_codes, join_codes, pursue_contexts, ranges, write_first_contexts
-from darkmatter.pursuit_estimates import compare, pursuit_results
+from darkmatter.experiments import pursuit, pursuit_codes, pursuit_estimates
+from darkmatter.experiments.pursuit_codes import check_codes, join_codes, pursue_contexts, ranges, write_first_contexts
+from darkmatter.experiments.pursuit_estimates import compare, pursuit_results
 from darkmatter.splits import draw_splits
 
 ENCODERS = ("own", "exact_l0", "published")

@@ -10,9 +10,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from darkmatter import random_features
 from darkmatter.artifacts import ArtifactError, read_arrays
-from darkmatter.random_features import (
+from darkmatter.experiments import random_features
+from darkmatter.experiments.random_features import (
     SUMS,
     MaskedMoments,
     draw_firings,
@@ -26,7 +26,7 @@ from darkmatter.random_features import (
     row_blocks,
     share_sums,
 )
-from darkmatter.random_features_estimates import (
+from darkmatter.experiments.random_features_estimates import (
     ORDERS,
     VARIANTS,
     parabola,

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from darkmatter.artifacts import ArtifactError
+from darkmatter.experiments.scaling import REGRESSIONS, scaling_regressions
+from darkmatter.experiments.scaling_estimates import EQ_13, EQ_23, gain, pair_estimates, pairs_of, scaling_estimands
 from darkmatter.joint import joint_level
-from darkmatter.scaling import REGRESSIONS, scaling_regressions
-from darkmatter.scaling_estimates import EQ_13, EQ_23, gain, pair_estimates, pairs_of, scaling_estimands
 from darkmatter.splits import SPLITS, draw_splits
 
 torch.set_num_threads(1)

@@ -12,14 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from darkmatter import synthetic_noise
 from darkmatter.artifacts import ArtifactError, read_arrays, read_json
-from darkmatter.held_out import regress
-from darkmatter.noise_moments import VARIANTS, CleanMoments, NoiseMoments, make_row_blocks
-from darkmatter.seed_intervals import over_seeds
-from darkmatter.splits import draw_splits
-from darkmatter.synthetic_noise import draw_noise, grid_sums, noise_sums, prepare_ground_truth
-from darkmatter.synthetic_noise_estimates import (
+from darkmatter.experiments import synthetic_noise
+from darkmatter.experiments.noise_moments import VARIANTS, CleanMoments, NoiseMoments, make_row_blocks
+from darkmatter.experiments.synthetic_noise import draw_noise, grid_sums, noise_sums, prepare_ground_truth
+from darkmatter.experiments.synthetic_noise_estimates import (
     CONVENTIONS,
     PRIMARY,
     all_estimands,
@@ -32,7 +29,10 @@ from darkmatter.synthetic_noise_estimates import (
     planted,
     r2_through_origin,
 )
-from darkmatter.synthetic_noise_estimates import VARIANTS as NAMES
+from darkmatter.experiments.synthetic_noise_estimates import VARIANTS as NAMES
+from darkmatter.held_out import regress
+from darkmatter.seed_intervals import over_seeds
+from darkmatter.splits import draw_splits
 
 torch.set_num_threads(1)
 

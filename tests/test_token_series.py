@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from darkmatter.experiments.token_series import part_slopes, share_of_tokens, token_series
 from darkmatter.splits import ROW_SETS, SPLITS, draw_splits
-from darkmatter.token_series import part_slopes, share_of_tokens, token_series
 
 BOOTSTRAP = {"resamples": 100, "level": 0.95, "seed": 0}
 CONTEXTS, POSITIONS = 8, 20

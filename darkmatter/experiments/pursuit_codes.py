@@ -8,7 +8,7 @@ import torch
 
 from darkmatter.artifacts import ArtifactError, open_array, read_arrays, replacing, write_arrays
 from darkmatter.decode import load_decoder
-from darkmatter.pursuit import VARIANTS, Dictionary, pursue
+from darkmatter.experiments.pursuit import VARIANTS, Dictionary, pursue
 
 CODES = "codes.npz"
 OWN = "own"  # the SAE's own codes, on the same rows

@@ -7,9 +7,9 @@ from jaxtyping import Float
 
 from darkmatter.bootstrap import Interval
 from darkmatter.estimates import Estimate, Sums
+from darkmatter.experiments.latent_ranks import Ranks, Weights, intervals, rank_correlation, weighted_median
 from darkmatter.held_out_estimates import CONVENTIONS, PRIMARY, r2_estimates
 from darkmatter.joint import joint
-from darkmatter.latent_ranks import Ranks, Weights, intervals, rank_correlation, weighted_median
 from darkmatter.splits import SPLITS
 
 PerLatent = Float[np.ndarray, " latent"]

@@ -17,8 +17,15 @@ from torch import Tensor
 from darkmatter.artifacts import ArtifactError, open_array, read_arrays, read_json, write_arrays, write_json
 from darkmatter.codes import blocks, encode_block, load_sae
 from darkmatter.decode import Decoder, load_decoder, reconstruct
+from darkmatter.experiments.noise_moments import (
+    VARIANTS,
+    CleanMoments,
+    NoiseMoments,
+    SetMoments,
+    make_row_blocks,
+    solve,
+)
 from darkmatter.metrics import ROUNDING
-from darkmatter.noise_moments import VARIANTS, CleanMoments, NoiseMoments, SetMoments, make_row_blocks, solve
 from darkmatter.splits import Splits, draw_splits
 
 CODES_AGAIN, MOMENTS, FACTS, SUMS = "codes.npz", "moments.npz", "facts.json", "sums.npz"

@@ -6,10 +6,10 @@ import numpy as np
 from sympy import Rational
 
 from darkmatter.breakdown import width_series
-from darkmatter.lemmas import bernoulli_correlation, norm_test_r2, poisson, sparse_exponential
 from darkmatter.params import Params
 from darkmatter.power_law import PARAMETERS, endings
 from darkmatter.results import Results, estimate
+from darkmatter.theory.lemmas import bernoulli_correlation, norm_test_r2, poisson, sparse_exponential
 
 
 def feature_r2(probability: float) -> dict[str, float]:

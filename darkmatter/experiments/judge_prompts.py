@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Sequence
 
-from darkmatter.judge import Question
+from darkmatter.experiments.judge import Question
 
 EXPLANATION_TOKENS = 120
 EXPLANATION_CHARACTERS = 1000  # a model that does not stop gives no explanation

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from darkmatter.bootstrap import ContextBootstrap, bca
-from darkmatter.error_sae_results import PARTS
 from darkmatter.estimates import Estimate
+from darkmatter.experiments.error_sae_results import PARTS
 from darkmatter.joint import joint, stating
 
 Table = np.ndarray  # accuracy, [latent, 1 + deciles]; column 0 is of the silent windows

@@ -21,7 +21,7 @@ from darkmatter.activation_moments import Prepared, shift
 from darkmatter.artifacts import ArtifactError, open_array, write_arrays
 from darkmatter.codes import blocks, check_on_sample, encode_block, load_sae
 from darkmatter.decode import Decoder, load_decoder, reconstruct
-from darkmatter.error_sae_results import PARTS
+from darkmatter.experiments.error_sae_results import PARTS
 from darkmatter.moments import Blocks, CrossMomentsFitter
 from darkmatter.probes import LinearMap, factorise, fit
 

@@ -13,10 +13,10 @@ import numpy as np
 from tqdm import tqdm
 
 from darkmatter.artifacts import ArtifactError
-from darkmatter.judge import Cost, Judge, Question, Unanswered
-from darkmatter.judge_prompts import CLOSE, EXPLANATION_TOKENS, OPEN, explain_question, predict_question
-from darkmatter.latent_examples import Examples, Firings
-from darkmatter.surrogate import ngram_features, predict
+from darkmatter.experiments.judge import Cost, Judge, Question, Unanswered
+from darkmatter.experiments.judge_prompts import CLOSE, EXPLANATION_TOKENS, OPEN, explain_question, predict_question
+from darkmatter.experiments.latent_examples import Examples, Firings
+from darkmatter.experiments.surrogate import ngram_features, predict
 
 Record = dict[str, Any]
 NGRAMS_SHOWN = 5

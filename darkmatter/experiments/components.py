@@ -21,10 +21,10 @@ from torch import Tensor
 
 from darkmatter.artifacts import ArtifactError, open_array, read_arrays, write_arrays, write_json
 from darkmatter.decomposition import error_maps
+from darkmatter.experiments.reconstructions import open_reconstructions
 from darkmatter.held_out import FIT_SETS, Derive, derived_sums, regress, through_origin
 from darkmatter.held_out_estimates import of_targets, r2_estimates
 from darkmatter.joint import joint
-from darkmatter.reconstructions import open_reconstructions
 from darkmatter.samples import Sample, open_sample
 from darkmatter.sections import ParamsError
 

@@ -12,8 +12,8 @@ from jaxtyping import Float, Int
 
 from darkmatter.artifacts import ArtifactError
 from darkmatter.context_sums import scalar_sums
+from darkmatter.experiments.norm_baseline_estimates import SEEN, Baseline
 from darkmatter.held_out import regress
-from darkmatter.norm_baseline_estimates import SEEN, Baseline
 from darkmatter.splits import ROW_SETS, SPLITS, Splits
 
 PerToken = Float[np.ndarray, "context position"]

@@ -16,14 +16,14 @@ from torch import Tensor
 
 from darkmatter.artifacts import ArtifactError, open_array, write_arrays
 from darkmatter.context_sums import scalar_sums
+from darkmatter.experiments.reconstructions import open_reconstructions
 from darkmatter.held_out import HeldOut, Rows, regress
 from darkmatter.held_out_estimates import of_targets
-from darkmatter.lemma_table import bernoulli_draw, poisson_draw, sparse_exponential_draw
 from darkmatter.moments import CrossMomentsFitter, make_blocks
-from darkmatter.norm_samples import Draw
 from darkmatter.probes import factorise
-from darkmatter.reconstructions import open_reconstructions
 from darkmatter.splits import ROW_SETS, SPLITS, Splits, draw_splits
+from darkmatter.theory.lemma_table import bernoulli_draw, poisson_draw, sparse_exponential_draw
+from darkmatter.theory.norm_samples import Draw
 
 FEATURES = ("bernoulli", "poisson", "exponential")
 

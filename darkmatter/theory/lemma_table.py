@@ -10,7 +10,7 @@ from sympy import Expr, Integer, Rational, Symbol, sqrt
 from tqdm import tqdm
 
 from darkmatter.bootstrap import ContextBootstrap
-from darkmatter.lemmas import (
+from darkmatter.theory.lemmas import (
     PRINTED_VARIANCE,
     RATE,
     bernoulli,
@@ -26,7 +26,7 @@ from darkmatter.lemmas import (
     terms,
     without_intercept,
 )
-from darkmatter.norm_samples import Draw, Sample, Statistic, bootstrap, draw_sample
+from darkmatter.theory.norm_samples import Draw, Sample, Statistic, bootstrap, draw_sample
 
 ROUNDING = 1e-9  # ρ = 1 exactly leaves an interval as narrow as float64
 

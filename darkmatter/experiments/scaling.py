@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from darkmatter.experiments.scaling_estimates import Scaling
 from darkmatter.held_out import regress
-from darkmatter.scaling_estimates import Scaling
 from darkmatter.splits import Splits
 
 PerToken = Float[np.ndarray, "context position"]

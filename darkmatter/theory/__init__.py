@@ -1,0 +1,1 @@
+"""Appendix C.1: lemmas by computer algebra, and samples to check them."""
