@@ -26,7 +26,7 @@ def claims_content(content: Content) -> Content:
     """
     return {
         "tested": content["tested"],
-        "verdicts": [{"verdict": VERDICTS[name], "count": count} for name, count in content["verdicts"].items()],
+        "verdicts": [{"verdict": word, "count": content["verdicts"][name]} for name, word in VERDICTS.items()],
         "analogues": [{"analogue": name, "count": count} for name, count in content["analogues"].items()],
         "rows": [claim_row(row) for row in content["claims"]],
     }
@@ -106,6 +106,8 @@ def counts(value: int | list[int]) -> str:
 
 def paper_value(value: Any) -> str:
     show = lambda item: f"{item:,.10g}" if isinstance(item, (int, float)) else str(item)  # noqa: E731
+    if isinstance(value, dict) and {*value} == {"low", "high"}:
+        return f"{show(value['low'])} to {show(value['high'])}"
     if isinstance(value, dict):
         return "; ".join(f"{key.replace('_', ' ')}: {show(item)}" for key, item in value.items())
     return show(value)
