@@ -7,12 +7,13 @@ from darkmatter.estimands.experiments import KEYS
 
 Content = dict[str, Any]
 
+NOT_TESTABLE = "not-testable-in-this-profile"
 VERDICTS = {
     "reproduced": "reproduced",
     "differs": "differs",
     "paper-inconsistent": "paper inconsistent",
     "inconclusive": "inconclusive",
-    "not-testable-in-this-profile": "not testable here",
+    NOT_TESTABLE: "not testable here",
 }
 PLACES = {"inside": "inside", "outside": "outside", "across": "open", "null": "undefined"}
 UNITS = {"rows": "rows", "contexts": "contexts", "saes": "SAEs", "seeds": "seeds", "latents": "latents"}
@@ -26,6 +27,7 @@ def claims_content(content: Content) -> Content:
     """
     return {
         "tested": content["tested"],
+        "judged": sum(row["verdict"] != NOT_TESTABLE or row["analogue"] != "none" for row in content["claims"]),
         "verdicts": [{"verdict": word, "count": content["verdicts"][name]} for name, word in VERDICTS.items()],
         "analogues": [{"analogue": name, "count": count} for name, count in content["analogues"].items()],
         "rows": [claim_row(row) for row in content["claims"]],
