@@ -27,8 +27,8 @@ from darkmatter.experiments.error_sae_results import PARTS, sae_name
 from darkmatter.experiments.interpretability import Texts, judge_cost, judge_records, surrogate_records
 from darkmatter.experiments.interpretability_results import results
 from darkmatter.experiments.judge import Judge
+from darkmatter.experiments.judge_key import read_key
 from darkmatter.experiments.latent_examples import Plan, choose_examples, choose_latents, cut_windows, find_firings
-from darkmatter.judge_key import read_key
 from darkmatter.models import load_tokenizer
 from darkmatter.paths import DATA, MODEL, RESULTS, TOKENS
 from darkmatter.stage import Stage, run

@@ -35,6 +35,7 @@ from darkmatter.experiment_params import Interpretability
 from darkmatter.experiments.interpretability import Texts, judge_cost, judge_records
 from darkmatter.experiments.interpretability_results import accuracies
 from darkmatter.experiments.judge import Judge, Unanswered
+from darkmatter.experiments.judge_key import NO_KEY, read_key
 from darkmatter.experiments.judge_prompts import (
     explain_question,
     parse_explanation,
@@ -42,7 +43,6 @@ from darkmatter.experiments.judge_prompts import (
     predict_question,
 )
 from darkmatter.experiments.latent_examples import Plan, choose_examples, cut_windows, find_firings
-from darkmatter.judge_key import NO_KEY, read_key
 from darkmatter.models import random_model, save_model
 from darkmatter.sections import ParamsError
 from darkmatter.stage import Stage
