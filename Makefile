@@ -15,7 +15,7 @@ repro: $(VENV)/installed
 	@echo "report: file://$(CURDIR)/reports/report.html"
 
 test: $(VENV)/installed
-	python -m pytest -n 2 --dist loadgroup
+	python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/installed
 	ruff check .

@@ -13,8 +13,6 @@ from workspace import first_run, shared_folder
 
 from darkmatter.artifacts import read_json
 
-pytestmark = pytest.mark.xdist_group("dag")  # one worker builds the workspace and keeps it
-
 CHEAP = ["figures", "report"]
 
 

@@ -1,11 +1,9 @@
-"""The whole DAG in a second clone: the same bytes, and another model and back."""
+"""The whole DAG in a second clone, on another worker than the first: the same bytes, and another model and back."""
 
 import pytest
 from workspace import Workspace, first_artifacts, shared_folder
 
 from darkmatter.artifacts import read_json
-
-pytestmark = pytest.mark.xdist_group("twin")  # beside the first run, on another worker
 
 
 @pytest.fixture(scope="module")
