@@ -26,6 +26,27 @@ def test_asymptote_is_the_committed_one():
     assert f"{law['value']:.3f} ({law['low']:.3f} to {law['high']:.3f})" in README
 
 
+def shown(estimate):
+    """An estimate as the README writes it: three digits, and the interval where it has a width."""
+    ends = (estimate["low"], estimate["high"])
+    value, low, high = (f"{number:.3g}".replace("-", "−") for number in (estimate["value"], *ends))
+    return value if ends[0] == ends[1] else f"{value} ({low} to {high})"
+
+
+def test_table_of_claims_is_the_committed_ledger():
+    claims = {claim["id"]: claim for claim in read_json(ROOT / "reports" / "claims.json")["claims"]}
+    rows = re.findall(r"^\| `([\w-]+)` `(\w+)` \| .* \| (.*) \| ([\w-]+)(?: \(\w+\))? \|$", README, re.MULTILINE)
+    assert len(rows) > 10
+    for name, component, value, said in rows:
+        claim = claims[name]
+        (estimate,) = claim["components"][component]
+        assert (value, said) == (
+            shown(estimate),
+            claim["analogue"] if claim["verdict"].startswith("not-testable") else claim["verdict"],
+        ), name
+    assert f"all {len(claims)} claims" in README
+
+
 def test_every_figure_is_in_the_table_and_every_link_resolves():
     for entry in FIGURES:
         assert entry.id in README
