@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from scipy.stats import t as t_distribution
 
+from darkmatter.conventions import PRIMARY
 from darkmatter.params import Params
 from darkmatter.power_law import PowerLaw, fit_power_law
-from darkmatter.results import PRIMARY, NotDrawn, Results, Sae, estimate
+from darkmatter.results import NotDrawn, Results, Sae, estimate
 
 L0_OF_PAPER = 60  # Fig. 1 takes, per width, the SAE with L0 closest to it
 

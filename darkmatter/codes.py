@@ -36,15 +36,21 @@ def encode_sae(out: Path, sae: str, activations: str, architecture: str, d_sae: 
     rows = np.asarray(array).reshape(-1, array.shape[2])
     loaded = load_sae(Path(sae), architecture, d_sae, rows.shape[1])
     check_on_sample(loaded, load_decoder(Path(sae)), rows, k, sae)
-    parts = [encode_block(loaded, block, sae) for block in blocks(rows, d_sae)]
+    index, value, l0 = encode_rows(loaded, rows, sae, k if architecture == "topk" else None)
+    write_arrays(out / "codes.npz", {"index": index, "value": value, "l0": l0})
+
+
+def encode_rows(
+    sae: "SAE", rows: np.ndarray, where: str, width: int | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`index`, `value` [row, width] and `l0` [row] of some rows, as `encode_sae` writes them; width: the largest l0."""
+    parts = [encode_block(sae, block, where) for block in blocks(rows, sae.cfg.d_sae)]
     l0 = np.concatenate([counts for _, _, counts in parts])
-    width = k if architecture == "topk" else int(l0.max(initial=0))
-    index = np.zeros((len(rows), width), dtype=np.int32)
-    value = np.zeros((len(rows), width), dtype=np.float32)
-    filled = np.arange(width) < l0[:, None]
+    filled = np.arange(int(l0.max(initial=0)) if width is None else width) < l0[:, None]
+    index, value = np.zeros(filled.shape, dtype=np.int32), np.zeros(filled.shape, dtype=np.float32)
     index[filled] = np.concatenate([latents for latents, _, _ in parts])
     value[filled] = np.concatenate([values for _, values, _ in parts])
-    write_arrays(out / "codes.npz", {"index": index, "value": value, "l0": l0})
+    return index, value, l0
 
 
 def blocks(rows: np.ndarray, d_sae: int) -> list[np.ndarray]:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from darkmatter.artifacts import ArtifactError
 from darkmatter.context_sums import RowSums
-from darkmatter.held_out_estimates import CONVENTIONS
+from darkmatter.conventions import CONVENTIONS
 from darkmatter.moments import CrossMomentsFitter, make_blocks
 from darkmatter.probes import SINGLE_PRECISION_CONDITION, LinearMap, factorise, fit
 from darkmatter.splits import ROW_SETS, SPLITS, Splits

@@ -6,11 +6,9 @@ import numpy as np
 
 from darkmatter import metrics
 from darkmatter.bootstrap import ContextBootstrap
+from darkmatter.conventions import CONVENTIONS
 from darkmatter.estimates import Estimate, Sums, estimate
 from darkmatter.splits import ROW_SETS, SPLITS
-
-CONVENTIONS = ("paper", "authors")  # with intercept; through the origin
-PRIMARY = ("token", "paper")  # split and convention that the ledger judges
 
 
 def r2_of(sums: Sums, row_set: str, residual: str, rank: int, bootstrap: dict[str, Any]) -> Estimate:
@@ -37,7 +35,10 @@ def r2_of(sums: Sums, row_set: str, residual: str, rank: int, bootstrap: dict[st
 
 
 def r2_estimates(sums: Sums, rank: dict[str, int], bootstrap: dict[str, Any]) -> dict[str, Any]:
-    """split → convention → estimate, and `in_sample`: the fit on all rows, scored on them."""
+    """split → convention → estimate, and `in_sample`: the fit on all rows, scored on them.
+
+    `paper` is with intercept, `authors` through the origin.
+    """
     found: dict[str, Any] = {
         split: {way: r2_of(sums, split, f"residual/{split}/{way}", rank[split], bootstrap) for way in CONVENTIONS}
         for split in SPLITS

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from darkmatter.artifacts import ArtifactError, read_json
+from darkmatter.conventions import PRIMARY
 
-CONVENTIONS = ("paper", "authors")
-PRIMARY = ("token", "paper")
 # Stages besides the decomposition whose results figures show: reports/results/NAME.json.
 EXPERIMENTS = (
     "per_token_scaling",

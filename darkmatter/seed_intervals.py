@@ -5,12 +5,11 @@ what the seed draws (noise, random vectors) and nothing else: neither the choice
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from scipy.stats import t as t_distribution
 
-Estimate = dict[str, Any]
+from darkmatter.estimates import Estimate
 
 
 def over_seeds(

@@ -7,10 +7,10 @@ Out: reports/results/per_token_scaling.json   pairs of SAEs; the tokens of Figs.
 """
 
 from darkmatter.artifacts import open_array, read_arrays, write_json
+from darkmatter.conventions import CONVENTIONS, PRIMARY
 from darkmatter.experiments.scaling import scaling_regressions
 from darkmatter.experiments.scaling_estimates import pair_estimates, pairs_of, scaling_estimands
-from darkmatter.experiments.token_series import SHOWN_CONTEXT, part_slopes, share_of_tokens, token_series
-from darkmatter.joint import joint, stating
+from darkmatter.experiments.token_series import SHOWN_CONTEXT, part_estimands, token_series
 from darkmatter.models import load_tokenizer
 from darkmatter.paths import DECOMPOSITION, MODEL, RESULTS, TOKENS
 from darkmatter.processes import single_thread
@@ -38,21 +38,20 @@ def main(stage: Stage) -> None:
     series = token_series(saes, tables, shown, first, tokens[SHOWN_CONTEXT, first : first + positions])
     series["text"] = [tokenizer.decode([token]) for token in series["token_ids"]]
 
-    together = joint(bootstrap, 3)  # both slopes and the share of tokens are judged together
-
-    def estimands(split: str, convention: str) -> dict:
-        source = split if convention == "paper" else "all"
-        slopes = part_slopes(saes, tables, splits, split, source, together)
-        share = share_of_tokens(saes, tables, shown, source, together)
-        found = scaling_estimands(pairs, split, convention, bootstrap)
-        return found | {"per_token_part_slopes": stating(together["level"], slopes | {"tokens": share})}
-
-    variants = {split: {way: estimands(split, way) for way in ("paper", "authors")} for split in SPLITS}
+    variants = {
+        split: {
+            way: scaling_estimands(pairs, split, way, bootstrap)
+            | part_estimands(saes, tables, splits, split, way, shown, bootstrap)
+            for way in CONVENTIONS
+        }
+        for split in SPLITS
+    }
+    split, convention = PRIMARY
     content = {
         "hookpoint": hookpoint,
         "pairs": [pair_estimates(pair, bootstrap) for pair in pairs],
         "tokens": series,
-        "estimands": variants["token"]["paper"],
+        "estimands": variants[split][convention],
         "estimands_by_variant": variants,
     }
     write_json(stage.writes(RESULTS / "per_token_scaling.json"), content)

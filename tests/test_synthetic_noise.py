@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -133,6 +134,7 @@ class Encoder:
 
     def __init__(self, W_dec, b_dec):
         self.W_dec, self.b_dec = W_dec, b_dec
+        self.cfg = SimpleNamespace(d_sae=len(W_dec))
 
     def encode(self, x):
         pre = (x - self.b_dec) @ self.W_dec.T * 0.9

@@ -12,14 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from darkmatter import metrics
+from darkmatter import conventions, metrics
 from darkmatter.artifacts import ArtifactError, read_arrays
 from darkmatter.bootstrap import Statistic
+from darkmatter.conventions import CONVENTIONS
 from darkmatter.estimands.quantities import Formula, remembered
 from darkmatter.estimates import HookpointSums, RowSet, scalar_estimates
 from darkmatter.params import Params
 from darkmatter.results import NotDrawn, Results, Sae, one_per_cell
-from darkmatter.splits import ROW_SETS
+from darkmatter.splits import ROW_SETS, SPLITS
 
 BLOCK = 256  # resamples × d_model float64: stays in the cache of one core
 
@@ -39,8 +40,8 @@ class Variant:
         return f"{self.split}/{self.convention}"
 
 
-PRIMARY = Variant("token", "paper")
-VARIANTS = (PRIMARY, Variant("token", "authors"), Variant("context", "paper"), Variant("context", "authors"))
+PRIMARY = Variant(*conventions.PRIMARY)
+VARIANTS = tuple(Variant(split, way) for split in SPLITS for way in CONVENTIONS)  # the primary one first
 
 
 @dataclass(frozen=True)

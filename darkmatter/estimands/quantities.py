@@ -15,6 +15,7 @@ from jaxtyping import Float
 from darkmatter.bootstrap import ContextBootstrap, Statistic
 from darkmatter.estimates import Estimate, RowSet, estimate
 from darkmatter.joint import joint, joint_level
+from darkmatter.watched import Watched
 
 Bootstrap = dict[str, Any]  # `resamples`, `level`, `seed`
 Combine = Callable[[Float[np.ndarray, "part resample"]], Float[np.ndarray, " resample"]]
@@ -107,7 +108,7 @@ class Sampled:
         facts = {key: found[key] for key in ("rows", "contexts", "rank")} | {"saes": len(self.parts)}
         if found["value"] is None:
             return null("not defined: a variance or a norm is zero", **facts)
-        if statistic.undefined > (1 - units.level) / 2:
+        if statistic.too_often_undefined(units.level):
             return null("not defined in too many resamples of the contexts", **facts)
         found |= facts | {"level": bootstrap["level"], "resamples": bootstrap["resamples"], "resampled": "context"}
         if self.over_saes is None:
@@ -130,24 +131,6 @@ def null(reason: str, **facts: Any) -> Estimate:
 def units_of(units: int, resamples: int, level: float, seed: int) -> ContextBootstrap:
     """One object per set of arguments: its weights are drawn once."""
     return ContextBootstrap(units, resamples, level, seed)
-
-
-@dataclass
-class Watched:
-    """A statistic that remembers in what share of its `resamples` it was undefined.
-
-    Where more resamples have no value than lie beyond one end of the interval, that end is unknown.
-    """
-
-    statistic: Statistic
-    resamples: int
-    undefined: float = 0.0
-
-    def __call__(self, weights: np.ndarray) -> np.ndarray:
-        found = self.statistic(weights)
-        if len(weights) == self.resamples:
-            self.undefined = float(np.mean(~np.isfinite(found)))
-        return found
 
 
 def first(numbers: np.ndarray) -> np.ndarray:

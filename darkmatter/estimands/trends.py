@@ -18,10 +18,10 @@ from darkmatter.estimands.quantities import (
     OverSaes,
     Quantity,
     Sampled,
-    Watched,
     units_of,
 )
 from darkmatter.paired import slope
+from darkmatter.watched import Watched
 
 Axis = Literal["l0", "width"]
 
@@ -73,7 +73,7 @@ def slope_over_saes(x: np.ndarray, y: np.ndarray, group: Sequence[Any]) -> OverS
 
         statistic = Watched(lambda weights: weighted_slope(weights, x, y, group), units.resamples)
         found = units.interval(statistic)
-        if found is None or statistic.undefined > (1 - units.level) / 2:
+        if found is None or statistic.too_often_undefined(units.level):
             return f"{len(x)} SAEs are too few to resample: too many draws have no slope"
         return found.low, found.high
 

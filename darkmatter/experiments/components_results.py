@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from darkmatter.held_out_estimates import CONVENTIONS, PRIMARY
+from darkmatter.conventions import CONVENTIONS, PRIMARY
 from darkmatter.splits import SPLITS
 
 JOINT = {"all-parents": "all parents", "self": "Sae(x)"}

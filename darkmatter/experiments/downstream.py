@@ -14,6 +14,7 @@ on; NonlinearError is what remains: SaeError = x − Sae(x) = LinearError + Nonl
 
 import functools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,26 +37,16 @@ Rows = Float[Tensor, "position d_model"]
 open_once = functools.cache(open_sample)
 
 
-def fit_map(
-    out: Path,
-    activations: str,
-    prepared: str,
-    codes: str,
-    sae: str,
-    fit_share: float,
-    folds: int,
-    split_seed: int,
-) -> None:
+def fit_map(out: Path, **sample: Any) -> None:
     """Write b* of one SAE (Eq. 11), fitted on the contexts of the context split (a unit of the downstream stage).
 
     Args:
-        activations, prepared, codes, sae: as `samples.open_sample`.
+        sample: arguments of `samples.open_sample`.
 
     Raises:
         ArtifactError: codes, decoder and activations do not fit together.
     """
-    sample = open_sample(activations, prepared, codes, sae, fit_share, folds, split_seed)
-    linear_map = error_maps(sample)[SPLIT]
+    linear_map = error_maps(open_sample(**sample))[SPLIT]
     facts = {"rank": np.array(linear_map.rank), "rows": np.array(linear_map.rows)}
     write_arrays(out / MAP, {"weight": linear_map.weight.numpy(), "intercept": linear_map.intercept.numpy(), **facts})
 

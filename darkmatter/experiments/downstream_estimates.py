@@ -25,6 +25,7 @@ from darkmatter.bootstrap import ContextBootstrap, Statistic
 from darkmatter.estimates import Estimate, estimate
 from darkmatter.joint import joint, stating
 from darkmatter.splits import Splits
+from darkmatter.watched import Watched
 
 Sums = Mapping[str, np.ndarray]
 PARTS = ("linear", "nonlinear")
@@ -95,16 +96,13 @@ def ratio(sums: Sums, sae: str, part: str, way: str) -> Statistic:
 
 
 def defined(units: ContextBootstrap, statistic: Statistic, rows: np.ndarray, rank: int, reason: str) -> Estimate:
-    """As `estimates.estimate`, null with `reason` where the statistic, or too many of its resamples, are undefined.
-
-    A ratio whose denominator changes sign among the resamples has no bounded interval.
-    """
-    found = estimate(units, statistic, rows, rank)
+    """As `estimates.estimate`, null with `reason` where the statistic, or too many of its resamples, are undefined."""
+    watched = Watched(statistic, units.resamples)
+    found = estimate(units, watched, rows, rank)
     if found["value"] is None:
         return found | {"reason": reason}
-    undefined = float(np.mean(~np.isfinite(statistic(units.weights))))
-    if undefined > (1 - units.level) / 2:
-        reason = f"{reason} (in {undefined:.0%} of the resamples)"
+    if watched.too_often_undefined(units.level):
+        reason = f"{reason} (in {watched.undefined:.0%} of the resamples)"
         return found | {"value": None, "low": None, "high": None, "reason": reason}
     return found
 

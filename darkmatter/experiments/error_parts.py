@@ -8,7 +8,6 @@ Three passes over the training contexts, of which the first encodes; the error w
 nonlinear part.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +18,7 @@ from torch import Tensor
 
 from darkmatter.activation_moments import Prepared, shift
 from darkmatter.artifacts import ArtifactError, open_array, write_arrays
-from darkmatter.codes import blocks, check_on_sample, encode_block, load_sae
+from darkmatter.codes import check_on_sample, encode_rows, load_sae
 from darkmatter.decode import Decoder, load_decoder, reconstruct
 from darkmatter.experiments.error_sae_results import PARTS
 from darkmatter.moments import Blocks, CrossMomentsFitter
@@ -104,25 +103,16 @@ def fit_map(
 
 
 def error(loaded: "SAE", decoder: Decoder, x: np.ndarray, where: str) -> Float[Tensor, "position d_model"]:
-    """SaeError of one context, float32.
+    """SaeError of one context, float32, from codes, as everywhere.
 
     Raises:
         ArtifactError: a value is NaN or infinite.
     """
-    e = torch.cat([torch.from_numpy(np.array(part)) - output for part, output in rebuilt(loaded, decoder, x, where)])
+    index, value, _ = encode_rows(loaded, x, where)
+    e = torch.from_numpy(np.array(x)) - reconstruct(torch.from_numpy(index), torch.from_numpy(value), decoder)
     if not e.isfinite().all():
         raise ArtifactError(f"{where}: an error is NaN or infinite; run `dvc repro -f activations`")
     return e
-
-
-def rebuilt(loaded: "SAE", decoder: Decoder, x: np.ndarray, where: str) -> Iterator[tuple[np.ndarray, Tensor]]:
-    """(rows, Sae(rows)) block by block, from codes, as everywhere."""
-    for rows in blocks(x, len(decoder.W_dec)):
-        latents, values, l0 = encode_block(loaded, rows, where)
-        filled = np.arange(max(1, l0.max(initial=0))) < l0[:, None]
-        index, value = np.zeros(filled.shape, dtype=np.int32), np.zeros(filled.shape, dtype=np.float32)
-        index[filled], value[filled] = latents, values
-        yield rows, reconstruct(torch.from_numpy(index), torch.from_numpy(value), decoder)
 
 
 def create(out: Path, side: str, shape: tuple[int, ...]) -> dict[str, np.ndarray]:

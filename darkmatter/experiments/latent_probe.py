@@ -15,9 +15,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from darkmatter.artifacts import write_arrays
+from darkmatter.conventions import CONVENTIONS
 from darkmatter.experiments.reconstructions import Reconstructions, open_reconstructions
 from darkmatter.held_out import regress, through_origin
-from darkmatter.held_out_estimates import CONVENTIONS
 from darkmatter.splits import SPLITS, draw_splits
 
 LATENTS = "latents.npz"  # [latent]: `firings`, `sum` Σ w, `square` Σ w² over all rows, `probe/SPLIT/CONVENTION` a*·y

@@ -6,9 +6,10 @@ import numpy as np
 from jaxtyping import Float
 
 from darkmatter.bootstrap import Interval
+from darkmatter.conventions import CONVENTIONS, PRIMARY
 from darkmatter.estimates import Estimate, Sums
 from darkmatter.experiments.latent_ranks import Ranks, Weights, intervals, rank_correlation, weighted_median
-from darkmatter.held_out_estimates import CONVENTIONS, PRIMARY, r2_estimates
+from darkmatter.held_out_estimates import r2_estimates
 from darkmatter.joint import joint
 from darkmatter.splits import SPLITS
 

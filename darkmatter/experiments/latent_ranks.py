@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from jaxtyping import Float
 
+from darkmatter import metrics
 from darkmatter.bootstrap import Interval
 
 Weights = Float[np.ndarray, "resample latent"]
@@ -62,7 +63,7 @@ def rank_correlation(weights: Weights, first: Weights, second: Weights) -> Float
     first, second = first - middle, second - middle
     product = np.einsum("rl,rl,rl->r", weights, first, second)
     spread = np.einsum("rl,rl,rl->r", weights, first, first) * np.einsum("rl,rl,rl->r", weights, second, second)
-    return np.divide(product, np.sqrt(spread), out=np.full_like(product, np.nan), where=spread > 0)
+    return metrics.ratio(product, np.sqrt(spread))
 
 
 def weighted_median(values: Float[np.ndarray, " latent"]) -> Callable[[Weights], Float[np.ndarray, " resample"]]:

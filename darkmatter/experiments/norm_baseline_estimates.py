@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from darkmatter.conventions import CONVENTIONS
 from darkmatter.estimates import Estimate
 from darkmatter.joint import joint, stating
 from darkmatter.paired import Scored, alone, difference, together
 from darkmatter.splits import SPLITS
 
-CONVENTIONS = ("paper", "authors")
 ACTIVATION = "activation"
 SEEN = "token_identity_seen"  # token identity on the rows whose token is among the fit rows
 COMPARED = ("token_identity", "l0", "activation_norm", "model_loss")  # A.3 names these; components of the claim

@@ -17,6 +17,7 @@ import numpy as np
 
 from darkmatter import metrics
 from darkmatter.artifacts import read_arrays, read_json
+from darkmatter.conventions import CONVENTIONS, PRIMARY
 from darkmatter.decomposition_results import ESTIMATES, regressions
 from darkmatter.estimates import Estimate, HookpointSums, Sums, hookpoint_sums
 from darkmatter.joint import joint, stating
@@ -24,7 +25,6 @@ from darkmatter.splits import SPLITS
 
 OWN = "own"
 CLAIMED = "exact_l0"  # of the two variants, that of the claims
-PRIMARY = ("token", "paper")
 VARIANTS = {
     "exact_l0": "The paper's text: gradient pursuit with an L0 exactly equal to that of Sae(x), token by token. The "
     "claims are judged on it.",
@@ -101,7 +101,7 @@ def pursuit_results(
         sae = spec | {"encoder": read_json(estimates / spec["name"] / OWN / ESTIMATES), "pursuit": {}}
         for variant in VARIANTS:
             compared = {
-                split: {way: compare(hookpoint, sums[OWN], sums[variant], split, way) for way in ("paper", "authors")}
+                split: {way: compare(hookpoint, sums[OWN], sums[variant], split, way) for way in CONVENTIONS}
                 for split in SPLITS
             }
             sae["pursuit"][variant] = {
@@ -111,13 +111,10 @@ def pursuit_results(
             }
         saes.append(sae)
         judged[spec["name"]] = {
-            split: {way: compare(jointly, sums[OWN], sums[CLAIMED], split, way) for way in ("paper", "authors")}
+            split: {way: compare(jointly, sums[OWN], sums[CLAIMED], split, way) for way in CONVENTIONS}
             for split in SPLITS
         }
-    claims = {
-        split: {way: estimands(judged, together["level"], split, way) for way in ("paper", "authors")}
-        for split in SPLITS
-    }
+    claims = {split: {way: estimands(judged, together["level"], split, way) for way in CONVENTIONS} for split in SPLITS}
     variants = {"claimed": CLAIMED, "variants": VARIANTS}
     primary = claims[PRIMARY[0]][PRIMARY[1]]
     found = {"regressions": fits, "saes": saes, "estimands": primary, "estimands_by_variant": claims}

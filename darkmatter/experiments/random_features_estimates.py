@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from darkmatter.conventions import CONVENTIONS
 from darkmatter.joint import joint_level, stating
 from darkmatter.seed_intervals import Estimate, over_seeds
 
@@ -103,7 +104,7 @@ def random_feature_results(sums: Mapping[str, Sequence[Sums]], shares: Sequence[
 
     claims = {
         convention: {"random_feature_parabola": judged(variant)}
-        for convention, variant in zip(("paper", "authors"), VARIANTS, strict=True)
+        for convention, variant in zip(CONVENTIONS, VARIANTS, strict=True)
     }
     l0 = float(np.mean([seed["l0"][0] for seed in sums[PRIMARY_ORDER]]))
     return {"estimands": claims["paper"], "estimands_by_variant": {"token": claims}, "orders": orders, "l0": l0}

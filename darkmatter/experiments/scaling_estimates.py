@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from darkmatter import metrics
 from darkmatter.estimates import Estimate
 from darkmatter.joint import joint, stating
 from darkmatter.paired import Scored, alone, difference, slope, together
@@ -81,7 +82,7 @@ def pairs_of(scalings: Sequence[Scaling]) -> list[Pair]:
 
 def relative_decrease(fvu_13: np.ndarray, fvu_23: np.ndarray) -> np.ndarray:
     """Share of Eq. 13's FVU that Eq. 23 takes away; NaN where Eq. 13 leaves none."""
-    return np.divide(fvu_13 - fvu_23, fvu_13, out=np.full_like(fvu_13, np.nan), where=fvu_13 > 0)
+    return metrics.ratio(fvu_13 - fvu_23, fvu_13)
 
 
 def pair_estimates(pair: Pair, bootstrap: dict[str, Any]) -> dict[str, Any]:

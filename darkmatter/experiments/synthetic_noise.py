@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from darkmatter.artifacts import ArtifactError, open_array, read_arrays, read_json, write_arrays, write_json
-from darkmatter.codes import blocks, encode_block, load_sae
+from darkmatter.codes import encode_rows, load_sae
 from darkmatter.decode import Decoder, load_decoder, reconstruct
 from darkmatter.experiments.noise_moments import (
     VARIANTS,
@@ -61,12 +61,12 @@ def prepare_ground_truth(
     refuse_few_rows(splits, d_model)
     truth, decoder = ground_truth(Path(codes), Path(sae), len(x), positions, d_model)
     encoder = load_sae(Path(sae), architecture, d_sae, d_model)
-    index, value = encode_again(encoder, truth, d_sae, sae)
+    index, value, _ = encode_rows(encoder, truth.reshape(-1, d_model), sae)
     activity = np.bincount(index.ravel(), weights=value.ravel().astype(np.float64), minlength=d_sae)
     rank = np.empty(d_sae, dtype=np.int32)
     rank[np.argsort(activity, kind="stable")] = np.arange(d_sae, dtype=np.int32)
-    shape = (*truth.shape[:2], -1)
-    again = Reconstructions(index.reshape(shape), value.reshape(shape), rank, decoder, ablated_shares)
+    shape = (*truth.shape[:2], index.shape[1])
+    again = Ablated(index.reshape(shape), value.reshape(shape), rank, decoder, ablated_shares)
 
     shift = truth.mean((0, 1), dtype=np.float64)
     clean = CleanMoments(make_row_blocks(splits, group_of(len(x))), d_model, len(ablated_shares))
@@ -119,7 +119,7 @@ def noise_sums(
     splits = draw_splits(contexts, positions, fit_share, FOLDS, split_seed)
     row_blocks = make_row_blocks(splits, group_of(contexts))
     truth, decoder = ground_truth(Path(codes), Path(sae), contexts, positions, d_model)
-    again = Reconstructions(stored["index"], stored["value"], stored["rank"], decoder, ablated_shares)
+    again = Ablated(stored["index"], stored["value"], stored["rank"], decoder, ablated_shares)
     shift = torch.from_numpy(arrays.pop("shift"))
     clean = CleanMoments.of_arrays(arrays, row_blocks, d_model, shares)
     noise = NoiseMoments(row_blocks, d_model, shares)
@@ -174,7 +174,7 @@ def r2(
     return torch.where(below > ROUNDING * spread, 1 - above / below, torch.nan).nanmean(-1)
 
 
-class Reconstructions:
+class Ablated:
     """P_f for every ablated share f, rebuilt group by group from the codes of x'.
 
     Attributes:
@@ -213,17 +213,6 @@ def ground_truth(codes: Path, sae: Path, contexts: int, positions: int, d_model:
     for group, (index, value) in enumerate(codes_of):
         truth[group] = reconstruct(torch.from_numpy(index), torch.from_numpy(value), decoder).numpy()
     return truth, decoder
-
-
-def encode_again(encoder, truth: np.ndarray, d_sae: int, where: str) -> tuple[np.ndarray, np.ndarray]:
-    """Codes of x', [row, slot]; unused slots hold value 0 at latent 0."""
-    parts = [encode_block(encoder, block, where) for block in blocks(truth.reshape(-1, truth.shape[-1]), d_sae)]
-    l0 = np.concatenate([counts for _, _, counts in parts])
-    filled = np.arange(max(1, int(l0.max()))) < l0[:, None]
-    index, value = np.zeros(filled.shape, dtype=np.int32), np.zeros(filled.shape, dtype=np.float32)
-    index[filled] = np.concatenate([latents for latents, _, _ in parts])
-    value[filled] = np.concatenate([values for _, values, _ in parts])
-    return index, value
 
 
 def draw_noise(seed: int, group: int, shape: tuple[int, int]) -> tuple[Tensor, Tensor]:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from darkmatter.conventions import PRIMARY
 from darkmatter.joint import joint_level
 from darkmatter.seed_intervals import Estimate, over_seeds
 
@@ -26,7 +27,6 @@ CONVENTIONS = {
     ("token", "authors"): ("in_sample", "spread_scalar_mean", "deviation"),
     ("context", "authors"): ("in_sample", "spread_scalar_mean", "deviation"),
 }
-PRIMARY = ("token", "paper")
 SENSITIVITY = {
     "noise as deviations": ("token", "spread", "deviation"),
     "noise as shares of variance": ("token", "spread", "share"),

@@ -11,6 +11,7 @@ from jaxtyping import Float
 
 from darkmatter.bootstrap import ContextBootstrap
 from darkmatter.estimates import Estimate, estimate
+from darkmatter.joint import joint, stating
 from darkmatter.metrics import ratio
 from darkmatter.paired import slope
 from darkmatter.splits import ROW_SETS, Splits
@@ -97,6 +98,17 @@ def share_of_tokens(saes: Saes, tables: Tables, shown: int, source: str, bootstr
         return with_reason({"value": None, "low": None, "high": None, "rows": 0, "contexts": 1, "rank": 0})
     units = ContextBootstrap(len(more), **bootstrap)
     return estimate(units, lambda weights: ratio(weights @ more, weights @ tokens), tokens, 0) | {"contexts": 1}
+
+
+def part_estimands(
+    saes: Saes, tables: Tables, splits: Splits, split: str, convention: str, shown: int, bootstrap: dict[str, Any]
+) -> dict[str, Any]:
+    """Components of the claim per-token-parts: both slopes and the share of tokens, which are judged together."""
+    together = joint(bootstrap, len(PARTS) + 1)
+    source = split if convention == "paper" else "all"
+    slopes = part_slopes(saes, tables, splits, split, source, together)
+    share = share_of_tokens(saes, tables, shown, source, together)
+    return {"per_token_part_slopes": stating(together["level"], slopes | {"tokens": share})}
 
 
 def slope_by_width(saes: Saes, log_norms: Float[np.ndarray, "sae column"]) -> Float[np.ndarray, " column"]:

@@ -4,13 +4,10 @@ from itertools import groupby
 from typing import Any
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
-from darkmatter.figures.style import COMPONENTS, LINES, SINGLE, Style, legend, points_with_intervals
+from darkmatter.figures.style import COMPONENTS, LINES, SINGLE, Style, layer_axes, legend, points_with_intervals
 from darkmatter.params import Params
 from darkmatter.results import NotDrawn, Results, context_note, estimate
-
-TICKS = 12  # one per layer as long as they have room
 
 
 def data(results: Results, params: Params) -> dict[str, Any]:
@@ -65,14 +62,6 @@ def draw(data: dict[str, Any], style: Style) -> Figure:
             linestyle=LINES[number % len(LINES)],
             label=f"{site}, {d_sae:,} latents, L0 = {k}",
         )
-    axes.set_xlabel("layer")
-    axes.set_ylabel("R² of ‖SaeError‖²")
-    layers = sorted({row["layer"] for row in data["rows"]})
-    if len(layers) <= TICKS:
-        axes.set_xticks(layers)
-    else:
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    low, high = axes.get_ylim()
-    axes.set_ylim(min(low, 0), max(high, 1))
+    layer_axes(axes, [row["layer"] for row in data["rows"]])
     legend(axes, loc="lower center")
     return figure

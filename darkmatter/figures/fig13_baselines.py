@@ -4,11 +4,11 @@ from itertools import groupby
 from typing import Any
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
-from darkmatter.figures.style import COMPONENTS, DOUBLE, LINES, MARKERS, Style, points_with_intervals
+from darkmatter.conventions import PRIMARY
+from darkmatter.figures.style import COMPONENTS, DOUBLE, LINES, MARKERS, Style, layer_axes, points_with_intervals
 from darkmatter.params import Params
-from darkmatter.results import PRIMARY, NotDrawn, Results
+from darkmatter.results import NotDrawn, Results
 
 ACTIVATION = "activation"
 REGRESSORS = {
@@ -20,7 +20,6 @@ REGRESSORS = {
     "model_loss": "model loss",
     "l0": "L0",
 }
-TICKS = 12  # one per layer as long as they have room
 
 
 def data(results: Results, params: Params) -> dict[str, Any]:
@@ -69,15 +68,7 @@ def draw(data: dict[str, Any], style: Style) -> Figure:
                 linestyle=LINES[number],
                 label=label if repeat == 0 else None,
             )
-    axes.set_xlabel("layer")
-    axes.set_ylabel("R² of ‖SaeError‖²")
-    layers = sorted({row["layer"] for row in data["rows"]})
-    if len(layers) <= TICKS:
-        axes.set_xticks(layers)
-    else:
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    low, high = axes.get_ylim()
-    axes.set_ylim(min(low, 0), max(high, 1))
+    layer_axes(axes, [row["layer"] for row in data["rows"]])
     if axes.get_legend_handles_labels()[0]:
         figure.legend(loc="outside right center", title="predicted from", alignment="left")
     return figure

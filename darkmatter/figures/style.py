@@ -15,9 +15,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 SHEET = Path(__file__).with_name("dark.mplstyle")
+LAYER_TICKS = 12
 SINGLE, DOUBLE = 3.4, 7.0  # inches: one and two columns of a page
 
 
@@ -120,6 +121,18 @@ def legend(axes: Axes, **place: Any) -> None:
     """A legend, unless every series was null."""
     if axes.get_legend_handles_labels()[0]:
         axes.legend(**place)
+
+
+def layer_axes(axes: Axes, layers: Sequence[int]) -> None:
+    """R² of the error norm by layer: one tick per layer as long as they have room, and at least 0 to 1."""
+    axes.set_xlabel("layer")
+    axes.set_ylabel("R² of ‖SaeError‖²")
+    if len(set(layers)) <= LAYER_TICKS:
+        axes.set_xticks(sorted(set(layers)))
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    low, high = axes.get_ylim()
+    axes.set_ylim(min(low, 0), max(high, 1))
 
 
 def log2_axis(axes: Axes, which: str, values: Sequence[float], label: str) -> None:

@@ -4,10 +4,10 @@ from collections import Counter
 from typing import Any
 
 from darkmatter.estimands.experiments import KEYS
+from darkmatter.verdicts import NOT_TESTABLE
 
 Content = dict[str, Any]
 
-NOT_TESTABLE = "not-testable-in-this-profile"
 VERDICTS = {
     "reproduced": "reproduced",
     "differs": "differs",

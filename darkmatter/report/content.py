@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from darkmatter.artifacts import read_json, sha256_file
+from darkmatter.conventions import CONVENTIONS
 from darkmatter.figures import FIGURES, Entry
 from darkmatter.headline import METRICS, headline_sentences, span
 from darkmatter.params import Params
 from darkmatter.report.claims import claims_content
-from darkmatter.results import CONVENTIONS, Results, Sae, estimate
+from darkmatter.results import Results, Sae, estimate
 from darkmatter.splits import SPLITS
 
 PIXELS_PER_POINT = 96 / 72
