@@ -1,0 +1,46 @@
+"""What an audit finds, and the exit code that says how bad it is."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+Kind = Literal["tampered", "differs", "rule-changed", "stale", "missing"]
+
+# Gravest first. 1 is for an audit that could not be made, 2 for wrong arguments.
+EXIT_CODES: dict[Kind, int] = {"tampered": 3, "differs": 4, "rule-changed": 5, "stale": 6, "missing": 7}
+MEANINGS: dict[Kind, str] = {
+    "tampered": "bytes are not those that the stage wrote",
+    "differs": "a number does not follow from the sums that are stored",
+    "rule-changed": "a claim's rule changed after a result had been seen",
+    "stale": "made from other code, parameters or inputs than those here",
+    "missing": "not here, so not checked",
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong.
+
+    Attributes:
+        path: of the file, or the name of the stage or claim.
+        message: what is wrong with it, and the command that mends it where there is one.
+    """
+
+    kind: Kind
+    path: str
+    message: str
+
+
+def exit_code(findings: Sequence[Finding]) -> int:
+    """That of the gravest finding; 0 without any."""
+    return min((EXIT_CODES[finding.kind] for finding in findings), default=0)
+
+
+def as_json(findings: Sequence[Finding]) -> list[dict[str, Any]]:
+    return [asdict(finding) for finding in findings]
+
+
+def as_text(findings: Sequence[Finding]) -> list[str]:
+    """One line per finding, gravest first."""
+    ordered = sorted(findings, key=lambda finding: (EXIT_CODES[finding.kind], finding.path))
+    return [f"{finding.kind}: {finding.path}: {finding.message}" for finding in ordered]

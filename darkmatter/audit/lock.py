@@ -1,0 +1,95 @@
+"""What dvc.yaml says should have run, and what dvc.lock says did run.
+
+DVC reads its own files here (templates, `foreach`, parameters); bytes are never compared through it, because its state
+database trusts sizes and times.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from darkmatter.artifacts import ArtifactError
+
+LOCK = Path("dvc.lock")
+
+
+@dataclass(frozen=True)
+class LockedStage:
+    """One stage.
+
+    Attributes:
+        deps, outs: path → MD5 as DVC records it (of a folder: with the suffix `.dir`).
+        cached: the outputs that DVC keeps, the others are kept by git.
+        gap: why the lock is not of this pipeline: another command, other parameters, paths, or none at all.
+    """
+
+    name: str
+    deps: dict[str, str] = field(default_factory=dict)
+    outs: dict[str, str] = field(default_factory=dict)
+    cached: frozenset[str] = frozenset()
+    gap: str | None = None
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    stages: list[LockedStage]
+    cache: Path  # folder of objects, XX/REST by MD5
+
+    def producer(self, path: str) -> tuple[LockedStage, str] | None:
+        """The stage whose output `path` is or lies in, and that output."""
+        for stage in self.stages:
+            for out in stage.outs:
+                if path == out or path.startswith(out + "/"):
+                    return stage, out
+        return None
+
+
+def read_pipeline(root: Path) -> Pipeline:
+    """Every stage of dvc.yaml with what dvc.lock has of it, in the order of dvc.yaml.
+
+    Raises:
+        ArtifactError: there is no DVC repository here, or its files cannot be read.
+    """
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    try:
+        locked = yaml.load((root / LOCK).read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        repository = Repo(str(root))
+        stages = [stage for stage in repository.index.stages if stage.is_data_source is False]
+        return Pipeline(
+            [locked_stage(stage, locked.get("stages", {}).get(stage.addressing), root) for stage in stages],
+            Path(repository.cache.local.path),
+        )
+    except FileNotFoundError as error:
+        raise ArtifactError(f"{error.filename} does not exist: run this in the repository, after `make repro`") from None
+    except (DvcException, yaml.YAMLError) as error:
+        raise ArtifactError(f"dvc.yaml or dvc.lock cannot be read: {error}") from error
+
+
+def locked_stage(stage: Any, entry: dict[str, Any] | None, root: Path) -> LockedStage:
+    """
+    Args:
+        stage: DVC's own, from dvc.yaml.
+        entry: its part of dvc.lock.
+    """
+    from dvc.dependency import ParamsDependency
+
+    cached = frozenset(str(Path(out.fs_path).relative_to(root.resolve())) for out in stage.outs if out.use_cache)
+    if entry is None:
+        return LockedStage(stage.addressing, cached=cached, gap="never ran: dvc.lock does not have it")
+    deps, outs = ({item["path"]: item["md5"] for item in entry.get(kind, [])} for kind in ("deps", "outs"))
+    paths = {str(Path(out.fs_path).relative_to(root.resolve())) for out in stage.outs}
+    inputs = [dep for dep in stage.deps if not isinstance(dep, ParamsDependency)]
+    read = {str(Path(dep.fs_path).relative_to(root.resolve())) for dep in inputs}
+    changed = [dep.status() for dep in stage.deps if isinstance(dep, ParamsDependency)]
+    gap = None
+    if entry["cmd"] != stage.cmd:
+        gap = f"dvc.lock has the command {entry['cmd']!r}, dvc.yaml {stage.cmd!r}"
+    elif names := sorted(name for status in changed for name in next(iter(status.values()), {})):
+        gap = f"ran with other values of {', '.join(names)}"
+    elif paths != outs.keys() or read != deps.keys():
+        gap = f"dvc.lock lists other paths: {', '.join(sorted((paths ^ outs.keys()) | (read ^ deps.keys())))}"
+    return LockedStage(stage.addressing, deps, outs, cached, gap)
