@@ -1,6 +1,6 @@
 """Draw every figure.
 
-In:  reports/results/decomposition/HOOKPOINT.json, reports/results/per_token_scaling.json, params.yaml.
+In:  reports/results/decomposition/HOOKPOINT.json, reports/results/EXPERIMENT.json, params.yaml.
 Out: reports/figures/ (one SVG and one JSON with its numbers per figure), reports/metrics.json.
 Run: python -m stages.figures
 """
@@ -9,14 +9,15 @@ from darkmatter.artifacts import replacing_folder, write_json
 from darkmatter.figures import write_figures
 from darkmatter.headline import headline_metrics
 from darkmatter.paths import FIGURES, METRICS, RESULTS
-from darkmatter.results import load_results
+from darkmatter.results import EXPERIMENTS, load_results
 from darkmatter.stage import Stage, run
 
 
 def main(stage: Stage) -> None:
     for hookpoint in stage.params.hookpoints:
         stage.reads(RESULTS / "decomposition" / f"{hookpoint}.json")
-    stage.reads(RESULTS / "per_token_scaling.json")
+    for name in EXPERIMENTS:
+        stage.reads(RESULTS / f"{name}.json")
     results = load_results(RESULTS, stage.params.hookpoints)
 
     metrics = headline_metrics(results, stage.params)

@@ -13,6 +13,7 @@ import yaml
 from darkmatter.artifacts import ArtifactError
 
 LOCK = Path("dvc.lock")
+SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,10 @@ class Pipeline:
                     return stage, out
         return None
 
+    def outputs_within(self, path: str) -> list[tuple[LockedStage, str]]:
+        """The outputs below a folder, each with its stage."""
+        return [(stage, out) for stage in self.stages for out in stage.outs if out.startswith(path + "/")]
+
 
 def read_pipeline(root: Path) -> Pipeline:
     """Every stage of dvc.yaml with what dvc.lock has of it, in the order of dvc.yaml.
@@ -56,7 +61,7 @@ def read_pipeline(root: Path) -> Pipeline:
     from dvc.repo import Repo
 
     try:
-        locked = yaml.load((root / LOCK).read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        locked = yaml.load((root / LOCK).read_text(encoding="utf-8"), SafeLoader)  # noqa: S506 - a safe loader, in C
         repository = Repo(str(root))
         stages = [stage for stage in repository.index.stages if stage.is_data_source is False]
         return Pipeline(
@@ -64,7 +69,9 @@ def read_pipeline(root: Path) -> Pipeline:
             Path(repository.cache.local.path),
         )
     except FileNotFoundError as error:
-        raise ArtifactError(f"{error.filename} does not exist: run this in the repository, after `make repro`") from None
+        raise ArtifactError(
+            f"{error.filename} does not exist: run this in the repository, after `make repro`"
+        ) from None
     except (DvcException, yaml.YAMLError) as error:
         raise ArtifactError(f"dvc.yaml or dvc.lock cannot be read: {error}") from error
 

@@ -1,0 +1,57 @@
+"""Is every claim judged by the rule that claims.yaml has, and was that rule there before its first result?"""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from darkmatter.artifacts import read_json
+from darkmatter.audit.findings import Finding
+from darkmatter.claims import CLAIM_RESULTS, CLAIMS, load_claims, rule_sha256
+
+
+def rule_findings(root: Path) -> Iterator[Finding]:
+    """Rules that differ from those stored with the verdicts, here or in any earlier commit of these.
+
+    Outside git, and in a clone without history, only the present is looked at.
+    """
+    if not (root / CLAIM_RESULTS).exists():
+        return
+    rules = {claim.id: rule_sha256(claim) for claim in load_claims(root / CLAIMS).claims}
+    for identity, judged in stored_rules(read_json(root / CLAIM_RESULTS)).items():
+        if identity not in rules:
+            yield Finding("rule-changed", identity, f"{CLAIMS} no longer has this claim, which was judged")
+        elif rules[identity] != judged:
+            message = f"{CLAIMS} has another rule ({rules[identity][:12]}) than judged the result ({judged[:12]})"
+            yield Finding("rule-changed", identity, message)
+    for identity, (commit, judged) in rules_in_history(root).items():
+        if identity in rules and rules[identity] != judged:
+            message = (
+                f"its rule was {judged[:12]} when commit {commit[:12]} held a result, and is {rules[identity][:12]}"
+            )
+            yield Finding("rule-changed", identity, message)
+
+
+def stored_rules(content: dict) -> dict[str, str]:
+    """Claim → SHA-256 of the rule, of the claims for which there was something to judge."""
+    return {row["id"]: row["rule_sha256"] for row in content["claims"] if row["components"]}
+
+
+def rules_in_history(root: Path) -> dict[str, tuple[str, str]]:
+    """Claim → the first commit that held a result of it, and the rule that it was judged by."""
+    log = git(root, "log", "--reverse", "--format=%H", "--", CLAIM_RESULTS.as_posix())
+    first: dict[str, tuple[str, str]] = {}
+    for commit in (log or "").split():
+        text = git(root, "show", f"{commit}:{CLAIM_RESULTS.as_posix()}")
+        try:
+            rules = stored_rules(json.loads(text or "{}"))
+        except (ValueError, KeyError, TypeError):
+            continue  # a commit that removed the file, or one before it had this form
+        for identity, rule in rules.items():
+            first.setdefault(identity, (commit, rule))
+    return first
+
+
+def git(root: Path, *words: str) -> str | None:
+    done = subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, check=False)
+    return done.stdout if done.returncode == 0 else None

@@ -1,0 +1,191 @@
+"""Hash everything again: outputs and cache objects against dvc.lock and the receipts, and these against the code.
+
+    tampered      an output or a cache object has other bytes than the stage wrote
+    rule-changed  claims.yaml has another rule than judged the result, now or at an earlier commit
+    stale         dvc.lock or a receipt is of other code, parameters or inputs
+    missing       an output, a receipt or a stage's lock is not here
+
+A lock that was made to agree with a changed file (`dvc commit -f`) is found by the receipt; where that was rewritten
+too, by `derive`.
+"""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tqdm import tqdm
+
+from darkmatter.artifacts import read_json, walk_files
+from darkmatter.audit.findings import Finding
+from darkmatter.audit.hashing import THREADS, Hashes, hash_file, hash_path, listing, object_path
+from darkmatter.audit.lock import LockedStage, Pipeline, read_pipeline
+from darkmatter.audit.rules import rule_findings
+from darkmatter.paths import RECEIPTS
+from darkmatter.staleness import stale_stages
+
+Receipts = dict[str, dict]
+
+
+@dataclass
+class Verification:
+    """
+    Attributes:
+        hashed: output paths and cache objects whose bytes were read.
+        stages: in the pipeline.
+    """
+
+    stages: int
+    hashed: int = 0
+    findings: list[Finding] = field(default_factory=list)
+
+
+def verify(root: Path, committed: bool = False) -> Verification:
+    """Audit the repository at `root`.
+
+    Args:
+        committed: only what git holds, and no cache: for a clone without data.
+
+    Raises:
+        ArtifactError: there is no pipeline to verify.
+    """
+    pipeline = read_pipeline(root)
+    receipts = read_receipts(root)
+    done = Verification(len(pipeline.stages))
+    stale = stale_stages(receipts, root)
+    sizes = sum(file.stat().st_size for path in to_read(pipeline, root, committed) for file in files_of(path))
+    with tqdm(total=sizes, desc="verify", unit="B", unit_scale=True, mininterval=1.0) as bar:
+        for stage in pipeline.stages:
+            done.findings += lock_findings(stage, pipeline, root, committed)
+            done.findings += receipt_findings(stage, receipts, stale)
+            for out in stage.outs:
+                if not (committed and out in stage.cached) and (root / out).exists():
+                    hashes = hash_path(root / out, bar.update)
+                    done.hashed += 1
+                    done.findings += output_findings(stage, out, hashes, receipts, stale, pipeline.cache)
+        if not committed:
+            kept = objects(pipeline.cache)
+            done.hashed += len(kept)
+            with ThreadPoolExecutor(THREADS) as pool:
+                for path, hashes in zip(kept, pool.map(lambda path: hash_file(path, bar.update), kept), strict=True):
+                    name = path.parent.name + path.name
+                    if hashes.md5 != name.removesuffix(".dir"):
+                        message = f"cache object{users(pipeline, name)}: other bytes than its name says; delete it, `dvc fetch`"
+                        done.findings.append(Finding("tampered", str(path), message))
+    done.findings += rule_findings(root)
+    return done
+
+
+def read_receipts(root: Path) -> Receipts:
+    return {path.stem: read_json(path) for path in sorted((root / RECEIPTS).glob("*.json"))}
+
+
+def to_read(pipeline: Pipeline, root: Path, committed: bool) -> Iterator[Path]:
+    for stage in pipeline.stages:
+        yield from (root / out for out in stage.outs if not (committed and out in stage.cached))
+    if not committed:
+        yield from objects(pipeline.cache)
+
+
+def files_of(path: Path) -> list[Path]:
+    return [path] if path.is_file() else walk_files(path)
+
+
+def objects(cache: Path) -> list[Path]:
+    return sorted(
+        path for path in cache.glob("[0-9a-f][0-9a-f]/*") if path.is_file() and not path.name.endswith(".tmp")
+    )
+
+
+def users(pipeline: Pipeline, md5: str) -> str:
+    """` of PATH` for the outputs that a cache object belongs to."""
+    found = []
+    for stage in pipeline.stages:
+        for out, own in stage.outs.items():
+            files = (listing(pipeline.cache, own) or {}) if own.endswith(".dir") else {}
+            found += [out] if own == md5 else [f"{out}/{name}" for name, part in files.items() if part == md5]
+    return f" of {', '.join(found)}" if found else ""
+
+
+def lock_findings(stage: LockedStage, pipeline: Pipeline, root: Path, committed: bool) -> Iterator[Finding]:
+    """Is the lock of this pipeline, this code, and one run; and is everything that it names here?"""
+    if stage.gap:
+        yield Finding("stale", stage.name, f"{stage.gap}; `dvc repro {stage.name}` runs it")
+    for path, md5 in stage.deps.items():
+        made = pipeline.producer(path)
+        if made is None:
+            inside = pipeline.outputs_within(path)
+            if any(out in other.cached and (committed or not (root / out).exists()) for other, out in inside):
+                continue  # what is not here is said of the outputs themselves
+            if not (root / path).exists():
+                yield Finding("missing", path, f"{stage.name} depends on it; `git checkout -- {path}` restores it")
+            elif hash_path(root / path).md5 != md5:
+                yield Finding("stale", stage.name, f"ran with another {path}; `dvc repro {stage.name}` runs it again")
+        elif recorded(pipeline, *made, path) not in (md5, None):
+            yield Finding("stale", stage.name, f"ran with another {path} than {made[0].name} has left")
+    for out, md5 in stage.outs.items():
+        if (root / out).exists() or (committed and out in stage.cached):
+            continue
+        if out not in stage.cached:
+            mend = f"git checkout -- {out}"
+        elif object_path(pipeline.cache, md5).exists():
+            mend = f"dvc checkout {out}"
+        else:
+            mend = f"dvc pull {stage.name}` or `dvc repro {stage.name}"
+        yield Finding("missing", out, f"output of {stage.name}; `{mend}` brings it back")
+
+
+def recorded(pipeline: Pipeline, producer: LockedStage, out: str, path: str) -> str | None:
+    """MD5 that the producer's lock has of a path; None where the listing of its folder is not here."""
+    if path == out:
+        return producer.outs[out]
+    files = listing(pipeline.cache, producer.outs[out])
+    if files is None:
+        return None
+    inside = path.removeprefix(out + "/")
+    if inside in files:
+        return files[inside]
+    return None  # a folder inside a folder: its own hash is nowhere recorded
+
+
+def receipt_findings(stage: LockedStage, receipts: Receipts, stale: dict[str, str]) -> Iterator[Finding]:
+    if stage.name not in receipts:
+        yield Finding("missing", (RECEIPTS / f"{stage.name}.json").as_posix(), f"receipt of {stage.name}")
+    elif stage.name in stale:
+        yield Finding("stale", stage.name, f"its receipt: {stale[stage.name]}")
+
+
+def output_findings(
+    stage: LockedStage, out: str, hashes: Hashes, receipts: Receipts, stale: dict[str, str], cache: Path
+) -> Iterator[Finding]:
+    """Has an output the bytes that the lock and the receipt have of it?"""
+    agrees = hashes.md5 == stage.outs[out]
+    written = receipts.get(stage.name, {}).get("outputs", {}).get(out)
+    if not agrees and written == hashes.sha256:
+        yield Finding("stale", out, f"dvc.lock is of another run of {stage.name} than the output and its receipt")
+    elif not agrees:
+        yield from folder_findings(stage, out, hashes, cache)
+    elif written is not None and written != hashes.sha256:
+        if stage.name in stale:
+            yield Finding("stale", out, f"the receipt of {stage.name} is of another run than this output")
+        else:
+            message = (
+                f"dvc.lock agrees with it, but {stage.name} wrote other bytes, by its receipt: the lock was made to fit"
+            )
+            yield Finding("tampered", out, message)
+
+
+def folder_findings(stage: LockedStage, out: str, hashes: Hashes, cache: Path) -> Iterator[Finding]:
+    """Which files of an output are not as locked; the output itself where its listing is not in the cache."""
+    locked = listing(cache, stage.outs[out]) if stage.outs[out].endswith(".dir") else None
+    if locked is None:
+        yield Finding("tampered", out, f"is not what {stage.name} wrote: MD5 {hashes.md5}, locked {stage.outs[out]}")
+        return
+    for name in sorted(locked.keys() | hashes.files.keys()):
+        path = f"{out}/{name}"
+        if name not in hashes.files:
+            yield Finding("missing", path, f"output of {stage.name}; `dvc checkout {out}` brings it back")
+        elif name not in locked:
+            yield Finding("tampered", path, f"{stage.name} wrote no such file")
+        elif locked[name] != hashes.files[name]:
+            yield Finding("tampered", path, f"MD5 {hashes.files[name]}, {stage.name} wrote {locked[name]}")
