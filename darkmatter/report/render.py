@@ -1,12 +1,15 @@
 """From content to HTML: Jinja2 with autoescaping, so that token text, names and domains stay text."""
 
 import json
+import unicodedata
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 FOLDER = Path(__file__).parent
+UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # Unicode categories: controls, formatting, surrogates, separators of lines
 
 
 def render(content: dict[str, Any]) -> str:
@@ -19,6 +22,7 @@ def render(content: dict[str, Any]) -> str:
         loader=FileSystemLoader(FOLDER),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=escaped_controls,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -54,6 +58,15 @@ def plain_value(value: Any) -> str:
 
 def megabytes(count: int) -> str:
     return f"{count / 1e6:,.0f} MB"
+
+
+def escaped_controls(value: Any) -> Any:
+    """Text as it is, but for the characters that HTML drops, that UTF-8 lacks (half a surrogate pair) or that turn the
+    writing direction: those are shown as JSON escapes, such as `\\u202e`. Lines may break."""
+    if not isinstance(value, str) or isinstance(value, Markup) or value.isprintable():
+        return value
+    hidden = lambda char: char != "\n" and unicodedata.category(char) in UNSEEN  # noqa: E731
+    return "".join(json.dumps(char)[1:-1] if hidden(char) else char for char in value)
 
 
 def visible(text: str) -> str:
