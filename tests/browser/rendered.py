@@ -1,0 +1,33 @@
+"""The report of the default profile, made by the stage itself from the committed artifacts, in a folder of its own."""
+
+import contextlib
+import shutil
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests"))  # pytest puts it there only where it collects from it
+
+from profiles import composed  # noqa: E402
+
+import stages.report  # noqa: E402
+from darkmatter.params import load_params  # noqa: E402
+from darkmatter.paths import REPORT  # noqa: E402
+from darkmatter.stage import Stage  # noqa: E402
+
+
+def report_folder(folder: Path) -> Path:
+    """What stands in the repository: `reports/` copied, the rest linked, parameters of the default profile."""
+    for path in ROOT.iterdir():
+        if path.name not in {"reports", "params.yaml", "data"} and not path.name.startswith("."):
+            (folder / path.name).symlink_to(path)
+    shutil.copytree(ROOT / "reports", folder / "reports", ignore=shutil.ignore_patterns(REPORT.name))
+    (folder / "params.yaml").write_text(composed("smollm2"), encoding="utf-8")
+    return folder
+
+
+def run_report(folder: Path) -> Path:
+    """Run the stage in this folder; returns the page."""
+    with contextlib.chdir(folder):
+        stages.report.main(Stage("report", load_params(), Path(stages.report.__file__)))
+    return folder / REPORT
