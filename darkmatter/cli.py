@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from darkmatter.audit.commands import add_audit
 from darkmatter.params import PARAMS, load_params
 from darkmatter.sections import ParamsError
 
@@ -35,12 +36,20 @@ def main(arguments: list[str] | None = None) -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     params = commands.add_parser("params", help="compose params.yaml from conf/ and check it")
     params.add_argument("--profile", default="smollm2", help="a file of conf/profile (default: smollm2)")
+    params.set_defaults(run=run_params)
+    add_audit(commands)
     given = parser.parse_args(arguments)
+    if code := given.run(given):
+        sys.exit(code)
+
+
+def run_params(given: argparse.Namespace) -> int | str:
     try:
         compose(given.profile)
     except ParamsError as error:
-        sys.exit(f"error: {error}")
+        return f"error: {error}"
     print(f"{PARAMS}: {load_params().profile}")
+    return 0
 
 
 if __name__ == "__main__":

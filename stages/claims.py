@@ -10,13 +10,11 @@ import os
 
 os.environ["OPENBLAS_NUM_THREADS"] = "1"  # read when NumPy is imported: the same sums whatever the number of cores
 
-from darkmatter.artifacts import read_json, write_json
+from darkmatter.artifacts import write_json
 from darkmatter.claim_rows import claims_content
 from darkmatter.claims import CLAIM_RESULTS, CLAIMS, load_claims
-from darkmatter.estimands.evidence import Evidence
-from darkmatter.estimands.registry import BY_EXPERIMENT
-from darkmatter.paths import DECOMPOSITION, RESULTS
-from darkmatter.results import EXPERIMENTS, Results, load_decomposition
+from darkmatter.estimands.gather import gather
+from darkmatter.paths import DECOMPOSITION
 from darkmatter.stage import Stage, run
 from darkmatter.verdicts import subject_of
 
@@ -24,18 +22,8 @@ from darkmatter.verdicts import subject_of
 def main(stage: Stage) -> None:
     params = stage.params
     ledger = load_claims(stage.reads(CLAIMS))
-    stage.reads(RESULTS / "decomposition")
-    decomposition = load_decomposition(RESULTS, params.hookpoints)
-    judged = [name for name in EXPERIMENTS if name in BY_EXPERIMENT]
-    files = {name: RESULTS / f"{name}.json" for name in ("lemmas", *judged)}
-    experiments = {name: read_json(stage.reads(path)) for name, path in files.items() if path.exists()}
-    evidence = Evidence(
-        params,
-        Results(decomposition, experiments),
-        stage.reads(RESULTS / "sums"),
-        stage.reads(DECOMPOSITION / params.profile),
-        read_json(stage.reads(RESULTS / "data.json"))["model"]["layers"],
-    )
+    stage.reads(DECOMPOSITION / params.profile)  # an audit does without it, this stage does not
+    evidence = gather(params, stage.reads)
 
     content = claims_content(ledger, evidence, subject_of(params))
 

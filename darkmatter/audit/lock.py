@@ -23,6 +23,7 @@ class LockedStage:
     Attributes:
         deps, outs: path → MD5 as DVC records it (of a folder: with the suffix `.dir`).
         cached: the outputs that DVC keeps, the others are kept by git.
+        command, params: as they were run.
         gap: why the lock is not of this pipeline: another command, other parameters, paths, or none at all.
     """
 
@@ -30,6 +31,8 @@ class LockedStage:
     deps: dict[str, str] = field(default_factory=dict)
     outs: dict[str, str] = field(default_factory=dict)
     cached: frozenset[str] = frozenset()
+    command: str = ""
+    params: dict[str, Any] = field(default_factory=dict)
     gap: str | None = None
 
 
@@ -37,6 +40,16 @@ class LockedStage:
 class Pipeline:
     stages: list[LockedStage]
     cache: Path  # folder of objects, XX/REST by MD5
+
+    def stage(self, name: str) -> LockedStage:
+        """
+        Raises:
+            ArtifactError: there is none of that name.
+        """
+        for stage in self.stages:
+            if stage.name == name:
+                return stage
+        raise ArtifactError(f"no stage {name!r}; known: {', '.join(stage.name for stage in self.stages)}")
 
     def producer(self, path: str) -> tuple[LockedStage, str] | None:
         """The stage whose output `path` is or lies in, and that output."""
@@ -99,4 +112,5 @@ def locked_stage(stage: Any, entry: dict[str, Any] | None, root: Path) -> Locked
         gap = f"ran with other values of {', '.join(names)}"
     elif paths != outs.keys() or read != deps.keys():
         gap = f"dvc.lock lists other paths: {', '.join(sorted((paths ^ outs.keys()) | (read ^ deps.keys())))}"
-    return LockedStage(stage.addressing, deps, outs, cached, gap)
+    params = {key: value for file in entry.get("params", {}).values() for key, value in file.items()}
+    return LockedStage(stage.addressing, deps, outs, cached, entry["cmd"], params, gap)

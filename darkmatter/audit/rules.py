@@ -5,9 +5,9 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from darkmatter.artifacts import read_json
+from darkmatter.artifacts import ArtifactError, read_json, sha256_bytes
 from darkmatter.audit.findings import Finding
-from darkmatter.claims import CLAIM_RESULTS, CLAIMS, load_claims, rule_sha256
+from darkmatter.claims import CLAIM_RESULTS, CLAIMS, check_quotes, load_claims, rule_sha256
 
 
 def rule_findings(root: Path) -> Iterator[Finding]:
@@ -55,3 +55,17 @@ def rules_in_history(root: Path) -> dict[str, tuple[str, str]]:
 def git(root: Path, *words: str) -> str | None:
     done = subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, check=False)
     return done.stdout if done.returncode == 0 else None
+
+
+def quote_findings(paper: Path) -> Iterator[Finding]:
+    """Quotes of the ledger that do not stand in the paper's text at their place.
+
+    Raises:
+        ArtifactError: the file is not the text that the ledger is about.
+    """
+    ledger = load_claims(CLAIMS)
+    text = paper.read_text(encoding="utf-8")
+    if sha256_bytes(text.encode()) != ledger.paper.sha256:
+        raise ArtifactError(f"{paper} is not the text that {CLAIMS} quotes: its SHA-256 is not {ledger.paper.sha256}")
+    for identity in check_quotes(ledger.claims, text):
+        yield Finding("differs", identity, "a quote does not stand in the paper's text where its locator says")

@@ -56,8 +56,9 @@ def verify(root: Path, committed: bool = False) -> Verification:
     sizes = sum(file.stat().st_size for path in to_read(pipeline, root, committed) for file in files_of(path))
     with tqdm(total=sizes, desc="verify", unit="B", unit_scale=True, mininterval=1.0) as bar:
         for stage in pipeline.stages:
-            done.findings += lock_findings(stage, pipeline, root, committed)
-            done.findings += receipt_findings(stage, receipts, stale)
+            of_lock = list(lock_findings(stage, pipeline, root, committed))
+            told = any(finding.kind == "stale" for finding in of_lock)
+            done.findings += of_lock + [x for x in receipt_findings(stage, receipts, stale) if not told]
             for out in stage.outs:
                 if not (committed and out in stage.cached) and (root / out).exists():
                     hashes = hash_path(root / out, bar.update)
@@ -70,7 +71,8 @@ def verify(root: Path, committed: bool = False) -> Verification:
                 for path, hashes in zip(kept, pool.map(lambda path: hash_file(path, bar.update), kept), strict=True):
                     name = path.parent.name + path.name
                     if hashes.md5 != name.removesuffix(".dir"):
-                        message = f"cache object{users(pipeline, name)}: other bytes than its name says; delete it, `dvc fetch`"
+                        whose = f"cache object{users(pipeline, name)}"
+                        message = f"{whose} has other bytes than its name says; delete it, then `dvc fetch`"
                         done.findings.append(Finding("tampered", str(path), message))
     done.findings += rule_findings(root)
     return done

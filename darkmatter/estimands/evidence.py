@@ -22,6 +22,7 @@ from darkmatter.params import Params
 from darkmatter.results import NotDrawn, Results, Sae, one_per_cell
 from darkmatter.splits import ROW_SETS, SPLITS
 
+NOT_PULLED = "the sums of every dimension were not pulled (`dvc pull decomposition`)"
 BLOCK = 256  # resamples × d_model float64: stays in the cache of one core
 
 
@@ -160,7 +161,7 @@ class Evidence:
 
     def of_dimensions(self, point: Point, variant: Variant) -> Formula:
         if self.dimension_sums is None:
-            raise Missing("the sums of every dimension were not pulled (`dvc pull decomposition`)")
+            raise Missing(NOT_PULLED)
         path = self.dimension_sums / point.path / "dimension_sums.npz"
         arrays = self.once(path, lambda: read_arrays(path))
         hookpoint, _ = self.hookpoint_sums(point.hookpoint)

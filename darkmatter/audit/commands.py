@@ -1,0 +1,130 @@
+"""`darkmatter audit …`: five commands for a reader who trusts nobody.
+
+Exit codes, the gravest that applies:
+
+    0  nothing is wrong                      4  differs: a number does not follow from its sums
+    1  the audit could not be made           5  rule-changed: a rule changed after its result had been seen
+    2  wrong arguments                       6  stale: other code, parameters or inputs than those here
+    3  tampered: other bytes than written    7  missing: not here, so not checked
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from darkmatter.artifacts import ArtifactError, plain
+from darkmatter.audit.findings import EXIT_CODES, Finding, as_json, as_text, exit_code
+from darkmatter.sections import ParamsError
+
+Said = tuple[dict[str, Any], list[str], list[Finding]]  # as JSON, as text, and what is wrong
+EXPORTS = ("codecheck", "ro-crate", "checklist")
+
+
+def add_audit(commands: argparse._SubParsersAction) -> None:
+    """Add `audit` with its commands to the parser of `darkmatter`."""
+    description = f"check this repository's results.\n{__doc__.split(chr(10), 2)[2]}"
+    audit = commands.add_parser(
+        "audit",
+        help="check this repository's results",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    audits = audit.add_subparsers(dest="audit", required=True)
+
+    verify = audits.add_parser("verify", help="hash every output and cache object again, against dvc.lock and receipts")
+    verify.add_argument("--committed", action="store_true", help="only what git holds, for a clone without data")
+    verify.add_argument("--paper", type=Path, help="the paper's text: find every quote in it again")
+    verify.set_defaults(audits=said_by_verify)
+
+    derive = audits.add_parser("derive", help="make numbers again from the stored sums, and compare")
+    derive.add_argument("names", nargs="*", default=["claims"], help="claims, stages or figures; default: all claims")
+    derive.add_argument("--list", action="store_true", help="what can be named")
+    derive.set_defaults(audits=said_by_derive)
+
+    explain = audits.add_parser("explain", help="a claim, from its sentence to the hashes behind our number")
+    explain.add_argument("claim")
+    explain.set_defaults(audits=said_by_explain)
+
+    rerun = audits.add_parser("rerun", help="run a stage again in a clean clone, and compare what it writes")
+    rerun.add_argument("stage")
+    rerun.set_defaults(audits=said_by_rerun)
+
+    export = audits.add_parser("export", help="drafts for others: a CODECHECK manifest, an RO-Crate, a checklist")
+    export.add_argument("kind", choices=EXPORTS)
+    export.add_argument("--out", type=Path, default=Path("export"), help="a folder (default: export)")
+    export.set_defaults(audits=said_by_export)
+
+    for parser in (verify, derive, explain, rerun, export):
+        parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
+        parser.set_defaults(run=run)
+
+
+def run(given: argparse.Namespace) -> int:
+    """The exit code of the command; what it found is printed."""
+
+    try:
+        content, lines, findings = given.audits(given)
+    except (ArtifactError, ParamsError, OSError) as error:
+        print(json.dumps({"error": str(error)}) if given.json else f"error: {error}", file=sys.stderr)
+        return 1
+    code = exit_code(findings)
+    if given.json:
+        print(json.dumps(plain(content) | {"findings": as_json(findings), "exit_code": code}, indent=2))
+    else:
+        print("\n".join([*lines, *as_text(findings)]))
+    return code
+
+
+def said_by_verify(given: argparse.Namespace) -> Said:
+    from darkmatter.audit.rules import quote_findings
+    from darkmatter.audit.verify import verify
+
+    done = verify(Path(), given.committed)
+    findings = done.findings + (list(quote_findings(given.paper)) if given.paper else [])
+    counts = {kind: sum(finding.kind == kind for finding in findings) for kind in EXIT_CODES}
+    told = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count) or "nothing wrong"
+    return (
+        {"stages": done.stages, "hashed": done.hashed, "counts": counts},
+        [f"{done.stages} stages, {done.hashed} outputs and cache objects hashed: {told}"],
+        findings,
+    )
+
+
+def said_by_derive(given: argparse.Namespace) -> Said:
+    from darkmatter.audit.derive import Deriver, as_content, numbers_of
+
+    deriver = Deriver()
+    if given.list:
+        return {"names": deriver.names()}, deriver.names(), []
+    done = [item for name in dict.fromkeys(given.names) for item in deriver.derive(name)]
+    lines = [line for item in done for line in (item.summary(), *numbers_of(item))]
+    return {"derived": [as_content(item) for item in done]}, lines, [x for item in done for x in item.findings()]
+
+
+def said_by_explain(given: argparse.Namespace) -> Said:
+    from darkmatter.audit.explain import as_text, explain
+
+    found = explain(given.claim)
+    stale = [Finding("stale", item["stage"], item["stale"]) for item in found["stages"] if item["stale"]]
+    changed = not found["rule"]["is_the_one_in_claims_yaml"]
+    rules = [Finding("rule-changed", given.claim, "claims.yaml has another rule than judged it")] if changed else []
+    return found, as_text(found), stale + rules
+
+
+def said_by_rerun(given: argparse.Namespace) -> Said:
+    from darkmatter.audit.rerun import rerun
+
+    outputs = rerun(given.stage, Path())
+    lines = [f"{item.path}: same {item.same}" for item in outputs if item.same in ("bytes", "numbers")]
+    lines += [f"{item.path}: {item.detail}" for item in outputs if item.same == "volatile"]
+    content = [{"path": item.path, "same": item.same, "detail": item.detail} for item in outputs]
+    return {"stage": given.stage, "outputs": content}, lines, [x for item in outputs for x in item.findings()]
+
+
+def said_by_export(given: argparse.Namespace) -> Said:
+    from darkmatter.audit.export import export
+
+    written = [path.as_posix() for path in export(given.kind, given.out, Path())]
+    return {"written": written}, [f"draft: {path}" for path in written], []

@@ -1,0 +1,85 @@
+"""Hold what was derived against what is committed, number by number."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+TOLERANCE = 1e-6  # relative, or absolute below 1: what another CPU's arithmetic may do
+
+
+@dataclass
+class Comparison:
+    """
+    Attributes:
+        equal: numbers that came out the same, to the last bit.
+        close: those within the tolerance.
+        other: texts, flags and nulls that came out the same.
+        given: numbers of the committed file that were not derived: facts such as a width, and what needs more sums.
+        differing: (place, committed, derived).
+    """
+
+    equal: int = 0
+    close: int = 0
+    other: int = 0
+    given: int = 0
+    differing: list[tuple[str, Any, Any]] = field(default_factory=list)
+
+    @property
+    def derived(self) -> int:
+        return self.equal + self.close
+
+
+def compare(committed: Any, derived: Any) -> Comparison:
+    """Every leaf of `derived` must stand in `committed`; what `committed` has beyond is counted as given."""
+    found = Comparison()
+    walk(committed, derived, "", found)
+    return found
+
+
+def walk(committed: Any, derived: Any, place: str, found: Comparison) -> None:
+    match committed, derived:
+        case dict(), dict():
+            for key in sorted(committed.keys() | derived.keys()):
+                inner = f"{place}.{key}" if place else key
+                if key not in derived:
+                    found.given += numbers(committed[key])
+                elif key not in committed:
+                    found.differing.append((inner, None, derived[key]))
+                else:
+                    walk(committed[key], derived[key], inner, found)
+        case list(), list() if len(committed) == len(derived):
+            for index, pair in enumerate(zip(committed, derived, strict=True)):
+                walk(*pair, f"{place}[{index}]", found)
+        case _ if is_number(committed) and is_number(derived):
+            if committed == derived:
+                found.equal += 1
+            elif math.isclose(committed, derived, rel_tol=TOLERANCE, abs_tol=TOLERANCE):
+                found.close += 1
+            else:
+                found.differing.append((place, committed, derived))
+        case _ if type(committed) is type(derived) and committed == derived:
+            found.other += 1
+        case _:
+            found.differing.append((place, committed, derived))
+
+
+def is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def numbers(value: Any) -> int:
+    """How many numbers a tree holds."""
+    return sum(1 for leaf in leaves(value) if is_number(leaf))
+
+
+def leaves(value: Any) -> Iterator[Any]:
+    match value:
+        case dict():
+            for part in value.values():
+                yield from leaves(part)
+        case list():
+            for part in value:
+                yield from leaves(part)
+        case _:
+            yield value

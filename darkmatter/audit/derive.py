@@ -1,0 +1,182 @@
+"""Make numbers again from stored sums, and compare them with the committed ones: no model, no torch, no DVC.
+
+What can be named: a claim, `claims`, `decomposition`, the results of an experiment, `metrics`, a figure or table. A
+claim is judged again, and so are the results of its experiment; a figure's numbers are made again from the results.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from darkmatter.artifacts import ArtifactError, plain, read_arrays, read_json
+from darkmatter.audit.compare import TOLERANCE, Comparison, compare
+from darkmatter.audit.derivations import DERIVATIONS
+from darkmatter.audit.findings import Finding
+from darkmatter.claim_rows import claim_row
+from darkmatter.claims import CLAIM_RESULTS, CLAIMS, Claim, load_claims
+from darkmatter.conventions import CONVENTIONS
+from darkmatter.decomposition_results import MOMENTS
+from darkmatter.estimands.evidence import NOT_PULLED, Evidence
+from darkmatter.estimands.gather import gather
+from darkmatter.estimates import HookpointSums, dimension_estimates, scalar_estimates
+from darkmatter.figures import FIGURES as ENTRIES
+from darkmatter.figures import figure_data
+from darkmatter.headline import headline_metrics
+from darkmatter.params import Params, load_params
+from darkmatter.paths import DECOMPOSITION, FIGURES, METRICS, RESULTS
+from darkmatter.report.claims import component
+from darkmatter.results import Results, load_results
+from darkmatter.splits import SPLITS
+from darkmatter.verdicts import subject_of
+
+
+@dataclass
+class Derived:
+    """One file, or one claim's row of claims.json, with what came of it.
+
+    Attributes:
+        lacking: why some or all of it could not be made again.
+        row: the claim's row as derived.
+    """
+
+    name: str
+    path: str
+    comparison: Comparison = field(default_factory=Comparison)
+    lacking: str | None = None
+    row: dict[str, Any] | None = None
+
+    def summary(self) -> str:
+        """One line: how many numbers came out the same."""
+        found = self.comparison
+        close = f", {found.close} of them within {TOLERANCE:g}" if found.close else ""
+        given = f"; {found.given} given, not derived" if found.given else ""
+        wrong = f"; {len(found.differing)} DIFFER" if found.differing else ""
+        return f"{self.name}: {found.derived} numbers derived again{close}{given}{wrong} ({self.path})"
+
+    def findings(self) -> Iterator[Finding]:
+        for place, committed, derived in self.comparison.differing:
+            yield Finding("differs", f"{self.path}: {place}", f"committed {brief(committed)}, derived {brief(derived)}")
+        if self.lacking:
+            yield Finding("missing", self.path, self.lacking)
+
+
+def brief(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def as_content(item: Derived) -> dict[str, Any]:
+    """As JSON types."""
+    found = item.comparison
+    counts = {"equal": found.equal, "close": found.close, "given": found.given, "differing": len(found.differing)}
+    return {"name": item.name, "path": item.path, **counts, "lacking": item.lacking, "row": item.row}
+
+
+def numbers_of(item: Derived) -> list[str]:
+    """A claim's numbers and verdict as derived, a line each."""
+    if item.row is None:
+        return []
+    judged = item.row["rule"].get(item.row["judged_by"]) or {}
+    shown = [component(name, found, name in judged) for name, found in item.row["components"].items()]
+    lines = [f"  {one['label']}: {one['text']}" + (f" ({one['n']})" if one["n"] else "") for one in shown]
+    return [*lines, f"  verdict {item.row['verdict']}, analogue {item.row['analogue']}"]
+
+
+class Deriver:
+    """Opens what it needs, once. Paths are those of the repository in the working directory."""
+
+    def __init__(self) -> None:
+        self.params: Params = load_params()
+
+    @cached_property
+    def evidence(self) -> Evidence:
+        return gather(self.params)
+
+    @cached_property
+    def results(self) -> Results:
+        return load_results(RESULTS, self.params.hookpoints)
+
+    @cached_property
+    def claims(self) -> dict[str, Claim]:
+        return {claim.id: claim for claim in load_claims(CLAIMS).claims}
+
+    @cached_property
+    def judged(self) -> dict[str, dict[str, Any]]:
+        return {row["id"]: row for row in read_json(CLAIM_RESULTS)["claims"]}
+
+    def names(self) -> list[str]:
+        """Everything that can be derived, the claims' rows one by one last."""
+        return ["decomposition", *DERIVATIONS, "metrics", *(entry.id for entry in ENTRIES), *self.claims]
+
+    def derive(self, name: str) -> list[Derived]:
+        """
+        Raises:
+            ArtifactError: there is nothing of that name, or a file it needs is missing or damaged.
+        """
+        if name == "claims":
+            return [self.claim(claim) for claim in self.claims.values()]
+        if name in self.claims:
+            claim = self.claims[name]
+            behind = [self.experiment(claim.experiment)] if claim.experiment in DERIVATIONS else []
+            return [*behind, self.claim(claim)]
+        if name == "decomposition":
+            return [self.hookpoint(hookpoint) for hookpoint in self.params.hookpoints]
+        if name in DERIVATIONS:
+            return [self.experiment(name)]
+        if name == "metrics":
+            return [self.made("metrics", METRICS, headline_metrics(self.results, self.params))]
+        for entry in ENTRIES:
+            if entry.id == name:
+                return [self.made(name, FIGURES / f"{name}.json", figure_data(entry, self.results, self.params))]
+        near = get_close_matches(name, self.names())
+        hint = f"; near it: {', '.join(near)}" if near else ""
+        raise ArtifactError(f"nothing is called {name!r}{hint}. `darkmatter audit derive --list` names everything")
+
+    def made(self, name: str, path: Path, content: Any) -> Derived:
+        return Derived(name, path.as_posix(), compare(read_json(path), plain(content)))
+
+    def claim(self, claim: Claim) -> Derived:
+        path, row = CLAIM_RESULTS.as_posix(), plain(claim_row(claim, self.evidence, subject_of(self.params)))
+        if row["reason"] == NOT_PULLED:
+            return Derived(claim.id, path, lacking=NOT_PULLED)
+        if claim.id not in self.judged:
+            return Derived(claim.id, path, lacking=f"{path} does not have it: `dvc repro claims`")
+        return Derived(claim.id, path, compare(self.judged[claim.id], row), row=row)
+
+    def experiment(self, name: str) -> Derived:
+        path, derivation = RESULTS / f"{name}.json", DERIVATIONS[name]
+        committed = read_json(path)
+        absent = [file for file in derivation.pulled if not Path(file).exists()]
+        sums = {file: read_arrays(Path(file)) for file in derivation.sums if file not in absent}
+        lacking = f"numbers that need {', '.join(absent)}: `dvc pull {name}`" if absent else None
+        derived = plain(derivation.derive(sums, committed, self.params))
+        return Derived(name, path.as_posix(), compare(committed, derived), lacking)
+
+    def hookpoint(self, hookpoint: str) -> Derived:
+        """The estimates of every SAE of a hookpoint; those that average over dimensions where their sums are here."""
+        committed = self.evidence.results.decomposition[hookpoint]
+        arrays = read_arrays(RESULTS / "sums" / f"{hookpoint}.npz")
+        rank = {name: int(fit["rank"]) for name, fit in committed["regressions"].items()}
+        bootstrap = self.params.decomposition.bootstrap.model_dump()
+        shared = HookpointSums(arrays["rows"], arrays["square"], arrays["cross"], rank, bootstrap)
+        folder = DECOMPOSITION / self.params.profile / hookpoint
+        moments = read_arrays(folder / MOMENTS) if folder.is_dir() else None
+        saes = []
+        for sae in committed["saes"]:
+            prefix = f"{sae['name']}/"
+            own = {key.removeprefix(prefix): array for key, array in arrays.items() if key.startswith(prefix)}
+            dimensions = read_arrays(folder / sae["name"] / "dimension_sums.npz") if moments else None
+            estimates: dict[str, Any] = {split: {} for split in SPLITS}
+            for split in SPLITS:
+                for way in CONVENTIONS:
+                    estimates[split][way] = scalar_estimates(shared, own, split, way)
+                    if dimensions:
+                        estimates[split][way] |= dimension_estimates(shared, moments, dimensions, split, way)
+            facts = {"l0": float(own["sum/l0"][-1].sum() / shared.rows[-1].sum())}
+            saes.append(facts | {"estimates": estimates})
+        path = (RESULTS / "decomposition" / f"{hookpoint}.json").as_posix()
+        lacking = None if moments else f"R² and FVU per dimension: `dvc pull decomposition@{hookpoint}`"
+        return Derived(hookpoint, path, compare(committed, plain({"saes": saes})), lacking)

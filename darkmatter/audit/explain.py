@@ -1,0 +1,123 @@
+"""One claim, from the sentence in the paper to the hashes of the inputs behind our number."""
+
+from pathlib import Path
+from textwrap import shorten
+from typing import Any
+
+from darkmatter.artifacts import ArtifactError, read_json
+from darkmatter.audit.lock import Pipeline, read_pipeline
+from darkmatter.audit.verify import read_receipts
+from darkmatter.claims import CLAIM_RESULTS, CLAIMS, Claim, load_claims, rule_sha256
+from darkmatter.estimands.registry import TEXT, estimand
+from darkmatter.estimands.text import passages_agree
+from darkmatter.report.claims import component, paper_value
+from darkmatter.staleness import makers, stages_behind, stale_stages
+
+Content = dict[str, Any]
+
+
+def explain(identity: str) -> Content:
+    """The claim's chain: quote, estimand, rule, result, and every stage behind it, first to last.
+
+    Raises:
+        ArtifactError: there is no such claim, or the results do not have it.
+    """
+    claims = {claim.id: claim for claim in load_claims(CLAIMS).claims}
+    if identity not in claims:
+        raise ArtifactError(f"{CLAIMS} has no claim {identity!r}; known: {', '.join(claims)}")
+    claim = claims[identity]
+    rows = {row["id"]: row for row in read_json(CLAIM_RESULTS)["claims"]}
+    if identity not in rows:
+        raise ArtifactError(f"{CLAIM_RESULTS} does not have {identity!r}. Run `dvc repro claims`.")
+    pipeline, receipts = read_pipeline(Path()), read_receipts(Path())
+    stale = stale_stages(receipts, Path())
+    chain = [link(name, pipeline, receipts, stale) for name in stages_of(rows[identity], pipeline, receipts)]
+    row = rows[identity]
+    return {
+        "claim": {
+            "id": claim.id,
+            "section": claim.section,
+            "quote": claim.quote,
+            "reads": claim.reads or claim.quote,
+            "locator": claim.locator.model_dump(),
+            "paper_value": claim.paper_value,
+            "why": claim.why,
+        },
+        "estimand": {"name": claim.estimand.name, "computes": claim.estimand.computes, "function": where(claim)},
+        "rule": {
+            "sha256": row["rule_sha256"],
+            "is_the_one_in_claims_yaml": row["rule_sha256"] == rule_sha256(claim),
+            "regions": row["rule"],
+        },
+        "result": {
+            "verdict": "stale" if any(item["stale"] for item in chain) else row["verdict"],
+            "analogue": row["analogue"],
+            "reason": row["out_of_scope"] or row["reason"],
+            "components": row["components"],
+            "flips": row["flips"],
+            "files": row["results"],
+        },
+        "stages": chain,
+        "commands": {
+            "derive": f"darkmatter audit derive {claim.id}",
+            "rerun": [f"darkmatter audit rerun {item['stage']}" for item in chain],
+        },
+    }
+
+
+def stages_of(row: Content, pipeline: Pipeline, receipts: dict[str, Content]) -> list[str]:
+    """The stages behind a claim's results files and the one that judges, in the order of dvc.yaml."""
+    files = [name.split("/<")[0] for name in row["results"]]  # the folder, where a file stands for each hookpoint
+    behind = {"claims"}
+    for maker in makers(files, receipts):
+        behind |= stages_behind(maker, receipts)
+    return [stage.name for stage in pipeline.stages if stage.name in behind]
+
+
+def link(name: str, pipeline: Pipeline, receipts: dict[str, Content], stale: dict[str, str]) -> Content:
+    """One stage: what ran, on what, when, and whether that is still what is here."""
+    stage, receipt = pipeline.stage(name), receipts.get(name, {})
+    facts = {key: receipt.get(key) for key in ("revision", "started", "seconds", "machine", "libraries")}
+    hashes = {key: receipt.get(key, {}) for key in ("inputs", "outputs", "code")}
+    gap = stale.get(name) or stage.gap or (None if receipt else "has no receipt")
+    return {"stage": name, "command": stage.command, "params": stage.params, **facts, **hashes, "stale": gap}
+
+
+def where(claim: Claim) -> str:
+    """Name and module of the function that computes a claim's numbers."""
+    function = passages_agree if claim.estimand.name == TEXT else estimand(claim.estimand.name)
+    return f"{function.__qualname__} in {function.__module__}"
+
+
+def as_text(found: Content) -> list[str]:
+    """The chain for people; hashes are cut to 12 digits."""
+    claim, result, rule = found["claim"], found["result"], found["rule"]
+    judged = next((rule["regions"][side] for side in ("real", "analogue") if side in rule["regions"]), {})
+    lines = [
+        f"{claim['id']} (section {claim['section']} of the paper)",
+        f"  quote      {claim['reads']}",
+        f"             {claim['locator']['length']} characters at {claim['locator']['offset']} of the paper's text, "
+        f"sha256 {claim['locator']['sha256'][:12]}",
+        f"  paper      {paper_value(claim['paper_value'])}",
+        f"  estimand   {found['estimand']['computes']}",
+        f"             {found['estimand']['function']}",
+        f"  rule       {rule['regions']}, sha256 {rule['sha256'][:12]}"
+        + ("" if rule["is_the_one_in_claims_yaml"] else ", NOT the one in claims.yaml"),
+        f"  verdict    {result['verdict']}; analogue {result['analogue']}"
+        + (f"; {result['reason']}" if result["reason"] else ""),
+    ]
+    for name, estimates in result["components"].items():
+        shown = component(name, estimates, name in judged)
+        lines.append(f"  ours       {shown['label']}: {shown['text']} ({shown['n']})")
+    lines += [f"  flips      {name}" for name in result["flips"]]
+    lines += [f"  from       {name}" for name in result["files"]]
+    for item in found["stages"]:
+        lines.append(f"  stage      {item['stage']}: {item['command']}")
+        lines += [f"               STALE: {item['stale']}"] if item["stale"] else []
+        ran = (item["revision"] or "unknown")[:12], item["started"], item["seconds"]
+        lines.append("               revision {}, {}, {} s".format(*ran))
+        lines += [f"               {key} = {shorten(str(value), 100)}" for key, value in item["params"].items()]
+        lines += [f"               in  {path} {sha256[:12]}" for path, sha256 in item["inputs"].items()]
+        lines += [f"               out {path} {sha256[:12]}" for path, sha256 in item["outputs"].items()]
+    again = [found["commands"]["derive"], *found["commands"]["rerun"]]
+    return [*lines, *(f"  again      {command}" for command in again)]

@@ -1,0 +1,140 @@
+"""Run one stage again in a clean clone of HEAD, on the inputs that are here, and compare what it writes.
+
+Stored units and DVC's run-cache are not used. Outputs promise the same bytes on one class of CPU; on another, the same
+numbers within the tolerance of `compare`.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from darkmatter.artifacts import ArtifactError, read_arrays, read_json
+from darkmatter.audit.compare import TOLERANCE, compare
+from darkmatter.audit.findings import Finding
+from darkmatter.audit.hashing import hash_path
+from darkmatter.audit.lock import LockedStage, Pipeline, read_pipeline
+from darkmatter.paths import REPORT
+
+VOLATILE = {REPORT.as_posix()}  # holds the receipts' times
+
+
+@dataclass(frozen=True)
+class Output:
+    """One file or folder that the stage wrote again.
+
+    Attributes:
+        same: `bytes`, `numbers` (within the tolerance), `no`, or `volatile` where nothing is promised.
+        detail: what differs.
+    """
+
+    path: str
+    same: str
+    detail: str = ""
+
+    def findings(self) -> Iterator[Finding]:
+        if self.same == "no":
+            yield Finding("differs", self.path, f"the rerun wrote something else: {self.detail}")
+
+
+def rerun(name: str, root: Path) -> list[Output]:
+    """Run the stage in a temporary clone.
+
+    Raises:
+        ArtifactError: there is no such stage, inputs are not here, or it fails.
+    """
+    pipeline = read_pipeline(root)
+    stage = pipeline.stage(name)
+    with tempfile.TemporaryDirectory(prefix="darkmatter-rerun-") as folder:
+        clone = Path(folder) / "clone"
+        call(["git", "clone", "--quiet", "--no-checkout", str(root.resolve()), str(clone)], root)
+        call(["git", "checkout", "--quiet", "--detach", head(root)], clone)
+        call(["dvc", "cache", "dir", "--local", str(pipeline.cache.parent.parent)], clone)
+        if inputs := needed(stage, pipeline):
+            call(["dvc", "checkout", "--quiet", *inputs], clone)
+        if gone := [path for path in stage.deps if not (clone / path).exists()]:
+            raise ArtifactError(f"{name} reads {gone[0]}, which is in no cache here: `dvc pull` or `dvc repro` first")
+        call(["dvc", "repro", "--single-item", "--force", "--no-run-cache", "--no-commit", name], clone)
+        return [compare_output(out, md5, root, clone) for out, md5 in stage.outs.items()]
+
+
+def needed(stage: LockedStage, pipeline: Pipeline) -> list[str]:
+    """Outputs of other stages that DVC keeps and this one reads."""
+    found = []
+    for path in stage.deps:
+        made = pipeline.producer(path)
+        found += [made] if made else pipeline.outputs_within(path)
+    return sorted({out for producer, out in found if out in producer.cached})
+
+
+def call(command: list[str], folder: Path) -> None:
+    """Run it there with the clone's code; what it prints goes to standard error.
+
+    Raises:
+        ArtifactError: it failed.
+    """
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(folder), "DARKMATTER_FRESH": "1"}
+    done = subprocess.run(command, cwd=folder, env=environment, stdout=sys.stderr, check=False)
+    if done.returncode:
+        raise ArtifactError(f"`{' '.join(command)}` failed in a clone of HEAD, see above")
+
+
+def head(root: Path) -> str:
+    done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ArtifactError(f"{root.resolve()} is no git repository with a commit, so there is nothing to clone")
+    return done.stdout.strip()
+
+
+def compare_output(out: str, md5: str, root: Path, clone: Path) -> Output:
+    """Against the lock; where the bytes differ, number by number against the files here."""
+    if out in VOLATILE:
+        return Output(out, "volatile", "holds times, so its bytes are never the same")
+    again = hash_path(clone / out)
+    if again.md5 == md5:
+        return Output(out, "bytes")
+    if not (root / out).exists():
+        return Output(out, "no", f"MD5 {again.md5}, locked {md5}; the first run's is not here to compare numbers")
+    names = sorted(again.files) or [""]
+    if missing := sorted(hash_path(root / out).files.keys() ^ again.files.keys()):
+        return Output(out, "no", f"files on one side only: {', '.join(missing[:3])}")
+    for name in names:
+        if detail := difference(root / out / name, clone / out / name):
+            return Output(out, "no", f"{name or out}: {detail}")
+    return Output(out, "numbers", f"within {TOLERANCE:g}")
+
+
+def difference(one: Path, other: Path) -> str | None:
+    """How two files differ beyond the tolerance; None where they do not."""
+    if hash_path(one).md5 == hash_path(other).md5:
+        return None
+    if one.suffix == ".json":
+        found = compare(read_json(one), read_json(other))
+        place = next(iter(found.differing), None)
+        return f"{place[0]} was {place[1]!r}, is {place[2]!r}" if place else None
+    if one.suffix in (".npy", ".npz"):
+        first, second = arrays(one), arrays(other)
+        for name in sorted(first.keys() | second.keys()):
+            if name not in first or name not in second or not close(first[name], second[name]):
+                return f"array {name!r} differs"
+        return None
+    return "other bytes"
+
+
+def arrays(path: Path) -> dict[str, np.ndarray]:
+    return read_arrays(path) if path.suffix == ".npz" else {"": np.load(path, mmap_mode="r", allow_pickle=False)}
+
+
+def close(one: np.ndarray, other: np.ndarray) -> bool:
+    if one.shape != other.shape or one.dtype != other.dtype:
+        return False
+    if not np.issubdtype(one.dtype, np.inexact):
+        return bool(np.array_equal(one, other))
+    scale = float(np.abs(one).max(initial=0.0))
+    return bool(np.allclose(one, other, rtol=TOLERANCE, atol=TOLERANCE * scale, equal_nan=True))

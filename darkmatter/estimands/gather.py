@@ -1,0 +1,34 @@
+"""Everything that a profile's claims are judged on, from its files."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from darkmatter.artifacts import read_json
+from darkmatter.estimands.evidence import Evidence
+from darkmatter.estimands.registry import BY_EXPERIMENT
+from darkmatter.params import Params
+from darkmatter.paths import DECOMPOSITION, RESULTS
+from darkmatter.results import EXPERIMENTS, Results, load_decomposition
+
+
+def gather(params: Params, reads: Callable[[Path], Path] = Path) -> Evidence:
+    """Read the results of the profile, and open its sums.
+
+    Args:
+        reads: is told every path that is read, such as `Stage.reads`.
+
+    Raises:
+        ArtifactError: results are missing or damaged. Sums of every dimension may be absent: they are pulled apart.
+    """
+    reads(RESULTS / "decomposition")
+    names = ["lemmas", *(name for name in EXPERIMENTS if name in BY_EXPERIMENT)]
+    files = {name: RESULTS / f"{name}.json" for name in names}
+    experiments = {name: read_json(reads(path)) for name, path in files.items() if path.exists()}
+    dimension_sums = DECOMPOSITION / params.profile
+    return Evidence(
+        params,
+        Results(load_decomposition(RESULTS, params.hookpoints), experiments),
+        reads(RESULTS / "sums"),
+        reads(dimension_sums) if dimension_sums.is_dir() else None,
+        read_json(reads(RESULTS / "data.json"))["model"]["layers"],
+    )
