@@ -108,7 +108,7 @@ def as_text(found: Content) -> list[str]:
     ]
     for name, estimates in result["components"].items():
         shown = component(name, estimates, name in judged)
-        lines.append(f"  ours       {shown['label']}: {shown['text']} ({shown['n']})")
+        lines.append(f"  ours       {shown['label']}: {shown['text']}" + (f" ({shown['n']})" if shown["n"] else ""))
     lines += [f"  flips      {name}" for name in result["flips"]]
     lines += [f"  from       {name}" for name in result["files"]]
     for item in found["stages"]:

@@ -78,7 +78,7 @@ def read_pipeline(root: Path) -> Pipeline:
         repository = Repo(str(root))
         stages = [stage for stage in repository.index.stages if stage.is_data_source is False]
         return Pipeline(
-            [locked_stage(stage, locked.get("stages", {}).get(stage.addressing), root) for stage in stages],
+            [locked_stage(stage, locked.get("stages", {}).get(stage.name), root) for stage in stages],
             Path(repository.cache.local.path),
         )
     except FileNotFoundError as error:
@@ -99,7 +99,7 @@ def locked_stage(stage: Any, entry: dict[str, Any] | None, root: Path) -> Locked
 
     cached = frozenset(str(Path(out.fs_path).relative_to(root.resolve())) for out in stage.outs if out.use_cache)
     if entry is None:
-        return LockedStage(stage.addressing, cached=cached, gap="never ran: dvc.lock does not have it")
+        return LockedStage(stage.name, cached=cached, gap="never ran: dvc.lock does not have it")
     deps, outs = ({item["path"]: item["md5"] for item in entry.get(kind, [])} for kind in ("deps", "outs"))
     paths = {str(Path(out.fs_path).relative_to(root.resolve())) for out in stage.outs}
     inputs = [dep for dep in stage.deps if not isinstance(dep, ParamsDependency)]
@@ -113,4 +113,4 @@ def locked_stage(stage: Any, entry: dict[str, Any] | None, root: Path) -> Locked
     elif paths != outs.keys() or read != deps.keys():
         gap = f"dvc.lock lists other paths: {', '.join(sorted((paths ^ outs.keys()) | (read ^ deps.keys())))}"
     params = {key: value for file in entry.get("params", {}).values() for key, value in file.items()}
-    return LockedStage(stage.addressing, deps, outs, cached, entry["cmd"], params, gap)
+    return LockedStage(stage.name, deps, outs, cached, entry["cmd"], params, gap)

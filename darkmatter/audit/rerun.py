@@ -54,7 +54,7 @@ def rerun(name: str, root: Path) -> list[Output]:
         clone = Path(folder) / "clone"
         call(["git", "clone", "--quiet", "--no-checkout", str(root.resolve()), str(clone)], root)
         call(["git", "checkout", "--quiet", "--detach", head(root)], clone)
-        call(["dvc", "cache", "dir", "--local", str(pipeline.cache.parent.parent)], clone)
+        (clone / ".dvc" / "config.local").write_text(f"[cache]\n    dir = {pipeline.cache.parent.parent}\n")
         if inputs := needed(stage, pipeline):
             call(["dvc", "checkout", "--quiet", *inputs], clone)
         if gone := [path for path in stage.deps if not (clone / path).exists()]:

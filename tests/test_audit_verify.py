@@ -1,0 +1,168 @@
+"""What `audit verify` must catch, each fault on a copy of one small repository."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import toy
+import yaml
+
+from darkmatter.artifacts import read_json, sha256_path, write_json
+from darkmatter.audit.findings import EXIT_CODES, Finding, as_text, exit_code
+from darkmatter.audit.hashing import folder_md5, hash_path, object_path
+from darkmatter.audit.verify import verify
+
+RESULT = "reports/results/use.json"
+
+
+@pytest.fixture(scope="module")
+def pristine(tmp_path_factory):
+    return toy.build(tmp_path_factory.mktemp("pristine"))
+
+
+@pytest.fixture
+def repository(pristine, tmp_path):
+    return toy.copy(pristine, tmp_path / "repository")
+
+
+def kinds(root: Path, **options: bool) -> dict[str, list[str]]:
+    """Kind → paths of what was found."""
+    found: dict[str, list[str]] = {}
+    for finding in verify(root, **options).findings:
+        found.setdefault(finding.kind, []).append(finding.path)
+    return found
+
+
+def locked(root: Path, stage: str, out: str) -> Path:
+    """The cache object of a locked output."""
+    lock = yaml.safe_load((root / "dvc.lock").read_text())
+    md5 = next(item["md5"] for item in lock["stages"][stage]["outs"] if item["path"] == out)
+    return object_path(root / ".dvc/cache/files/md5", md5)
+
+
+def test_nothing_is_wrong(repository):
+    done = verify(repository)
+    assert done.findings == []
+    assert (done.stages, exit_code(done.findings)) == (2, 0)
+    assert done.hashed >= 2 + 4  # two outputs; three files and their listing in the cache
+
+
+def test_flipped_byte_of_an_output(repository):
+    toy.flip(repository / "data/numbers/b.txt")
+    assert kinds(repository) == {"tampered": ["data/numbers/b.txt"]}
+
+
+def test_flipped_byte_of_an_output_without_its_listing(repository):
+    toy.flip(repository / "data/numbers/b.txt")
+    locked(repository, "make", "data/numbers").unlink()
+    assert kinds(repository) == {"tampered": ["data/numbers"]}
+
+
+def test_flipped_byte_of_a_committed_result(repository):
+    toy.flip(repository / RESULT)
+    assert kinds(repository) == {"tampered": [RESULT]}
+
+
+def test_flipped_byte_of_a_cache_object_names_the_output(repository):
+    path = object_path(repository / ".dvc/cache/files/md5", hash_path(repository / "data/numbers/c.txt").md5)
+    toy.flip(path)
+    findings = verify(repository).findings
+    assert [(finding.kind, finding.path) for finding in findings] == [("tampered", str(path))]
+    assert "data/numbers/c.txt" in findings[0].message
+    assert verify(repository, committed=True).findings == []
+
+
+def test_result_edited_by_hand_and_blessed(repository):
+    toy.edit(repository / RESULT, value=1.0)
+    toy.dvc(repository, "commit", "-f", "use")
+    findings = verify(repository).findings
+    assert [(finding.kind, finding.path) for finding in findings] == [("tampered", RESULT)]
+    assert "dvc.lock agrees" in findings[0].message
+
+
+def test_lock_of_other_code(repository):
+    (repository / "use.py").write_text(toy.USE + "# other\n")
+    assert kinds(repository) == {"stale": ["use"]}
+
+
+def test_lock_of_other_parameters_commands_or_paths(repository):
+    (repository / "params.yaml").write_text("size: 4\n")
+    assert kinds(repository) == {"stale": ["make"]}
+    (repository / "params.yaml").write_text("size: 3\n")
+    (repository / "dvc.yaml").write_text(toy.PIPELINE.replace("python use.py", "python -s use.py"))
+    assert kinds(repository) == {"stale": ["use"]}
+    (repository / "dvc.yaml").write_text(toy.PIPELINE.replace("deps: [make.py]", "deps: [make.py, params.yaml]"))
+    assert kinds(repository) == {"stale": ["make"]}
+
+
+def test_stage_that_never_ran(repository):
+    more = "  more:\n    cmd: python more.py\n    outs: [data/more]\n"
+    (repository / "dvc.yaml").write_text(toy.PIPELINE + more)
+    assert kinds(repository) == {"stale": ["more"]}
+
+
+@pytest.mark.parametrize(
+    ("gone", "mend"),
+    [("data/numbers/a.txt", "dvc checkout"), ("data/numbers", "dvc checkout"), (RESULT, "git checkout")],
+)
+def test_deleted_artifact_is_missing_not_tampered(repository, gone, mend):
+    path = repository / gone
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    findings = verify(repository).findings
+    assert [(finding.kind, finding.path) for finding in findings] == [("missing", gone)]
+    assert mend in findings[0].message
+
+
+def test_artifact_in_no_cache_has_to_be_pulled(repository):
+    shutil.rmtree(repository / "data/numbers")
+    shutil.rmtree(repository / ".dvc/cache")
+    findings = verify(repository).findings
+    assert [(finding.kind, finding.path) for finding in findings] == [("missing", "data/numbers")]
+    assert "dvc pull make" in findings[0].message
+    assert verify(repository, committed=True).findings == []
+
+
+def test_file_that_no_stage_wrote(repository):
+    (repository / "data/numbers/d.txt").write_text("4")
+    assert kinds(repository) == {"tampered": ["data/numbers/d.txt"]}
+
+
+def test_receipts(repository):
+    receipt = repository / "reports/receipts/make.json"
+    content = read_json(receipt)
+    receipt.unlink()
+    assert kinds(repository) == {"missing": ["reports/receipts/make.json"]}
+    write_json(receipt, content | {"code": {"make.py": "0" * 64}})
+    assert kinds(repository) == {"stale": ["make"]}
+    write_json(receipt, content | {"code": {"make.py": "0" * 64}, "outputs": {"data/numbers": "0" * 64}})
+    assert kinds(repository) == {"stale": ["make", "data/numbers"]}  # of another run, so no proof of a forgery
+
+
+def test_lock_of_another_run_than_output_and_receipt(repository):
+    """Everything was run again with another result, but for the lock, which is an old one."""
+    old = (repository / "dvc.lock").read_text()
+    toy.edit(repository / RESULT, value=1.0)
+    toy.receipts(repository)
+    assert kinds(repository) == {"stale": [RESULT]}
+    assert (repository / "dvc.lock").read_text() == old
+
+
+def test_input_that_its_maker_has_since_changed(repository):
+    (repository / "data/numbers/a.txt").write_text("5\n")
+    toy.dvc(repository, "commit", "-f", "make")
+    toy.receipts(repository)
+    assert kinds(repository) == {"stale": ["use"]}
+
+
+def test_folder_hash_is_that_of_dvc(repository):
+    hashes = hash_path(repository / "data/numbers")
+    assert f"{hashes.md5[:2]}/{hashes.md5[2:]}" in str(locked(repository, "make", "data/numbers"))
+    assert hashes.sha256 == sha256_path(repository / "data/numbers")
+    assert folder_md5({}) == "d751713988987e9331980363e24189ce.dir"  # MD5 of []
+
+
+def test_gravest_finding_decides_the_exit_code():
+    findings = [Finding("missing", "b", ""), Finding("tampered", "a", "x"), Finding("stale", "c", "")]
+    assert exit_code(findings) == EXIT_CODES["tampered"] == 3
+    assert [line.split(":")[0] for line in as_text(findings)] == ["tampered", "stale", "missing"]
+    assert len({*EXIT_CODES.values(), 0, 1, 2}) == len(EXIT_CODES) + 3
