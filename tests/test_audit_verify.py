@@ -136,6 +136,8 @@ def test_receipts(repository):
     assert kinds(repository) == {"stale": ["make"]}
     write_json(receipt, content | {"code": {"make.py": "0" * 64}, "outputs": {"data/numbers": "0" * 64}})
     assert kinds(repository) == {"stale": ["make", "data/numbers"]}  # of another run, so no proof of a forgery
+    write_json(receipt, content | {"outputs": {}})
+    assert kinds(repository) == {"missing": ["data/numbers"]}
 
 
 def test_lock_of_another_run_than_output_and_receipt(repository):

@@ -167,6 +167,8 @@ def output_findings(
         yield Finding("stale", out, f"dvc.lock is of another run of {stage.name} than the output and its receipt")
     elif not agrees:
         yield from folder_findings(stage, out, hashes, cache)
+    elif written is None and stage.name in receipts:
+        yield Finding("missing", out, f"the receipt of {stage.name} does not name it, so only dvc.lock vouches for it")
     elif written is not None and written != hashes.sha256:
         if stage.name in stale:
             yield Finding("stale", out, f"the receipt of {stage.name} is of another run than this output")
