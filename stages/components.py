@@ -1,7 +1,9 @@
 """activations + codes of an SAE and of the SAEs of its parents → what of its error they explain (section 6.2, Eq. 16).
 
 In:  data/activations/eval, data/codes, data/saes, data/decomposition/PROFILE/HOOKPOINT/moments
-Out: reports/results/components.json   regressor × target: held-out R²
+Out: reports/results/components.json       regressor × target: held-out R²
+     reports/results/components_sums.npz   rows of each context, ranks
+     data/sums/components.npz              sums per context and dimension, from which R² can be derived again
 
     python -m stages.components
 """
@@ -9,10 +11,10 @@ Out: reports/results/components.json   regressor × target: held-out R²
 import shutil
 from pathlib import Path
 
-from darkmatter.artifacts import open_array, read_json, write_json
+from darkmatter.artifacts import read_arrays, write_arrays, write_json
 from darkmatter.decomposition_results import MOMENTS
-from darkmatter.experiments.components import ESTIMATES, check_parents, check_sum, explain, write_targets
-from darkmatter.experiments.components_results import components_results
+from darkmatter.experiments.components import SUMS, TARGET_SUMS, check_parents, check_sum, explain, write_targets
+from darkmatter.experiments.components_results import STORED, STORED_DIMENSIONS, results_of, stored
 from darkmatter.paths import ACTIVATIONS, CODES, DECOMPOSITION, RESULTS, SAES
 from darkmatter.stage import Stage, run
 from darkmatter.units import Unit, run_units
@@ -39,26 +41,22 @@ def main(stage: Stage) -> None:
 
     targets = work / "shared" / "targets"
     common = {**sample, **splits, "targets": targets.as_posix(), "cutoff": params.decomposition.eigen_cutoff}
-    common["bootstrap"] = params.decomposition.bootstrap.model_dump()
     regressors = {**{path: [path] for path in parents}, "all-parents": parents, "self": [main_sae]}
     units = [
         Unit(
             name,
-            {
-                **common,
-                "regressors": [codes[path] for path in paths],
-                "judged": len(parents) if paths[0] == name else 1,
-            },
+            {**common, "regressors": [codes[path] for path in paths]},
             (*read, targets, *(file for path in paths for file in sources[path])),
             cost=len(paths) ** 2,
         )
         for name, paths in regressors.items()
     ]
-    stage.ledger = run_units(explain, units, work / "estimates", stage.name)
-    estimates = {name: read_json(work / "estimates" / name / ESTIMATES) for name in regressors}
-    contexts, positions, _ = open_array(files[main_sae], (None, None, None)).shape
-    results = components_results(main_sae, parents, estimates, contexts * positions, contexts)
-    write_json(stage.writes(RESULTS / "components.json"), results)
+    stage.ledger = run_units(explain, units, work / "regressions", stage.name)
+    found = {name: read_arrays(work / "regressions" / name / SUMS) for name in regressors}
+    scalars, dimensions = stored(found, read_arrays(targets / TARGET_SUMS))
+    write_arrays(stage.writes(STORED), scalars, compress=True)
+    write_arrays(stage.writes(STORED_DIMENSIONS), dimensions, compress=True)
+    write_json(stage.writes(RESULTS / "components.json"), results_of(scalars, dimensions, params))
     shutil.rmtree(work)
 
 

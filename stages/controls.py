@@ -2,16 +2,18 @@
 
 In:  data/activations/eval/HOOKPOINT.npy, data/codes/HOOKPOINT/SAE, data/saes/HOOKPOINT/SAE of the main hookpoint,
      reports/results/decomposition/HOOKPOINT.json
-Out: reports/results/controls.json   control: what is known, what was found, whether it holds
+Out: reports/results/controls.json       control: what is known, what was found, whether it holds
+     reports/results/controls_sums.npz   norm probe: sums per context; the points of the power law
+     data/sums/controls.npz              vector probe: sums per context and dimension
 
     python -m stages.controls
 """
 
 import shutil
 
-from darkmatter.artifacts import open_array, read_arrays, read_json, write_json
-from darkmatter.experiments.control_estimates import check, control_list
-from darkmatter.experiments.control_facts import feature_r2, scaling_starts
+from darkmatter.artifacts import open_array, read_arrays, read_json, write_arrays, write_json
+from darkmatter.experiments.control_facts import scaling_points
+from darkmatter.experiments.control_results import STORED, STORED_DIMENSIONS, results_of, stored
 from darkmatter.experiments.controls import CONTROLS, FEATURES, on_activations, on_features
 from darkmatter.paths import ACTIVATIONS, CODES, DATA, RESULTS, SAES
 from darkmatter.stage import Stage, run
@@ -42,11 +44,10 @@ def main(stage: Stage) -> None:
     run_units(on_features, features, WORK / "features", stage.name)
 
     sums = {path.stem: read_arrays(path) for path in sorted(WORK.rglob("*.npz"))}
-    controls = control_list(chosen.planted_shares, feature_r2(chosen.feature_probability))
-    facts = {"hookpoint": hookpoint, "sae": chosen.sae, "contexts": chosen.contexts, "positions": positions}
-    checked = check(controls, sums, decomposition.bootstrap.model_dump())
-    starts = {"power_law_starts": scaling_starts(widths, params)}
-    write_json(stage.writes(RESULTS / "controls.json"), facts | checked | starts)
+    scalars, dimensions = stored(sums, scaling_points(widths, params), params)
+    write_arrays(stage.writes(STORED), scalars, compress=True)
+    write_arrays(stage.writes(STORED_DIMENSIONS), dimensions, compress=True)
+    write_json(stage.writes(RESULTS / "controls.json"), results_of(scalars, dimensions, params))
     shutil.rmtree(WORK)
 
 

@@ -1,8 +1,10 @@
 """decoders of the SAEs + activations → codes by gradient pursuit, decomposed as the SAE's own (section 6.1, Fig. 9a).
 
 In:  data/activations/eval/HOOKPOINT.npy, data/codes/HOOKPOINT, data/saes/HOOKPOINT of the main hookpoint
-Out: reports/results/pursuit.json   each SAE of `pursuit.groups`: its own encoder and both variants of pursuit on the
-         first `pursuit.contexts` contexts, and what pursuit changes
+Out: reports/results/pursuit.json       each SAE of `pursuit.groups`: its own encoder and both variants of pursuit on
+         the first `pursuit.contexts` contexts, and what pursuit changes
+     reports/results/pursuit_sums.npz   per context, the sums from which scalar and pooled numbers can be derived again
+     data/sums/pursuit.npz              the same per dimension, for means over dimensions
 
     python -m stages.pursuit
 """
@@ -11,9 +13,9 @@ import shutil
 from pathlib import Path
 
 from darkmatter.activation_moments import prepare
-from darkmatter.artifacts import ArtifactError, open_array, write_json
+from darkmatter.artifacts import ArtifactError, open_array, write_arrays, write_json
 from darkmatter.decomposition import decompose
-from darkmatter.decomposition_results import MOMENTS, estimate_sae, read_specs
+from darkmatter.decomposition_results import MOMENTS, read_specs
 from darkmatter.experiments.pursuit import VARIANTS
 from darkmatter.experiments.pursuit_codes import (
     OWN,
@@ -23,7 +25,7 @@ from darkmatter.experiments.pursuit_codes import (
     ranges,
     write_first_contexts,
 )
-from darkmatter.experiments.pursuit_estimates import pursuit_results
+from darkmatter.experiments.pursuit_estimates import STORED, STORED_DIMENSIONS, results_of, stored
 from darkmatter.paths import ACTIVATIONS, CODES, RESULTS, SAES
 from darkmatter.stage import Stage, run
 from darkmatter.units import Ledger, Unit, run_units
@@ -39,7 +41,7 @@ def main(stage: Stage) -> None:
     specs = {name: spec for name, spec in read_specs(saes).items() if spec["group"] in chosen.groups}
     if not specs:
         raise ArtifactError(f"{saes} has no SAE of {', '.join(chosen.groups)}: pursuit.groups must name a group there")
-    contexts, positions, d_model = open_array(activations, (None, None, None)).shape
+    contexts, positions, _ = open_array(activations, (None, None, None)).shape
     for name in specs:
         check_codes(codes / name, contexts * positions)
     x = WORK / "x.npy"
@@ -51,7 +53,7 @@ def main(stage: Stage) -> None:
     run_units(prepare, [shared], WORK / "prepared", stage.name)
     moments = WORK / "prepared" / MOMENTS
 
-    pursued, joined, decomposed, estimated = [], [], [], []
+    pursued, joined, decomposed = [], [], []
     for name, spec in specs.items():
         sources = {"codes": (codes / name).as_posix(), "sae": (saes / name).as_posix()}
         parts = {f"{name}/{first:05}": (first, last) for first, last in ranges(chosen.contexts)}
@@ -62,15 +64,12 @@ def main(stage: Stage) -> None:
         arguments = {"parts": [folder.as_posix() for folder in folders], "codes": sources["codes"]}
         joined.append(Unit(name, arguments, (*folders, codes / name)))
         for encoder in (OWN, *VARIANTS):
-            file, folder = WORK / "joined" / name / encoder / "codes.npz", WORK / "decomposed" / name / encoder
+            file = WORK / "joined" / name / encoder / "codes.npz"
             files = {"codes": file.as_posix(), "sae": sources["sae"], "prepared": moments.parent.as_posix()}
             decomposed.append(Unit(f"{name}/{encoder}", {**rows, **files}, (x, moments, file, saes / name)))
-            files = {"moments": moments.as_posix(), "decomposed": folder.as_posix()}
-            estimated.append(Unit(f"{name}/{encoder}", {**files, **params.bootstrap.model_dump()}, (moments, folder)))
     ledgers = [run_units(pursue_contexts, pursued, WORK / "pursued", stage.name)]
     run_units(join_codes, joined, WORK / "joined", stage.name)
     ledgers.append(run_units(decompose, decomposed, WORK / "decomposed", stage.name))
-    run_units(estimate_sae, estimated, WORK / "estimates", stage.name)
     stage.ledger = Ledger(
         [name for ledger in ledgers for name in ledger.computed],
         [name for ledger in ledgers for name in ledger.reused],
@@ -78,10 +77,11 @@ def main(stage: Stage) -> None:
         max(ledger.peak_memory_bytes for ledger in ledgers),
     )
 
-    facts = {"hookpoint": hookpoint, "contexts": chosen.contexts, "rows": chosen.contexts * positions}
-    folders = (moments, WORK / "decomposed", WORK / "estimates")
     by_width = sorted(specs.values(), key=lambda spec: (spec["d_sae"], spec["k"], spec["seed"], spec["name"]))
-    results = pursuit_results(*folders, by_width, facts | {"d_model": d_model}, params.bootstrap.model_dump())
+    scalars, dimensions = stored(moments, WORK / "decomposed", specs)
+    write_arrays(stage.writes(STORED), scalars, compress=True)
+    write_arrays(stage.writes(STORED_DIMENSIONS), dimensions, compress=True)
+    results = results_of(scalars, dimensions, by_width, hookpoint, params.bootstrap.model_dump())
     write_json(stage.writes(RESULTS / "pursuit.json"), results)
     shutil.rmtree(WORK)
 

@@ -1,6 +1,7 @@
 """nothing but parameters → sums of random vectors, a share of them masked (appendix D)
 
-Out: reports/results/random_features.json   variance explained against the share masked, its parabola
+Out: reports/results/random_features.json       variance explained against the share masked, its parabola
+     reports/results/random_features_sums.npz   per seed, the sums of squares that all of these follow from
 
     python -m stages.random_features
 """
@@ -8,9 +9,9 @@ Out: reports/results/random_features.json   variance explained against the share
 import shutil
 from pathlib import Path
 
-from darkmatter.artifacts import read_arrays, write_json
+from darkmatter.artifacts import read_arrays, write_arrays, write_json
 from darkmatter.experiments.random_features import SUMS, masked_sums
-from darkmatter.experiments.random_features_estimates import ORDERS, random_feature_results
+from darkmatter.experiments.random_features_estimates import ORDERS, STORED, results_of, stored
 from darkmatter.paths import RESULTS
 from darkmatter.stage import Stage, run
 from darkmatter.units import Unit, run_units
@@ -29,11 +30,11 @@ def main(stage: Stage) -> None:
     }
     stage.ledger = run_units(masked_sums, list(units.values()), WORK, stage.name)
 
-    sums = {order: [read_arrays(WORK / units[order, seed].name / SUMS) for seed in params.seeds] for order in ORDERS}
-    level = decomposition.bootstrap.level
-    results = random_feature_results(sums, params.masked_shares, level)
-    content = params.model_dump() | {"level": level, **results}
-    write_json(stage.writes(RESULTS / "random_features.json"), content)
+    arrays = stored(
+        {order: [read_arrays(WORK / units[order, seed].name / SUMS) for seed in params.seeds] for order in ORDERS}
+    )
+    write_arrays(stage.writes(STORED), arrays, compress=True)
+    write_json(stage.writes(RESULTS / "random_features.json"), results_of(arrays, stage.params))
     shutil.rmtree(WORK)
 
 

@@ -8,19 +8,20 @@ from decomposition_reference import regress as dense
 from safetensors.numpy import save_file
 
 from darkmatter.activation_moments import prepare
-from darkmatter.artifacts import ArtifactError, read_arrays, read_json, write_arrays, write_json
+from darkmatter.artifacts import ArtifactError, read_arrays, write_arrays, write_json
 from darkmatter.decode import load_decoder, reconstruct
 from darkmatter.experiments.components import (
-    ESTIMATES,
     MAPS,
-    TARGETS,
+    SUMS,
+    TARGET_SUMS,
     check_parents,
     check_sum,
     explain,
     parents_of,
     write_targets,
 )
-from darkmatter.experiments.components_results import components_results
+from darkmatter.experiments.components_results import TARGETS, components_results, regressor_estimates
+from darkmatter.joint import joint
 from darkmatter.sections import ParamsError
 from darkmatter.splits import draw_splits
 
@@ -73,8 +74,12 @@ def run(case, out, names, judged=1, bootstrap=BOOTSTRAP):
     sample |= SPLIT
     write_targets(out, **sample)
     regressors = [files(folder, name) for name in names]
-    explain(out, regressors, str(out), 1e-12, bootstrap, judged, **sample)
-    return read_json(out / ESTIMATES)
+    explain(out, regressors, str(out), 1e-12, **sample)
+    sums = read_arrays(out / SUMS)
+    rank = {name.removeprefix("rank/"): int(array) for name, array in sums.items() if name.startswith("rank/")}
+    scored = {name: array for name, array in sums.items() if name == "rows" or name.startswith("residual/")}
+    together = joint(bootstrap, judged) if judged > 1 else None
+    return regressor_estimates(read_arrays(out / TARGET_SUMS) | scored, rank, bootstrap, together)
 
 
 def expected(case, names, fit_set, intercept):
@@ -141,10 +146,10 @@ def test_codes_of_other_rows_or_another_sae_are_refused(case, tmp_path):
     broken = files(tmp_path, "attn_out.1")
     write_arrays(tmp_path / "attn_out.1" / "codes.npz", {name: array[:-1] for name, array in arrays.items()})
     with pytest.raises(ArtifactError, match=r"has 719 rows, the activations 720"):
-        explain(tmp_path, [broken], str(tmp_path), 1e-12, BOOTSTRAP, 1, **sample, **SPLIT)
+        explain(tmp_path, [broken], str(tmp_path), 1e-12, **sample, **SPLIT)
     write_arrays(tmp_path / "attn_out.1" / "codes.npz", arrays | {"index": arrays["index"] + D_SAE})
     with pytest.raises(ArtifactError, match="names latents that"):
-        explain(tmp_path, [broken], str(tmp_path), 1e-12, BOOTSTRAP, 1, **sample, **SPLIT)
+        explain(tmp_path, [broken], str(tmp_path), 1e-12, **sample, **SPLIT)
 
 
 def test_parents_of_a_residual_activation():

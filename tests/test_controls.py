@@ -7,7 +7,7 @@ from safetensors.torch import save_file
 
 from darkmatter.artifacts import ArtifactError, read_arrays, write_arrays, write_json
 from darkmatter.experiments.control_estimates import Control, Fit, check, control_list
-from darkmatter.experiments.control_facts import feature_r2, scaling_starts
+from darkmatter.experiments.control_facts import feature_r2, scaling_points, scaling_starts
 from darkmatter.experiments.controls import (
     FEATURES,
     leverages,
@@ -165,7 +165,8 @@ def test_whole_table_on_an_error_that_is_linear(sae, tmp_path):
         chosen = {"features": 4, "probability": 0.3, "contexts": CONTEXTS, "positions": 200, "seed": 0}
         on_features(out=tmp_path / weights, weights=weights, eigen_cutoff=1e-12, **chosen, **SPLIT)
         sums |= {path.stem: read_arrays(path) for path in (tmp_path / weights).glob("*.npz")}
-    table = check(control_list([0.0, 0.5], feature_r2(0.3)), sums, BOOTSTRAP)
+    controls = control_list([0.0, 0.5], feature_r2(0.3))
+    table = check(controls, {control.sums: sums[control.source] for control in controls}, BOOTSTRAP)
     rows = {row["id"]: row for row in table["controls"]}
     assert table["checks"] == len(rows) == 11
     assert rows["error-vector"]["token"]["found"]["value"] == pytest.approx(1)  # x − 0.5 is linear in x
@@ -203,7 +204,7 @@ def test_controls_can_fail():
         Control("wrong-share", "", "planted", "all", "equals", 0.9),
         Control("no-null", "", "planted", "all", "at most", 0.0),
     ]
-    rows = check(controls, {"planted": arrays}, BOOTSTRAP)["controls"]
+    rows = check(controls, {"planted/all": arrays}, BOOTSTRAP)["controls"]
     assert [row[split]["holds"] for row in rows for split in SPLITS] == [False] * 4
 
 
@@ -224,8 +225,8 @@ def test_scaling_starts_without_enough_widths_say_why():
 
     params = profile_params("smoke")
     run = fake_results(params).decomposition[params.figures.main_hookpoint]
-    found = scaling_starts(run, params)
+    found = scaling_starts(**scaling_points(run, params), params=params)
     assert found["starts"] == sum(ending["starts"] for ending in found["endings"]) == params.figures.power_law_starts
     run["saes"] = [sae for sae in run["saes"] if sae["d_sae"] < 100]
-    found = scaling_starts(run, params)
+    found = scaling_starts(**scaling_points(run, params), params=params)
     assert found["holds"] is None and found["reason"].startswith("2 widths of widths")

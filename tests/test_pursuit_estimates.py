@@ -7,14 +7,14 @@ from decomposition_reference import reference
 from test_decomposition import BOOTSTRAP, CONTEXTS, D_MODEL, D_SAE, POSITIONS, SPLIT, K, make_case
 
 from darkmatter.activation_moments import prepare
-from darkmatter.artifacts import ArtifactError, read_arrays, write_arrays
+from darkmatter.artifacts import ArtifactError, plain, read_arrays, read_json, write_arrays
 from darkmatter.decode import load_decoder, reconstruct
 from darkmatter.decomposition import decompose
 from darkmatter.decomposition_results import MOMENTS, estimate_sae, regressions
 from darkmatter.estimates import hookpoint_sums
 from darkmatter.experiments import pursuit, pursuit_codes, pursuit_estimates
 from darkmatter.experiments.pursuit_codes import check_codes, join_codes, pursue_contexts, ranges, write_first_contexts
-from darkmatter.experiments.pursuit_estimates import compare, pursuit_results
+from darkmatter.experiments.pursuit_estimates import compare, results_of, stored
 from darkmatter.splits import draw_splits
 
 ENCODERS = ("own", "exact_l0", "published")
@@ -37,19 +37,17 @@ def case(tmp_path_factory):
     moments.mkdir(parents=True)
     prepare(moments, activations=str(folder / "x.npy"), eigen_cutoff=1e-12, **SPLIT)
     for encoder in ENCODERS:
-        out, estimates = (folder / kind / "sae" / encoder for kind in ("decomposed", "estimates"))
+        out = folder / "decomposed" / "sae" / encoder
         files = {"codes": str(folder / "joined" / encoder / "codes.npz"), "sae": sources["sae"]}
-        for made in (out, estimates):
-            made.mkdir(parents=True)
+        out.mkdir(parents=True)
         decompose(out, activations=str(folder / "x.npy"), prepared=str(moments), **files, **SPLIT)
-        estimate_sae(estimates, str(folder / "prepared" / MOMENTS), str(out), **BOOTSTRAP)
     return folder, x
 
 
 def results(folder):
     spec = {"name": "sae", "group": "g", "d_sae": D_SAE, "k": K, "seed": 0}
-    places = (folder / "prepared" / MOMENTS, folder / "decomposed", folder / "estimates")
-    return pursuit_results(*places, [spec], {"hookpoint": "resid_post.1"}, BOOTSTRAP)
+    arrays = stored(folder / "prepared" / MOMENTS, folder / "decomposed", ["sae"])
+    return results_of(*arrays, [spec], "resid_post.1", BOOTSTRAP)
 
 
 def test_shards_join_to_what_one_pursuit_gives(case):
@@ -90,6 +88,24 @@ def test_differences_equal_dense_least_squares(case, variant, split, convention)
     assert expected["decrease"] > 0.05  # the encoder of `make_case` is a poor one
     assert {name: number["value"] for name, number in found.items()} == pytest.approx(expected, rel=1e-4, abs=1e-6)
     assert all(number["low"] < number["value"] < number["high"] for number in found.values())
+
+
+def test_each_encoder_has_the_estimates_of_the_decomposition(case, tmp_path):
+    folder, _ = case
+    found = plain(results(folder)["saes"][0])
+    for encoder, own in {"own": found["encoder"], **found["pursuit"]}.items():
+        decomposed = folder / "decomposed" / "sae" / encoder
+        estimate_sae(tmp_path, str(folder / "prepared" / MOMENTS), str(decomposed), **BOOTSTRAP)
+        assert read_json(tmp_path / "estimates.json").items() <= own.items()
+
+
+def test_counts_tokens_with_fewer_latents_than_the_sae_gave(case):
+    folder, _ = case
+    found = results(folder)["saes"][0]["pursuit"]
+    l0 = {encoder: read_arrays(folder / "decomposed" / "sae" / encoder / "tokens.npz")["l0"] for encoder in ENCODERS}
+    for variant in ("exact_l0", "published"):
+        assert found[variant]["share_of_tokens_below_l0"] == np.mean(l0[variant] < l0["own"])
+    assert found["published"]["share_of_tokens_below_l0"] > 0
 
 
 def sums_of(folder, encoder):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from darkmatter.estimates import Sums
+from darkmatter.experiments import components_results, control_results, pursuit_estimates, random_features_estimates
 from darkmatter.params import Params
 
 # (path → sums, the committed results, parameters) → the results that follow, under the same keys
@@ -34,4 +35,16 @@ class Derivation:
 
 
 # Name of the file in reports/results, without .json → how it is derived.
-DERIVATIONS: dict[str, Derivation] = {}
+DERIVATIONS: dict[str, Derivation] = {
+    "components": Derivation(
+        (components_results.STORED.as_posix(), components_results.STORED_DIMENSIONS.as_posix()),
+        components_results.derive,
+    ),
+    "controls": Derivation(
+        (control_results.STORED.as_posix(), control_results.STORED_DIMENSIONS.as_posix()), control_results.derive
+    ),
+    "pursuit": Derivation(
+        (pursuit_estimates.STORED.as_posix(), pursuit_estimates.STORED_DIMENSIONS.as_posix()), pursuit_estimates.derive
+    ),
+    "random_features": Derivation((random_features_estimates.STORED.as_posix(),), random_features_estimates.derive),
+}

@@ -19,19 +19,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from darkmatter.artifacts import ArtifactError, open_array, read_arrays, write_arrays, write_json
+from darkmatter.artifacts import ArtifactError, open_array, read_arrays, write_arrays
 from darkmatter.decomposition import error_maps
 from darkmatter.experiments.reconstructions import open_reconstructions
 from darkmatter.held_out import FIT_SETS, Derive, derived_sums, regress, through_origin
-from darkmatter.held_out_estimates import of_targets, r2_estimates
-from darkmatter.joint import joint
 from darkmatter.samples import Sample, open_sample
 from darkmatter.sections import ParamsError
 
-TARGETS = ("error", "linear", "nonlinear")
 MAPS = "maps.npz"  # `FIT SET/CONVENTION`: weights of b*, with intercept or through the origin, [d_model, d_model]
 TARGET_SUMS = "target_sums.npz"  # `held_out.derived_sums` of the error and its parts
-ESTIMATES = "estimates.json"
+SUMS = "sums.npz"  # `held_out.HeldOut.sums` of one regression, and `rank/FIT SET`
 
 CHECKED_CONTEXTS = 3
 # Two additions round twice; the model may add in another order than we do.
@@ -108,22 +105,18 @@ def explain(
     regressors: list[dict[str, str]],
     targets: str,
     cutoff: float,
-    bootstrap: dict[str, Any],
-    judged: int,
     **sample: Any,
 ) -> None:
-    """Predict the error and its parts from Sae outputs; write held-out R² (a unit of the components stage).
+    """Predict the error and its parts from Sae outputs; write what is left of them (a unit of the components stage).
 
     Args:
         regressors: `codes` and `sae` of each SAE whose output is a regressor, on the same tokens.
         targets: folder written by `write_targets` for the same sample.
         cutoff: as in `held_out.regress`.
-        bootstrap: `resamples`, `level` and `seed` of the intervals.
-        judged: how many such regressions one claim judges together; intervals that hold for all stand under `joint`.
         sample: arguments of `samples.open_sample`.
     """
     opened = open_sample(**sample)
-    contexts, positions, d_model = opened.x.shape
+    contexts, positions, _ = opened.x.shape
     sources = [open_reconstructions(**files, contexts=contexts, positions=positions) for files in regressors]
 
     def rows(context: int) -> tuple[Tensor, Tensor]:
@@ -131,16 +124,7 @@ def explain(
 
     derive = parts(read_arrays(Path(targets) / MAPS), opened.prepared.products)
     found = regress(rows, opened.splits, cutoff, opened.prepared.products, derive)
-    sums = found.sums | read_arrays(Path(targets) / TARGET_SUMS)
-    columns = {target: slice(place * d_model, (place + 1) * d_model) for place, target in enumerate(TARGETS)}
-    together = joint(bootstrap, judged)
-    estimates = {}
-    for target, own in columns.items():
-        part = of_targets(sums, own)
-        estimates[target] = r2_estimates(part, found.rank, bootstrap)
-        if judged > 1:
-            estimates[target]["joint"] = r2_estimates(part, found.rank, together) | {"level": together["level"]}
-    write_json(out / ESTIMATES, estimates)
+    write_arrays(out / SUMS, found.sums | {f"rank/{name}": np.array(rank) for name, rank in found.rank.items()})
 
 
 def parts(maps: dict[str, np.ndarray], products: torch.dtype) -> Derive:

@@ -84,7 +84,7 @@ class Control:
     Attributes:
         id: unique.
         text: what was done, and which regression found what.
-        source: name of the file whose sums it reads.
+        source: the regression whose sums it reads.
         target: `vector` (Eq. 11), `norm` (Eq. 10), or `all` where the vector has no norm beside it.
         relation: `equals`, `at most` or `above` the value.
         value: what is known; None: the R² of `like`, on the same rows.
@@ -98,6 +98,10 @@ class Control:
     relation: str
     value: float | None
     like: str | None = None
+
+    @property
+    def sums(self) -> str:
+        return f"{self.source}/{self.target}"
 
     @property
     def expected(self) -> str:
@@ -123,7 +127,7 @@ def check(controls: list[Control], sums: Mapping[str, Arrays], bootstrap: dict[s
     for all controls of a split together (Bonferroni).
 
     Args:
-        sums: source → its arrays.
+        sums: `Control.sums` → arrays; a control whose sums are not here has no numbers.
     """
     together = joint(bootstrap, len(controls))
     rows = [
@@ -133,12 +137,14 @@ def check(controls: list[Control], sums: Mapping[str, Arrays], bootstrap: dict[s
     for split in SPLITS:
         found: dict[str, dict[str, Any]] = {}
         for control in controls:
-            fit = Fit(sums[control.source], split, TARGETS[control.target])
+            if control.sums not in sums:
+                continue
+            fit = Fit(sums[control.sums], split, TARGETS[control.target])
             r2 = fit.estimate(fit.r2, together)
             number = fit.estimate(fit.share, together) if "leverage" in fit.arrays else r2
             known = found[control.like]["r2"]["value"] if control.like else control.value
             found[control.id] = {"r2": r2, "found": number, "holds": control.holds(number, known)}
-        rows = [row | {split: found[row["id"]]} for row in rows]
+        rows = [row | ({split: found[row["id"]]} if row["id"] in found else {}) for row in rows]
     return {"controls": rows, "simultaneous": bootstrap["level"], "checks": len(controls)}
 
 

@@ -22,8 +22,8 @@ def feature_r2(probability: float) -> dict[str, float]:
     }
 
 
-def scaling_starts(decomposition: dict[str, Any], params: Params) -> dict[str, Any]:
-    """Where the random starts of Fig. 1's power law end: one optimum is expected, and no flat curve.
+def scaling_points(decomposition: dict[str, Any], params: Params) -> dict[str, np.ndarray]:
+    """`width` and `fvu`, both [point], of the widths that have an FVU.
 
     Args:
         decomposition: results of the main hookpoint.
@@ -32,11 +32,20 @@ def scaling_starts(decomposition: dict[str, Any], params: Params) -> dict[str, A
     saes, _ = width_series(Results({hookpoint: decomposition}, {}), hookpoint, params.figures.widths_group)
     points = {sae["d_sae"]: estimate(sae, "fvu")["value"] for sae in saes}
     points = {width: fvu for width, fvu in points.items() if fvu is not None}
+    return {"width": np.array(list(points)), "fvu": np.array(list(points.values()))}
+
+
+def scaling_starts(width: np.ndarray, fvu: np.ndarray, params: Params) -> dict[str, Any]:
+    """Where the random starts of Fig. 1's power law end: one optimum is expected, and no flat curve.
+
+    Args:
+        width, fvu: as `scaling_points`.
+    """
     starts = params.figures.power_law_starts
-    if len(points) < PARAMETERS or np.ptp(list(points.values())) == 0:
-        reason = f"{len(points)} widths of {params.figures.widths_group} have an FVU: no power law to fit"
+    if len(width) < PARAMETERS or np.ptp(fvu) == 0:
+        reason = f"{len(width)} widths of {params.figures.widths_group} have an FVU: no power law to fit"
         return {"starts": starts, "agreeing": None, "flat": None, "endings": [], "holds": None, "reason": reason}
-    found = endings(np.array(list(points)), np.array(list(points.values())), starts, params.figures.seed)
+    found = endings(width, fvu, starts, params.figures.seed)
     return {
         "starts": starts,
         "agreeing": found[0].starts,

@@ -9,6 +9,7 @@
 Each resample of contexts gives both sides at once, so what the two encoders share cancels.
 """
 
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,19 @@ from typing import Any
 import numpy as np
 
 from darkmatter import metrics
-from darkmatter.artifacts import read_arrays, read_json
+from darkmatter.artifacts import read_arrays
 from darkmatter.conventions import CONVENTIONS, PRIMARY
-from darkmatter.decomposition_results import ESTIMATES, regressions
-from darkmatter.estimates import Estimate, HookpointSums, Sums, hookpoint_sums
+from darkmatter.decomposition_results import regressions
+from darkmatter.estimates import Estimate, HookpointSums, Sums, hookpoint_sums, sae_estimates, scalar_estimates
 from darkmatter.joint import joint, stating
+from darkmatter.params import Params
+from darkmatter.paths import DATA, RESULTS
 from darkmatter.splits import SPLITS
+from darkmatter.stored_sums import gather, select
+
+STORED = RESULTS / "pursuit_sums.npz"  # of the hookpoint: rows, square, cross, FIT SET/facts; SAE/ENCODER/SUM
+STORED_DIMENSIONS = DATA / "sums" / "pursuit.npz"  # x_sum, x_square; SAE/ENCODER/SUM [row set, context, d_model]
+BELOW_L0 = "tokens_below_l0"  # [context] of a variant: tokens that have fewer latents than the SAE gave them
 
 OWN = "own"
 CLAIMED = "exact_l0"  # of the two variants, that of the claims
@@ -72,53 +80,90 @@ def compare(hookpoint: HookpointSums, sae: Sums, pursuit: Sums, split: str, conv
     return found
 
 
-def pursuit_results(
-    moments: Path,
-    decomposed: Path,
-    estimates: Path,
-    specs: list[dict[str, Any]],
-    facts: dict[str, Any],
-    bootstrap: dict,
-) -> dict[str, Any]:
-    """The results file.
+def stored(moments: Path, decomposed: Path, saes: Iterable[str]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Content of STORED and of STORED_DIMENSIONS.
 
     Args:
         moments: .npz of `activation_moments.prepare` for the rows of all.
-        decomposed, estimates: hold `SAE/own`, `SAE/published`, `SAE/exact_l0` of each SAE.
-        specs: what each SAE is.
-        facts: about the rows.
+        decomposed: holds `SAE/own`, `SAE/published`, `SAE/exact_l0` of each SAE.
     """
     shared = read_arrays(moments)
-    fits = regressions(shared)
-    hookpoint = hookpoint_sums(shared, {name: int(fit["rank"]) for name, fit in fits.items()}, bootstrap)
+    hookpoint = hookpoint_sums(shared, {}, {})
+    scalars = {"rows": hookpoint.rows, "square": hookpoint.square, "cross": hookpoint.cross}
+    scalars |= {name: array for name, array in shared.items() if name.endswith("/facts")}
+    dimensions = {name: shared[name] for name in ("x_sum", "x_square")}
+    for sae in saes:
+        folders = {encoder: decomposed / sae / encoder for encoder in (OWN, *VARIANTS)}
+        sums = {f"{sae}/{encoder}": read_arrays(folder / "sums.npz") for encoder, folder in folders.items()}
+        l0 = {encoder: read_arrays(folder / "tokens.npz")["l0"] for encoder, folder in folders.items()}
+        for variant in VARIANTS:
+            sums[f"{sae}/{variant}"][BELOW_L0] = (l0[variant] < l0[OWN]).sum(1).astype(np.float64)
+        scalars |= gather(sums)
+        of_dimensions = {encoder: read_arrays(folder / "dimension_sums.npz") for encoder, folder in folders.items()}
+        dimensions |= gather({f"{sae}/{encoder}": arrays for encoder, arrays in of_dimensions.items()})
+    return scalars, dimensions
+
+
+def encoder_results(hookpoint: HookpointSums, sums: Sums, x_sums: Sums | None, dimension_sums: Sums) -> dict[str, Any]:
+    """One SAE with one encoder, as `decomposition_results.estimate_sae`; without `x_sums` no mean over dimensions."""
+    if x_sums is None:
+        estimates = {
+            way: {name: scalar_estimates(hookpoint, sums, way, name) for name in CONVENTIONS} for way in SPLITS
+        }
+    else:
+        estimates = sae_estimates(hookpoint, sums, x_sums, dimension_sums)
+    fired, latents = sums["latent_fired"].tolist()
+    l0 = float(sums["sum/l0"][-1].sum() / hookpoint.rows[-1].sum())
+    return {"estimates": estimates, "l0": l0, "dead_latents": int(latents - fired)}
+
+
+def results_of(
+    scalars: Sums, dimensions: Sums | None, specs: list[dict[str, Any]], hookpoint_name: str, bootstrap: dict[str, Any]
+) -> dict[str, Any]:
+    """The results file from STORED and STORED_DIMENSIONS; without the latter no number that is a mean over dimensions.
+
+    Args:
+        specs: what each SAE is, its name at least.
+    """
+    fits = regressions(dict(scalars))
+    rank = {name: int(fit["rank"]) for name, fit in fits.items()}
+    hookpoint = HookpointSums(scalars["rows"], scalars["square"], scalars["cross"], rank, bootstrap)
     together = joint(bootstrap, len(specs))  # one estimate for each SAE is judged
     jointly = replace(hookpoint, bootstrap=together)
+    rows = int(hookpoint.rows[-1].sum())
     saes, judged = [], {}
     for spec in specs:
-        folder = decomposed / spec["name"]
-        sums = {encoder: read_arrays(folder / encoder / "sums.npz") for encoder in (OWN, *VARIANTS)}
-        l0 = {encoder: read_arrays(folder / encoder / "tokens.npz")["l0"] for encoder in (OWN, *VARIANTS)}
-        sae = spec | {"encoder": read_json(estimates / spec["name"] / OWN / ESTIMATES), "pursuit": {}}
-        for variant in VARIANTS:
-            compared = {
-                split: {way: compare(hookpoint, sums[OWN], sums[variant], split, way) for way in CONVENTIONS}
-                for split in SPLITS
-            }
-            sae["pursuit"][variant] = {
-                **read_json(estimates / spec["name"] / variant / ESTIMATES),
-                "compared": compared,
-                "share_of_tokens_below_l0": float(np.mean(l0[variant] < l0[OWN])),
-            }
-        saes.append(sae)
-        judged[spec["name"]] = {
-            split: {way: compare(jointly, sums[OWN], sums[CLAIMED], split, way) for way in CONVENTIONS}
-            for split in SPLITS
+        names = {encoder: f"{spec['name']}/{encoder}" for encoder in (OWN, *VARIANTS)}
+        sums = {encoder: select(scalars, name) for encoder, name in names.items()}
+        found = {
+            encoder: encoder_results(
+                hookpoint, sums[encoder], dimensions, select(dimensions, name) if dimensions else {}
+            )
+            for encoder, name in names.items()
         }
+        variants = {
+            variant: {
+                **found[variant],
+                "compared": compared(hookpoint, sums[OWN], sums[variant]),
+                "share_of_tokens_below_l0": float(sums[variant][BELOW_L0].sum() / rows),
+            }
+            for variant in VARIANTS
+        }
+        saes.append(spec | {"encoder": found[OWN], "pursuit": variants})
+        judged[spec["name"]] = compared(jointly, sums[OWN], sums[CLAIMED])
     claims = {split: {way: estimands(judged, together["level"], split, way) for way in CONVENTIONS} for split in SPLITS}
+    facts = {"hookpoint": hookpoint_name, "contexts": hookpoint.rows.shape[1], "rows": rows}
+    if dimensions is not None:
+        facts["d_model"] = dimensions["x_sum"].shape[-1]
     variants = {"claimed": CLAIMED, "variants": VARIANTS}
     primary = claims[PRIMARY[0]][PRIMARY[1]]
     found = {"regressions": fits, "saes": saes, "estimands": primary, "estimands_by_variant": claims}
     return facts | variants | found
+
+
+def compared(hookpoint: HookpointSums, sae: Sums, pursuit: Sums) -> dict[str, dict[str, dict[str, Estimate]]]:
+    """split → convention → as `compare`."""
+    return {split: {way: compare(hookpoint, sae, pursuit, split, way) for way in CONVENTIONS} for split in SPLITS}
 
 
 def estimands(
@@ -140,3 +185,10 @@ def estimands(
             "pursuit_nonlinear_change": ("change", "share"),
         }.items()
     }
+
+
+def derive(sums: Mapping[str, Sums], committed: dict[str, Any], params: Params) -> dict[str, Any]:
+    """The results file again, from STORED and, where it is here, STORED_DIMENSIONS (`audit.derivations`)."""
+    specs = [{"name": sae["name"]} for sae in committed["saes"]]
+    arrays = sums[STORED.as_posix()], sums.get(STORED_DIMENSIONS.as_posix())
+    return results_of(*arrays, specs, params.figures.main_hookpoint, params.decomposition.bootstrap.model_dump())

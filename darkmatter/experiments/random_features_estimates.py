@@ -8,11 +8,16 @@ from typing import Any
 
 import numpy as np
 
+from darkmatter.artifacts import ArtifactError
 from darkmatter.conventions import CONVENTIONS
 from darkmatter.joint import joint_level, stating
+from darkmatter.params import Params
+from darkmatter.paths import RESULTS
 from darkmatter.seed_intervals import Estimate, over_seeds
+from darkmatter.stored_sums import gather, select
 
 Sums = Mapping[str, np.ndarray]
+STORED = RESULTS / "random_features_sums.npz"  # `ORDER/SUM` [seed, …]
 ORDERS = ("random", "least_frequent_first")
 VARIANTS = ("held_out", "in_sample")  # the paper's convention and that of the published code
 PRIMARY_ORDER = "random"
@@ -108,3 +113,34 @@ def random_feature_results(sums: Mapping[str, Sequence[Sums]], shares: Sequence[
     }
     l0 = float(np.mean([seed["l0"][0] for seed in sums[PRIMARY_ORDER]]))
     return {"estimands": claims["paper"], "estimands_by_variant": {"token": claims}, "orders": orders, "l0": l0}
+
+
+def stored(sums: Mapping[str, Sequence[Sums]]) -> dict[str, np.ndarray]:
+    """Content of STORED: sums as for `random_feature_results`, stacked over seeds."""
+    stacked = {
+        order: {name: np.stack([seed[name] for seed in seeds]) for name in seeds[0]} for order, seeds in sums.items()
+    }
+    return gather(stacked)
+
+
+def results_of(arrays: Sums, params: Params) -> dict[str, Any]:
+    """The results file from STORED.
+
+    Raises:
+        ArtifactError: the sums are of other seeds or shares than `params` says.
+    """
+    section, level = params.random_features, params.decomposition.bootstrap.level
+    sums = {}
+    for order in ORDERS:
+        own = select(arrays, order)
+        if own["left"].shape != (len(section.seeds), len(VARIANTS), len(section.masked_shares)):
+            raise ArtifactError(
+                f"{STORED} is of other seeds or shares than params.yaml. Run `dvc repro random_features`."
+            )
+        sums[order] = [{name: array[seed] for name, array in own.items()} for seed in range(len(section.seeds))]
+    return section.model_dump() | {"level": level, **random_feature_results(sums, section.masked_shares, level)}
+
+
+def derive(sums: Mapping[str, Sums], committed: dict[str, Any], params: Params) -> dict[str, Any]:
+    """The results file again, from STORED alone (`audit.derivations`)."""
+    return results_of(sums[STORED.as_posix()], params)
