@@ -4,6 +4,7 @@ In:  data/model, data/tokens/eval.npy, data/activations/eval/HOOKPOINT.npy, data
      data/decomposition/PROFILE/HOOKPOINT/moments, of figures.main_hookpoint
 Out: reports/results/downstream.json       SAE × splice: cross-entropy (nats), percent recovered and expected
      reports/results/downstream_sums.npz   the same as sums per context, from which the numbers can be derived again
+     data/sums/downstream.npz              the same per dimension, for what averages over dimensions
 
     python -m stages.downstream
 """
@@ -14,7 +15,8 @@ from pathlib import Path
 from darkmatter.artifacts import open_array, read_arrays, read_json, write_arrays, write_json
 from darkmatter.decomposition_results import read_specs
 from darkmatter.experiments.downstream import MAP, SPLIT, SUMS, fit_map, splice_context
-from darkmatter.experiments.downstream_estimates import estimates, held_out_contexts, join_contexts, scalar_sums
+from darkmatter.experiments.downstream_estimates import held_out_contexts, join_contexts
+from darkmatter.experiments.downstream_results import STORED, STORED_DIMENSIONS, results_of, stored
 from darkmatter.paths import ACTIVATIONS, CODES, DECOMPOSITION, MODEL, RESULTS, SAES, TOKENS
 from darkmatter.splice import check_hookpoint
 from darkmatter.splits import draw_splits
@@ -66,16 +68,12 @@ def main(stage: Stage) -> None:
     sums = join_contexts([WORK / "contexts" / unit.name / SUMS for unit in units])
     specs = read_specs(saes)
     rank = {name: int(read_arrays(Path(paths["map"]))["rank"]) for name, paths in files.items()}
-    first = params.tokens.first_position
-    content = {"hookpoint": hookpoint, "model": manifest["label"], "split": SPLIT, "contexts": contexts}
-    content |= {
-        "rows": int(sums["rows"].sum()),
-        "positions": [first, first + shape[1] - 1],
-        "controls": options.controls,
-    }
-    content |= estimates(sums, [specs[name] for name in files], rank, params.decomposition.bootstrap.model_dump())
+    pooled, by_dimension = stored(sums, contexts, shape[1], rank)
+    content = results_of(pooled | by_dimension, [specs[name] for name in files], params)
+    content |= {"model": manifest["label"], "split": SPLIT}
     write_json(stage.writes(RESULTS / "downstream.json"), content)
-    write_arrays(stage.writes(RESULTS / "downstream_sums.npz"), scalar_sums(sums), compress=True)
+    write_arrays(stage.writes(STORED), pooled, compress=True)
+    write_arrays(stage.writes(STORED_DIMENSIONS), by_dimension)
     stage.notes["largest relative distance from the stored residual"] = float(sums["residual_gap"].max())
     shutil.rmtree(WORK)
 

@@ -4,6 +4,7 @@ In:  data/activations/{train,eval}/HOOKPOINT.npy, data/saes/HOOKPOINT/SAE (whose
 Out: data/error_saes/{linear,nonlinear}-sSEED/   sae-lens files, training.json; codes.npz and sums.npz of eval rows
      reports/results/error_saes.json             held-out FVU, its curve in training, intervals
      reports/results/error_saes_sums.npz         per-context sums that FVU can be derived from again
+     data/sums/error_saes.npz                    the same per dimension, for FVU averaged over dimensions
 
     python -m stages.error_saes
 """
@@ -13,7 +14,8 @@ from pathlib import Path
 
 from darkmatter.artifacts import read_arrays, read_json, write_arrays, write_json
 from darkmatter.experiments.error_parts import MAP, write_parts
-from darkmatter.experiments.error_sae_results import PARTS, results, sae_name
+from darkmatter.experiments.error_sae_names import PARTS, SUMS, sae_name
+from darkmatter.experiments.error_sae_results import STORED, STORED_DIMENSIONS, results_of, stored
 from darkmatter.experiments.error_saes import train_error_sae
 from darkmatter.paths import ACTIVATIONS, DATA, RESULTS, SAES
 from darkmatter.stage import Stage, run
@@ -21,6 +23,7 @@ from darkmatter.units import Unit, forget_units, run_units
 
 WORK = Path("data/.work/error_saes")
 OUT = DATA / "error_saes"
+TRAINING = ("curve", "d_sae", "dropped_outliers", "k", "tokens", "train_fvu")  # of training.json
 
 
 def main(stage: Stage) -> None:
@@ -48,12 +51,16 @@ def main(stage: Stage) -> None:
     ]
     stage.ledger = run_units(train_error_sae, units, stage.writes(OUT), stage.name)
 
-    rows, rank, condition = read_arrays(parts / MAP)["facts"].tolist()
-    content, sums = results(OUT, own.seeds, int(rank), params.decomposition.bootstrap.model_dump())
-    content |= {"hookpoint": hookpoint, "sae": {"name": own.sae, **spec}, "train_tokens": own.train_tokens}
-    content["linear_map"] = {"fit_rows": int(rows), "rank": int(rank), "condition_number": condition}
+    names = {(part, seed): sae_name(part, seed) for part in PARTS for seed in own.seeds}
+    scores = {key: read_arrays(OUT / name / SUMS) for key, name in names.items()}
+    pooled, by_dimension = stored(scores, read_arrays(parts / MAP)["facts"])
+    content = results_of(pooled, by_dimension, params)
+    for sae in content["saes"]:
+        training = read_json(OUT / names[sae["part"], sae["seed"]] / "training.json")
+        sae |= {key: training[key] for key in TRAINING}
     write_json(stage.writes(RESULTS / "error_saes.json"), content)
-    write_arrays(stage.writes(RESULTS / "error_saes_sums.npz"), sums, compress=True)
+    write_arrays(stage.writes(STORED), pooled, compress=True)
+    write_arrays(stage.writes(STORED_DIMENSIONS), by_dimension)
     shutil.rmtree(WORK)
     forget_units("error_saes_parts")  # a gigabyte, made again in seconds; the trained SAEs stay
 

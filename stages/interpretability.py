@@ -5,6 +5,7 @@ With interpretability.endpoint a language model explains and judges; without one
 In:  data/error_saes/PART-sSEED/codes.npz, data/tokens/eval.npy, data/model (tokenizer)
 Out: data/interpretability/transcript.jsonl     one line for each latent: windows, explanation, predictions, answers
      reports/results/interpretability.json      accuracy by decile of activation, with intervals over latents
+     reports/results/interpretability_sums.npz  each window's decile and prediction, from which these follow
      data/.responses/                           the endpoint's answers, kept for the next run
 
     python -m stages.interpretability
@@ -20,15 +21,16 @@ from darkmatter.artifacts import (
     read_arrays,
     read_json,
     replacing_folder,
+    write_arrays,
     write_json,
     write_text,
 )
-from darkmatter.experiments.error_sae_results import PARTS, sae_name
+from darkmatter.experiments.error_sae_names import PARTS, sae_name
 from darkmatter.experiments.interpretability import Texts, judge_cost, judge_records, surrogate_records
-from darkmatter.experiments.interpretability_results import results
+from darkmatter.experiments.interpretability_results import STORED, plan_of, results_of, stored
 from darkmatter.experiments.judge import Judge
 from darkmatter.experiments.judge_key import read_key
-from darkmatter.experiments.latent_examples import Plan, choose_examples, choose_latents, cut_windows, find_firings
+from darkmatter.experiments.latent_examples import choose_examples, choose_latents, cut_windows, find_firings
 from darkmatter.models import load_tokenizer
 from darkmatter.paths import DATA, MODEL, RESULTS, TOKENS
 from darkmatter.stage import Stage, run
@@ -50,14 +52,15 @@ def main(stage: Stage) -> None:
     tokens = open_array(stage.reads(TOKENS / "eval.npy"), (None, None), "int32")
     tokenizer = load_tokenizer(stage.reads(MODEL))
 
-    plan = Plan(own.deciles, own.examples_per_decile, own.negatives, own.explained_examples, own.seed)
-    work, accounts = [], {}
+    plan = plan_of(params)
+    work, fired = [], {}
     for stream, (part, folder) in enumerate(folders.items()):
         codes = read_arrays(folder / "codes.npz")
         positions = len(codes["index"]) // len(tokens)
         texts = Texts(cut_windows(tokens, params.tokens.first_position, positions, own.window), tokenizer)
         firings = find_firings(codes, len(tokens), read_json(folder / "training.json")["d_sae"], own.window)
-        latents, accounts[part] = choose_latents(firings, plan, own.latents, stream)
+        fired[part] = firings.windows_fired()
+        latents = choose_latents(firings, plan, own.latents, stream)
         if len(latents) < own.latents:
             print(f"{part}: {len(latents)} latents have enough examples, {own.latents} asked for", file=sys.stderr)
         work += [(part, choose_examples(firings, latent, plan, stream), firings) for latent in latents]
@@ -79,12 +82,9 @@ def main(stage: Stage) -> None:
     with replacing_folder(stage.writes(DATA / "interpretability")) as folder:
         lines = [json.dumps(record, ensure_ascii=False, sort_keys=True) + "\n" for record in records]
         write_text(folder / "transcript.jsonl", "".join(lines))
-    bootstrap = params.decomposition.bootstrap.model_dump()
-    content = results(records, accounts, own.deciles, own.examples_per_decile, own.negatives, bootstrap)
-    content |= {"judge": own.model if judge else "surrogate", "endpoint": own.endpoint, "window": own.window}
-    content |= {"hookpoint": params.figures.main_hookpoint, "sae": params.error_saes.sae}
-    content |= {"seed": own.error_sae_seed, "windows": len(texts.windows), "contexts": len(tokens)}
-    write_json(stage.writes(RESULTS / "interpretability.json"), content)
+    arrays = stored(records, fired, len(texts.windows), len(tokens))
+    write_json(stage.writes(RESULTS / "interpretability.json"), results_of(arrays, params))
+    write_arrays(stage.writes(STORED), arrays, compress=True)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from darkmatter.artifacts import open_array, read_arrays, write_arrays, write_json
 from darkmatter.experiments.latent_probe import LATENTS, PROBE_RANK, PROBE_SUMS, probe_latents
-from darkmatter.experiments.latent_probe_estimates import latent_results
+from darkmatter.experiments.latent_probe_estimates import STORED, results_of, stored
 from darkmatter.paths import ACTIVATIONS, CODES, RESULTS, SAES
 from darkmatter.stage import Stage, run
 from darkmatter.units import Unit, run_units
@@ -34,17 +34,9 @@ def main(stage: Stage) -> None:
     work = WORK / stage.name
     stage.ledger = run_units(probe_latents, [unit], work, stage.name)
     latents, sums, rank = (read_arrays(work / "probe" / name) for name in (LATENTS, PROBE_SUMS, PROBE_RANK))
-    results = latent_results(
-        latents,
-        sums,
-        {name: int(value) for name, value in rank.items()},
-        chosen.min_firings,
-        {"paper": chosen.smoothing, "authors": chosen.smoothing_authors},
-        params.decomposition.bootstrap.model_dump(),
-    )
-    write_json(stage.writes(RESULTS / "latent_probe.json"), {"sae": path, **results})
-    table = latents | {f"probe_sums/{name}": array for name, array in sums.items()}
-    write_arrays(stage.writes(RESULTS / "latent_probe_sums.npz"), table, compress=True)
+    arrays = stored(latents, sums, rank)
+    write_json(stage.writes(RESULTS / "latent_probe.json"), results_of(arrays, params))
+    write_arrays(stage.writes(STORED), arrays, compress=True)
     shutil.rmtree(work)
 
 

@@ -8,14 +8,11 @@ Command: python -m stages.lemmas
 from darkmatter.artifacts import write_json
 from darkmatter.paths import RESULTS
 from darkmatter.stage import Stage, run
-from darkmatter.theory.lemma_table import lemma_table
+from darkmatter.theory.lemma_results import results_of
 
 
 def main(stage: Stage) -> None:
-    settings = stage.params.lemmas
-    level = stage.params.decomposition.bootstrap.level
-    table = lemma_table(settings.features, settings.rows, settings.seed, level)
-    write_json(stage.writes(RESULTS / "lemmas.json"), table)
+    write_json(stage.writes(RESULTS / "lemmas.json"), results_of(stage.params))
 
 
 if __name__ == "__main__":

@@ -10,11 +10,9 @@ Out: reports/results/synthetic_noise.json       estimands, every cell of the gri
 import shutil
 from pathlib import Path
 
-import numpy as np
-
 from darkmatter.artifacts import open_array, read_arrays, read_json, write_arrays, write_json
 from darkmatter.experiments.synthetic_noise import FACTS, SUMS, noise_sums, prepare_ground_truth
-from darkmatter.experiments.synthetic_noise_estimates import all_estimands, cell_estimates
+from darkmatter.experiments.synthetic_noise_results import STORED, results_of, stored
 from darkmatter.paths import ACTIVATIONS, CODES, RESULTS, SAES
 from darkmatter.stage import Stage, run
 from darkmatter.units import Unit, run_units
@@ -44,22 +42,10 @@ def main(stage: Stage) -> None:
     units = [Unit(f"seed-{seed}", shared | {"seed": seed}, (codes, sae, prepared)) for seed in params.seeds]
     stage.ledger = run_units(noise_sums, units, WORK / "sums", stage.name)
 
-    facts, level = read_json(prepared / FACTS), decomposition.bootstrap.level
     by_seed = [read_arrays(WORK / "sums" / unit.name / SUMS) for unit in units]
-    sigmas = facts["unit"] * np.array(params.noise_deviations)
-    content = {
-        "hookpoint": spec.hookpoint,
-        "sae": spec.name,
-        "level": level,
-        **params.model_dump(include={"noise_deviations", "ablated_shares", "seeds"}),
-        **facts,
-        "rows": params.contexts * positions,
-        **all_estimands(by_seed, sigmas, facts["d_model"], level),
-        **cell_estimates(by_seed, params.noise_deviations, params.ablated_shares, facts["unit"], level),
-    }
-    write_json(stage.writes(RESULTS / "synthetic_noise.json"), content)
-    stacked = {name: np.stack([sums[name] for sums in by_seed]) for name in by_seed[0]}
-    write_arrays(stage.writes(RESULTS / "synthetic_noise_sums.npz"), stacked | {"unit": np.array(facts["unit"])}, True)
+    arrays = stored(by_seed, read_json(prepared / FACTS), positions)
+    write_json(stage.writes(RESULTS / "synthetic_noise.json"), results_of(arrays, stage.params))
+    write_arrays(stage.writes(STORED), arrays, compress=True)
     shutil.rmtree(WORK)
 
 

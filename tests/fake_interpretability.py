@@ -4,15 +4,17 @@ from typing import Any
 
 import numpy as np
 
-from darkmatter.experiments.interpretability_results import results
+from darkmatter.experiments.interpretability_results import plan_of, results_of, stored
 from darkmatter.params import Params
 
+WINDOWS, CONTEXTS, D_SAE = 1600, 100, 64
 
-def fake(params: Params, judge: str = "surrogate") -> dict[str, Any]:
+
+def fake_stored(params: Params) -> dict[str, np.ndarray]:
     own = params.interpretability
     rng = np.random.default_rng(0)
     decile = np.repeat(np.arange(own.deciles + 1), [own.negatives, *([own.examples_per_decile] * own.deciles)])
-    records, accounts = [], {}
+    records = []
     for part, lift in (("linear", 0.05), ("nonlinear", 0.0)):
         share = np.where(decile > 0, 0.5 + 0.03 * decile + lift, 0.15)
         for latent in range(own.latents):
@@ -21,17 +23,10 @@ def fake(params: Params, judge: str = "surrogate") -> dict[str, Any]:
             unanswered = None if answered else "HTTP 429"
             records.append({"part": part, "latent": latent, "decile": decile, "predictions": predictions})
             records[-1]["unanswered"] = unanswered
-        skipped = {"fires in too few windows for the deciles": {"latents": 4, "share": 0.06}}
-        accounts[part] = {"asked": own.latents, "found": own.latents, "latents": 64, "skipped": skipped}
-    bootstrap = params.decomposition.bootstrap.model_dump()
-    content = results(records, accounts, own.deciles, own.examples_per_decile, own.negatives, bootstrap)
-    return content | {
-        "judge": judge,
-        "endpoint": None if judge == "surrogate" else "http://localhost:8000/v1",
-        "hookpoint": params.figures.main_hookpoint,
-        "sae": params.error_saes.sae,
-        "seed": own.error_sae_seed,
-        "window": own.window,
-        "windows": 1600,
-        "contexts": 100,
-    }
+    fired = np.where(np.arange(D_SAE) < 4, 0, plan_of(params).firing)  # four latents fire in too few windows
+    return stored(records, {"linear": fired, "nonlinear": fired}, WINDOWS, CONTEXTS)
+
+
+def fake(params: Params, judge: str = "surrogate") -> dict[str, Any]:
+    endpoint = None if judge == "surrogate" else "http://localhost:8000/v1"
+    return results_of(fake_stored(params), params) | {"judge": judge, "endpoint": endpoint}

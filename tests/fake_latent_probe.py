@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 
-from darkmatter.experiments.latent_probe_estimates import latent_results
+from darkmatter.experiments.latent_probe_estimates import results_of, stored
 from darkmatter.params import Params
 
 
-def fake(params: Params) -> dict[str, Any]:
+def fake_stored() -> dict[str, np.ndarray]:
     random = np.random.default_rng(0)
     firings = random.poisson(40, 64)
     firings[:2] = 0
@@ -22,9 +22,8 @@ def fake(params: Params) -> dict[str, Any]:
     sums = {"rows": rows, "total": target, "square": target**2 + 100}
     for key in ("token/paper", "token/authors", "context/paper", "context/authors", "in-sample"):
         sums[f"residual/{key}"] = np.full((3, 10, 1), 15.0)
-    chosen = params.latent_probe
-    windows = {"paper": chosen.smoothing, "authors": chosen.smoothing_authors}
-    bootstrap = {"resamples": 200, "level": 0.95, "seed": 0}
-    rank = dict.fromkeys(("token", "context", "all"), 24)
-    sae = f"{params.figures.main_hookpoint}/{chosen.sae}"
-    return {"sae": sae, **latent_results(latents, sums, rank, chosen.min_firings, windows, bootstrap)}
+    return stored(latents, sums, dict.fromkeys(("token", "context", "all"), 24))
+
+
+def fake(params: Params) -> dict[str, Any]:
+    return results_of(fake_stored(), params)

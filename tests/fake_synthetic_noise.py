@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from darkmatter.experiments.synthetic_noise_estimates import VARIANTS, all_estimands, cell_estimates
+from darkmatter.experiments.synthetic_noise_estimates import VARIANTS
+from darkmatter.experiments.synthetic_noise_results import results_of, stored
 from darkmatter.params import Params
 
 D_MODEL, ROWS, UNIT = 24, 1000, 2.0
@@ -33,24 +34,15 @@ def fake_sums(deviations: list[float], shares: list[float], seed: int) -> dict[s
     }
 
 
-def fake(params: Params) -> dict[str, Any]:
+def fake_stored(params: Params) -> dict[str, np.ndarray]:
     section = params.synthetic_noise
-    level = params.decomposition.bootstrap.level
     sums = [fake_sums(section.noise_deviations, section.ablated_shares, seed) for seed in section.seeds]
     d_sae = params.sae_spec(f"{params.figures.main_hookpoint}/{section.sae}").d_sae
-    ablated = [int(share * d_sae) for share in section.ablated_shares]
-    return {
-        "hookpoint": params.figures.main_hookpoint,
-        "sae": section.sae,
-        "level": level,
-        **section.model_dump(include={"noise_deviations", "ablated_shares", "seeds", "contexts"}),
-        "unit": UNIT,
-        "d_sae": d_sae,
-        "d_model": D_MODEL,
-        "silent_latents": 2,
-        "ablated": ablated,
-        "activity_ablated": [share**3 for share in section.ablated_shares],
-        "rows": 2500,
-        **all_estimands(sums, UNIT * np.array(section.noise_deviations), D_MODEL, level),
-        **cell_estimates(sums, section.noise_deviations, section.ablated_shares, UNIT, level),
-    }
+    facts = {"unit": UNIT, "d_sae": d_sae, "d_model": D_MODEL, "contexts": section.contexts, "silent_latents": 2}
+    facts |= {"ablated": [int(share * d_sae) for share in section.ablated_shares]}
+    facts |= {"activity_ablated": [share**3 for share in section.ablated_shares]}
+    return stored(sums, facts, 250)
+
+
+def fake(params: Params) -> dict[str, Any]:
+    return results_of(fake_stored(params), params)

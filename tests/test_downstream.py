@@ -22,6 +22,7 @@ from darkmatter.experiments.downstream import fit_map, random_directions, residu
 from darkmatter.experiments.downstream_estimates import (
     EXPECTATIONS,
     NO_COST,
+    dimension_sums,
     estimates,
     expected,
     held_out_contexts,
@@ -238,6 +239,10 @@ def make_sums(contexts=8, d=3):
     return sums
 
 
+def stored(sums):
+    return scalar_sums(sums) | dimension_sums(sums)
+
+
 ONES = np.ones((1, 8))
 
 
@@ -245,11 +250,11 @@ def test_a_loss_linear_in_squares_is_recovered_in_proportion_to_variance():
     sums = make_sums()
     for sae, share in (("one", 30), ("two", 60)):
         for way in ("variance", "variance_per_dimension"):
-            assert expected(sums, sae, "linear", way)(ONES) == pytest.approx(share)
-            assert expected(sums, sae, "nonlinear", way)(ONES) == pytest.approx(100 - share)
-            assert ratio(sums, sae, "linear", way)(ONES) == pytest.approx(1)
+            assert expected(stored(sums), sae, "linear", way)(ONES) == pytest.approx(share)
+            assert expected(stored(sums), sae, "nonlinear", way)(ONES) == pytest.approx(100 - share)
+            assert ratio(stored(sums), sae, "linear", way)(ONES) == pytest.approx(1)
         assert recovered(sums, sae, "random_linear")(ONES) == pytest.approx(-30)
-    results = estimates(sums, FACTS, RANK, BOOTSTRAP)
+    results = estimates(stored(sums), FACTS, RANK, BOOTSTRAP)
     for part in ("linear", "nonlinear"):
         judged = results["estimands"]["cross_entropy_ratio"][f"{part}_by_variance"]
         assert (judged["value"], judged["low"], judged["high"]) == pytest.approx((1, 1, 1))
@@ -257,9 +262,9 @@ def test_a_loss_linear_in_squares_is_recovered_in_proportion_to_variance():
 
 def test_expectations_by_norm():
     sums = make_sums()
-    assert expected(sums, "one", "linear", "norm")(ONES) == pytest.approx(100 * 80 / 400)
-    assert expected(sums, "one", "nonlinear", "norm_of_error")(ONES) == pytest.approx(60)
-    assert ratio(sums, "one", "linear", "norm")(ONES) == pytest.approx(30 / 20)
+    assert expected(stored(sums), "one", "linear", "norm")(ONES) == pytest.approx(100 * 80 / 400)
+    assert expected(stored(sums), "one", "nonlinear", "norm_of_error")(ONES) == pytest.approx(60)
+    assert ratio(stored(sums), "one", "linear", "norm")(ONES) == pytest.approx(30 / 20)
 
 
 def test_per_dimension_share_is_the_published_formula():
@@ -269,14 +274,14 @@ def test_per_dimension_share_is_the_published_formula():
     spread = sums["x_square"].sum(0) - sums["x_sum"].sum(0) ** 2 / sums["rows"].sum()
     r2 = {name: np.mean(1 - sums[f"one/left/{name}"].sum(0) / spread) for name in ("sae", "linear")}
     share = 100 * (r2["sae"] - r2["linear"]) / (r2["sae"] - 1)
-    assert expected(sums, "one", "linear", "variance_per_dimension")(ONES) == pytest.approx(share)
-    assert abs(share - expected(sums, "one", "linear", "variance")(ONES)[0]) > 0.01
+    assert expected(stored(sums), "one", "linear", "variance_per_dimension")(ONES) == pytest.approx(share)
+    assert abs(share - expected(stored(sums), "one", "linear", "variance")(ONES)[0]) > 0.01
 
 
 def test_conventions_differ_in_how_variance_is_averaged():
     sums = make_sums()
     sums["one/left/linear"] = sums["one/left/linear"] * np.array([0.5, 1.0, 1.5])
-    results = estimates(sums, FACTS, RANK, BOOTSTRAP)
+    results = estimates(stored(sums), FACTS, RANK, BOOTSTRAP)
     paper, authors = (results["estimands_by_variant"]["context"][way] for way in ("paper", "authors"))
     assert paper == results["estimands"]
     for convention, way in ((paper, "variance"), (authors, "variance_per_dimension")):
@@ -291,7 +296,7 @@ def test_conventions_differ_in_how_variance_is_averaged():
 
 def test_results_state_cross_entropies_in_nats_per_token():
     sums = make_sums()
-    results = estimates(sums, FACTS, RANK, BOOTSTRAP)
+    results = estimates(stored(sums), FACTS, RANK, BOOTSTRAP)
     assert results["cross_entropy"]["clean"]["value"] == pytest.approx(sums["ce/clean"].sum() / 400)
     one = results["saes"][0]
     for splice in ("sae", "linear", "nonlinear", "random_linear"):
@@ -304,12 +309,12 @@ def test_results_state_cross_entropies_in_nats_per_token():
 
 def test_the_wider_of_both_intervals_counts():
     sums = make_sums()
-    judged = estimates(sums, FACTS, RANK, BOOTSTRAP)["mean_ratio"]["norm"]["linear"]  # 30/20 and 60/20
+    judged = estimates(stored(sums), FACTS, RANK, BOOTSTRAP)["mean_ratio"]["norm"]["linear"]  # 30/20 and 60/20
     assert judged["value"] == pytest.approx(2.25) and judged["resampled"] == "sae"
     assert judged["intervals"]["sae"] == pytest.approx({"low": 1.5, "high": 3.0})
     sums["one/ce/linear"] = sums["one/ce/sae"] - np.where(np.arange(8) % 2, 9, 1)
     sums["two/ce/linear"] = sums["two/ce/sae"] - np.where(np.arange(8) % 2, 9, 1)
-    judged = estimates(sums, FACTS, RANK, BOOTSTRAP)["mean_ratio"]["norm"]["linear"]
+    judged = estimates(stored(sums), FACTS, RANK, BOOTSTRAP)["mean_ratio"]["norm"]["linear"]
     assert judged["resampled"] == "context"
     assert (judged["low"], judged["high"]) == tuple(judged["intervals"]["context"][end] for end in ("low", "high"))
 
@@ -318,7 +323,7 @@ def test_the_wider_of_both_intervals_counts():
 def test_an_sae_that_costs_nothing_has_no_share_to_recover(cost):
     sums = make_sums()
     sums["two/ce/sae"] = sums["ce/clean"] + cost
-    results = estimates(sums, FACTS, RANK, BOOTSTRAP)
+    results = estimates(stored(sums), FACTS, RANK, BOOTSTRAP)
     one, two = results["saes"]
     assert two["recovered_percent"]["linear"] == two["recovered_percent"]["linear"] | {"value": None, "reason": NO_COST}
     assert two["ratio"]["norm"]["linear"]["reason"] == NO_COST
@@ -334,20 +339,20 @@ def test_an_sae_that_costs_nothing_has_no_share_to_recover(cost):
 def test_a_cost_of_uncertain_sign_has_no_interval():
     sums = make_sums()
     sums["one/ce/sae"] = sums["ce/clean"] + np.array([10, -9, 8, -7, 6, -5, 4, -3])
-    found = estimates(sums, FACTS, RANK, BOOTSTRAP)["saes"][0]["recovered_percent"]["linear"]
+    found = estimates(stored(sums), FACTS, RANK, BOOTSTRAP)["saes"][0]["recovered_percent"]["linear"]
     assert found["value"] is None and "of the resamples" in found["reason"]
 
 
 def test_a_part_of_no_size_and_an_sae_without_error_are_null_with_their_reasons():
     sums = make_sums()
     sums["one/norm/linear"] = np.zeros(8)
-    found = estimates(sums, FACTS, RANK, BOOTSTRAP)["saes"][0]
+    found = estimates(stored(sums), FACTS, RANK, BOOTSTRAP)["saes"][0]
     assert found["expected_percent"]["norm"]["linear"]["value"] == 0
     assert found["ratio"]["norm"]["linear"]["reason"] == "nothing is expected of this part by norm"
     for name in [name for name in sums if name.startswith("one/left")]:
         sums[name] = np.zeros_like(sums[name])
     sums["one/norm/error"] = np.zeros(8)
-    found = estimates(sums, FACTS, RANK, BOOTSTRAP)["saes"][0]
+    found = estimates(stored(sums), FACTS, RANK, BOOTSTRAP)["saes"][0]
     for way in ("norm_of_error", "variance", "variance_per_dimension"):
         assert found["expected_percent"][way]["nonlinear"]["reason"] == "the SAE makes no error"
 
@@ -360,7 +365,9 @@ def test_judged_numbers_follow_from_the_committed_sums(tmp_path):
     weights = np.random.default_rng(0).integers(1, 4, (20, 8)).astype(float)
     for part in ("linear", "nonlinear"):
         for way in EXPECTATIONS[:3]:
-            np.testing.assert_allclose(ratio(small, "one", part, way)(weights), ratio(sums, "one", part, way)(weights))
+            np.testing.assert_allclose(
+                ratio(small, "one", part, way)(weights), ratio(stored(sums), "one", part, way)(weights)
+            )
 
 
 def test_contexts_are_joined_in_order(tmp_path):
@@ -374,7 +381,7 @@ def test_the_fake_has_the_format_of_the_results():
     """Else the figure would be tested on something no stage writes."""
     params = profile_params("smoke")
     content = fake(params)
-    real = estimates(make_sums(), FACTS, RANK, BOOTSTRAP)
+    real = estimates(stored(make_sums()), FACTS, RANK, BOOTSTRAP)
     shape = lambda tree: {k: shape(v) if isinstance(v, dict) and "low" not in v else None for k, v in tree.items()}  # noqa: E731
     for key in ("cross_entropy", "mean_ratio", "estimands", "estimands_by_variant"):
         assert shape(content[key]) == shape(real[key])

@@ -9,10 +9,11 @@ import torch
 from decomposition_reference import fvu, r2, regress
 from sae_lens import TopKSAE, TopKSAEConfig
 
-from darkmatter.artifacts import ArtifactError, read_arrays
+from darkmatter.artifacts import ArtifactError, read_arrays, read_json
 from darkmatter.bootstrap import ContextBootstrap
 from darkmatter.experiments.error_parts import write_parts
-from darkmatter.experiments.error_sae_results import PARTS, over_seeds, results, sae_name
+from darkmatter.experiments.error_sae_names import PARTS, SUMS, sae_name
+from darkmatter.experiments.error_sae_results import over_seeds, results, scored_of, stored
 from darkmatter.experiments.error_saes import score, train_error_sae
 
 torch.set_num_threads(1)  # as the stages do; two threads on tiny arrays only wait for each other
@@ -111,7 +112,9 @@ def test_nonlinear_error_has_nothing_linear_left_on_training_rows(folder: Path) 
 def test_score_is_the_dense_fvu(folder: Path, trained: Path) -> None:
     from sae_lens import SAE
 
-    content, sums = results(trained, [0, 1], D_MODEL, BOOTSTRAP)
+    scores = {(part, seed): read_arrays(trained / sae_name(part, seed) / SUMS) for part in PARTS for seed in (0, 1)}
+    sums, by_dimension = stored(scores, np.array([EVAL * POSITIONS, D_MODEL, 10.0]))
+    content = results(sums, by_dimension, [0, 1], BOOTSTRAP)
     assert len(content["saes"]) == 4
     for one in content["saes"]:
         t = part_rows(folder, "eval", one["part"])
@@ -122,7 +125,8 @@ def test_score_is_the_dense_fvu(folder: Path, trained: Path) -> None:
         assert one["fvu"]["value"] == pytest.approx(fvu(t, approximation, everything), rel=1e-4)
         assert one["fvu_per_dim"]["value"] == pytest.approx(1 - r2(t, approximation, everything), rel=1e-4)
         assert one["fvu"]["low"] < one["fvu"]["value"] < one["fvu"]["high"] < 1
-        ends = one["curve"][-1]["fvu"], one["curve"][0]["fvu"]
+        curve = read_json(trained / sae_name(one["part"], one["seed"]) / "training.json")["curve"]
+        ends = curve[-1]["fvu"], curve[0]["fvu"]
         assert ends[0] < ends[1]
         derived = sums[f"{one['part']}/residual/s{one['seed']}"].sum()
         spread = sums[f"{one['part']}/square"].sum() - sums[f"{one['part']}/cross"].sum() / sums["rows"].sum()
@@ -142,9 +146,7 @@ def test_score_is_the_dense_fvu(folder: Path, trained: Path) -> None:
 def test_target_without_variance_is_null(tmp_path: Path, folder: Path, trained: Path) -> None:
     np.save(tmp_path / "flat.npy", np.ones((EVAL, POSITIONS, D_MODEL), dtype=np.float32))
     sums = score(tmp_path / "flat.npy", trained / "linear-s0")
-    from darkmatter.experiments.error_sae_results import Scored
-
-    flat = Scored(sums)
+    flat = scored_of(*stored({(part, 0): sums for part in PARTS}, np.zeros(3)), "linear", 0)
     found = over_seeds([flat.fvu, flat.fvu], ContextBootstrap(EVAL, **BOOTSTRAP), sums["rows"], 8)
     assert found["value"] is None and found["low"] is None
     assert found["reason"] == "the target has no variance"

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 from darkmatter.artifacts import ArtifactError
+from darkmatter.experiments.error_sae_names import PARTS
 from darkmatter.experiments.interpretability import Texts, surrogate_records
-from darkmatter.experiments.interpretability_results import accuracies, mean_of_latents, results
+from darkmatter.experiments.interpretability_results import accuracies, mean_of_latents, record_arrays, results
 from darkmatter.experiments.latent_examples import (
     TOO_FEW_FIRINGS,
     TOO_FEW_SILENCES,
@@ -22,6 +23,7 @@ from darkmatter.experiments.latent_examples import (
     choose_latents,
     cut_windows,
     find_firings,
+    lacking,
 )
 from darkmatter.experiments.surrogate import fit_logistic, ngram_features, predict
 
@@ -103,16 +105,15 @@ def test_latents_without_enough_examples_are_counted() -> None:
     value[:, 3:] *= random.random((20 * 40, 2)) < 0.05
     index = np.tile(np.arange(5, dtype=np.int32), (20 * 40, 1))
     firings = find_firings({"index": index, "value": value}, 20, 5, SIZE)
-    latents, account = choose_latents(firings, PLAN, 4, stream=0)
-    assert set(latents) == {3, 4}
-    assert (account["asked"], account["found"], account["latents"]) == (4, 2, 5)
-    assert account["skipped"] == {
-        TOO_FEW_FIRINGS: {"latents": 2, "share": 0.4},
-        TOO_FEW_SILENCES: {"latents": 1, "share": 0.2},
+    assert set(choose_latents(firings, PLAN, 4, stream=0)) == {3, 4}
+    skipped = lacking(firings.windows_fired(), firings.windows, PLAN)
+    assert {reason: np.flatnonzero(mask).tolist() for reason, mask in skipped.items()} == {
+        TOO_FEW_FIRINGS: [0, 1],
+        TOO_FEW_SILENCES: [2],
     }
     with pytest.raises(ValueError, match="latent 0 fires in 0 windows"):
         choose_examples(firings, 0, PLAN, stream=0)
-    assert choose_latents(firings, PLAN, 1, stream=0)[1]["found"] == 1
+    assert len(choose_latents(firings, PLAN, 1, stream=0)) == 1
 
 
 def test_codes_of_other_contexts_are_refused() -> None:
@@ -179,13 +180,13 @@ def planted_records(letters: str, shuffle: bool = False) -> list[dict[str, Any]]
 def test_surrogate_finds_latents_of_one_token() -> None:
     records = planted_records("zqx")
     assert [record["explanation"][0] for record in records] == ["z", "q", "x"]
-    assert accuracies(records, 4).mean() > 0.8
+    assert accuracies(record_arrays(records), 4).mean() > 0.8
     json.dumps(records)
 
 
 def test_surrogate_finds_nothing_where_nothing_is() -> None:
     """The twin of the test above: the same firings on other rows."""
-    table = accuracies(planted_records("zqxjvk", shuffle=True), 4)
+    table = accuracies(record_arrays(planted_records("zqxjvk", shuffle=True)), 4)
     assert abs((table[:, 0].mean() + table[:, 1:].mean()) / 2 - 0.5) < 0.12
 
 
@@ -206,11 +207,14 @@ def record(part: str, latent: int, decile: list[int], predictions: list[int] | N
 def test_accuracy_counts_hits_when_firing_and_rejections_when_silent() -> None:
     decile = [0, 0, 1, 1, 2, 2]
     rows = [record("linear", 0, decile, [0, 1, 1, 1, 0, 1]), record("linear", 1, decile, None)]
-    assert accuracies(rows, 2).tolist() == [[0.5, 1.0, 0.5]]
+    assert accuracies(record_arrays(rows), 2).tolist() == [[0.5, 1.0, 0.5]]
 
 
-def account() -> dict[str, Any]:
-    return {"asked": 9, "found": 9, "latents": 20, "skipped": {}}
+def results_of(rows: list[dict[str, Any]], deciles: int, per_decile: int, negatives: int) -> dict[str, Any]:
+    """For SAEs of 20 latents, of which one never fires."""
+    fired = {"fired": np.array([0] + [50] * 19)}
+    own = {part: record_arrays([row for row in rows if row["part"] == part]) | fired for part in PARTS}
+    return results(own, 100, Plan(deciles, per_decile, negatives, 5, 0), 9, BOOTSTRAP)
 
 
 def random_results(seed: int, latents: int = 30, lift: float = 0.2) -> dict[str, Any]:
@@ -222,7 +226,7 @@ def random_results(seed: int, latents: int = 30, lift: float = 0.2) -> dict[str,
             own = np.clip(share + random.normal(scale=0.1), 0, 1)
             rows.append(record(part, latent, decile.tolist(), (random.random(14) < own).astype(int).tolist()))
         rows.append(record(part, latents, decile.tolist(), None))
-    return results(rows, {"linear": account(), "nonlinear": account()}, 2, 4, 6, BOOTSTRAP)
+    return results_of(rows, 2, 4, 6)
 
 
 def test_results_hold_the_claim_and_the_unanswered() -> None:
@@ -235,6 +239,8 @@ def test_results_hold_the_claim_and_the_unanswered() -> None:
     assert claim["mean"]["low"] < claim["mean"]["value"] < claim["mean"]["high"]
     assert content["parts"]["linear"]["unanswered"] == {"HTTP 429": 1}
     assert content["parts"]["linear"]["answered"] == 30
+    assert [content["parts"]["linear"][name] for name in ("asked", "found", "latents")] == [9, 31, 20]
+    assert content["parts"]["linear"]["skipped"][TOO_FEW_FIRINGS] == {"latents": 1, "share": 0.05}
     assert {one["level"] for one in (claim["mean"], *claim["decile"])} == {1 - (1 - BOOTSTRAP["level"]) / 3}
     assert claim["mean"]["low"] < content["difference"]["mean"]["low"]
     assert claim["mean"]["latents"] == [30, 30] and claim["mean"]["rows"] == 2 * 30 * 8
@@ -263,7 +269,7 @@ def test_too_few_answered_latents_are_null(latents: int) -> None:
     rows = [record("linear", latent, [0, 1, 2], [0, 1, 1]) for latent in range(5)]
     rows += [record("nonlinear", latent, [0, 1, 2], [0, 1, 1]) for latent in range(latents)]
     rows += [record("nonlinear", 9, [0, 1, 2], None)]
-    content = results(rows, {"linear": account(), "nonlinear": account()}, 2, 1, 1, BOOTSTRAP)
+    content = results_of(rows, 2, 1, 1)
     for one in (content["difference"]["mean"], content["parts"]["nonlinear"]["accuracy"]["mean"]):
         assert one["value"] is None and one["low"] is None
         assert f"{latents} latents answered" in one["reason"]

@@ -33,7 +33,7 @@ from darkmatter.artifacts import ArtifactError, write_arrays, write_json
 from darkmatter.data_params import Model
 from darkmatter.experiment_params import Interpretability
 from darkmatter.experiments.interpretability import Texts, judge_cost, judge_records
-from darkmatter.experiments.interpretability_results import accuracies
+from darkmatter.experiments.interpretability_results import accuracies, record_arrays
 from darkmatter.experiments.judge import Judge, Unanswered
 from darkmatter.experiments.judge_key import NO_KEY, read_key
 from darkmatter.experiments.judge_prompts import (
@@ -79,7 +79,7 @@ def test_right_judge_is_right(tmp_path: Path) -> None:
         judge.check_reachable()
         cost = judge_cost(judge, work, texts)
         records = judge_records(judge, work, texts)
-    assert accuracies(records, 3).tolist() == [[1, 1, 1, 1]]
+    assert accuracies(record_arrays(records), 3).tolist() == [[1, 1, 1, 1]]
     assert records[0]["explanation"] == "the letter z"
     assert cost.calls == 1 + 3 == len(endpoint.prompts)
     assert all("<<z" in passage for passage in passages_of(endpoint.prompts[0]))
@@ -92,7 +92,7 @@ def test_records_keep_the_order_of_work_and_their_own_answers(tmp_path: Path) ->
     with serving(right_judge("q")) as endpoint:
         records = judge_records(make_judge(endpoint.url, tmp_path, parallel_calls=3), work, texts)
     assert [record["latent"] for record in records] == [0, 1, 2]
-    table = accuracies(records, 3)
+    table = accuracies(record_arrays(records), 3)
     assert table[1].tolist() == [1, 1, 1, 1]
     assert table[0, 1:].mean() < 1 and table[2, 1:].mean() < 1
 
@@ -168,7 +168,7 @@ def test_server_that_stays_busy_leaves_the_latent_unanswered(tmp_path: Path) -> 
         records = judge_records(make_judge(endpoint.url, tmp_path, parallel_calls=1), work, texts)
         assert [record["predictions"] for record in records] == [None, None]
         assert [record["unanswered"] for record in records] == ["HTTP 429", "HTTP 429"]
-        assert accuracies(records, 3).shape == (0, 4)
+        assert accuracies(record_arrays(records), 3).shape == (0, 4)
         endpoint.behaviour = right_judge("z")  # being busy is not stored: the next run asks
         records = judge_records(make_judge(endpoint.url, tmp_path), work, texts)
         assert all(record["predictions"] for record in records)
@@ -333,7 +333,7 @@ def test_protocol_on_a_real_server(real_server: tuple[str, str], tmp_path: Path)
     judge.check_reachable()
     records = judge_records(judge, work, texts)
     assert records[0]["explanation"] == "[1]"
-    assert accuracies(records, 3).tolist() == [[0, 1, 1, 1]]  # it says yes to everything
+    assert accuracies(record_arrays(records), 3).tolist() == [[0, 1, 1, 1]]  # it says yes to everything
     assert judge.calls == 13
 
 

@@ -10,7 +10,7 @@ from safetensors.numpy import save_file
 from darkmatter.artifacts import ArtifactError, read_arrays, write_arrays, write_json
 from darkmatter.experiments.latent_probe import LATENTS, PROBE_RANK, PROBE_SUMS, probe_latents
 from darkmatter.experiments.latent_probe_estimates import compare, curve, latent_results, smoothed
-from darkmatter.experiments.latent_ranks import Ranks, intervals, rank_correlation, weighted_median
+from darkmatter.experiments.latent_ranks import Ranks, rank_correlation, resample, weighted_median
 
 LATENT_COUNT, CONTEXTS, POSITIONS = 8, 10, 2000
 BOOTSTRAP = {"resamples": 200, "level": 0.95, "seed": 0}
@@ -117,7 +117,7 @@ def test_codes_of_other_rows_and_too_few_rows_are_refused(tmp_path):
 
 def test_one_value_has_no_rank():
     probes = {"probe/token/paper": np.ones(5)}
-    found = compare(probes, {"active": np.arange(1.0, 6)}, 100, 10, BOOTSTRAP)["probe/token/paper"]["active"]
+    found = compare(probes, {"active": np.arange(1.0, 6)}, 100, 10, [BOOTSTRAP])[0]["probe/token/paper"]["active"]
     assert found["rank"]["value"] is None
     assert found["rank"]["reason"] == "all latents have one value"
     assert found["ratio"]["value"] == pytest.approx(1 / 3)
@@ -128,10 +128,11 @@ def test_one_value_has_no_rank():
 def test_resampled_ranks_and_medians_equal_scipy_and_numpy(seed, count, ties):
     random = np.random.default_rng(seed)
     first, second = (random.integers(4, size=count) * 1.0 if ties else random.standard_normal(count) for _ in range(2))
-    weights = random.multinomial(count, np.full(count, 1 / count), size=5).astype(float)
-    found = rank_correlation(weights, Ranks(first).of(weights), Ranks(second).of(weights))
+    weights = random.multinomial(count, np.full(count, 1 / count), size=5).astype(float).T
+    ranks = [{"of": Ranks(values).of(weights)} for values in (first, second)]
+    found = rank_correlation(weights, *ranks)["of", "of"]
     medians = weighted_median(first)(weights)
-    for row, value, median in zip(weights.astype(int), found, medians, strict=True):
+    for row, value, median in zip(weights.T.astype(int), found, medians, strict=True):
         drawn = np.repeat(first, row), np.repeat(second, row)
         assert median == pytest.approx(np.median(drawn[0]))
         if np.ptp(drawn[0]) == 0 or np.ptp(drawn[1]) == 0:
@@ -143,12 +144,12 @@ def test_resampled_ranks_and_medians_equal_scipy_and_numpy(seed, count, ties):
 def test_intervals_cover_what_resampling_latents_one_by_one_covers():
     values = np.random.default_rng(1).gamma(2.0, size=200)
     median = weighted_median(values)
-    found = intervals(lambda weights: {"median": median(weights)}, 200, 2000, 0.95, 0)["median"]
+    found = resample(lambda weights: {"median": median(weights)}, 200, 2000, 0)["median"].interval(0.95)
     random = np.random.default_rng(2)
     expected = np.quantile([np.median(random.choice(values, 200)) for _ in range(2000)], [0.025, 0.975])
     assert found.value == pytest.approx(np.median(values))
     assert (found.low, found.high) == pytest.approx(tuple(expected), abs=0.04)
-    again = intervals(lambda weights: {"median": median(weights)}, 200, 2000, 0.95, 0)["median"]
+    again = resample(lambda weights: {"median": median(weights)}, 200, 2000, 0)["median"].interval(0.95)
     assert again == found
 
 

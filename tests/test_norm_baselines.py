@@ -100,7 +100,7 @@ def decomposed(left):
     sets = SPLIT.row_sets()
     sums = {"centred_sum/error": (sets * y).sum(-1), "centred_square/error": (sets * y**2).sum(-1)}
     sums |= {f"residual/{split}/paper/error": (sets * left**2).sum(-1) for split in SPLITS}
-    return from_decomposition(sums, sets.sum(-1).astype(float), {"token": 3, "context": 3})
+    return from_decomposition(sums, sets.sum(-1).astype(float), {"token": 3, "context": 3, "all": 3})
 
 
 def measured(hookpoint, left):

@@ -29,11 +29,12 @@ from darkmatter.watched import Watched
 
 Sums = Mapping[str, np.ndarray]
 PARTS = ("linear", "nonlinear")
-EXPECTATIONS = ("norm", "norm_of_error", "variance", "variance_per_dimension")
+PER_DIMENSION = "variance_per_dimension"
+EXPECTATIONS = ("norm", "norm_of_error", "variance", PER_DIMENSION)
 # Which expectations the claim `ce-proportional` compares with; the published code gives no formula for the norm.
 JUDGED = {
     "paper": {"norm": "norm", "variance": "variance"},
-    "authors": {"norm": "norm", "variance": "variance_per_dimension"},
+    "authors": {"norm": "norm", "variance": PER_DIMENSION},
 }
 
 
@@ -59,9 +60,14 @@ def join_contexts(files: Sequence[Path]) -> dict[str, np.ndarray]:
 
 
 def scalar_sums(sums: Sums) -> dict[str, np.ndarray]:
-    """The [context] part, squares pooled over dimensions: all that the judged numbers are derived from."""
+    """The [context] part, squares pooled over dimensions: what all numbers but the averages over dimensions need."""
     pooled = {name: array.sum(1) for name, array in sums.items() if array.ndim == 2 and "/left/" in name}
     return {name: array for name, array in sums.items() if array.ndim == 1 and name != "residual_gap"} | pooled
+
+
+def dimension_sums(sums: Sums) -> dict[str, np.ndarray]:
+    """The [context, d_model] part: `x_sum`, `x_square` and `SAE/left_by_dimension/SPLICE`."""
+    return {name.replace("/left/", "/left_by_dimension/"): array for name, array in sums.items() if array.ndim == 2}
 
 
 def recovered(sums: Sums, sae: str, splice: str) -> Statistic:
@@ -72,11 +78,11 @@ def recovered(sums: Sums, sae: str, splice: str) -> Statistic:
 
 def expected(sums: Sums, sae: str, splice: str, way: str) -> Statistic:
     """Percent expected from the size of the part; the formulas stand at the head of this file."""
-    left = {name: sums[f"{sae}/left/{name}"] for name in ("sae", splice)}
     if way == "variance":
-        pooled = {name: array.reshape(len(array), -1).sum(1) for name, array in left.items()}
+        pooled = {name: sums[f"{sae}/left/{name}"] for name in ("sae", splice)}
         return lambda weights: 100 * (1 - metrics.ratio(weights @ pooled[splice], weights @ pooled["sae"]))
-    if way == "variance_per_dimension":
+    if way == PER_DIMENSION:
+        left = {name: sums[f"{sae}/left_by_dimension/{name}"] for name in ("sae", splice)}
 
         def share(weights: np.ndarray) -> np.ndarray:
             of_x = (weights, sums["rows"], sums["x_sum"], sums["x_square"])
@@ -114,12 +120,13 @@ def estimates(sums: Sums, saes: Sequence[Mapping[str, Any]], rank: Mapping[str, 
     """The content of the results: cross-entropies, recovered and expected percent, their ratios, the estimands.
 
     Args:
-        sums: as `downstream.splice_context` writes them, stacked over contexts.
+        sums: of `scalar_sums` and `dimension_sums`; without the latter what averages over dimensions is left out.
         saes: facts of each SAE, `name` among them.
         rank: of each SAE's map.
         bootstrap: `resamples`, `level` and `seed`.
     """
     rows = sums["rows"]
+    ways = known(sums, EXPECTATIONS)
     units = ContextBootstrap(len(rows), **bootstrap)
 
     def number(statistic: Statistic, used: int, reason: str = NO_COST) -> Estimate:
@@ -148,13 +155,10 @@ def estimates(sums: Sums, saes: Sequence[Mapping[str, Any]], rank: Mapping[str, 
                     part: number(function(sums, sae, part, way), used, undefined(sums, sae, part, way, key))
                     for part in PARTS
                 }
-                for way in EXPECTATIONS
+                for way in ways
             }
         found.append({**facts, "rank": used, **content})
-    means = {
-        way: {part: mean_ratio(sums, found, part, way, units, rows, bootstrap) for part in PARTS}
-        for way in EXPECTATIONS
-    }
+    means = {way: {part: mean_ratio(sums, found, part, way, units, rows, bootstrap) for part in PARTS} for way in ways}
     judged = {
         convention: {"cross_entropy_ratio": judged_together(sums, found, ways, rows, bootstrap)}
         for convention, ways in JUDGED.items()
@@ -168,6 +172,11 @@ def estimates(sums: Sums, saes: Sequence[Mapping[str, Any]], rank: Mapping[str, 
     }
 
 
+def known(sums: Sums, ways: Sequence[str]) -> list[str]:
+    """Those of the expectations that these sums suffice for."""
+    return [way for way in ways if way != PER_DIMENSION or "x_sum" in sums]
+
+
 def judged_together(
     sums: Sums, saes: Sequence[Mapping[str, Any]], ways: Mapping[str, str], rows: np.ndarray, bootstrap: dict[str, Any]
 ) -> dict[str, Estimate]:
@@ -178,6 +187,7 @@ def judged_together(
         f"{part}_by_{name}": mean_ratio(sums, saes, part, way, units, rows, together)
         for name, way in ways.items()
         for part in PARTS
+        if known(sums, [way])
     }
     return stating(together["level"], found)
 

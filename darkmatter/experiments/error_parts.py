@@ -20,7 +20,7 @@ from darkmatter.activation_moments import Prepared, shift
 from darkmatter.artifacts import ArtifactError, open_array, write_arrays
 from darkmatter.codes import check_on_sample, encode_rows, load_sae
 from darkmatter.decode import Decoder, load_decoder, reconstruct
-from darkmatter.experiments.error_sae_results import PARTS
+from darkmatter.experiments.error_sae_names import PARTS
 from darkmatter.moments import Blocks, CrossMomentsFitter
 from darkmatter.probes import LinearMap, factorise, fit
 

@@ -10,44 +10,83 @@ there because a bootstrap of S = 3 would give two thirds of it. The interval is 
 of the two terms (Satterthwaite): three seeds know little of their own spread, which a percentile of three would hide.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy.special import stdtrit
 
 from darkmatter import metrics
-from darkmatter.artifacts import read_arrays, read_json
 from darkmatter.bootstrap import ContextBootstrap, Statistic
 from darkmatter.estimates import Estimate, estimate
+from darkmatter.experiments.error_sae_names import PARTS
 from darkmatter.joint import joint, stating
+from darkmatter.params import Params
+from darkmatter.paths import DATA, RESULTS
 
-PARTS = ("linear", "nonlinear")
-SUMS = "sums.npz"  # in the folder of each SAE, see `error_saes.score`
+STORED = RESULTS / "error_saes_sums.npz"  # pooled over dimensions, see `stored`
+STORED_DIMENSIONS = DATA / "sums" / "error_saes.npz"
+
+Sums = Mapping[str, np.ndarray]
 MEASURES = ("fvu", "fvu_per_dim")
 
 
 @dataclass(frozen=True)
 class Scored:
-    """The sums of one SAE (`error_saes.score`)."""
+    """The sums of one SAE.
 
-    sums: dict[str, np.ndarray]
+    Attributes:
+        rows, square, residual: [context], pooled over dimensions.
+        cross: [context, context] products of the contexts' sums.
+        by_dimension: sums, squares and residuals [context, d_model], where they are at hand.
+    """
 
-    @cached_property
-    def cross(self) -> np.ndarray:
-        return self.sums["total"] @ self.sums["total"].T
+    rows: np.ndarray
+    square: np.ndarray
+    cross: np.ndarray
+    residual: np.ndarray
+    by_dimension: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
 
     def fvu(self, weights: np.ndarray) -> np.ndarray:
         """Pooled FVU, [resample]."""
-        square, residual = self.sums["square"].sum(1), self.sums["residual"].sum(1)
-        return metrics.fvu(weights, self.sums["rows"], square, self.cross, residual)
+        return metrics.fvu(weights, self.rows, self.square, self.cross, self.residual)
 
     def fvu_per_dim(self, weights: np.ndarray) -> np.ndarray:
         """1 − mean over dimensions of R², [resample]."""
-        return 1 - metrics.r2_mean(weights, *(self.sums[name] for name in ("rows", "total", "square", "residual")))
+        return 1 - metrics.r2_mean(weights, self.rows, *self.by_dimension)
+
+
+def stored(
+    scores: Mapping[tuple[str, int], Sums], linear_map: np.ndarray
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Content of STORED and of STORED_DIMENSIONS. Targets are those of the part, whatever the seed.
+
+    Args:
+        scores: (part, seed) → sums of `error_saes.score`.
+        linear_map: rows, rank and condition number of b*.
+    """
+    first = {part: next(sums for (of, _), sums in scores.items() if of == part) for part in PARTS}
+    pooled, by_dimension = {"rows": first["linear"]["rows"], "linear_map": np.asarray(linear_map)}, {}
+    for part, sums in first.items():
+        pooled |= {f"{part}/cross": sums["total"] @ sums["total"].T, f"{part}/square": sums["square"].sum(1)}
+        pooled[f"{part}/norm_square"] = sums["norm_square"]
+        by_dimension |= {f"{part}/{name}": sums[name] for name in ("total", "square")}
+    for (part, seed), sums in scores.items():
+        pooled[f"{part}/residual/s{seed}"] = sums["residual"].sum(1)
+        pooled |= {f"{part}/{name}/s{seed}": sums[name] for name in ("latents", "l0")}
+        by_dimension[f"{part}/residual/s{seed}"] = sums["residual"]
+    return pooled, by_dimension
+
+
+def scored_of(pooled: Sums, by_dimension: Sums, part: str, seed: int) -> Scored:
+    names = (f"{part}/total", f"{part}/square", f"{part}/residual/s{seed}")
+    shared = (pooled["rows"], pooled[f"{part}/square"], pooled[f"{part}/cross"])
+    return Scored(
+        *shared,
+        pooled[f"{part}/residual/s{seed}"],
+        tuple(by_dimension[name] for name in names) if by_dimension else None,
+    )
 
 
 def over_seeds(statistics: Sequence[Statistic], bootstrap: ContextBootstrap, rows: np.ndarray, rank: int) -> Estimate:
@@ -73,33 +112,24 @@ def over_seeds(statistics: Sequence[Statistic], bootstrap: ContextBootstrap, row
     return {"value": value, "low": value - half, "high": value + half, **facts, **spread}
 
 
-def sae_name(part: str, seed: int) -> str:
-    return f"{part}-s{seed}"
-
-
-def results(
-    folder: Path, seeds: Sequence[int], rank: int, bootstrap: dict[str, Any]
-) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Every SAE, the parts over seeds, their norm ratio and the claim's estimand; and the sums these follow from.
+def results(pooled: Sums, by_dimension: Sums, seeds: Sequence[int], bootstrap: dict[str, Any]) -> dict[str, Any]:
+    """Every SAE, the parts over seeds, their norm ratio and the claim's estimand.
 
     Args:
-        folder: holds `PART-sSEED/` with training.json and sums.npz for every part and seed.
-        rank: of b*.
+        pooled, by_dimension: of `stored`; without the latter (empty) averages over dimensions are left out.
         bootstrap: `resamples`, `level` and `seed`.
     """
-    scored = {
-        (part, seed): Scored(read_arrays(folder / sae_name(part, seed) / SUMS)) for part in PARTS for seed in seeds
-    }
-    first = {part: scored[part, seeds[0]] for part in PARTS}
-    rows = first["linear"].sums["rows"]
+    scored = {(part, seed): scored_of(pooled, by_dimension, part, seed) for part in PARTS for seed in seeds}
+    measures = MEASURES if by_dimension else MEASURES[:1]
+    fit_rows, rank, condition = pooled["linear_map"].tolist()
+    rows, rank = pooled["rows"], int(rank)
     units = ContextBootstrap(len(rows), **bootstrap)
     saes = []
     for (part, seed), one in scored.items():
-        training = read_json(folder / sae_name(part, seed) / "training.json")
-        fired, latents = one.sums["latents"].tolist()
-        facts = {key: training[key] for key in ("curve", "d_sae", "dropped_outliers", "k", "tokens", "train_fvu")}
-        facts |= {"part": part, "seed": seed, "dead_latents": int(latents - fired), "l0": float(one.sums["l0"])}
-        saes.append(facts | {measure: estimate(units, getattr(one, measure), rows, rank) for measure in MEASURES})
+        fired, latents = pooled[f"{part}/latents/s{seed}"].tolist()
+        facts = {"part": part, "seed": seed, "dead_latents": int(latents - fired)}
+        facts["l0"] = float(pooled[f"{part}/l0/s{seed}"])
+        saes.append(facts | {measure: estimate(units, getattr(one, measure), rows, rank) for measure in measures})
 
     def of_parts(measure: str, units: ContextBootstrap) -> dict[str, Estimate]:
         each = {
@@ -108,26 +138,38 @@ def results(
         }
         return each | {"difference": over_seeds([gap(scored, seed, measure) for seed in seeds], units, rows, rank)}
 
-    parts = {measure: of_parts(measure, units) for measure in MEASURES}
+    parts = {measure: of_parts(measure, units) for measure in measures}
     together = joint(bootstrap, len(parts["fvu"]))
     judged = stating(together["level"], of_parts("fvu", ContextBootstrap(len(rows), **together)))
-    square = {part: first[part].sums["norm_square"] for part in PARTS}
+    square = {part: pooled[f"{part}/norm_square"] for part in PARTS}
     ratio = estimate(
         units,
         lambda weights: metrics.ratio(weights @ square["linear"], weights @ square["nonlinear"]) ** 0.5,
         rows,
         rank,
     )
-    content = {"saes": saes, "over_seeds": parts, "norm_ratio": ratio, "estimands": {"error_sae_fvu": judged}}
-    sums = {"rows": rows}
-    for part in PARTS:
-        sums |= {f"{part}/cross": first[part].cross, f"{part}/square": first[part].sums["square"].sum(1)}
-        sums[f"{part}/norm_square"] = square[part]
-        sums |= {f"{part}/residual/s{seed}": scored[part, seed].sums["residual"].sum(1) for seed in seeds}
-    return content, sums
+    linear_map = {"fit_rows": int(fit_rows), "rank": rank, "condition_number": condition}
+    content = {"saes": saes, "over_seeds": parts, "norm_ratio": ratio, "linear_map": linear_map}
+    return content | {"estimands": {"error_sae_fvu": judged}}
 
 
 def gap(scored: dict[tuple[str, int], Scored], seed: int, measure: str) -> Statistic:
     """Nonlinear minus linear, both SAEs of one seed on the same contexts."""
     linear, nonlinear = (getattr(scored[part, seed], measure) for part in PARTS)
     return lambda weights: nonlinear(weights) - linear(weights)
+
+
+def results_of(pooled: Sums, by_dimension: Sums, params: Params) -> dict[str, Any]:
+    """The results file from STORED and STORED_DIMENSIONS (empty where it is absent), but for how training went."""
+    own, hookpoint = params.error_saes, params.figures.main_hookpoint
+    spec = params.sae_spec(f"{hookpoint}/{own.sae}").model_dump(include={"name", "architecture", "d_sae", "k"})
+    content = results(pooled, by_dimension, own.seeds, params.decomposition.bootstrap.model_dump())
+    return content | {"hookpoint": hookpoint, "sae": spec, "train_tokens": own.train_tokens}
+
+
+def derive(sums: Mapping[str, Sums], committed: dict[str, Any], params: Params) -> dict[str, Any]:
+    """The results file again (`audit.derivations`), but for how training went.
+
+    Without STORED_DIMENSIONS the FVU that average over dimensions are left out.
+    """
+    return results_of(sums[STORED.as_posix()], sums.get(STORED_DIMENSIONS.as_posix(), {}), params)

@@ -9,7 +9,7 @@ import torch
 from darkmatter.artifacts import open_array, read_arrays, write_arrays
 from darkmatter.codes import encode_sae
 from darkmatter.decode import load_decoder, reconstruct
-from darkmatter.experiments.error_sae_results import SUMS
+from darkmatter.experiments.error_sae_names import SUMS
 from darkmatter.training import train_sae
 
 

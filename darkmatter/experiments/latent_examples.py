@@ -7,7 +7,6 @@ and some are drawn from each to be judged, with windows in which the latent is s
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from jaxtyping import Int
@@ -130,26 +129,26 @@ def find_firings(codes: Mapping[str, np.ndarray], contexts: int, d_sae: int, siz
     return Firings(latent[order], window[order], place[order], value[order], starts, contexts * count)
 
 
-def choose_latents(firings: Firings, plan: Plan, number: int, stream: int) -> tuple[list[int], dict[str, Any]]:
-    """Random latents that have enough examples, and the account of those that have not.
+def lacking(fired: Int[np.ndarray, " latent"], windows: int, plan: Plan) -> dict[str, np.ndarray]:
+    """Reason → the latents that have too few examples for it, [latent] bool; no latent has two reasons.
+
+    Args:
+        fired: in how many of the windows each latent fires.
+    """
+    weak = fired < plan.firing
+    return {TOO_FEW_FIRINGS: weak, TOO_FEW_SILENCES: ~weak & (windows - fired < plan.silent)}
+
+
+def choose_latents(firings: Firings, plan: Plan, number: int, stream: int) -> list[int]:
+    """Random latents that have enough examples, in the order they were drawn.
 
     Args:
         stream: parts the random numbers of the two SAEs.
-
-    Returns:
-        Latents in the order they were drawn; and `asked`, `found`, `latents` (all there are) and `skipped`:
-        reason → {"latents", "share" of all}.
     """
     fired = firings.windows_fired()
-    weak = fired < plan.firing
-    dense = ~weak & (firings.windows - fired < plan.silent)
+    skipped = np.any(list(lacking(fired, firings.windows, plan).values()), axis=0)
     order = np.random.default_rng([plan.seed, stream]).permutation(len(fired))
-    chosen = [int(latent) for latent in order if not (weak[latent] or dense[latent])][:number]
-    skipped = {
-        reason: {"latents": int(mask.sum()), "share": float(mask.mean())}
-        for reason, mask in ((TOO_FEW_FIRINGS, weak), (TOO_FEW_SILENCES, dense))
-    }
-    return chosen, {"asked": number, "found": len(chosen), "latents": len(fired), "skipped": skipped}
+    return order[~skipped[order]][:number].tolist()
 
 
 def choose_examples(firings: Firings, latent: int, plan: Plan, stream: int) -> Examples:

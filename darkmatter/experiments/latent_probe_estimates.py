@@ -1,17 +1,22 @@
 """From the latents' table to numbers with intervals over latents (appendix C.2): no torch."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from darkmatter.bootstrap import Interval
 from darkmatter.conventions import CONVENTIONS, PRIMARY
 from darkmatter.estimates import Estimate, Sums
-from darkmatter.experiments.latent_ranks import Ranks, Weights, intervals, rank_correlation, weighted_median
+from darkmatter.experiments.latent_ranks import Ranks, Weights, rank_correlation, resample, weighted_median
 from darkmatter.held_out_estimates import r2_estimates
 from darkmatter.joint import joint
-from darkmatter.splits import SPLITS
+from darkmatter.params import Params
+from darkmatter.paths import RESULTS
+from darkmatter.splits import ROW_SETS, SPLITS
+from darkmatter.stored_sums import gather, select
+
+STORED = RESULTS / "latent_probe_sums.npz"  # table of the latents, `probe_sums/SUM`, `rank` by row set
 
 PerLatent = Float[np.ndarray, " latent"]
 
@@ -36,48 +41,56 @@ def smoothed(values: PerLatent, window: int) -> PerLatent:
 
 
 def compare(
-    probes: dict[str, PerLatent], weights: dict[str, PerLatent], rows: int, contexts: int, bootstrap: dict[str, Any]
-) -> dict[str, dict[str, dict[str, Estimate]]]:
+    probes: dict[str, PerLatent],
+    weights: dict[str, PerLatent],
+    rows: int,
+    contexts: int,
+    bootstraps: Sequence[dict[str, Any]],
+) -> list[dict[str, dict[str, dict[str, Estimate]]]]:
     """probe → average → `ratio`, the median of a*·y over the average, and `rank`, their Spearman correlation.
 
     Args:
         probes: a*·y of the latents compared, one array for each fit of a*.
         weights: averages of the same latents' activation.
-        bootstrap: `resamples`, `level` and `seed`; latents are resampled.
+        bootstraps: `resamples`, `level` and `seed`, one for each item returned; latents are resampled.
     """
     count = len(weights["active"])
     if count < FEWEST:
         null = {"value": None, "low": None, "high": None, "latents": count, "rows": rows, "contexts": contexts}
         null["reason"] = f"{count} latents fired often enough, {FEWEST} are needed"
-        return {probe: {average: {"ratio": null, "rank": null} for average in weights} for probe in probes}
-    ranks = {name: Ranks(values) for name, values in (probes | weights).items()}
+        nulls = {probe: {average: {"ratio": null, "rank": null} for average in weights} for probe in probes}
+        return [nulls for _ in bootstraps]
+    of_probes, of_averages = ({name: Ranks(values) for name, values in part.items()} for part in (probes, weights))
     medians = {
         (probe, average): weighted_median(probes[probe] / weights[average]) for probe in probes for average in weights
     }
 
     def statistics(drawn: Weights) -> dict[str, np.ndarray]:
-        ranked = {name: own.of(drawn) for name, own in ranks.items()}
+        ranked = [{name: own.of(drawn) for name, own in part.items()} for part in (of_probes, of_averages)]
         found = {f"ratio/{probe}/{average}": median(drawn) for (probe, average), median in medians.items()}
-        return found | {
-            f"rank/{probe}/{average}": rank_correlation(drawn, ranked[probe], ranked[average])
-            for probe, average in medians
-        }
+        ranks = rank_correlation(drawn, *ranked)
+        return found | {f"rank/{probe}/{average}": values for (probe, average), values in ranks.items()}
 
-    found = intervals(statistics, count, **bootstrap)
+    draws = {(own["resamples"], own["seed"]) for own in bootstraps}  # levels share theirs
+    drawn = {draw: resample(statistics, count, *draw) for draw in draws}
 
-    def estimate(key: str) -> Estimate:
-        interval: Interval | None = found.get(key)
+    def estimate(key: str, bootstrap: dict[str, Any]) -> Estimate:
+        interval = drawn[bootstrap["resamples"], bootstrap["seed"]][key].interval(bootstrap["level"])
         facts = {"latents": count, "rows": rows, "contexts": contexts}
         if interval is None:
             return {"value": None, "low": None, "high": None, **facts, "reason": "all latents have one value"}
         return {"value": interval.value, "low": interval.low, "high": interval.high, **facts}
 
-    return {
-        probe: {
-            average: {kind: estimate(f"{kind}/{probe}/{average}") for kind in ("ratio", "rank")} for average in weights
+    return [
+        {
+            probe: {
+                average: {kind: estimate(f"{kind}/{probe}/{average}", own) for kind in ("ratio", "rank")}
+                for average in weights
+            }
+            for probe in probes
         }
-        for probe in probes
-    }
+        for own in bootstraps
+    ]
 
 
 def latent_results(
@@ -102,9 +115,8 @@ def latent_results(
     table = {name: values[kept] for name, values in latents.items()}
     weights = averages(table, rows)
     probes = {name: values for name, values in table.items() if name.startswith("probe/")}
-    compared = compare(probes, weights, rows, contexts, bootstrap)
     together = joint(bootstrap, 2)  # ratio and rank are judged together
-    judged = compare(probes, {"active": weights["active"]}, rows, contexts, together)
+    compared, judged = compare(probes, weights, rows, contexts, [bootstrap, together])
     estimands = {
         split: {
             way: {
@@ -156,3 +168,24 @@ def curve(
     for way, values in probes.items():
         found[f"smoothed_{way}"] = smoothed(values[order], windows[way])[shown].tolist()
     return found | {"windows": windows}
+
+
+def stored(latents: Sums, probe_sums: Sums, rank: Mapping[str, int]) -> dict[str, np.ndarray]:
+    """Content of STORED; arguments as of `latent_results`."""
+    return {**latents, **gather({"probe_sums": probe_sums}), "rank": np.array([int(rank[name]) for name in ROW_SETS])}
+
+
+def results_of(arrays: Sums, params: Params) -> dict[str, Any]:
+    """The results file from STORED."""
+    chosen = params.latent_probe
+    latents = {name: array for name, array in arrays.items() if not name.startswith(("probe_sums/", "rank"))}
+    rank = dict(zip(ROW_SETS, arrays["rank"].tolist(), strict=True))
+    windows = {"paper": chosen.smoothing, "authors": chosen.smoothing_authors}
+    bootstrap = params.decomposition.bootstrap.model_dump()
+    found = latent_results(latents, select(arrays, "probe_sums"), rank, chosen.min_firings, windows, bootstrap)
+    return {"sae": f"{params.figures.main_hookpoint}/{chosen.sae}", **found}
+
+
+def derive(sums: Mapping[str, Sums], committed: dict[str, Any], params: Params) -> dict[str, Any]:
+    """The results file again, from STORED alone (`audit.derivations`)."""
+    return results_of(sums[STORED.as_posix()], params)

@@ -10,8 +10,12 @@ from darkmatter.conventions import CONVENTIONS
 from darkmatter.estimates import Estimate
 from darkmatter.joint import joint, stating
 from darkmatter.paired import Scored, alone, difference, together
-from darkmatter.splits import SPLITS
+from darkmatter.params import Params
+from darkmatter.paths import RESULTS
+from darkmatter.splits import ROW_SETS, SPLITS
+from darkmatter.stored_sums import gather, select
 
+STORED = RESULTS / "norm_baselines_sums.npz"  # `HOOKPOINT/SAE/REGRESSOR/…` of `stored`, `depth`
 ACTIVATION = "activation"
 SEEN = "token_identity_seen"  # token identity on the rows whose token is among the fit rows
 COMPARED = ("token_identity", "l0", "activation_norm", "model_loss")  # A.3 names these; components of the claim
@@ -22,22 +26,26 @@ class Baseline:
     """One regressor at one SAE.
 
     Attributes:
-        sums: as `held_out.HeldOut.sums`, of one target; `residual/in-sample` where it is fitted on all rows too.
+        sums: as `held_out.HeldOut.sums`, of one target and with intercept; `residual/in-sample` only where the
+            published code fits and scores it on all rows.
         rank: fit set → directions fitted beside the intercept.
-        reason: why there is nothing to fit, if so.
-        in_sample: the published code fits and scores it on all rows.
+        constant: what the regressor is on every fit row, if it is one number: then there is nothing to fit.
     """
 
     sums: Mapping[str, np.ndarray]
     rank: Mapping[str, int]
-    reason: str | None = None
-    in_sample: bool = False
+    constant: float | None = None
+
+    @property
+    def reason(self) -> str | None:
+        """Why there is nothing to fit, if so."""
+        return None if self.constant is None else f"it is {self.constant:g} on every token: no variance"
 
     def scored(self, split: str, convention: str) -> Scored | None:
         """Held out, with intercept; None where there is nothing to fit."""
         if self.reason:
             return None
-        if convention == "authors" and self.in_sample:
+        if convention == "authors" and "residual/in-sample" in self.sums:
             return Scored.of(self.sums, "all", "residual/in-sample", self.rank["all"])
         return Scored.of(self.sums, split, f"residual/{split}/paper", self.rank[split])
 
@@ -52,6 +60,56 @@ def from_decomposition(sums: Mapping[str, np.ndarray], rows: np.ndarray, rank: M
     columns = {"total": sums["centred_sum/error"], "square": sums["centred_square/error"]}
     columns |= {f"residual/{split}/paper": sums[f"residual/{split}/paper/error"] for split in SPLITS}
     return Baseline({"rows": rows} | {name: column[..., None] for name, column in columns.items()}, rank)
+
+
+def stored(saes: Mapping[str, Mapping[str, Baseline]], depth: int) -> dict[str, np.ndarray]:
+    """Content of STORED: the sums of each regressor and its rank by row set, or the one number that it is.
+
+    Args:
+        saes: HOOKPOINT/SAE → regressor → its sums.
+    """
+
+    def arrays(one: Baseline) -> dict[str, np.ndarray]:
+        if one.constant is not None:
+            return {"constant": np.array(one.constant)}
+        return {**one.sums, "rank": np.array([one.rank[name] for name in ROW_SETS])}
+
+    regressors = {f"{path}/{name}": arrays(one) for path, own in saes.items() for name, one in own.items()}
+    return gather(regressors) | {"depth": np.array(depth)}
+
+
+def baselines_of(arrays: Mapping[str, np.ndarray], path: str) -> dict[str, Baseline]:
+    """The regressors of one SAE from STORED.
+
+    Raises:
+        ArtifactError: it holds none.
+    """
+    own = select(arrays, path)
+    found = {}
+    for name in sorted({key.split("/", 1)[0] for key in own}):
+        sums = select(own, name)
+        if "constant" in sums:
+            found[name] = Baseline({}, {}, float(sums["constant"]))
+        else:
+            found[name] = Baseline(sums, dict(zip(ROW_SETS, sums.pop("rank").tolist(), strict=True)))
+    return found
+
+
+def results_of(arrays: Mapping[str, np.ndarray], params: Params) -> dict[str, Any]:
+    """The results file from STORED."""
+    group = params.norm_baselines.group
+    saes = []
+    for spec in (spec for spec in params.sae_specs() if spec.group == group):
+        facts = spec.model_dump(include={"name", "hookpoint", "d_sae", "k", "seed"})
+        layer = int(spec.hookpoint.rsplit(".", 1)[1])
+        saes.append(Measured(facts, layer, baselines_of(arrays, spec.path)))
+    bootstrap = params.decomposition.bootstrap.model_dump()
+    return {"group": group} | results(saes, int(arrays["depth"]), bootstrap)
+
+
+def derive(sums: Mapping[str, Mapping[str, np.ndarray]], committed: dict[str, Any], params: Params) -> dict[str, Any]:
+    """The results file again, from STORED alone (`audit.derivations`)."""
+    return results_of(sums[STORED.as_posix()], params)
 
 
 def null(reason: str) -> Estimate:

@@ -60,10 +60,11 @@ def one_number(column: PerToken, target: PerToken, splits: Splits, cutoff: float
     for split in SPLITS:
         on_fit = column[splits.fits_on(split)]
         if np.ptp(on_fit) == 0:
-            return Baseline({}, {}, f"it is {on_fit[0]:g} on every token: no variance")
+            return Baseline({}, {}, float(on_fit[0]))
     x, t = (torch.from_numpy(part[..., None]) for part in (column, target))
     held_out = regress(lambda context: (x[context], t[context]), splits, cutoff)
-    return Baseline(held_out.sums, held_out.rank)
+    names = ("rows", "total", "square", *(f"residual/{split}/paper" for split in SPLITS))
+    return Baseline({name: held_out.sums[name] for name in names}, held_out.rank)
 
 
 def token_means(ids: Int[np.ndarray, "context position"], target: PerToken, splits: Splits) -> dict[str, Baseline]:
@@ -85,10 +86,10 @@ def token_means(ids: Int[np.ndarray, "context position"], target: PerToken, spli
         seen[number] *= count[tokens] > 0
         rank[name] = int(np.count_nonzero(count)) - 1  # beside the intercept
 
-    def baseline(row_sets: np.ndarray, in_sample: bool) -> Baseline:
-        columns = {"total": shifted, "square": shifted**2, "residual/in-sample": residuals["all"]}
+    def baseline(row_sets: np.ndarray, more: Mapping[str, np.ndarray]) -> Baseline:
+        columns = {"total": shifted, "square": shifted**2, **more}
         columns |= {f"residual/{split}/paper": residuals[split] for split in SPLITS}
         sums = {name: scalar_sums(row_sets, column)[..., None] for name, column in columns.items()}
-        return Baseline({"rows": row_sets.sum(-1)} | sums, rank, in_sample=in_sample)
+        return Baseline({"rows": row_sets.sum(-1)} | sums, rank)
 
-    return {"token_identity": baseline(sets, True), SEEN: baseline(seen, False)}
+    return {"token_identity": baseline(sets, {"residual/in-sample": residuals["all"]}), SEEN: baseline(seen, {})}

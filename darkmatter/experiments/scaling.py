@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from darkmatter.experiments.scaling_estimates import Scaling
+from darkmatter.experiments.scaling_estimates import Scaling, wider_saes
 from darkmatter.held_out import regress
 from darkmatter.splits import Splits
 
@@ -43,12 +43,8 @@ def scaling_regressions(
     Raises:
         ArtifactError: fewer rows than regressors.
     """
-    ordered = sorted(saes, key=lambda sae: (sae["d_sae"], sae["name"]))
     found = []
-    for first in ordered:
-        wider = [sae for sae in ordered if sae["d_sae"] > first["d_sae"] and sae["k"] == first["k"]]
-        if not wider:
-            continue
+    for first, wider in wider_saes(saes):
         sums, rank = {}, {}
         for name, (columns, squared) in REGRESSIONS.items():
             x = stack([tables[first["name"]][column] for column in columns], squared)

@@ -1,6 +1,6 @@
 """Numbers of the per-token scaling (Figs. 4 and 16) from the sums of its regressions: no torch."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,8 @@ from darkmatter import metrics
 from darkmatter.estimates import Estimate
 from darkmatter.joint import joint, stating
 from darkmatter.paired import Scored, alone, difference, slope, together
-from darkmatter.splits import SPLITS
+from darkmatter.splits import ROW_SETS, SPLITS
+from darkmatter.stored_sums import gather, select
 
 # variant → (regression, convention of its residual). Eq. 13: squared norms with intercept (section 4: intercepts are
 # included); norms with intercept (published code); squared norms with c alone, as Eq. 13 is printed.
@@ -26,6 +27,14 @@ EQ_23 = {
     "through_origin": ("squared+{split}", "authors"),
     "cross_fit": ("squared+cross-fit", "paper"),
 }
+
+
+SCORED = {
+    (regression.format(split=split), f"residual/{split}/{convention}")
+    for variants in (EQ_13, EQ_23)
+    for regression, convention in variants.values()
+    for split in SPLITS
+}  # all that is scored: (regression, its residual)
 
 
 @dataclass(frozen=True)
@@ -74,6 +83,44 @@ class Pair:
 
     def eq_23(self, split: str, variant: str) -> Scored:
         return self.scaling.scored(self.target, split, *EQ_23[variant])
+
+
+def wider_saes(saes: Sequence[dict[str, Any]]) -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:
+    """Each SAE that has wider ones of its k, with those, from narrow to wide."""
+    ordered = sorted(saes, key=lambda sae: (sae["d_sae"], sae["name"]))
+    wider = [
+        (first, [sae for sae in ordered if sae["d_sae"] > first["d_sae"] and sae["k"] == first["k"]])
+        for first in ordered
+    ]
+    return [(first, found) for first, found in wider if found]
+
+
+def stored_scalings(scalings: Sequence[Scaling]) -> dict[str, np.ndarray]:
+    """`scaling/SAE/REGRESSION/SUM` of what is scored, and `…/rank` by row set."""
+    arrays: dict[str, np.ndarray] = {}
+    for scaling in scalings:
+        kept = {}
+        for name, sums in scaling.sums.items():
+            residuals = {residual: sums[residual] for regression, residual in SCORED if regression == name}
+            kept[name] = {key: sums[key] for key in ("rows", "total", "square")} | residuals
+            kept[name]["rank"] = np.array([scaling.rank[name][row_set] for row_set in ROW_SETS])
+        arrays |= gather({f"scaling/{scaling.first['name']}/{name}": sums for name, sums in kept.items()})
+    return arrays
+
+
+def scalings_of(arrays: Mapping[str, np.ndarray], saes: Sequence[dict[str, Any]]) -> list[Scaling]:
+    """From what `stored_scalings` left.
+
+    Raises:
+        ArtifactError: an SAE is missing.
+    """
+    found = []
+    for first, wider in wider_saes(saes):
+        own = select(arrays, f"scaling/{first['name']}")
+        sums = {name: select(own, name) for name in sorted({regression for regression, _ in SCORED})}
+        rank = {name: dict(zip(ROW_SETS, parts["rank"].tolist(), strict=True)) for name, parts in sums.items()}
+        found.append(Scaling(first, wider, sums, rank))
+    return found
 
 
 def pairs_of(scalings: Sequence[Scaling]) -> list[Pair]:

@@ -1,6 +1,7 @@
 """Error norms token by token (Figs. 5 and 12), and whether the linear or the nonlinear part changes more with width.
 
-Reads per-token tables of squared norms, [context, position] each. No torch.
+`token_sums` reads per-token tables of squared norms, [context, position] each; the numbers follow from what it
+leaves. No torch.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,8 +15,9 @@ from darkmatter.estimates import Estimate, estimate
 from darkmatter.joint import joint, stating
 from darkmatter.metrics import ratio
 from darkmatter.paired import slope
-from darkmatter.splits import ROW_SETS, Splits
+from darkmatter.splits import SPLITS, Splits
 
+Sums = Mapping[str, np.ndarray]
 Tables = Mapping[str, Mapping[str, Float[np.ndarray, "context position"]]]
 Saes = Sequence[Mapping[str, Any]]  # `name`, `d_sae` and `k` of each
 
@@ -24,28 +26,61 @@ SERIES = {"error_sq": "error", "linear_sq": "linear/token", "nonlinear_sq": "non
 SHOWN_CONTEXT = 0
 
 
-def token_series(saes: Saes, tables: Tables, shown: int, first_position: int, ids: np.ndarray) -> dict[str, Any]:
+def token_sums(saes: Saes, tables: Tables, splits: Splits, shown: int, ids: np.ndarray) -> dict[str, np.ndarray]:
+    """All that the numbers of this module follow from.
+
+    Args:
+        shown: how many tokens of the shown context are kept.
+        ids: its token ids, from the tables' first column on.
+
+    Returns:
+        `token_ids` [token]; `tokens`, the number of all; `rows/SPLIT` [context], held out; of each SAE
+        `shown/COLUMN` [token], squared norms; `sum/PART` over all tokens; `sum/PART/SOURCE/SPLIT` [context] over the
+        rows held out of SPLIT, PART as the map of SOURCE makes it (see `sources`).
+    """
+    held_out = dict(zip(SPLITS, splits.row_sets(), strict=False))
+    count = min(shown, len(ids))
+    arrays = {f"rows/{split}": rows.sum(axis=1).astype(np.float64) for split, rows in held_out.items()}
+    arrays |= {"token_ids": np.asarray(ids[:count]), "tokens": np.array(splits.token_fit.size)}
+    for sae in saes:
+        name, table = sae["name"], tables[sae["name"]]
+        columns = {"error", *(f"{part}/{source}" for part in PARTS for source in (*SPLITS, "all"))}
+        arrays |= {f"{name}/shown/{column}": table[column][SHOWN_CONTEXT, :count] for column in columns}
+        for part in PARTS:
+            arrays[f"{name}/sum/{part}"] = table[f"{part}/token"].sum(dtype=np.float64)
+            for split, rows in held_out.items():
+                for source in sources(split).values():
+                    squared = table[f"{part}/{source}"].astype(np.float64)
+                    arrays[f"{name}/sum/{part}/{source}/{split}"] = np.where(rows, squared, 0.0).sum(axis=1)
+    return arrays
+
+
+def sources(split: str) -> dict[str, str]:
+    """Convention → whose map makes the parts: that of the split, or the published code's, fitted on all rows."""
+    return {"paper": split, "authors": "all"}
+
+
+def token_series(saes: Saes, sums: Sums, first_position: int) -> dict[str, Any]:
     """Squared norms of the first tokens of one context, and the mean of both parts over all tokens.
 
     Args:
-        shown: how many tokens.
+        sums: of `token_sums`.
         first_position: position of the tables' first column in its context.
-        ids: token ids of the shown context, from that position on.
     """
-    count = min(shown, len(ids))
+    count = len(sums["token_ids"])
     facts = {
         "context": SHOWN_CONTEXT,
         "positions": list(range(first_position, first_position + count)),
-        "token_ids": ids[:count].tolist(),
+        "token_ids": sums["token_ids"].tolist(),
         "saes": [
             {"name": sae["name"], "d_sae": sae["d_sae"]}
-            | {name: tables[sae["name"]][column][SHOWN_CONTEXT, :count].tolist() for name, column in SERIES.items()}
+            | {name: sums[f"{sae['name']}/shown/{column}"].tolist() for name, column in SERIES.items()}
             for sae in saes
         ],
     }
     for part in PARTS:
         facts[f"mean_{part}_sq"] = {
-            sae["name"]: float(tables[sae["name"]][f"{part}/token"].mean(dtype=np.float64)) for sae in saes
+            sae["name"]: float(sums[f"{sae['name']}/sum/{part}"] / int(sums["tokens"])) for sae in saes
         }
     return facts
 
@@ -55,40 +90,35 @@ def log_norm(squared: np.ndarray) -> np.ndarray:
     return 0.5 * np.log(squared, out=np.full(squared.shape, np.nan), where=squared > 0)
 
 
-def part_slopes(
-    saes: Saes, tables: Tables, splits: Splits, split: str, source: str, bootstrap: dict[str, Any]
-) -> dict[str, Estimate]:
+def part_slopes(saes: Saes, sums: Sums, split: str, source: str, bootstrap: dict[str, Any]) -> dict[str, Estimate]:
     """Slope per doubling of width of ln of the root mean square norm of each part, one offset for each k.
 
     Args:
         split: the means go over its held-out rows.
         source: whose map makes the parts: that of a split, or `all`, the published code's.
     """
-    held_out = splits.row_sets()[ROW_SETS.index(split)]
-    used = np.flatnonzero(held_out.any(axis=1))
-    rows = held_out[used].sum(axis=1).astype(np.float64)
+    used = np.flatnonzero(sums[f"rows/{split}"])
+    rows = sums[f"rows/{split}"][used]
     found = {}
     for part in PARTS:
-        columns = (tables[sae["name"]][f"{part}/{source}"].astype(np.float64) for sae in saes)
-        sums = np.stack([np.where(held_out, column, 0.0).sum(axis=1)[used] for column in columns])  # (sae, context)
+        own = np.stack([sums[f"{sae['name']}/sum/{part}/{source}/{split}"][used] for sae in saes])  # (sae, context)
 
-        def statistic(weights: np.ndarray, sums: np.ndarray = sums) -> np.ndarray:
-            mean = ratio(weights @ sums.T, np.repeat((weights @ rows)[:, None], len(sums), axis=1))
+        def statistic(weights: np.ndarray, own: np.ndarray = own) -> np.ndarray:
+            mean = ratio(weights @ own.T, np.repeat((weights @ rows)[:, None], len(own), axis=1))
             return slope_by_width(saes, log_norm(mean.T))
 
         found[part] = with_reason(estimate(ContextBootstrap(len(used), **bootstrap), statistic, rows, 0))
     return found
 
 
-def share_of_tokens(saes: Saes, tables: Tables, shown: int, source: str, bootstrap: dict[str, Any]) -> Estimate:
+def share_of_tokens(saes: Saes, sums: Sums, source: str, bootstrap: dict[str, Any]) -> Estimate:
     """Share of the tokens shown whose linear norm changes more per doubling of width than their nonlinear norm.
 
     The interval resamples these tokens; they are neighbours in one context, so it is narrow for what it says about
     other text.
     """
     squared = {
-        part: np.stack([tables[sae["name"]][f"{part}/{source}"][SHOWN_CONTEXT, :shown] for sae in saes]).astype(float)
-        for part in PARTS
+        part: np.stack([sums[f"{sae['name']}/shown/{part}/{source}"] for sae in saes]).astype(float) for part in PARTS
     }  # (sae, token)
     change = {part: np.abs(slope_by_width(saes, log_norm(values))) for part, values in squared.items()}
     defined = np.isfinite(change["linear"]) & np.isfinite(change["nonlinear"])
@@ -100,14 +130,12 @@ def share_of_tokens(saes: Saes, tables: Tables, shown: int, source: str, bootstr
     return estimate(units, lambda weights: ratio(weights @ more, weights @ tokens), tokens, 0) | {"contexts": 1}
 
 
-def part_estimands(
-    saes: Saes, tables: Tables, splits: Splits, split: str, convention: str, shown: int, bootstrap: dict[str, Any]
-) -> dict[str, Any]:
+def part_estimands(saes: Saes, sums: Sums, split: str, convention: str, bootstrap: dict[str, Any]) -> dict[str, Any]:
     """Components of the claim per-token-parts: both slopes and the share of tokens, which are judged together."""
     together = joint(bootstrap, len(PARTS) + 1)
-    source = split if convention == "paper" else "all"
-    slopes = part_slopes(saes, tables, splits, split, source, together)
-    share = share_of_tokens(saes, tables, shown, source, together)
+    source = sources(split)[convention]
+    slopes = part_slopes(saes, sums, split, source, together)
+    share = share_of_tokens(saes, sums, source, together)
     return {"per_token_part_slopes": stating(together["level"], slopes | {"tokens": share})}
 
 
