@@ -54,6 +54,7 @@ def add_audit(commands: argparse._SubParsersAction) -> None:
     export = audits.add_parser("export", help="drafts for others: a CODECHECK manifest, an RO-Crate, a checklist")
     export.add_argument("kind", choices=EXPORTS)
     export.add_argument("--out", type=Path, default=Path("export"), help="a folder (default: export)")
+    export.add_argument("--with-files", action="store_true", help="ro-crate: copy code, parameters and reports into it")
     export.set_defaults(audits=said_by_export)
 
     for parser in (verify, derive, explain, rerun, export):
@@ -63,7 +64,6 @@ def add_audit(commands: argparse._SubParsersAction) -> None:
 
 def run(given: argparse.Namespace) -> int:
     """The exit code of the command; what it found is printed."""
-
     try:
         content, lines, findings = given.audits(given)
     except (ArtifactError, ParamsError, OSError) as error:
@@ -126,5 +126,7 @@ def said_by_rerun(given: argparse.Namespace) -> Said:
 def said_by_export(given: argparse.Namespace) -> Said:
     from darkmatter.audit.export import export
 
-    written = [path.as_posix() for path in export(given.kind, given.out, Path())]
+    if given.with_files and given.kind != "ro-crate":
+        raise ArtifactError(f"--with-files is for ro-crate, not for {given.kind}")
+    written = [path.as_posix() for path in export(given.kind, given.out, Path(), given.with_files)]
     return {"written": written}, [f"draft: {path}" for path in written], []
