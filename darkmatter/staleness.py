@@ -7,7 +7,7 @@ against what the receipt of its maker says was written there, if that is one and
 
 from collections.abc import Iterable, Mapping
 from functools import cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from darkmatter.artifacts import sha256_path
@@ -67,4 +67,4 @@ def makers(paths: Iterable[str], receipts: Receipts) -> set[str]:
 
 def within(path: str, folder: str) -> bool:
     """Whether the path is the folder or below it."""
-    return PurePosixPath(path).is_relative_to(folder)
+    return path == folder or path.startswith(f"{folder}/")
