@@ -5,8 +5,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from darkmatter.estimates import Sums
-from darkmatter.experiments import components_results, control_results, pursuit_estimates, random_features_estimates
+from darkmatter.experiments import (
+    components_results,
+    control_results,
+    downstream_results,
+    error_sae_results,
+    interpretability_results,
+    latent_probe_estimates,
+    norm_baseline_estimates,
+    per_token_scaling_results,
+    pursuit_estimates,
+    random_features_estimates,
+    synthetic_noise_results,
+)
 from darkmatter.params import Params
+from darkmatter.theory import lemma_results
 
 # (path → sums, the committed results, parameters) → the results that follow, under the same keys
 Derive = Callable[[Mapping[str, Sums], dict[str, Any], Params], dict[str, Any]]
@@ -43,8 +56,21 @@ DERIVATIONS: dict[str, Derivation] = {
     "controls": Derivation(
         (control_results.STORED.as_posix(), control_results.STORED_DIMENSIONS.as_posix()), control_results.derive
     ),
+    "downstream": Derivation(
+        (downstream_results.STORED.as_posix(), downstream_results.STORED_DIMENSIONS.as_posix()),
+        downstream_results.derive,
+    ),
+    "error_saes": Derivation(
+        (error_sae_results.STORED.as_posix(), error_sae_results.STORED_DIMENSIONS.as_posix()), error_sae_results.derive
+    ),
+    "interpretability": Derivation((interpretability_results.STORED.as_posix(),), interpretability_results.derive),
+    "latent_probe": Derivation((latent_probe_estimates.STORED.as_posix(),), latent_probe_estimates.derive),
+    "lemmas": Derivation((), lemma_results.derive),
+    "norm_baselines": Derivation((norm_baseline_estimates.STORED.as_posix(),), norm_baseline_estimates.derive),
+    "per_token_scaling": Derivation((per_token_scaling_results.STORED.as_posix(),), per_token_scaling_results.derive),
     "pursuit": Derivation(
         (pursuit_estimates.STORED.as_posix(), pursuit_estimates.STORED_DIMENSIONS.as_posix()), pursuit_estimates.derive
     ),
     "random_features": Derivation((random_features_estimates.STORED.as_posix(),), random_features_estimates.derive),
+    "synthetic_noise": Derivation((synthetic_noise_results.STORED.as_posix(),), synthetic_noise_results.derive),
 }
