@@ -12,10 +12,13 @@ from darkmatter.paths import DATA, RESULTS
 from darkmatter.splits import SPLITS
 from darkmatter.stored_sums import gather, select
 
-STORED = RESULTS / "controls_sums.npz"  # SOURCE/SUM of norm probes, the last target; and the points of the power law
+STORED = RESULTS / "controls_sums.npz"  # SOURCE/SUM of norm probes; and the points of the power law
 STORED_DIMENSIONS = DATA / "sums" / "controls.npz"  # SOURCE/SUM of vector probes, all targets
 
 SCORED = ("total", "square", *(f"residual/{split}/paper" for split in SPLITS))  # [row set, context, target]
+# The norm, and the dimension before it: a column that stands alone in memory is added up in another order, so that the
+# last digit would be another one than from all columns.
+LAST = slice(-2, None)
 POWER_LAW = "power_law"
 
 
@@ -33,7 +36,7 @@ def stored(
         points: as `control_facts.scaling_points`.
     """
     controls = listed(params)
-    norms = {one.source: kept(sums[one.source], TARGETS["norm"]) for one in controls if one.target == "norm"}
+    norms = {one.source: kept(sums[one.source], LAST) for one in controls if one.target == "norm"}
     vectors = {one.source: kept(sums[one.source], TARGETS["all"]) for one in controls if one.target != "norm"}
     return gather(norms | {POWER_LAW: points}), gather(vectors)
 
