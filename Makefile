@@ -1,5 +1,5 @@
 # Two commands do everything, on a machine with Python 3.11-3.13, git and make:
-#     make repro    build .venv from the lock files, run every stage that is not up to date, name the report
+#     make repro    build .venv from the lock files, run every stage that is not up to date, say what came out
 #     make test     build .venv, run the tests
 PYTHON ?= python3
 VENV := .venv
@@ -8,11 +8,16 @@ PIP_INSTALL := $(BIN)/pip install --quiet --require-hashes --no-deps --disable-p
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: repro test lint bench clean-units lock
+.PHONY: repro plots test lint bench clean-units lock
 
 repro: $(VENV)/installed
 	dvc repro
-	@echo "report: file://$(CURDIR)/reports/report.html"
+	@python -m darkmatter.cli summary
+
+# DVC's own page of plots, which loads nothing from outside: the views of dvc.yaml and every figure.
+plots: $(VENV)/installed
+	python -m darkmatter.plots_page
+	dvc plots show "FVU by width" "Maps over width and L0" reports/figures/*.svg
 
 test: $(VENV)/installed
 	python -m pytest -n 2 --dist loadfile --no-loadscope-reorder

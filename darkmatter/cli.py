@@ -4,8 +4,10 @@ import argparse
 import sys
 from pathlib import Path
 
+from darkmatter.artifacts import ArtifactError, read_json
 from darkmatter.audit.commands import add_audit
 from darkmatter.params import PARAMS, load_params
+from darkmatter.paths import RECEIPTS, REPORT, REPORTS
 from darkmatter.sections import ParamsError
 
 
@@ -37,6 +39,8 @@ def main(arguments: list[str] | None = None) -> None:
     params = commands.add_parser("params", help="compose params.yaml from conf/ and check it")
     params.add_argument("--profile", default="smollm2", help="a file of conf/profile (default: smollm2)")
     params.set_defaults(run=run_params)
+    summary = commands.add_parser("summary", help="what the last run came to, in five lines, and where its report is")
+    summary.set_defaults(run=run_summary)
     add_audit(commands)
     given = parser.parse_args(arguments)
     if code := given.run(given):
@@ -49,6 +53,21 @@ def run_params(given: argparse.Namespace) -> int | str:
     except ParamsError as error:
         return f"error: {error}"
     print(f"{PARAMS}: {load_params().profile}")
+    return 0
+
+
+def run_summary(given: argparse.Namespace) -> int | str:
+    from darkmatter.report.summary import five_lines
+
+    try:
+        claims = read_json(REPORTS / "claims.json")
+        receipts = {path.stem: read_json(path) for path in sorted(RECEIPTS.glob("*.json"))}
+        if not REPORT.is_file():
+            raise ArtifactError(f"{REPORT} does not exist. Run `make repro` to make it.")
+    except ArtifactError as error:
+        return f"error: {error}"
+    for line in [*five_lines(claims, receipts), f"report: {REPORT.resolve().as_uri()}"]:
+        print(line)
     return 0
 
 

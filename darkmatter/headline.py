@@ -15,22 +15,15 @@ METRICS = {
 
 
 def headline_metrics(results: Results, params: Params) -> dict[str, Any]:
-    """Main hookpoint: the four metrics by width, the asymptote and its gap to FVU_nonlinear; null where unknown."""
+    """What `dvc metrics` and `dvc exp show` put in a row: the four metrics of the widest SAE of the main hookpoint's
+    series, the asymptote of FVU and its gap to FVU_nonlinear; null where unknown.
+    """
     try:
         found = breakdown(results, params)
     except NotDrawn as missing:
-        return {"profile": params.profile, "reason": str(missing)}
-    gap, gap_low, gap_high = found.gap
-    return {
-        "profile": params.profile,
-        "hookpoint": params.figures.main_hookpoint,
-        "k": found.saes[0]["k"],
-        "widths": {
-            str(sae["d_sae"]): {metric: estimate(sae, metric)["value"] for metric in METRICS} for sae in found.saes
-        },
-        "asymptote": {"value": found.law.asymptote, "low": found.law.low, "high": found.law.high},
-        "asymptote_gap": {"value": gap, "low": gap_low, "high": gap_high},
-    }
+        return {"reason": str(missing)}
+    widest = {metric: estimate(found.saes[-1], metric)["value"] for metric in METRICS}
+    return widest | {"asymptote": found.law.asymptote, "asymptote_gap": found.gap[0]}
 
 
 def headline_sentences(results: Results, params: Params) -> list[str]:

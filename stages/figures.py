@@ -1,7 +1,8 @@
 """Draw every figure.
 
 In:  reports/results/decomposition/HOOKPOINT.json, reports/results/EXPERIMENT.json, params.yaml.
-Out: reports/figures/ (one SVG and one JSON with its numbers per figure), reports/metrics.json.
+Out: reports/figures/ (one SVG and one JSON with its numbers per figure), reports/plots/ (rows for DVC's plots),
+     reports/metrics.json.
 Run: python -m stages.figures
 """
 
@@ -9,6 +10,7 @@ from darkmatter.artifacts import replacing_folder, write_json
 from darkmatter.figures import write_figures
 from darkmatter.headline import headline_metrics
 from darkmatter.paths import FIGURES, METRICS, RESULTS
+from darkmatter.plot_rows import PLOTS, plot_rows
 from darkmatter.results import EXPERIMENTS, load_results
 from darkmatter.stage import Stage, run
 
@@ -24,6 +26,8 @@ def main(stage: Stage) -> None:
 
     with replacing_folder(stage.writes(FIGURES)) as folder:
         write_figures(results, stage.params, folder)
+    for name, rows in plot_rows(results, stage.params).items():
+        write_json(stage.writes(PLOTS / f"{name}.json"), rows)
     write_json(stage.writes(METRICS), metrics)
 
 

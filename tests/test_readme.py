@@ -7,23 +7,28 @@ import pytest
 import yaml
 
 from darkmatter.artifacts import read_json
+from darkmatter.breakdown import width_series
 from darkmatter.figures import FIGURES
+from darkmatter.params import load_params
+from darkmatter.results import estimate, load_results
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 
 
-def test_table_of_widths_is_the_committed_metrics():
-    metrics = read_json(ROOT / "reports" / "metrics.json")
+def test_table_of_widths_is_the_committed_series():
+    params = load_params(ROOT / "params.yaml")
+    results = load_results(ROOT / "reports" / "results", params.hookpoints)
+    saes, _ = width_series(results, params.figures.main_hookpoint, params.figures.widths_group)
     rows = re.findall(r"^\| ([\d,]+) \| (\S+) \| (\S+) \| (\S+) \| (\S+) \|$", README, re.MULTILINE)
-    found = {width.replace(",", ""): numbers for width, *numbers in rows}
+    found = {int(width.replace(",", "")): numbers for width, *numbers in rows}
     names = ("fvu", "fvu_nonlinear", "vector_r2", "norm_r2")
-    assert found == {width: [f"{values[name]:.3f}" for name in names] for width, values in metrics["widths"].items()}
+    assert found == {sae["d_sae"]: [f"{estimate(sae, name)['value']:.3f}" for name in names] for sae in saes}
 
 
 def test_asymptote_is_the_committed_one():
-    law = read_json(ROOT / "reports" / "metrics.json")["asymptote"]
-    assert f"{law['value']:.3f} ({law['low']:.3f} to {law['high']:.3f})" in README
+    law = read_json(ROOT / "reports" / "figures" / "fig01_breakdown.json")["power_law"]
+    assert f"{law['asymptote']:.3f} ({law['low']:.3f} to {law['high']:.3f})" in README
 
 
 def shown(estimate):
