@@ -1,0 +1,166 @@
+"""Encode and decode with an SAE whose weights stay in their file: exact, and in the memory of a few blocks.
+
+Encoding reads the encoder once per call, in blocks of latents. JumpReLU and ReLU decide each latent by itself, so
+blocks are exact. TopK keeps the k largest so far: the k largest of (those and the next block's k largest) are the k
+largest of all. Decoding gathers only the rows of W_dec that fired.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from darkmatter.artifacts import ArtifactError
+from darkmatter.decode import Decoder, reconstruct
+from darkmatter.pretrained.weights import Weights
+from darkmatter.topk import exact_topk
+
+BLOCK_BYTES = 64 << 20  # float32 weights of one block of latents
+DENSE_ELEMENTS = 1 << 22  # pre-activations at once: 16 MB, which stay in cache between the passes over them
+
+
+class Codes(NamedTuple):
+    """Active latents of each row, ascending; unused slots hold index 0, value 0 (as `darkmatter.codes` writes them)."""
+
+    index: Int[np.ndarray, "row slot"]  # int32
+    value: Float[np.ndarray, "row slot"]  # float32
+    l0: Int[np.ndarray, " row"]  # int32
+
+
+class StreamedSae:
+    """An SAE on float32 rows of activations [row, d_model], NumPy or torch.
+
+    Args:
+        weights: maps of its file.
+        where: named in error messages.
+        block_bytes: memory of one block of weights; a few are alive at once.
+        device: where the products are computed; blocks travel there one by one.
+    """
+
+    def __init__(
+        self, weights: Weights, where: str, block_bytes: int = BLOCK_BYTES, device: str | torch.device = "cpu"
+    ) -> None:
+        self.weights, self.where, self.device = weights, where, torch.device(device)
+        self.d_sae, self.d_model = weights.d_sae, weights.d_model
+        self.block_bytes = block_bytes
+        self.block = max(1, min(self.d_sae, block_bytes // (4 * self.d_model)))
+        self.W_dec = weights.W_dec.latents_in_rows(self.block)
+        self.norms = self.decoder_norms() if weights.norm_in_values else None
+
+    @torch.no_grad()
+    def encode(self, rows: Float[np.ndarray, "row d_model"] | Tensor) -> Codes:
+        """The codes of some rows; width: k for TopK, else the largest l0.
+
+        Attention heads may be apart, [row, head, d_head]: they are laid side by side in that order.
+
+        Raises:
+            ArtifactError: rows of another width, or with NaN or infinity.
+        """
+        x = self.checked(rows)
+        if self.weights.subtract_b_dec:
+            x = x - self.tensor(self.weights.b_dec)
+        return self.largest(x) if self.weights.architecture == "topk" else self.above_threshold(x)
+
+    @torch.no_grad()
+    def decode(self, codes: Codes) -> Float[np.ndarray, "row d_model"]:
+        """Sae(x) of each row of codes, float32."""
+        index, value = codes.index, codes.value
+        b_dec = self.tensor(self.weights.b_dec)
+        out = np.empty((len(index), self.d_model), dtype=np.float32)
+        size = max(1, self.block_bytes // (4 * self.d_model * max(1, min(index.shape[1], self.d_sae))))
+        if self.d_sae <= self.block:
+            size = max(size, DENSE_ELEMENTS // self.d_model)
+        for start in range(0, len(index), size):
+            part = slice(start, start + size)
+            latents, inverse = np.unique(index[part], return_inverse=True)
+            W_dec = self.W_dec.rows(latents)
+            if self.norms is not None:
+                W_dec /= self.norms[latents, None]
+            decoder = Decoder(self.tensor(W_dec), b_dec)
+            found = self.tensor(inverse.reshape(index[part].shape))
+            out[part] = reconstruct(found, self.tensor(value[part]), decoder).cpu().numpy()
+        return out
+
+    def reconstruct(self, rows: Float[np.ndarray, "row d_model"] | Tensor) -> Float[np.ndarray, "row d_model"]:
+        """Sae(x) of each row, float32."""
+        return self.decode(self.encode(rows))
+
+    def above_threshold(self, x: Tensor) -> Codes:
+        threshold = self.weights.threshold
+        row, latent, value = [], [], []
+        for start, stop, first, pre in self.pre_activations(x):
+            bound = None if threshold is None else self.tensor(threshold[start:stop])
+            active = pre > 0 if bound is None else (pre > bound) & (pre > 0)
+            places = active.nonzero()
+            value.append(pre[active].cpu().numpy())
+            row.append((places[:, 0] + first).cpu().numpy())
+            latent.append((places[:, 1] + start).int().cpu().numpy())
+        return pack(np.concatenate(row), np.concatenate(latent), np.concatenate(value), len(x))
+
+    def largest(self, x: Tensor) -> Codes:
+        k = self.weights.k
+        best = x.new_full((len(x), k), -torch.inf)
+        where = torch.zeros((len(x), k), dtype=torch.int64, device=x.device)
+        for start, _, first, pre in self.pre_activations(x):
+            part = slice(first, first + len(pre))
+            values, latents = topk(pre, min(k, pre.shape[1]))
+            values, latents = torch.cat([best[part], values], 1), torch.cat([where[part], latents + start], 1)
+            chosen = values.topk(k, dim=1, sorted=False)
+            best[part], where[part] = chosen.values, latents.gather(1, chosen.indices)
+        values, latents = best.cpu().numpy(), where.cpu().numpy()
+        places = np.nonzero(values > 0)
+        order = np.lexsort((latents[places], places[0]))
+        return pack(places[0][order], latents[places][order], values[places][order], len(x), k)
+
+    def pre_activations(self, x: Tensor) -> Iterator[tuple[int, int, int, Tensor]]:
+        """(first latent, last latent + 1, first row, pre-activations [row, latent]): latents outside, rows inside."""
+        for start in range(0, self.d_sae, self.block):
+            stop = min(start + self.block, self.d_sae)
+            W = self.tensor(self.weights.W_enc.block(start, stop)).T  # (d_model, latent)
+            b = self.tensor(self.weights.b_enc[start:stop])
+            norms = None if self.norms is None else self.tensor(self.norms[start:stop])
+            size = max(1, DENSE_ELEMENTS // (stop - start))
+            for first in range(0, len(x), size):
+                pre = torch.addmm(b, x[first : first + size], W)
+                yield start, stop, first, pre if norms is None else pre.mul_(norms)
+
+    def decoder_norms(self) -> Float[np.ndarray, " latent"]:
+        starts = range(0, self.d_sae, self.block)
+        return np.concatenate([np.linalg.norm(self.W_dec.block(start, start + self.block), axis=1) for start in starts])
+
+    def checked(self, rows: np.ndarray | Tensor) -> Tensor:
+        x = torch.as_tensor(np.array(rows) if isinstance(rows, np.ndarray) else rows).to(self.device, torch.float32)
+        if x.ndim == 3:
+            x = x.flatten(1)
+        if x.ndim != 2 or x.shape[1] != self.d_model:
+            raise ArtifactError(
+                f"{self.where}: rows of shape {list(np.shape(rows))}, expected [row, {self.d_model}] (or [row, head, "
+                "d_head] with the heads' widths adding up to that). Were they read at another hookpoint or model?"
+            )
+        if not x.isfinite().all():
+            raise ArtifactError(f"{self.where}: the rows to encode hold NaN or infinity")
+        return x
+
+    def tensor(self, array: np.ndarray) -> Tensor:
+        return torch.from_numpy(array).to(self.device)
+
+
+def topk(pre: Float[Tensor, "row latent"], k: int) -> tuple[Tensor, Tensor]:
+    if pre.device.type == "cpu":
+        return exact_topk(pre, k)
+    chosen = pre.topk(k, dim=1, sorted=False)
+    return chosen.values, chosen.indices
+
+
+def pack(row: np.ndarray, latent: np.ndarray, value: np.ndarray, rows: int, width: int | None = None) -> Codes:
+    """Codes from triples in which each row's latents ascend; rows may be interleaved."""
+    order = np.argsort(row, kind="stable")
+    l0 = np.bincount(row, minlength=rows).astype(np.int32)
+    filled = np.arange(int(l0.max(initial=0)) if width is None else width) < l0[:, None]
+    index, values = np.zeros(filled.shape, dtype=np.int32), np.zeros(filled.shape, dtype=np.float32)
+    index[filled] = latent[order]
+    values[filled] = value[order]
+    return Codes(index, values, l0)
