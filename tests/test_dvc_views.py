@@ -80,7 +80,10 @@ def test_templates_draw_every_value(name: str, params: Params, results: Results)
     svg = vl_convert.vegalite_to_svg(spec)
     assert view["title"] in svg and "8192" in svg.replace(",", "")
     if view["template"] == "width_l0_map":
-        for metric in ("norm_r2", "vector_r2", "fvu_nonlinear"):
+        metrics = ("norm_r2", "vector_r2", "fvu_nonlinear")
+        for panel, metric in zip(spec["hconcat"], metrics, strict=True):
+            coloured, *texts = (layer["encoding"] for layer in panel["spec"]["layer"])
+            assert {coloured["color"]["field"], *(text["text"]["field"] for text in texts)} == {metric}
             assert all(f">{row[metric]:.3f}<" in svg for row in rows)
 
 
