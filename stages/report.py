@@ -1,32 +1,43 @@
-"""Write the report: one HTML file that needs no network and no JavaScript.
+"""Write the report: one HTML file that needs no network, and no JavaScript to be read.
 
-In:  reports/results/, reports/figures/, reports/claims.json, params.yaml; the receipts, where there are any.
+In:  reports/results/, reports/figures/, reports/claims.json, claims.yaml, params.yaml; the receipts and dvc.lock, where
+     there are any.
 Out: reports/report.html. It shows times and revisions, so no stage ever reads it.
 Run: python -m stages.report
 """
 
+from pathlib import Path
+
 from darkmatter.artifacts import read_json, write_text
-from darkmatter.claims import CLAIM_RESULTS
+from darkmatter.claims import CLAIM_RESULTS, CLAIMS, load_claims
 from darkmatter.paths import FIGURES, RECEIPTS, REPORT, RESULTS
 from darkmatter.report.content import report_content
 from darkmatter.report.render import render
-from darkmatter.results import load_results
+from darkmatter.report.sources import Provenance, locked_stages
+from darkmatter.results import EXPERIMENTS, load_results
 from darkmatter.stage import Stage, run
+from darkmatter.staleness import stale_stages
 
 
 def main(stage: Stage) -> None:
-    for hookpoint in stage.params.hookpoints:
+    params = stage.params
+    for hookpoint in params.hookpoints:
         stage.reads(RESULTS / "decomposition" / f"{hookpoint}.json")
-    stage.reads(RESULTS / "per_token_scaling.json")
-    results = load_results(RESULTS, stage.params.hookpoints)
+    for name in EXPERIMENTS:
+        stage.reads(RESULTS / f"{name}.json")
+    results = load_results(RESULTS, params.hookpoints)
     figures = stage.reads(FIGURES)
     claims = read_json(stage.reads(CLAIM_RESULTS))
-    lemmas = read_json(stage.reads(RESULTS / "lemmas.json"))
-    data = read_json(stage.reads(RESULTS / "data.json"))
+    ledger = {claim.id: claim for claim in load_claims(stage.reads(CLAIMS)).claims}
+    lemmas, data, tokens = (
+        read_json(stage.reads(RESULTS / f"{name}.json")) for name in ("lemmas", "data", "token_view")
+    )
     known = {path.stem: read_json(path) for path in sorted(RECEIPTS.glob("*.json"))}
-    receipts = {name: receipt for name, receipt in known.items() if receipt["profile"] == stage.params.profile}
+    receipts = {name: receipt for name, receipt in known.items() if receipt["profile"] == params.profile}
+    stale = stale_stages(receipts, Path())
+    provenance = Provenance(receipts, locked_stages(Path("dvc.lock")), stale, params.figures.main_hookpoint)
 
-    content = report_content(stage.params, results, figures, claims, lemmas, data, receipts)
+    content = report_content(params, results, figures, claims, lemmas, data, tokens, ledger, provenance)
 
     write_text(stage.writes(REPORT), render(content))
 

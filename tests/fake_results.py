@@ -222,6 +222,28 @@ def fake_data(params: Params) -> dict[str, Any]:
     }
 
 
+def fake_token_view() -> dict[str, Any]:
+    norms = {"x_sq": 900.0, "error_sq": 90.0, "linear_sq": 50.0, "nonlinear_sq": 40.0}
+    return {
+        "hookpoint": "resid_post.1",
+        "sae": "widths-128-k4-s0",
+        "d_sae": 128,
+        "k": 4,
+        "contexts": [
+            {
+                "context": context,
+                "document": f"words-a/{context}",
+                "domain": "alpha",
+                "first_position": 16,
+                "token_ids": list(range(12)),
+                "text": [f" view{index}" for index in range(12)],
+            }
+            | {name: [base * (1 + index) * (1 + context) for index in range(12)] for name, base in norms.items()}
+            for context in range(2)
+        ],
+    }
+
+
 def fake_lemmas() -> dict[str, Any]:
     row = {
         "id": "poisson-lambda-one",

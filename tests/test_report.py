@@ -1,12 +1,22 @@
 import json
 import re
 import shutil
+from base64 import b64encode
+from hashlib import sha256
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_results import fake_data, fake_estimate, fake_lemmas, fake_receipt, fake_results, write_results
+from fake_results import (
+    fake_data,
+    fake_estimate,
+    fake_lemmas,
+    fake_receipt,
+    fake_results,
+    fake_token_view,
+    write_results,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 from profiles import composed, profile_params
@@ -14,15 +24,22 @@ from profiles import composed, profile_params
 import stages.figures
 import stages.report
 from darkmatter.artifacts import write_json
+from darkmatter.claims import load_claims
 from darkmatter.figures import FIGURES, figure_data, write_figures
 from darkmatter.params import load_params
-from darkmatter.report.claims import digits, estimate_text
+from darkmatter.report.claims import claims_content, judged_now
 from darkmatter.report.content import report_content
+from darkmatter.report.errata import errata
+from darkmatter.report.numbers import digits, estimate_text
 from darkmatter.report.render import number, plain_value, render, visible
+from darkmatter.report.sources import FIGURE_RESULTS, Provenance
+from darkmatter.report.tokens import tokens_content
 from darkmatter.results import Results
 from darkmatter.stage import Stage
 from darkmatter.verdicts import VERDICTS
 
+ROOT = Path(__file__).parent.parent
+LEDGER = {claim.id: claim for claim in load_claims(ROOT / "claims.yaml").claims}
 VOID = {"meta", "br", "img", "link", "hr", "input"}
 PAYLOADS = [
     "<script>alert(1)</script>",
@@ -36,12 +53,13 @@ PAYLOADS = [
 
 
 class Page(HTMLParser):
-    """A strict reading of a page: every element closed in order; elements, attributes, ids and text collected."""
+    """A strict reading of a page: every element closed in order; elements, attributes, text and scripts collected."""
 
     def __init__(self, text: str) -> None:
         super().__init__(convert_charrefs=True)
         self.elements: list[tuple[str, dict[str, str | None]]] = []
         self.text: list[str] = []
+        self.code: list[str] = []
         self.open: list[str] = []
         self.feed(text)
         self.close()
@@ -57,7 +75,7 @@ class Page(HTMLParser):
         self.open.pop()
 
     def handle_data(self, data: str) -> None:
-        self.text.append(data)
+        (self.code if self.open and self.open[-1] in {"script", "style"} else self.text).append(data)
 
     def all(self, tag: str) -> list[dict[str, str | None]]:
         return [attributes for name, attributes in self.elements if name == tag]
@@ -76,7 +94,9 @@ def claim(identity: str, section: str, value: Any) -> dict[str, Any]:
         "kind": "range",
         "reads": f"what {identity} says",
         "paper_value": value,
+        "estimand": "norm_r2_of_every_sae",
         "computes": "`r2`",
+        "results": ["reports/results/decomposition/<hookpoint>.json"],
         "rule": {"test": "inside", "analogue": {"r2": {"low": 0.7}}},
         "rule_sha256": "ab" * 32,
         "judged_by": "analogue",
@@ -90,7 +110,13 @@ def claim(identity: str, section: str, value: Any) -> dict[str, Any]:
         "verdict": "not-testable-in-this-profile",
         "analogue": "agrees",
         "reason": None,
-        "variants": {"token/authors": {"outcome": "inconclusive"}, "context/paper": {"outcome": "agrees"}},
+        "variants": {
+            "token/authors": {
+                "outcome": "inconclusive",
+                "components": {"r2": [fake_estimate(0.71) | {"place": "across"}], "beside": [fake_estimate(0.123)]},
+            },
+            "context/paper": {"outcome": "agrees", "components": {"r2": [fake_estimate(0.9) | {"place": "inside"}]}},
+        },
         "flips": ["token/authors"],
     }
 
@@ -117,7 +143,9 @@ def make(folder: Path, payload: str = "", receipts: bool = True) -> dict[str, An
     """The report's content over a folder of drawn figures; the payload stands wherever text comes from outside."""
     params = profile_params("smoke")
     results = fake_results(params, model=params.model.label + payload)
-    data, lemmas = fake_data(params), fake_lemmas()
+    data, lemmas, tokens = fake_data(params), fake_lemmas(), fake_token_view()
+    tokens["contexts"][0]["text"][0] += payload
+    tokens["contexts"][0]["document"] += payload
     results.experiments["per_token_scaling"]["tokens"]["text"][0] += payload
     results.decomposition["resid_post.1"]["saes"][0]["name"] += payload
     source = data["corpus"]["sources"]["words-a"]
@@ -131,14 +159,16 @@ def make(folder: Path, payload: str = "", receipts: bool = True) -> dict[str, An
     ]
     claims[0]["reads"] += payload
     claims[0]["components"]["r2"][0]["sae"] += payload
-    names = ("figures", "tokens", "decomposition@resid_post.1") if receipts else ()
+    names = ("figures", "tokens", "decomposition@resid_post.0", "decomposition@resid_post.1") if receipts else ()
     found = {name: fake_receipt(name.split("@")[0]) for name in names}
+    locked = {"figures": {"params": {"params.yaml": {"figures": {"seed": 0, "label": "a" + payload}}}}}
     for receipt in found.values():
         receipt["inputs"] = {"reports/results" + payload: "ab" * 32}
         receipt["machine"]["cpu"] += payload
     for entry in FIGURES if payload else ():
         write_json(folder / f"{entry.id}.json", figure_data(entry, results, params))
-    return report_content(params, results, folder, fake_claims(claims), lemmas, data, found)
+    provenance = Provenance(found, locked, {}, "resid_post.1")
+    return report_content(params, results, folder, fake_claims(claims), lemmas, data, tokens, LEDGER, provenance)
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +189,7 @@ def test_page_is_well_formed(html: str, page: Page) -> None:
     assert len(ids) == len(set(ids))
     targets = {attributes["href"][1:] for attributes in page.all("a") if attributes["href"].startswith("#")}
     labels = {attributes["aria-labelledby"] for _, attributes in page.elements if "aria-labelledby" in attributes}
-    assert targets | labels <= set(ids) and len(targets) == 8
+    assert targets | labels <= set(ids) and {"claims", "figures", "tokens", "limits"} <= targets
     assert all(attributes.get("scope") in {"col", "row", "colgroup", "rowgroup"} for attributes in page.all("th"))
     assert all(len(attributes.get("alt") or "") > 10 for attributes in page.all("img"))
     assert len(html) < 5_000_000
@@ -173,10 +203,16 @@ def test_parser_can_fail() -> None:
 def test_nothing_is_loaded_and_nothing_can_run(html: str, page: Page) -> None:
     policy = [a["content"] for a in page.all("meta") if a.get("http-equiv") == "Content-Security-Policy"]
     assert len(policy) == 1
-    assert policy[0].startswith("default-src 'none'; style-src 'unsafe-inline'; img-src data:")
+    assert policy[0].startswith("default-src 'none'; script-src 'sha256-")
+    assert "unsafe" not in policy[0] and "http" not in policy[0]
+    for kind, rule in (("script", "script-src"), ("style", "style-src")):
+        texts = re.findall(rf"<{kind}>(.*?)</{kind}>", html, re.DOTALL)
+        hashes = {f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'" for text in texts}
+        allowed = next(part.split() for part in policy[0].split("; ") if part.startswith(rule))
+        assert {rule, *hashes} == set(allowed)
+    assert all(script in ({}, {"type": "application/json", "id": script.get("id")}) for script in page.all("script"))
     names = {name for name, _ in page.elements}
     assert not names & {
-        "script",
         "link",
         "iframe",
         "object",
@@ -211,8 +247,11 @@ def test_text_from_outside_stays_text(payload: str, page: Page, drawn: Path, tmp
     assert [sorted(a) for _, a in attacked.elements] == [sorted(a) for _, a in page.elements]
     for start in ("widths-32-k4-s0", "alpha", "CC0", "norm-r2-range", "words-a", "Some CPU", "rho = 3/sqrt(11)."):
         assert start + payload in attacked.words, start
-    shown = re.search(r'16 ("(?:[^"\\]|\\.)*")', attacked.words).group(1)
-    assert json.loads(shown) == " word0" + payload
+    tokens = [json.loads(shown) for shown in re.findall(r'16\s*("(?! *\n)(?:[^"\\]|\\.)*")', attacked.words)]
+    assert {" word0" + payload, " view0" + payload} <= set(tokens)
+    assert " view0" + payload in attacked.words and "words-a/0" + payload in attacked.words
+    specs = [json.loads(text) for text in attacked.code if text.startswith('{"$schema"')]
+    assert len(specs) == len(page.all("script")) - 2 and payload in json.dumps(specs, ensure_ascii=False)
 
 
 @given(st.text())
@@ -242,12 +281,20 @@ def test_every_figure_is_there_with_its_strip(content: dict[str, Any], html: str
 def test_claims_show_numbers_verdict_and_what_flips(page: Page) -> None:
     words = re.sub(r"\s+", " ", page.words)
     assert "0.7 to 0.95" in words and "329" in words and "what sae-count says" in words
-    assert "2 of them were put to their rule" in words and "not testable here2" in words
+    assert "2 of them could be put to it here" in words and "not testable here2" in words
     assert "r2 2 values, 0.8 to 0.8; 2 inside" in words and "(beside 0.5 [0.49, 0.51])" in words
     assert "(each beside 1 values, 0.25 to 0.25)" in words and "a to b: 0.25 [0.24, 0.26]" in words
-    assert "token/authors: inconclusive" in words and "the two passages differ" in words
+    assert "⇄ flips inconclusive r2 0.71 [0.7, 0.72]" in words and "0.123" not in words
+    assert "the two passages differ" in words
+    assert "On another model it wants “r2” at least 0.7 (this judged here)." in words and "ab" * 32 in words
+    assert "darkmatter audit derive norm-r2-range" in words and "darkmatter audit explain sae-count" in words
+    rows = [row for row in page.all("tr") if "data-verdict" in row]
+    assert [(row["id"], row["data-section"]) for row in rows] == [
+        ("claim-norm-r2-range", "4.1"),
+        ("claim-sae-count", "5.1"),
+    ]
     assert "the claim is about gemma-2-2b" in words
-    assert page.all("dt") and len(page.all("dt")) == len(page.all("dd")) == len(VERDICTS)
+    assert page.all("dt") and len(page.all("dt")) == len(page.all("dd")) > len(VERDICTS)
 
 
 @pytest.mark.parametrize(
@@ -266,7 +313,7 @@ def test_numbers_of_claims(estimate: dict[str, Any], text: str) -> None:
 
 def test_report_without_receipts(drawn: Path) -> None:
     words = Page(render(make(drawn, receipts=False))).words
-    assert "No receipts are here" in words and "no receipt of its run is here" in words
+    assert "No receipts are here" in words and "No receipt of its run is here" in words
 
 
 def test_undefined_estimates_show_their_reason(content: dict[str, Any]) -> None:
@@ -282,7 +329,11 @@ def test_figure_that_was_not_drawn_says_so(tmp_path: Path) -> None:
     params = profile_params("smoke")
     results = Results(fake_results(params).decomposition, {})
     write_figures(results, params, tmp_path)
-    made = report_content(params, results, tmp_path, fake_claims([]), fake_lemmas(), fake_data(params), {})
+    empty = fake_token_view() | {"contexts": []}
+    provenance = Provenance({}, {}, {}, "resid_post.1")
+    made = report_content(
+        params, results, tmp_path, fake_claims([]), fake_lemmas(), fake_data(params), empty, {}, provenance
+    )
     words = Page(render(made)).words
     assert "Not drawn: no results of per_token_scaling" in words
 
@@ -295,6 +346,8 @@ def test_both_stages_from_files_to_files(tmp_path: Path, monkeypatch: pytest.Mon
     write_results(fake_results(params), Path("reports/results"))
     write_json(Path("reports/results/data.json"), fake_data(params))
     write_json(Path("reports/results/lemmas.json"), fake_lemmas())
+    write_json(Path("reports/results/token_view.json"), fake_token_view())
+    shutil.copyfile(ROOT / "claims.yaml", "claims.yaml")
     Path("reports/figures").mkdir()
     Path("reports/figures/stale.svg").write_text("of another profile")
 
@@ -325,3 +378,100 @@ def test_values_of_lemmas(value: Any, text: str) -> None:
 
 def test_negative_numbers_have_a_minus_sign() -> None:
     assert number(-0.25) == "−0.250"
+
+
+class Tracking(Results):
+    """Results that remember which of them were asked for."""
+
+    def experiment(self, name: str) -> dict[str, Any]:
+        self.asked.add(name)
+        return super().experiment(name)
+
+    def saes(self, *arguments: Any) -> list[dict[str, Any]]:
+        self.asked.add("decomposition")
+        return super().saes(*arguments)
+
+
+@pytest.mark.parametrize("entry", FIGURES, ids=lambda entry: entry.id)
+def test_every_figure_names_the_results_that_it_reads(entry: Any) -> None:
+    params = profile_params("smoke")
+    fake = fake_results(params)
+    results = Tracking(fake.decomposition, fake.experiments)
+    object.__setattr__(results, "asked", set())
+    figure_data(entry, results, params)
+    named = set(FIGURE_RESULTS[entry.id])
+    assert results.asked <= named and (results.asked == named or named == {"decomposition"})
+
+
+def receipts_of_a_chain() -> dict[str, Any]:
+    made = {name: fake_receipt(name) for name in ("pursuit", "claims", "figures", "decomposition@resid_post.1")}
+    made["pursuit"] |= {"inputs": {}, "outputs": {"reports/results/pursuit.json": "cd" * 32}}
+    made["claims"] |= {"inputs": {"reports/results/pursuit.json": "cd" * 32}}
+    return made
+
+
+def test_claims_behind_a_stale_stage_are_stale() -> None:
+    row = claim("pursuit-fvu", "6.1", 0.1) | {"results": ["reports/results/pursuit.json"]}
+    other = claim("row-count", "4", 1.0) | {"results": ["reports/results/lemmas.json"], "verdict": "reproduced"}
+    stale = {"pursuit": "pursuit ran with another x.py than is here"}
+    judged = judged_now(fake_claims([row, other]), Provenance(receipts_of_a_chain(), {}, stale, "resid_post.1"))
+    assert [found["verdict"] for found in judged["claims"]] == ["stale", "reproduced"]
+    assert judged["verdicts"]["stale"] == 1 and judged["verdicts"]["not-testable-in-this-profile"] == 0
+    shown = claims_content(judged, Provenance(receipts_of_a_chain(), {}, stale, "resid_post.1"))["rows"][0]
+    assert shown["verdict"] == "stale"
+    assert shown["verdict_notes"] == ["pursuit ran with another x.py than is here", "it was not testable here"]
+    fresh = judged_now(fake_claims([row, other]), Provenance(receipts_of_a_chain(), {}, {}, "resid_post.1"))
+    assert [found["verdict"] for found in fresh["claims"]] == ["not-testable-in-this-profile", "reproduced"]
+
+
+def test_stages_stand_with_parameters_and_inputs() -> None:
+    locked = {
+        "pursuit": {"params": {"params.yaml": {"pursuit": {"groups": ["a", "b"], "contexts": 4}, "profile": "p"}}}
+    }
+    provenance = Provenance(receipts_of_a_chain(), locked, {}, "resid_post.1")
+    made = provenance.made_by(["pursuit", "decomposition", "unknown"], ["derive pursuit"])
+    assert [stage["name"] for stage in made["stages"]] == ["pursuit", "decomposition@resid_post.1"]
+    assert made["stages"][0]["parameters"] == [
+        ("pursuit.groups", "a, b"),
+        ("pursuit.contexts", "4"),
+        ("profile", "p"),
+    ]
+    assert made["derive"] == ["darkmatter audit derive pursuit"] and made["seconds"] == pytest.approx(2 * 12.34)
+
+
+def test_tokens_share_one_scale() -> None:
+    view = fake_token_view()
+    view["contexts"][0]["x_sq"][0] = 0.0
+    shown = tokens_content(view)
+    tokens = [token for context in shown["contexts"] for token in context["tokens"]]
+    pairs = sorted(
+        (float(token["norms"][norm].replace(",", "")), token["steps"][norm])
+        for token in tokens
+        for norm in token["norms"]
+    )
+    assert [step for _, step in pairs] == sorted(step for _, step in pairs)
+    assert {step for _, step in pairs} == set(range(len(shown["steps"])))
+    assert tokens[0]["share"] == "—" and tokens[1]["share"] == "10 %"
+    assert (tokens[0]["position"], tokens[-1]["position"]) == (16, 27)
+
+
+def test_errata_quote_both_sides() -> None:
+    rows = [
+        {"id": "text-sweep-l0", "verdict": "paper-inconsistent", "components": {}},
+        {
+            "id": "lemma-poisson",
+            "verdict": "stale",
+            "was": "paper-inconsistent",
+            "components": {"rho": [fake_estimate(0.9)]},
+        },
+        {"id": "row-count", "verdict": "reproduced", "components": {}},
+        {"id": "of-another-ledger", "verdict": "paper-inconsistent", "components": {}},
+    ]
+    first, second = errata(rows, LEDGER)
+    assert first["here"] == {
+        "section": "4.1",
+        "quote": "closest to 50 on Gemma 2 2B and 9B and Llama Scope SAEs",
+        "says": "L0 nearest to 50",
+    }
+    assert first["there"]["section"] == "5.1" and first["there"]["says"] == "L0 nearest to 60"
+    assert second["there"] is None and second["numbers"] == ["rho = 0.9 [0.89, 0.91]"]

@@ -88,27 +88,32 @@ def draw(data: dict[str, Any], style: Style) -> Figure:
     return figure
 
 
-def bands(axes: Axes, data: dict[str, Any]) -> None:
-    """From the curve down: absent features to the asymptote, linear error to FVU_nonlinear, encoder error to what
-    pursuit leaves of it, nonlinear error to 0.
+def band_edges(data: dict[str, Any]) -> list[tuple[str, str, float, np.ndarray]]:
+    """(component, name, lower edge, upper edges) of each band that is not empty.
+
+    From the curve down: absent features to the asymptote, linear error to FVU_nonlinear, encoder error to what pursuit
+    leaves of it, nonlinear error to 0.
     """
-    x = np.log2(data["curve"]["d_sae"])
     curve = np.array(data["curve"]["fvu"])
     asymptote = data["power_law"]["asymptote"]
     floor = 0.0 if data["line"]["value"] is None else data["line"]["value"]
     low_edge = data["encoder"] and data["encoder"]["low_edge"]
     pursued = floor if low_edge is None else min(low_edge, floor)
-    edges = (
+    edges = [
         ("absent", "absent features", max(asymptote, floor), curve),
         ("linear", "linear error", floor, np.minimum(curve, max(asymptote, floor))),
         ("encoder", "encoder error", pursued, np.minimum(curve, floor)),
         ("nonlinear", "nonlinear error", 0.0, np.minimum(curve, pursued)),
-    )
-    for component, name, low, high in edges:
-        look = COMPONENTS[component]
-        if np.all(high <= low):
-            continue
-        axes.fill_between(x, low, high, where=high >= low, color=look.colour, alpha=0.22, linewidth=0)
+    ]
+    return [edge for edge in edges if np.any(edge[3] > edge[2])]
+
+
+def bands(axes: Axes, data: dict[str, Any]) -> None:
+    x = np.log2(data["curve"]["d_sae"])
+    curve = np.array(data["curve"]["fvu"])
+    for component, name, low, high in band_edges(data):
+        axes.fill_between(x, low, high, where=high >= low, color=COMPONENTS[component].colour, alpha=0.22, linewidth=0)
+        asymptote = data["power_law"]["asymptote"]
         label_band(axes, name, float(x[LABEL_AT]), low, float(high[LABEL_AT]), asymptote, float(curve.max()))
     trend(axes, x, curve, data, "error")
 

@@ -1,63 +1,103 @@
-"""The claims table of the report, from reports/claims.json: words and numbers ready to show."""
+"""The claims table of the page, from reports/claims.json: words and numbers ready to show."""
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
+from darkmatter.conventions import CONVENTIONS
 from darkmatter.estimands.experiments import KEYS
+from darkmatter.report.numbers import digits, estimate_text, paper_value, sample
+from darkmatter.report.sources import Provenance, results_name
+from darkmatter.report.summary import VERDICTS, wanted
+from darkmatter.splits import SPLITS
 from darkmatter.verdicts import NOT_TESTABLE
 
 Content = dict[str, Any]
 
-VERDICTS = {
-    "reproduced": "reproduced",
-    "differs": "differs",
-    "paper-inconsistent": "paper inconsistent",
-    "inconclusive": "inconclusive",
-    NOT_TESTABLE: "not testable here",
-}
+STALE = "stale"
 PLACES = {"inside": "inside", "outside": "outside", "across": "open", "null": "undefined"}
-UNITS = {"rows": "rows", "contexts": "contexts", "saes": "SAEs", "seeds": "seeds", "latents": "latents"}
+VARIANTS = [f"{split}/{convention}" for split in SPLITS for convention in CONVENTIONS]  # the primary one first
+SINGLE = {"sae": "SAE"}
 
 
-def claims_content(content: Content) -> Content:
+def judged_now(content: Content, provenance: Provenance) -> Content:
+    """claims.json, with the verdict `stale` and its reason where a stage behind a claim ran with something else."""
+    rows = []
+    for row in content["claims"]:
+        why = provenance.why_stale(map(results_name, row["results"]), "claims")
+        rows.append(row | ({"verdict": STALE, "was": row["verdict"], "stale": why} if why else {}))
+    counts = Counter(row["verdict"] for row in rows)
+    return content | {"claims": rows, "verdicts": {name: counts[name] for name in VERDICTS}}
+
+
+def claims_content(content: Content, provenance: Provenance) -> Content:
     """Counts and rows.
 
     Args:
-        content: of claims.json.
+        content: of claims.json, with the verdicts that the page shows.
     """
+    rows = content["claims"]
+    shown = {name: word for name, word in VERDICTS.items() if name != STALE or content["verdicts"][STALE]}
     return {
         "tested": content["tested"],
-        "judged": sum(row["verdict"] != NOT_TESTABLE or row["analogue"] != "none" for row in content["claims"]),
-        "verdicts": [{"verdict": word, "count": content["verdicts"][name]} for name, word in VERDICTS.items()],
+        "judged": sum(row.get("was", row["verdict"]) != NOT_TESTABLE or row["analogue"] != "none" for row in rows),
+        "verdicts": [
+            {"name": name, "verdict": word, "count": content["verdicts"][name]} for name, word in shown.items()
+        ],
         "analogues": [{"analogue": name, "count": count} for name, count in content["analogues"].items()],
-        "rows": [claim_row(row) for row in content["claims"]],
+        "sections": list(dict.fromkeys(row["section"] for row in rows)),
+        "variants": VARIANTS,
+        "rows": [claim_row(row, provenance) for row in rows],
     }
 
 
-def claim_row(row: Content) -> Content:
-    judged = row["rule"].get(row["judged_by"]) or {}
+def claim_row(row: Content, provenance: Provenance) -> Content:
     by_surrogate = "by the offline surrogate, no language model" if row["judge"] == "surrogate" else None
     verdict_notes = [row["out_of_scope"]] if row["components"] and row["out_of_scope"] else [row["reason"]]
     analogue_notes = [by_surrogate, row["reason"] if row["components"] and row["out_of_scope"] else None]
+    if row["verdict"] == STALE:
+        verdict_notes = [row["stale"], f"it was {VERDICTS[row['was']]}"]
+    results = [results_name(path) for path in row["results"]]
     return {
         "id": row["id"],
         "section": row["section"],
         "reads": row["reads"],
         "paper": paper_value(row["paper_value"]),
+        "verdict_name": row["verdict"],
         "verdict": VERDICTS[row["verdict"]],
+        "verdict_notes": [note for note in verdict_notes if note],
         "analogue": row["analogue"],
         "analogue_notes": [note for note in analogue_notes if note],
-        "numbers": [component(name, found, name in judged) for name, found in row["components"].items()],
         "same": row.get("same"),
+        "cells": [cell(row, name) for name in VARIANTS],
+        "estimand": row["estimand"],
         "computes": row["computes"],
-        "notes": [note for note in verdict_notes if note],
-        "flips": [f"{name}: {row['variants'][name]['outcome']}" for name in row["flips"]],
-        "variants": len(row["variants"]),
-        "rule": row["rule_sha256"],
+        "rule": rule_words(row),
+        "rule_sha256": row["rule_sha256"],
+        "files": row["results"],
+        "made_by": provenance.made_by(
+            list(dict.fromkeys([*results, "claims"])), [f"derive {row['id']}", f"explain {row['id']}"]
+        ),
     }
 
 
-def component(name: str, found: list[Content], judged: bool) -> Content:
+def cell(row: Content, variant: str) -> Content | None:
+    """One claim under one split and one set of conventions; None where it has no such variant.
+
+    The primary cell says its outcome in the columns of verdict and analogue, and shows what is not judged, too.
+    """
+    judged = row["rule"].get(row["judged_by"]) or {}
+    if variant == VARIANTS[0]:
+        numbers = [component(name, found, name in judged) for name, found in row["components"].items()]
+        return {"outcome": None, "flips": False, "numbers": numbers}
+    if variant not in row["variants"]:
+        return None
+    found = row["variants"][variant]
+    numbers = [component(name, item, True) for name, item in found["components"].items() if name in judged]
+    return {"outcome": found["outcome"], "flips": variant in row["flips"], "numbers": numbers}
+
+
+def component(name: str, found: Sequence[Content], judged: bool) -> Content:
     """One component: its number, or, of a list, the range and how many of its intervals lie where."""
     label = name.replace("_", " ")
     if len(found) == 1 and not key_of(found[0]):
@@ -75,41 +115,25 @@ def key_of(estimate: Content) -> str:
     return next((str(estimate[key]) for key in KEYS if key in estimate), "")
 
 
-def estimate_text(estimate: Content) -> str:
-    if estimate["value"] is None:
-        return f"undefined: {estimate['reason']}"
-    low, high = estimate["low"], estimate["high"]
-    if None in (low, high):
-        return f"{digits(estimate['value'])}, no interval"
-    if low == high == estimate["value"]:
-        return digits(low)
-    return f"{digits(estimate['value'])} [{digits(low)}, {digits(high)}]"
+def rule_words(row: Content) -> list[str]:
+    """The rule as sentences."""
+    rule = row["rule"]
+    if rule["test"] == "same":
+        return ["The claim agrees if both passages say the same."]
+    sentences = []
+    for side, whose in (("analogue", "On another model"), ("real", "On the paper's own models")):
+        if rule.get(side):
+            wants = [f"{region_name(name, region)} {wanted(region)}" for name, region in rule[side].items()]
+            now = " (this judged here)" if side == row["judged_by"] else ""
+            sentences.append(f"{whose} it wants {'; '.join(wants)}{now}.")
+    if "level" in rule:
+        over = " and over ".join(f"{SINGLE.get(name, name)}s" for name in rule["resample"])
+        sentences.append(f"Intervals at {100 * rule['level']:g} % together, over {over}.")
+    if "otherwise" in rule:
+        sentences.append(f"An interval wholly outside means {VERDICTS[rule['otherwise']]}.")
+    return sentences
 
 
-def digits(value: float) -> str:
-    """Three significant digits, four where a number is near 1; a true minus sign."""
-    text = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}" if 0.9 <= abs(value) < 10 else f"{value:.3g}"
-    return text.replace("-", "−")
-
-
-def sample(estimate: Content) -> str:
-    """What the interval is over: its level and the numbers of rows, contexts, SAEs …"""
-    found = [
-        f"{counts(estimate[unit])} {name}" for unit, name in UNITS.items() if estimate.get(unit) not in (None, 0, 1)
-    ]
-    if "level" in estimate:
-        found.insert(0, f"{100 * estimate['level']:.4g} % interval")
-    return ", ".join(found)
-
-
-def counts(value: int | list[int]) -> str:
-    return " and ".join(f"{item:,}" for item in value) if isinstance(value, list) else f"{value:,}"
-
-
-def paper_value(value: Any) -> str:
-    show = lambda item: f"{item:,.10g}" if isinstance(item, (int, float)) else str(item)  # noqa: E731
-    if isinstance(value, dict) and {*value} == {"low", "high"}:
-        return f"{show(value['low'])} to {show(value['high'])}"
-    if isinstance(value, dict):
-        return "; ".join(f"{key.replace('_', ' ')}: {show(item)}" for key, item in value.items())
-    return show(value)
+def region_name(name: str, region: Content) -> str:
+    quoted = f"“{name.replace('_', ' ')}”"
+    return f"{quoted} of every {SINGLE.get(region['every'], region['every'])}" if "every" in region else quoted

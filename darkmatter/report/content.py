@@ -3,21 +3,24 @@
 Nothing here is a finding of its own: every sentence and number comes from the files that it is given.
 """
 
-import base64
-import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from darkmatter.artifacts import read_json, sha256_file
+from darkmatter.claims import Claim
 from darkmatter.conventions import CONVENTIONS
-from darkmatter.figures import FIGURES, Entry
+from darkmatter.figures import FIGURES
 from darkmatter.headline import METRICS, headline_sentences, span
 from darkmatter.params import Params
-from darkmatter.report.claims import claims_content
+from darkmatter.report.claims import claims_content, judged_now
+from darkmatter.report.errata import errata
+from darkmatter.report.figures import figure_content
+from darkmatter.report.sources import Provenance
+from darkmatter.report.summary import duration, opening, strongest_disagreement, total_seconds
+from darkmatter.report.tokens import tokens_content
 from darkmatter.results import Results, Sae, estimate
 from darkmatter.splits import SPLITS
 
-PIXELS_PER_POINT = 96 / 72
 Content = dict[str, Any]
 
 
@@ -28,7 +31,9 @@ def report_content(
     claims: Content,
     lemmas: Content,
     data: Content,
-    receipts: dict[str, Content],
+    tokens: Content,
+    ledger: Mapping[str, Claim],
+    provenance: Provenance,
 ) -> Content:
     """Everything the template shows.
 
@@ -37,29 +42,44 @@ def report_content(
         claims: content of claims.json.
         lemmas: content of lemmas.json: the rows, and how the Monte Carlo was made.
         data: content of data.json: model, corpus, tokens.
-        receipts: stage name → receipt; a missing one leaves its cells empty.
+        tokens: content of token_view.json.
+        ledger: claim id → claim, as people wrote it.
+        provenance: what receipts and lock say; without receipts its places say so.
     """
-    entries = [figure_content(entry, figures, receipts.get("figures")) for entry in FIGURES]
+    receipts = provenance.receipts
+    claims = judged_now(claims, provenance)
+    machine = next((receipt["machine"] for _, receipt in sorted(receipts.items())), None)
+    entries = [figure_content(entry, figures, provenance) for entry in FIGURES]
+    strongest = strongest_disagreement(claims)
     return {
         "profile": params.profile,
-        "model": data["model"]["label"],
+        "opening": opening(params, results, claims, data, machine),
+        "strongest": strongest and strongest.claim,
         "headline": headline_sentences(results, params),
-        "claims": claims_content(claims),
+        "claims": claims_content(claims, provenance),
         "variants": [{"split": split, "convention": convention} for split in SPLITS for convention in CONVENTIONS],
         "metrics": METRICS,
         "hookpoints": [
             {"hookpoint": hookpoint, "rows": [sae_row(sae) for sae in run["saes"]]}
             for hookpoint, run in results.decomposition.items()
         ],
+        "results_made_by": provenance.made_by(["decomposition", "results"], ["derive decomposition"]),
         "figures": [entry for entry in entries if not entry["is_table"]],
         "tables": [entry for entry in entries if entry["is_table"]],
+        "tokens": tokens_content(tokens),
+        "tokens_made_by": provenance.made_by(["token_view"], ["rerun token_view"]),
         "lemmas": lemmas["lemmas"],
         "monte_carlo": lemmas["monte_carlo"],
+        "lemmas_made_by": provenance.made_by(["lemmas"], ["derive lemmas"]),
+        "errata": errata(claims["claims"], ledger),
         "sources": [{"name": name, **source} for name, source in data["corpus"]["sources"].items()],
         "source_model": data["model"],
         "counts": data["tokens"]["counts"],
-        "costs": [cost_row(name, receipt) for name, receipt in sorted(receipts.items())],
-        "machine": next((receipt["machine"] for _, receipt in sorted(receipts.items())), None),
+        "data_made_by": provenance.made_by(["tokens", "corpus", "model"], []),
+        "stages": provenance.cards(),
+        "total_time": duration(total_seconds(receipts)),
+        "machine": machine,
+        "libraries": next((receipt["libraries"] for _, receipt in sorted(receipts.items())), {}),
         "limits": limits(results, params),
     }
 
@@ -77,48 +97,6 @@ def sae_row(sae: Sae) -> Content:
             for split in SPLITS
             for convention in CONVENTIONS
         ],
-    }
-
-
-def figure_content(entry: Entry, folder: Path, receipt: Content | None) -> Content:
-    path = folder / f"{entry.id}.json"
-    data = read_json(path)
-    found = {
-        "id": entry.id,
-        "title": entry.title,
-        "caption": entry.caption,
-        "paper": entry.paper,
-        "is_table": entry.is_table,
-        "not_drawn": data.get("not_drawn"),
-        "note": data.get("note"),
-        "data": data,
-        "hashes": {path.name: sha256_file(path)},
-        "receipt": receipt,
-    }
-    return found if entry.is_table else found | image(folder / f"{entry.id}.svg", found["hashes"])
-
-
-def image(path: Path, hashes: dict[str, str]) -> Content:
-    """An SVG as the data URI of an <img>, where no script in it could run, and its size in CSS pixels."""
-    text = path.read_text(encoding="utf-8")
-    size = re.search(r'<svg[^>]*? height="([\d.]+)pt"[^>]*? width="([\d.]+)pt"|<svg[^>]*? width="([\d.]+)pt"', text)
-    width = float(size.group(2) or size.group(3)) if size else 500.0
-    return {
-        "uri": "data:image/svg+xml;base64," + base64.b64encode(text.encode()).decode(),
-        "wide": width * PIXELS_PER_POINT > 400,
-        "hashes": hashes | {path.name: sha256_file(path)},
-    }
-
-
-def cost_row(name: str, receipt: Content) -> Content:
-    return {
-        "stage": name,
-        "seconds": receipt["seconds"],
-        "cpu_seconds": receipt["cpu_seconds"],
-        "peak_memory_bytes": receipt["peak_memory_bytes"],
-        "computed": len(receipt["units"]["computed"]),
-        "reused": len(receipt["units"]["reused"]),
-        "revision": receipt["revision"],
     }
 
 

@@ -1,0 +1,149 @@
+"""Where each number of the page comes from: results files, the stages that made them, and what repeats it."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import yaml
+
+from darkmatter.paths import RESULTS
+from darkmatter.staleness import makers, stages_behind
+
+Content = dict[str, Any]
+
+# Figure or table → the results files that it shows, by name; a test holds this against what its module reads.
+FIGURE_RESULTS: dict[str, tuple[str, ...]] = {
+    "fig01_breakdown": ("decomposition", "pursuit"),
+    "fig02_maps": ("decomposition",),
+    "fig03_layers": ("decomposition",),
+    "fig04_per_token_scaling": ("per_token_scaling",),
+    "fig05_tokens": ("per_token_scaling",),
+    "fig06_norm_test": ("decomposition",),
+    "sec52_error_saes": ("error_saes",),
+    "fig07_interpretability": ("interpretability",),
+    "fig08_downstream": ("downstream",),
+    "fig09a_pursuit": ("pursuit",),
+    "fig09b_components": ("components",),
+    "fig10_appendix_maps": ("decomposition",),
+    "fig11_appendix_maps": ("decomposition",),
+    "fig12_token_parts": ("per_token_scaling",),
+    "fig13_baselines": ("norm_baselines",),
+    "fig14_latent_probe": ("latent_probe",),
+    "fig15_synthetic": ("synthetic_noise",),
+    "fig16_nonlinear_scaling": ("per_token_scaling",),
+    "figD_random_features": ("random_features",),
+    "tab1_correlations": ("synthetic_noise",),
+    "tabA1_shrinkage": ("decomposition",),
+    "tabX_controls": ("controls",),
+}
+
+
+class Provenance:
+    """What receipts and dvc.lock say of the stages.
+
+    Args:
+        receipts: stage → its receipt.
+        locked: stage → its part of dvc.lock, for the parameters of its last run; empty where there is no lock.
+        stale: stage → why its results are not of what is here now.
+        hookpoint: the main one, which stands for all where a results file has many.
+    """
+
+    def __init__(
+        self, receipts: Mapping[str, Content], locked: Mapping[str, Content], stale: Mapping[str, str], hookpoint: str
+    ) -> None:
+        self.receipts, self.locked, self.stale, self.hookpoint = receipts, locked, stale, hookpoint
+
+    def stages_of(self, results: str) -> list[str]:
+        """The stages that made the numbers of one results file."""
+        many = sorted(name for name in self.receipts if name.startswith(f"{results}@"))
+        return many or ([results] if results in self.receipts else [])
+
+    def made_by(self, results: Sequence[str], derive: Sequence[str], hookpoint: str | None = None) -> Content:
+        """The strip below a figure or claim.
+
+        Args:
+            results: names of results files.
+            derive: what `darkmatter audit` is asked for.
+            hookpoint: whose stage is shown first.
+        """
+        stages, others = [], []
+        for name in results:
+            found = self.stages_of(name)
+            first = f"{name}@{hookpoint or self.hookpoint}"
+            head = first if first in found else found[0] if found else None
+            stages += [self.brief(head)] if head else []
+            others += [stage for stage in found if stage != head]
+        seconds = sum(self.receipts[stage]["seconds"] for stage in [*(stage["name"] for stage in stages), *others])
+        return {
+            "results": list(results),
+            "stages": stages,
+            "others": others,
+            "seconds": seconds,
+            "derive": [f"darkmatter audit {words}" for words in derive],
+        }
+
+    def brief(self, name: str) -> Content:
+        receipt = self.receipts[name]
+        return {
+            "name": name,
+            "command": receipt["command"],
+            "revision": short_revision(receipt["revision"]),
+            "seconds": receipt["seconds"],
+            "inputs": dict(sorted(receipt["inputs"].items())),
+            "parameters": self.parameters(name),
+            "stale": self.stale.get(name),
+        }
+
+    def parameters(self, name: str) -> list[tuple[str, str]]:
+        """Those that the stage depends on, flat, as dvc.lock has them."""
+        found = self.locked.get(name, {}).get("params", {})
+        return [item for section in found.values() for item in flat(section)]
+
+    def why_stale(self, results: Iterable[str], last: str) -> str | None:
+        """Why what is shown of these results files is of another state than the one here; None where it is not.
+
+        Args:
+            last: the stage that showed or judged them. It reads more than these results, so what else is behind it is
+                left out.
+        """
+        paths = [path for name in results for path in (f"{RESULTS}/{name}", f"{RESULTS}/{name}.json")]
+        stages = makers(paths, self.receipts)
+        behind = {last}.union(*(stages_behind(stage, self.receipts) for stage in stages))
+        reasons = [self.stale[stage] for stage in sorted(behind & self.stale.keys())]
+        if not reasons:
+            return None
+        return reasons[0] + (f"; {len(reasons) - 1} more stages are stale" if len(reasons) > 1 else "")
+
+    def cards(self) -> list[Content]:
+        """Every stage in full, in the order of the alphabet."""
+        return [
+            self.brief(name)
+            | {key: receipt[key] for key in ("cpu_seconds", "peak_memory_bytes", "started", "outputs", "code")}
+            | {kind: len(receipt["units"][kind]) for kind in ("computed", "reused")}
+            for name, receipt in sorted(self.receipts.items())
+        ]
+
+
+def locked_stages(path: Path) -> Mapping[str, Content]:
+    """The stages of dvc.lock; none where there is no lock, as in a folder that DVC has not run in."""
+    if not path.exists():
+        return {}
+    return yaml.load(path.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))["stages"]  # noqa: S506 - both are safe
+
+
+def results_name(path: str) -> str:
+    """reports/results/decomposition/<hookpoint>.json → decomposition; reports/results/pursuit.json → pursuit."""
+    return PurePosixPath(path).parts[2].removesuffix(".json")
+
+
+def short_revision(revision: str | None) -> str:
+    """Twelve digits, with `+` where tracked files differed from the commit."""
+    return "unknown" if revision is None else revision[:12] + ("+" if revision.endswith("+") else "")
+
+
+def flat(value: Any, prefix: str = "") -> list[tuple[str, str]]:
+    """Nested parameters as (dotted name, text)."""
+    if not isinstance(value, dict):
+        text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        return [(prefix, text)]
+    return [item for key, inner in value.items() for item in flat(inner, f"{prefix}.{key}" if prefix else str(key))]

@@ -1,0 +1,152 @@
+"""A run in a few lines: what was run, on what, what came out. The page opens with it, `make repro` ends with it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from darkmatter.estimands.experiments import KEYS
+from darkmatter.headline import listing, span
+from darkmatter.params import Params
+from darkmatter.report.numbers import digits, estimate_text
+from darkmatter.results import Results
+
+Content = Mapping[str, Any]
+Receipts = Mapping[str, Content]  # stage → its receipt
+
+VERDICTS = {
+    "reproduced": "reproduced",
+    "differs": "differs",
+    "paper-inconsistent": "paper inconsistent",
+    "inconclusive": "inconclusive",
+    "not-testable-in-this-profile": "not testable here",
+    "stale": "stale",
+}
+ANALOGUES = {"agrees": "agree", "disagrees": "disagree", "inconclusive": "are inconclusive"}
+DISAGREE = ("differs", "paper-inconsistent")
+
+
+@dataclass(frozen=True)
+class Disagreement:
+    """The judged interval that lies farthest outside its region.
+
+    Attributes:
+        widths: its distance from the region, in widths of the interval.
+        text: the value with its interval.
+        wanted: the region in words.
+    """
+
+    claim: str
+    component: str
+    widths: float
+    text: str
+    wanted: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.claim}, {self.component}: {self.text}, where the rule wants {self.wanted}, "
+            f"{digits(self.widths)} widths of the interval away"
+        )
+
+
+def strongest_disagreement(claims: Content) -> Disagreement | None:
+    """Of the claims whose verdict or analogue disagrees, the interval farthest from its region, relative to its width.
+
+    Numbers without sampling have no interval, so they take no part: the errata list them. None without any.
+    """
+    found = [
+        Disagreement(row["id"], name_of(component, estimate), distance / width, estimate_text(estimate), wanted(region))
+        for row in claims["claims"]
+        if row["analogue"] == "disagrees" or row["verdict"] in DISAGREE
+        for component, region in (row["rule"].get(row["judged_by"]) or {}).items()
+        for estimate in row["components"].get(component, [])
+        if estimate.get("place") == "outside"
+        and (width := estimate["high"] - estimate["low"]) > 0
+        and (distance := distance_from(region, estimate)) > 0
+    ]
+    return max(found, key=lambda item: item.widths, default=None)
+
+
+def distance_from(region: Content, estimate: Content) -> float:
+    """How far an interval lies from a region; 0 where they meet."""
+    below = region["low"] - estimate["high"] if "low" in region else 0.0
+    above = estimate["low"] - region["high"] if "high" in region else 0.0
+    return max(below, above, 0.0)
+
+
+def wanted(region: Content) -> str:
+    """A region in words."""
+    low, high = region.get("low"), region.get("high")
+    if low is None:
+        return f"below {digits(high)}" if high == 0 else f"at most {digits(high)}"
+    if high is None:
+        return f"above {digits(low)}" if low == 0 else f"at least {digits(low)}"
+    return f"{digits(low)} to {digits(high)}"
+
+
+def name_of(component: str, estimate: Content) -> str:
+    key = next((f" ({key} {estimate[key]})" for key in KEYS if key in estimate), "")
+    return component.replace("_", " ") + key
+
+
+def counted(counts: Mapping[str, int], words: Mapping[str, str] | None = None) -> str:
+    """Such as `2 reproduced, 22 paper inconsistent`; zeros are left out."""
+    return ", ".join(f"{count} {(words or {}).get(name, name)}" for name, count in counts.items() if count) or "none"
+
+
+def analogue_counts(claims: Content) -> dict[str, int]:
+    """Without the claims that have no analogue: their verdict is the real one."""
+    return {name: count for name, count in claims["analogues"].items() if name != "none"}
+
+
+def five_lines(claims: Content, receipts: Receipts) -> list[str]:
+    """What `make repro` prints of claims.json and the receipts of its profile."""
+    own = {name: receipt for name, receipt in receipts.items() if receipt["profile"] == claims["profile"]}
+    computed, reused = (sum(len(receipt["units"][kind]) for receipt in own.values()) for kind in ("computed", "reused"))
+    return [
+        f"profile: {claims['profile']}, {claims['model']}",
+        f"claims: {claims['tested']}, by verdict: {counted(claims['verdicts'], VERDICTS)}",
+        f"analogues on this model: {counted(analogue_counts(claims), ANALOGUES)}",
+        f"strongest disagreement: {strongest_disagreement(claims) or 'none'}",
+        f"time: {duration(total_seconds(own))} in the last runs of {len(own)} stages "
+        f"({computed} units computed, {reused} found stored)",
+    ]
+
+
+def total_seconds(receipts: Receipts) -> float:
+    return sum(receipt["seconds"] for receipt in receipts.values())
+
+
+def duration(seconds: float) -> str:
+    """Such as 3 h 02 min, 34 min 05 s, 8.2 s."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def opening(params: Params, results: Results, claims: Content, data: Content, machine: Content | None) -> list[str]:
+    """Three sentences: what was run, on what, what came out.
+
+    Args:
+        claims: of claims.json, with the verdicts that the page shows.
+        data: of data.json.
+        machine: of a receipt, where there is one.
+    """
+    runs = list(results.decomposition.values())
+    widths = [sae["d_sae"] for run in runs for sae in run["saes"]]
+    main = results.decomposition.get(params.figures.main_hookpoint, runs[0])
+    domains = sorted({source["domain"] for source in data["corpus"]["sources"].values()})
+    hardware = f"{machine['cores']} cores of {machine['cpu']}" if machine else "a machine that no receipt names"
+    analogues = counted(analogue_counts(claims), ANALOGUES).split(", ")
+    disagreement = strongest_disagreement(claims)
+    strongest = f"; the strongest disagreement is {disagreement}" if disagreement else ""
+    return [
+        f"Profile {params.profile} took apart the errors of {len(widths)} sparse autoencoders with {span(widths)} "
+        f"latents at {len(runs)} hookpoints of {data['model']['label']}, on {main['rows']:,} tokens of "
+        f"{main['contexts']} contexts.",
+        f"It ran on {hardware}, with text of {len(domains)} domains: {listing(domains)}.",
+        f"The paper's {claims['tested']} claims came out as {counted(claims['verdicts'], VERDICTS)}; of the "
+        f"{sum(analogue_counts(claims).values())} with an analogue on this model {listing(analogues)}{strongest}.",
+    ]
