@@ -32,6 +32,7 @@ PROFILES = {
 BIOSCHEMAS = "https://bioschemas.org/profiles/ComputationalWorkflow/1.0-RELEASE"
 TERMS = "https://w3id.org/ro/terms/workflow-run/context"
 DRAFT = "DRAFT made by a program from the receipts of the repository; nobody has checked it, and it certifies nothing."
+PLACE = "Paths are relative to the root of the repository: copied there, this file describes what stands around it."
 FOLDER_HASH = "SHA-256 of the sorted lines `relative path, blank, SHA-256` of the files in the folder."
 WORKFLOW = "dvc.yaml"
 INPUTS = ("params.yaml", "claims.yaml")
@@ -111,7 +112,7 @@ def build(sources: Sources) -> ROCrate:
     root, metadata = draft.crate.root_dataset, draft.crate.metadata
     metadata["conformsTo"] = [{"@id": metadata.profile}, {"@id": WORKFLOW_PROFILE}]
     root["name"] = f"DRAFT: run of the profile {sources.params['profile']} of {sources.citation['title']}"
-    root["description"] = f"{DRAFT} Receipts are of each stage's last run, which may lie apart in time."
+    root["description"] = f"{DRAFT} Receipts are of each stage's last run, which may lie apart in time. " + PLACE
     root["datePublished"] = max(interval(receipt)[1] for receipt in runs)
     root["license"] = draft.context(
         "https://spdx.org/licenses/MIT",
