@@ -48,13 +48,18 @@ def regression(targets, seed, per_fit=False):
     return sums | ranks | ({} if per_fit else {"total": total(t), "square": total(t**2)})
 
 
-def random_features(folder):
-    module, section = random_features_estimates, PARAMS.random_features
-    fakes = {
-        order: [fake_random_features.fake_sums(np.array(section.masked_shares), order, seed) for seed in section.seeds]
-        for order in module.ORDERS
+def masked():
+    section = PARAMS.random_features
+    shares = np.array(section.masked_shares)
+    return {
+        order: [fake_random_features.fake_sums(shares, order, seed) for seed in section.seeds]
+        for order in random_features_estimates.ORDERS
     }
-    arrays = module.stored(fakes)
+
+
+def random_features(folder):
+    module = random_features_estimates
+    arrays = module.stored(masked())
     return {module.STORED: arrays}, module.results_of(arrays, PARAMS)
 
 
@@ -213,3 +218,15 @@ def test_random_features_of_other_seeds_are_refused(made):
     changed = PARAMS.random_features.model_copy(update={"seeds": [0, 1, 2]})
     with pytest.raises(ArtifactError, match="other seeds or shares"):
         DERIVATIONS["random_features"].derive(sums, committed, PARAMS.model_copy(update={"random_features": changed}))
+
+
+def test_each_seed_of_random_features_keeps_its_sums(made):
+    module, section = random_features_estimates, PARAMS.random_features
+    level = PARAMS.decomposition.bootstrap.level
+    expected = plain(module.random_feature_results(masked(), section.masked_shares, level))
+    assert expected.items() <= made("random_features")[1].items()
+
+
+def test_controls_know_their_rows_from_the_sums(made):
+    _, committed = made("controls")
+    assert (committed["contexts"], committed["positions"]) == (CONTEXTS, TOKENS)
