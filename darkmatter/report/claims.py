@@ -53,8 +53,9 @@ def claims_content(content: Content, provenance: Provenance) -> Content:
 
 def claim_row(row: Content, provenance: Provenance) -> Content:
     by_surrogate = "by the offline surrogate, no language model" if row["judge"] == "surrogate" else None
-    verdict_notes = [row["out_of_scope"]] if row["components"] and row["out_of_scope"] else [row["reason"]]
-    analogue_notes = [by_surrogate, row["reason"] if row["components"] and row["out_of_scope"] else None]
+    beyond = row["components"] and row["out_of_scope"]
+    verdict_notes = [] if beyond else [row["reason"]]
+    analogue_notes = [by_surrogate, row["reason"] if beyond else None]
     if row["verdict"] == STALE:
         verdict_notes = [row["stale"], f"it was {VERDICTS[row['was']]}"]
     results = [results_name(path) for path in row["results"]]
@@ -70,6 +71,7 @@ def claim_row(row: Content, provenance: Provenance) -> Content:
         "analogue_notes": [note for note in analogue_notes if note],
         "same": row.get("same"),
         "cells": [cell(row, name) for name in VARIANTS],
+        "scope": row["out_of_scope"],
         "estimand": row["estimand"],
         "computes": row["computes"],
         "rule": rule_words(row),

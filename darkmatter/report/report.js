@@ -106,7 +106,7 @@
       text.tabIndex = 0;
       text.setAttribute("role", "group");
       text.setAttribute("aria-label", "Tokens; move with the arrow keys");
-      text.addEventListener("pointerover", (event) => event.target.matches("[data-token]") && say(event.target));
+      text.addEventListener("pointermove", (event) => event.target.matches("[data-token]") && say(event.target));
       text.addEventListener("pointerdown", (event) => event.target.matches("[data-token]") && say(event.target));
       text.addEventListener("focus", () => list.includes(here) || say(list[0]));
       text.addEventListener("keydown", (event) => {
@@ -124,7 +124,7 @@
   function printing() {
     let opened = [];
     addEventListener("beforeprint", () => {
-      opened = all("details:not([open]):not(.bulky)");
+      opened = all("details:not([open])");
       for (const part of opened) part.open = true;
     });
     addEventListener("afterprint", () => {

@@ -166,7 +166,7 @@ def breakdown_spec(data: Mapping[str, Any]) -> Content:
                         layer(
                             points,
                             {"type": "point", "size": 70, "filled": True, "opacity": 1},
-                            line | {"fillOpacity": hollow, "stroke": colour, "tooltip": [*tip, *at_width, *of_sae]},
+                            line | {"fillOpacity": hollow, "stroke": colour | {"legend": None}, "tooltip": [*tip, *at_width, *of_sae]},
                         ),
                     ],
                 },
