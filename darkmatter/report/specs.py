@@ -130,6 +130,7 @@ def breakdown_spec(data: Mapping[str, Any]) -> Content:
     tip = [{"field": "of", "type": "nominal", "title": " "}, {"field": "text", "type": "nominal", "title": "value"}]
     at_width = [{"field": "width", "type": "quantitative", "title": "width", "format": ",.0f"}]
     of_sae = [{"field": "sae", "type": "nominal", "title": "SAE"}, {"field": "measured", "type": "nominal"}]
+    no_legend = colour | {"legend": None}
     hollow = {"condition": {"test": "datum.measured === 'in the series'", "value": 1}, "value": 0}
     band = {"x": x, "y": y | {"field": "low"}, "y2": {"field": "high"}, "color": coloured([*names], [*names.values()])}
     line = {"x": x, "y": y | {"field": "value"}, "color": colour}
@@ -166,7 +167,7 @@ def breakdown_spec(data: Mapping[str, Any]) -> Content:
                         layer(
                             points,
                             {"type": "point", "size": 70, "filled": True, "opacity": 1},
-                            line | {"fillOpacity": hollow, "stroke": colour | {"legend": None}, "tooltip": [*tip, *at_width, *of_sae]},
+                            line | {"fillOpacity": hollow, "stroke": no_legend, "tooltip": [*tip, *at_width, *of_sae]},
                         ),
                     ],
                 },
