@@ -6,7 +6,7 @@ what they serve is refused, as is what is no SAE of one activation.
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,17 +18,10 @@ from darkmatter.pretrained.matrices import Matrix, map_npz, map_safetensors
 from darkmatter.pretrained.weights import Weights, check_shapes
 
 Read = tuple[Weights, str | None]  # the weights, and the hookpoint in the words of their configuration
+FACTOR_TOLERANCE = 1e-3  # the registry rounds its factors
 
 
-@dataclass(frozen=True)
-class Format:
-    """`files` are the names below the SAE's folder, the weights last; `read` takes the paths by these names."""
-
-    files: tuple[str, ...]
-    read: Callable[[Mapping[str, Path]], Read]
-
-
-def read_gemma_scope(paths: Mapping[str, Path]) -> Read:
+def read_gemma_scope(paths: Mapping[str, Path], factor: float | None = None) -> Read:
     """Gemma Scope: params.npz with W_enc [d_model, latent], W_dec [latent, d_model], biases and thresholds."""
     path = paths["params.npz"]
     arrays = map_npz(path)
@@ -36,7 +29,7 @@ def read_gemma_scope(paths: Mapping[str, Path]) -> Read:
     return jumprelu(found, "W_enc", "W_dec"), None
 
 
-def read_gemma_scope_2(paths: Mapping[str, Path]) -> Read:
+def read_gemma_scope_2(paths: Mapping[str, Path], factor: float | None = None) -> Read:
     """Gemma Scope 2: params.safetensors with the same arrays, W_enc and W_dec in lower case."""
     found = Tensors.of_safetensors(paths["params.safetensors"])
     if "affine_skip_connection" in found.arrays:
@@ -57,7 +50,7 @@ def jumprelu(found: "Tensors", W_enc: str, W_dec: str) -> Weights:
     return weights
 
 
-def read_llama_scope(paths: Mapping[str, Path]) -> Read:
+def read_llama_scope(paths: Mapping[str, Path], factor: float | None = None) -> Read:
     """Llama Scope: hyperparams.json and checkpoints/final.safetensors, trained on activations times a norm factor.
 
     With s = √d_model / (mean activation norm), folding gives W_enc · s, W_dec / s, b_dec / s. The published threshold
@@ -69,6 +62,11 @@ def read_llama_scope(paths: Mapping[str, Path]) -> Read:
     if facts.get("act_fn", "jumprelu") != "jumprelu" or facts.get("use_glu_encoder"):
         raise ArtifactError(f"{where}: activation {facts.get('act_fn')!r} is not the JumpReLU of the published SAEs")
     s = math.sqrt(facts["d_model"]) / facts["dataset_average_activation_norm"]["in"]
+    if factor is not None and abs(s / factor - 1) > FACTOR_TOLERANCE:
+        raise ArtifactError(
+            f"{where}: its norm factor √d_model / norm = {s:.6g} is not the {factor:.6g} of sae-lens's registry: it "
+            "belongs to another SAE. Check the reference and the revision."
+        )
     found = Tensors.of_safetensors(paths["checkpoints/final.safetensors"])
     weights = Weights(
         "jumprelu",
@@ -83,7 +81,7 @@ def read_llama_scope(paths: Mapping[str, Path]) -> Read:
     return weights, facts.get("hook_point_in")
 
 
-def read_sparsify(paths: Mapping[str, Path]) -> Read:
+def read_sparsify(paths: Mapping[str, Path], factor: float | None = None) -> Read:
     """sparsify: cfg.json and sae.safetensors; W_dec [latent, d_model] as it is, and b_dec always leaves the input.
 
     sae-lens's converter transposes W_dec, and keeps b_dec in the input when the decoder is normalised.
@@ -113,14 +111,16 @@ def read_sparsify(paths: Mapping[str, Path]) -> Read:
     return weights, f"resid_post.{layer[1]}" if layer else None
 
 
-def read_sae_lens(paths: Mapping[str, Path]) -> Read:
-    """sae-lens: cfg.json and sae_weights.safetensors."""
+def read_sae_lens(paths: Mapping[str, Path], factor: float | None = None) -> Read:
+    """sae-lens: cfg.json and sae_weights.safetensors. A norm factor s is folded: W_enc · s, W_dec / s, b_dec / s."""
     where = str(paths["cfg.json"])
     facts = sae_lens_config(read_json(paths["cfg.json"]))
     architecture = {"topk": "topk", "jumprelu": "jumprelu", "standard": "relu"}.get(facts.get("architecture", ""))
     if architecture is None:
         raise ArtifactError(f"{where}: architecture {facts.get('architecture')!r} is none of topk, jumprelu, standard")
-    if (normalisation := facts.get("normalize_activations", "none")) != "none":
+    normalisation = facts.get("normalize_activations", "none")
+    s = factor if normalisation == "expected_average_only_in" and factor else 1.0
+    if normalisation != "none" and s == 1.0:
         raise ArtifactError(
             f"{where}: activations are normalised by {normalisation!r} and the factor is not folded into the weights, "
             "so they do not apply to raw activations. Fold it with sae-lens and save the SAE again."
@@ -129,16 +129,19 @@ def read_sae_lens(paths: Mapping[str, Path]) -> Read:
     jump = architecture == "jumprelu"
     weights = Weights(
         architecture,
-        found.matrix("W_enc", latents_first=False),
-        found.matrix("W_dec", latents_first=True),
+        found.matrix("W_enc", latents_first=False).scaled(s),
+        found.matrix("W_dec", latents_first=True).scaled(1 / s),
         found.vector("b_enc"),
-        found.vector("b_dec"),
+        found.vector("b_dec") / np.float32(s),
         found.vector("threshold") if jump else None,
         facts["k"] if architecture == "topk" else None,
         subtract_b_dec=facts.get("apply_b_dec_to_input", True),
         norm_in_values=bool(facts.get("rescale_acts_by_decoder_norm", False)),
     )
-    found.refuse_others({"W_enc", "W_dec", "b_enc", "b_dec"} | ({"threshold"} if jump else set()))
+    used = {"W_enc", "W_dec", "b_enc", "b_dec"} | ({"threshold"} if jump else set())
+    if "scaling_factor" in found.arrays and (found.vector("scaling_factor") == 1).all():
+        used.add("scaling_factor")  # older versions wrote it without using it
+    found.refuse_others(used)
     check_shapes(weights, where, facts["d_sae"], facts["d_in"])
     return weights, (facts.get("metadata") or {}).get("hook_name")
 
@@ -187,10 +190,10 @@ class Tensors:
             )
 
 
-FORMATS = {
-    "gemma-scope": Format(("params.npz",), read_gemma_scope),
-    "gemma-scope-2": Format(("params.safetensors",), read_gemma_scope_2),
-    "llama-scope": Format(("hyperparams.json", "checkpoints/final.safetensors"), read_llama_scope),
-    "sae-lens": Format(("cfg.json", "sae_weights.safetensors"), read_sae_lens),
-    "sparsify": Format(("cfg.json", "sae.safetensors"), read_sparsify),
+READERS = {
+    "gemma-scope": read_gemma_scope,
+    "gemma-scope-2": read_gemma_scope_2,
+    "llama-scope": read_llama_scope,
+    "sae-lens": read_sae_lens,
+    "sparsify": read_sparsify,
 }

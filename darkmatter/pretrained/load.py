@@ -1,6 +1,7 @@
 """Load a published SAE, or one's own, and refuse what is not what it claims to be."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,14 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-from darkmatter.artifacts import ArtifactError, sha256_file
-from darkmatter.pretrained.formats import FORMATS
+from darkmatter.artifacts import ArtifactError, read_json
+from darkmatter.pretrained import pins
+from darkmatter.pretrained.dense import ARCHITECTURES, DenseSae
+from darkmatter.pretrained.formats import READERS
+from darkmatter.pretrained.gate import DEFAULT, Gate, Measured, measure
+from darkmatter.pretrained.locate import Found, local_files, remote_files
+from darkmatter.pretrained.names import Named, named, our_hookpoint
+from darkmatter.pretrained.reference import Reference, parse
 from darkmatter.pretrained.streamed import BLOCK_BYTES, StreamedSae
 from darkmatter.pretrained.weights import check_finite, check_shapes
 
@@ -20,24 +27,29 @@ class Pretrained:
 
     `sae` has `encode(rows) -> Codes(index, value, l0)`, `decode(codes)` and `reconstruct(rows)`, float32 NumPy arrays
     out. `hookpoint` is in this repository's words (`resid_post.12`, `attn_z.12`, `mlp_out.12`) or None when the files
-    do not say. `source` holds repo, revision, folder and the SHA-256 of each file.
+    do not say. `source` holds repo, revision, folder, format and the SHA-256 of each file; `files` are their paths;
+    `measured` is what the gate found on the rows it was given.
     """
 
-    sae: StreamedSae
+    sae: StreamedSae | DenseSae
     architecture: str
     d_model: int
     d_sae: int
     nominal_l0: float | None
     hookpoint: str | None
     source: dict[str, Any]
+    files: dict[str, Path] = field(default_factory=dict)
+    measured: Measured | None = None
 
 
 def load_pretrained(
     reference: str | Path,
     *,
     rows: Float[np.ndarray, "row d_model"] | Tensor | None = None,
+    nominal_l0: float | None = None,
     manifest: Path | None = None,
     format: str | None = None,
+    gate: Gate = DEFAULT,
     device: str = "cpu",
     block_bytes: int = BLOCK_BYTES,
 ) -> Pretrained:
@@ -48,24 +60,57 @@ def load_pretrained(
             revision: `org/repo@revision:folder`.
         rows: activations at its hookpoint; with them L0 and explained variance are measured and held against the
             published ones.
+        nominal_l0: what it should be, where neither registry, name nor configuration say so.
         manifest: a list of `conf/manifests/`: its revision and SHA-256s are enforced, or filled in at the first
             download.
-        format: one of FORMATS when the files do not tell.
+        format: one of `READERS` when the files do not tell.
+        gate: what is accepted of `rows`.
+        block_bytes: memory of one block of weights; a few are alive at once.
 
     Raises:
         ArtifactError: not found, not readable or not what it claims to be; says what was measured and expected, and
             what to do.
     """
-    folder = Path(reference)
-    if not folder.is_dir():
-        raise ArtifactError(f"{reference} is not a folder")
-    name = format or next((name for name, kind in FORMATS.items() if (folder / kind.files[-1]).is_file()), None)
-    if name is None:
-        raise ArtifactError(f"{reference} holds no SAE in a known format ({', '.join(FORMATS)})")
-    paths = {file: folder / file for file in FORMATS[name].files}
-    weights, hook = FORMATS[name].read(paths)
-    check_shapes(weights, str(reference))
-    sae = StreamedSae(weights, str(reference), block_bytes, device)
-    check_finite(weights, str(reference), sae.block)
-    source = {"folder": str(folder), "sha256": {file: sha256_file(path) for file, path in paths.items()}}
-    return Pretrained(sae, weights.architecture, sae.d_model, sae.d_sae, weights.k, hook, source)
+    where, wanted = str(reference), parse(reference)
+    entry = listed_entry(manifest, wanted, where) if manifest else None
+    found = local_files(wanted.local, format) if wanted.local else remote_files(wanted, entry, format)
+    if entry:
+        pins.check(entry, found.revision, found.sha256, manifest)
+    loaded = open_sae(found, wanted, where, entry, device, block_bytes)
+    loaded = replace(loaded, nominal_l0=nominal_l0 or loaded.nominal_l0)
+    if rows is not None:
+        published = wanted.listed.variance_explained if wanted.listed else None
+        loaded = replace(loaded, measured=measure(loaded.sae, rows, where, loaded.nominal_l0, published, gate))
+    if entry:
+        pins.record(manifest, entry["release"], entry["id"], found.revision, found.sha256)
+    return loaded
+
+
+def open_sae(
+    found: Found, wanted: Reference, where: str, entry: Mapping[str, Any] | None, device: str, block_bytes: int
+) -> Pretrained:
+    """The SAE in the files, with its shapes held against its name and manifest, and every weight finite."""
+    name, listed = named(wanted.repo, wanted.folder) if wanted.repo else Named(), wanted.listed
+    l0 = (listed.nominal_l0 if listed else None) or name.nominal_l0
+    source = {"format": found.format, "revision": found.revision, "sha256": dict(found.sha256)}
+    source |= {"repo": wanted.repo, "folder": str(wanted.local or wanted.folder)}
+    paths = dict(found.paths)
+    if found.format == "sae-lens" and read_json(paths["cfg.json"]).get("architecture") in ARCHITECTURES:
+        config = read_json(paths["cfg.json"])
+        dense = DenseSae(paths["cfg.json"].parent, where)
+        hook = our_hookpoint((config.get("metadata") or {}).get("hook_name"))
+        return Pretrained(dense, config["architecture"], dense.d_model, dense.d_sae, l0, hook, source, paths)
+    weights, hook = READERS[found.format](paths, listed.norm_scaling_factor if listed else None)
+    check_shapes(weights, where, entry["width"] if entry else name.width, entry["d_model"] if entry else None)
+    if entry and entry["architecture"] != weights.architecture:
+        raise ArtifactError(f"{where}: is {weights.architecture}, but the manifest says {entry['architecture']}")
+    sae = StreamedSae(weights, where, block_bytes, device)
+    check_finite(weights, where, sae.block)
+    hookpoint = name.hookpoint or our_hookpoint(hook)
+    return Pretrained(sae, weights.architecture, sae.d_model, sae.d_sae, l0 or weights.k, hookpoint, source, paths)
+
+
+def listed_entry(manifest: Path, wanted: Reference, where: str) -> dict[str, Any]:
+    if wanted.listed is None:
+        raise ArtifactError(f"{where} is not in sae-lens's registry, so {manifest} cannot list it")
+    return pins.entry_of(manifest, wanted.listed.release, wanted.listed.id)

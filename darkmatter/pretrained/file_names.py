@@ -1,0 +1,9 @@
+"""The files of an SAE below its folder in each format, the weights last."""
+
+FILES = {
+    "gemma-scope": ("params.npz",),
+    "gemma-scope-2": ("params.safetensors",),
+    "llama-scope": ("hyperparams.json", "checkpoints/final.safetensors"),
+    "sae-lens": ("cfg.json", "sae_weights.safetensors"),
+    "sparsify": ("cfg.json", "sae.safetensors"),
+}

@@ -1,0 +1,56 @@
+"""What the names of published SAEs say: hookpoint, width and L0, in this repository's words.
+
+Attention SAEs of Gemma Scope read z, the heads side by side before the output projection: `attn_z.L`, whatever their
+folder is called.
+"""
+
+import re
+from dataclasses import dataclass
+
+POWERS = {"4k": 12, "16k": 14, "32k": 15, "65k": 16, "131k": 17, "262k": 18, "524k": 19, "1m": 20}
+TRANSFORMER_LENS = {
+    "hook_resid_post": "resid_post",
+    "hook_mlp_out": "mlp_out",
+    "hook_attn_out": "attn_out",
+    "attn.hook_z": "attn_z",
+}
+GEMMA_SCOPE = {"res": "resid_post", "mlp": "mlp_out", "att": "attn_z"}
+GEMMA_SCOPE_2 = {"resid_post": "resid_post", "mlp_out": "mlp_out", "attn_out": "attn_z"}
+LLAMA_SCOPE = {"R": "resid_post", "A": "attn_out", "M": "mlp_out"}
+
+
+@dataclass(frozen=True)
+class Named:
+    """Facts in the name of a repository and a folder; None: the name does not say."""
+
+    hookpoint: str | None = None
+    width: int | None = None
+    nominal_l0: float | None = None
+
+
+def named(repo: str, folder: str) -> Named:
+    """What `google/gemma-scope-2b-pt-res` and `layer_12/width_16k/average_l0_82` say, and their like."""
+    if match := re.fullmatch(r"google/gemma-scope-\d+b-\w+-(res|mlp|att)", repo):
+        layer = re.search(r"layer_(\d+)/", folder)
+        hookpoint = f"{GEMMA_SCOPE[match[1]]}.{layer[1]}" if layer else None
+        l0 = re.search(r"average_l0_(\d+)$", folder)
+        return Named(hookpoint, width_in(folder), float(l0[1]) if l0 else None)
+    if repo.startswith("google/gemma-scope-2-"):
+        place = re.match(r"(resid_post|mlp_out|attn_out)(?:_all)?/layer_(\d+)_", folder)
+        return Named(f"{GEMMA_SCOPE_2[place[1]]}.{place[2]}" if place else None, width_in(folder))
+    if match := re.fullmatch(r"Llama3_1-8B-Base-L(\d+)([RAM])-(\d+)x", folder):
+        return Named(f"{LLAMA_SCOPE[match[2]]}.{match[1]}", int(match[3]) * 4096)
+    return Named()
+
+
+def width_in(folder: str) -> int | None:
+    match = re.search(r"width_(\w+?)(?:/|_|$)", folder)
+    return 1 << POWERS[match[1]] if match and match[1] in POWERS else None
+
+
+def our_hookpoint(name: str | None) -> str | None:
+    """`blocks.12.hook_resid_post` (TransformerLens) → `resid_post.12`; a name of ours stays; others are None."""
+    if name is None or re.fullmatch(r"(resid_post|attn_z|attn_out|mlp_out)\.\d+", name):
+        return name
+    match = re.fullmatch(r"blocks\.(\d+)\.(.+)", name)
+    return f"{TRANSFORMER_LENS[match[2]]}.{match[1]}" if match and match[2] in TRANSFORMER_LENS else None

@@ -1,0 +1,54 @@
+"""What a reference to an SAE names: a local folder, `release/id` of sae-lens's registry, or `org/repo:folder`."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from darkmatter.artifacts import ArtifactError
+from darkmatter.pretrained import registry
+from darkmatter.pretrained.registry import Listed
+
+REPOSITORY = re.compile(r"([\w.-]+/[\w.-]+)(?:@([0-9a-f]{40}))?:(.*)")
+FORMS = "a folder, `release/id` of sae-lens's registry, or `org/repo:folder` (pinned: `org/repo@<40 hex>:folder`)"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Either `local`, or `repo` and `folder` (and `revision` when pinned); `listed` is what the registry knows."""
+
+    local: Path | None = None
+    repo: str | None = None
+    folder: str = ""
+    revision: str | None = None
+    listed: Listed | None = None
+
+
+def parse(reference: str | Path) -> Reference:
+    """A folder that exists is taken as such, then a repository, then a release.
+
+    Raises:
+        ArtifactError: none of the three; says what comes near.
+    """
+    text = str(reference)
+    if Path(text).is_dir():
+        return Reference(local=Path(text))
+    if match := REPOSITORY.fullmatch(text):
+        repo, revision, folder = match[1], match[2], check_folder(match[3], text)
+        return Reference(repo=repo, folder=folder, revision=revision, listed=registry.at(repo, folder))
+    release = max((name for name in registry.releases() if text.startswith(f"{name}/")), key=len, default=None)
+    if release is None:
+        raise ArtifactError(f"{text!r} is none of: {FORMS}. {suggest(text)}")
+    listed = registry.find(release, text.removeprefix(f"{release}/"))
+    return Reference(repo=listed.repo, folder=check_folder(listed.folder, text), listed=listed)
+
+
+def check_folder(folder: str, reference: str) -> str:
+    parts = PurePosixPath(folder).parts
+    if folder.startswith("/") or ".." in parts or "\\" in folder:
+        raise ArtifactError(f"{reference!r}: the folder in a repository is relative and has no `..`")
+    return folder.strip("/")
+
+
+def suggest(text: str) -> str:
+    near = sorted(registry.releases(), key=lambda name: -registry.common_prefix(name, text))[:3]
+    return f"Releases that begin alike: {', '.join(near)}."
