@@ -152,7 +152,10 @@ class Deriver:
         absent = [file for file in derivation.pulled if not Path(file).exists()]
         sums = {file: read_arrays(Path(file)) for file in derivation.sums if file not in absent}
         lacking = f"numbers that need {', '.join(absent)}: `dvc pull {name}`" if absent else None
-        derived = plain(derivation.derive(sums, committed, self.params))
+        try:
+            derived = plain(derivation.derive(sums, committed, self.params))
+        except KeyError as error:
+            raise ArtifactError(f"{path} or its sums lack {error}. Run `dvc repro {name}` to make them.") from None
         return Derived(name, path.as_posix(), compare(committed, derived), lacking)
 
     def hookpoint(self, hookpoint: str) -> Derived:
