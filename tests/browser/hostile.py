@@ -45,7 +45,7 @@ def plant(reports: Path, texts: Texts) -> None:
     """
     runs = [json.loads(path.read_text(encoding="utf-8")) for path in (reports / "results/decomposition").iterdir()]
     main = max(runs, key=lambda run: len(run["saes"]))
-    names = [sae["name"] for sae in main["saes"]][-len(PAYLOADS) :]
+    names = [sae["name"] for sae in main["saes"]][: -len(PAYLOADS) - 1 : -1]
     data = reports / "results/data.json"
     domains = add_domains(data, texts["domain"])
     for path in reports.rglob("*.json"):

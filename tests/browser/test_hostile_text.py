@@ -22,6 +22,7 @@ NODES = """() => {
     }
     return counts;
 }"""
+SAID = """tip => [[...tip.querySelectorAll("*")].map(node => node.tagName).join(), tip.textContent]"""
 TEXT = """() => {
     const body = document.body.cloneNode(true);
     body.querySelectorAll("script, style").forEach(node => node.remove());
@@ -52,6 +53,25 @@ def test_payloads_run_nothing(pages: dict[str, Page]) -> None:
     assert page.events == pages["words"].events == []
     assert len(page.requests) == len(pages["words"].requests)
     assert page.evaluate("typeof window.owned") == "undefined"
+    assert page.locator("[href^='javascript' i], [src^='javascript' i]").count() == 0
+
+
+def test_values_under_the_pointer_stay_text(pages: dict[str, Page]) -> None:
+    """The tooltips of a plot: the same elements whatever an SAE is called, and its name readable in them."""
+    found = {name: tooltips(page) for name, page in pages.items()}
+    assert {nodes for nodes, _ in found["payloads"]} == {nodes for nodes, _ in found["words"]}
+    readable = dict(zip(PAYLOADS, payloads()["sae"], strict=True))
+    del readable["NUL"], readable["lone surrogate"]  # HTML has no such characters
+    assert [name for name in readable.values() if not any(name in text for _, text in found["payloads"])] == []
+
+
+def tooltips(page: Page) -> list[tuple[str, str]]:
+    """Elements and text of what each dot of the first map says."""
+    said = []
+    for dot in page.locator("#fig02_maps .vega svg .mark-symbol").first.locator("path").all():
+        dot.hover(force=True)
+        said.append(tuple(page.eval_on_selector("#vg-tooltip-element", SAID)))
+    return said
 
 
 def test_payloads_do_run_where_they_are_not_escaped(open_page: Callable[..., Page], tmp_path: Path) -> None:

@@ -1,79 +1,149 @@
-"""The report in Chromium: quiet, offline, usable by keyboard, on a phone, in the dark, on paper, without JavaScript."""
+"""The report in Chromium: asks for nothing, links lead somewhere, the table filters and sorts, by keyboard too."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
+from reading import ROWS, claims_of, shown, wait_for_plots
 
-from darkmatter.figures import FIGURES
-
-SCREENSHOTS = Path(__file__).parent / "screenshots"  # kept for people to look at; git ignores it
-PHONE, DESK = {"width": 380, "height": 800}, {"width": 1440, "height": 900}
-ROWS = "#claims table.claims tbody tr"
+FIELDS = ("verdict", "analogue", "section")
 
 
 @pytest.fixture(scope="module")
-def desk(open_page: Callable[..., Page], report: Path) -> Page:
-    """One page for all tests of a wide screen; each leaves it as it found it."""
-    return open_page(report)
+def page(open_page: Callable[..., Page], report: Path) -> Page:
+    """One page for all tests; each leaves it as it found it."""
+    return wait_for_plots(open_page(report))
 
 
 @pytest.fixture(scope="module")
-def claims(report: Path) -> list[dict[str, Any]]:
-    return json.loads((report.parent / "claims.json").read_text(encoding="utf-8"))["claims"]
+def claims(page: Page, report: Path) -> list[dict[str, Any]]:
+    return claims_of(page, report)
 
 
-def test_one_small_file_that_asks_for_nothing(desk: Page, report: Path) -> None:
+def tab_to(page: Page, condition: str, limit: int = 60) -> None:
+    """Press Tab until the condition, JavaScript about `node`, holds for what has the focus."""
+    for _ in range(limit):
+        page.keyboard.press("Tab")
+        if page.evaluate(f"(node => {condition})(document.activeElement)"):
+            return
+    raise AssertionError(f"not reached with {limit} tabs: {condition}")
+
+
+def natural(text: str) -> list[str]:
+    """Numbers inside text by value: fig2 before fig10."""
+    return [part.zfill(9) if part.isdigit() else part for part in re.split(r"(\d+)", text)]
+
+
+def test_one_small_file_that_asks_for_nothing(page: Page, report: Path) -> None:
     assert report.stat().st_size < 5_000_000
-    assert desk.events == []
-    others = [url for url in desk.requests if url != report.as_uri() and not url.startswith("data:")]
-    assert others == []
+    assert page.events == []
+    assert [url for url in page.requests if url != report.as_uri() and not url.startswith("data:")] == []
 
 
-def test_links_resolve(desk: Page, report: Path) -> None:
-    links = set(desk.eval_on_selector_all("a[href]", "links => links.map(link => link.getAttribute('href'))"))
-    ids = set(desk.eval_on_selector_all("[id]", "nodes => nodes.map(node => node.id)"))
+def test_links_resolve(page: Page, report: Path) -> None:
+    links = set(page.eval_on_selector_all("a[href]", "links => links.map(link => link.getAttribute('href'))"))
+    ids = set(page.eval_on_selector_all("[id]", "nodes => nodes.map(node => node.id)"))
     assert {unquote(link[1:]) for link in links if link.startswith("#")} <= ids
     outside = {link for link in links if urlsplit(link).scheme}
     assert all(link.startswith("https://") for link in outside)
-    files = {urlsplit(link) for link in links - outside if not link.startswith("#")}
-    assert files and not [file.path for file in files if not (report.parent / unquote(file.path)).is_file()]
+    files = [urlsplit(link).path for link in links - outside if not link.startswith("#")]
+    assert files and not [file for file in files if not (report.parent / unquote(file)).is_file()]
 
 
-def test_every_figure_and_claim_is_there_without_javascript(
-    open_page: Callable[..., Page], report: Path, claims: list[dict[str, Any]]
-) -> None:
-    page = open_page(report, java_script_enabled=False)
-    assert page.locator(ROWS).count() == len(claims) == 54
-    assert page.locator(f"{ROWS}:visible").count() == len(claims)
-    seen = page.eval_on_selector_all("figure img", "all => all.map(i => i.checkVisibility() && i.naturalWidth > 100)")
-    assert seen == [True] * sum(not entry.is_table for entry in FIGURES)
-    assert not page.locator("input:visible, select:visible, th button:visible").count()
+@pytest.mark.parametrize("field", FIELDS)
+def test_filters_by_word(field: str, page: Page, claims: list[dict[str, Any]]) -> None:
+    select = page.locator(f"#filter-{field}")
+    values = select.locator("option").evaluate_all("all => all.map(option => option.value)")
+    assert values[0] == "" and {*values} >= {claim[field] for claim in claims}
+    for value in values:
+        select.select_option(value)
+        expected = {claim["id"] for claim in claims if value in ("", claim[field])}
+        assert set(shown(page)) == expected
+        expect(page.locator("#claims-shown")).to_contain_text(f"{len(expected)} of {len(claims)}")
+    select.select_option("")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_no_violation_of_accessibility_rules(scheme: str, desk: Page) -> None:
-    """All of axe's rules in the light; in the dark those that depend on colour."""
-    rules = {"runOnly": ["color-contrast", "link-in-text-block"]} if scheme == "dark" else {}
-    desk.emulate_media(color_scheme=scheme)
-    found = Axe().run(desk, options={"resultTypes": ["violations"], **rules}).response["violations"]
-    assert not [(rule["id"], node["target"], node["failureSummary"]) for rule in found for node in rule["nodes"]]
+def test_filters_by_text_and_all_at_once(page: Page, claims: list[dict[str, Any]]) -> None:
+    page.fill("#filter-text", "LEMMA-poisson")
+    assert "lemma-poisson" in shown(page) and len(shown(page)) < len(claims)
+    page.select_option("#filter-section", next(claim["section"] for claim in claims if claim["section"] != "C.1"))
+    assert shown(page) == []
+    page.select_option("#filter-section", "")
+    page.fill("#filter-text", "no claim says this")
+    assert shown(page) == []
+    expect(page.locator("#claims-shown")).to_contain_text(f"0 of {len(claims)}")
+    page.fill("#filter-text", "")
+    assert len(shown(page)) == len(claims)
 
 
-@pytest.mark.parametrize("size", [PHONE, DESK], ids=["phone", "desk"])
-def test_nothing_is_wider_than_the_screen(size: dict[str, int], desk: Page) -> None:
-    desk.set_viewport_size(size)
-    assert desk.evaluate("document.documentElement.scrollWidth") == size["width"]
-    SCREENSHOTS.mkdir(exist_ok=True)
-    for scheme in ("light", "dark"):
-        desk.emulate_media(color_scheme=scheme)
-        for name in ("h1", "#claims", "#figures"):
-            desk.locator(name).first.evaluate("node => node.scrollIntoView()")
-            path = SCREENSHOTS / f"{name.lstrip('#')}-{size['width']}-{scheme}.png"
-            desk.screenshot(path=path)
-            assert path.stat().st_size > 10_000
+def test_sorting(page: Page) -> None:
+    before = shown(page)
+    buttons = page.locator("#claims th button")
+    assert buttons.count() >= 4
+    head = page.locator("#claims thead th").first
+    buttons.first.click()
+    assert shown(page) == sorted(before, key=natural) and head.get_attribute("aria-sort") == "ascending"
+    buttons.first.click()
+    assert shown(page) == sorted(before, key=natural)[::-1] and head.get_attribute("aria-sort") == "descending"
+    buttons.nth(1).click()
+    sections = page.eval_on_selector_all(ROWS, "rows => rows.map(row => row.dataset.section)")
+    assert sections.index("4.1") < sections.index("5.1") < sections.index("C.1")
+    assert head.get_attribute("aria-sort") is None
+
+
+def test_claims_by_keyboard_alone(page: Page, claims: list[dict[str, Any]]) -> None:
+    """From the top: choose an analogue, sort, open the details of a claim."""
+    page.locator("h1").click()
+    tab_to(page, "node.id == 'filter-analogue'")
+    page.keyboard.type("dis")
+    assert set(shown(page)) == {claim["id"] for claim in claims if claim["analogue"] == "disagrees"}
+    tab_to(page, "node.matches('th button')")
+    page.keyboard.press("Enter")
+    assert shown(page) == sorted(shown(page), key=natural)
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none"
+    tab_to(page, "node.matches('#claims .more summary')")
+    page.keyboard.press("Enter")
+    command = page.locator("#claims .more details[open] code", has_text="darkmatter audit derive")
+    expect(command).to_have_text(f"darkmatter audit derive {shown(page)[0]}")
+    expect(command).to_be_visible()
+    page.keyboard.press("Enter")
+    page.select_option("#filter-analogue", "")
+
+
+def test_every_claim_names_the_command_that_derives_it(page: Page, claims: list[dict[str, Any]]) -> None:
+    commands = page.eval_on_selector_all("#claims code", "all => all.map(code => code.textContent)")
+    assert {*commands} >= {f"darkmatter audit derive {claim['id']}" for claim in claims}
+
+
+def test_tokens_by_keyboard_alone(page: Page) -> None:
+    page.locator("#tokens-title").click()
+    tab_to(page, "node.name == 'token-colour'")
+    colours = "all => all.map(token => getComputedStyle(token).backgroundColor)"
+    first = page.eval_on_selector_all("[data-token]", colours)
+    page.keyboard.press("ArrowDown")
+    assert page.eval_on_selector_all("[data-token]", colours) != first and len(set(first)) > 4
+    tab_to(page, "node.matches('[data-context]')")
+    here = page.locator("#token-value").inner_text()
+    page.keyboard.press("ArrowRight")
+    assert page.locator("#token-value").inner_text() != here
+    page.locator("input[name=token-colour]").first.check()
+
+
+def test_link_to_a_hidden_claim_shows_it(page: Page) -> None:
+    page.fill("#filter-text", "no claim says this")
+    page.evaluate("location.hash = '#claim-lemma-poisson'")
+    expect(page.locator("#claim-lemma-poisson")).to_be_in_viewport()
+    page.evaluate("location.hash = ''")
+
+
+def test_maps_say_their_values_under_the_pointer(page: Page, report: Path) -> None:
+    points = json.loads((report.parent / "figures/fig02_maps.json").read_text(encoding="utf-8"))["points"]
+    page.locator("#fig02_maps .vega svg .mark-symbol path").first.hover()
+    said = page.locator("#vg-tooltip-element").inner_text()
+    assert any(point["name"] in said and f"{point['norm_r2']['value']:.3g}" in said for point in points)
+    assert not page.locator("#fig02_maps .still").is_visible()

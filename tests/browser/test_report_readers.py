@@ -1,0 +1,85 @@
+"""The report for every reader: without JavaScript, on paper, in the dark, on a phone, by the rules of WCAG."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page
+from reading import FILTERS, IMAGES, claims_of, images_seen, seen, shown, wait_for_plots
+
+SCREENSHOTS = Path(__file__).parent / "screenshots"  # kept for people to look at; git ignores it
+KEEP_SAMPLES = """() => {
+    const seen = new Set();
+    for (const row of document.querySelectorAll("#claims tr[data-verdict]")) {
+        const kind = [row.dataset.verdict, row.dataset.analogue, !row.querySelector(".flip")].join();
+        if (seen.has(kind)) row.parentElement.remove();
+        seen.add(kind);
+    }
+    const repeated = [
+        "figure:nth-of-type(n+3)", "svg g g", "article:nth-of-type(n+2)", ".facts div :nth-child(n+5)",
+        "[data-context] > :nth-child(n+50)", ".tokens li:nth-child(n+5)",
+        "table:not(.claims) tbody tr:nth-child(n+4)", "table:not(.claims) tbody:nth-of-type(n+3)",
+        "#costs details:nth-of-type(n+2)",
+    ];
+    document.querySelectorAll(repeated.join()).forEach(node => node.remove());
+    document.querySelectorAll("details").forEach(node => { node.open = true; });
+}"""
+
+
+@pytest.fixture(scope="module")
+def page(open_page: Callable[..., Page], report: Path) -> Page:
+    return wait_for_plots(open_page(report))
+
+
+@pytest.fixture(scope="module")
+def claims(page: Page, report: Path) -> list[str]:
+    return sorted(claim["id"] for claim in claims_of(page, report))
+
+
+def violations(page: Page, **options: Any) -> list[tuple[str, list[str], str]]:
+    found = Axe().run(page, options={"resultTypes": ["violations"], **options}).response["violations"]
+    return [(rule["id"], node["target"], node["failureSummary"]) for rule in found for node in rule["nodes"]]
+
+
+def test_all_is_there_without_javascript(open_page: Callable[..., Page], report: Path, claims: list[str]) -> None:
+    page = open_page(report, java_script_enabled=False)
+    assert sorted(shown(page)) == claims and images_seen(page) == IMAGES
+    assert seen(page, *FILTERS, "th button", ".vega", "[data-token]") == ["[data-token]"]
+
+
+def test_everything_but_the_controls_is_on_paper(page: Page, claims: list[str]) -> None:
+    page.emulate_media(media="print")
+    assert sorted(shown(page)) == claims and images_seen(page) == IMAGES
+    assert seen(page, *FILTERS, "nav", ".vega", "[data-token]") == ["[data-token]"]
+    page.emulate_media(media="screen")
+
+
+def test_no_violation_of_accessibility_rules(page: Page) -> None:
+    """All of axe's rules but the one that follows."""
+    assert violations(page, rules={"color-contrast": {"enabled": False}}) == []
+
+
+@pytest.mark.parametrize("width", [380, 1440])
+def test_nothing_is_wider_than_the_screen(width: int, page: Page) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    SCREENSHOTS.mkdir(exist_ok=True)
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        for name in ("h1", "#claims", "#fig02_maps", "#tokens"):
+            page.locator(name).first.evaluate("node => node.scrollIntoView()")
+            path = SCREENSHOTS / f"{name.lstrip('#')}-{width}-{scheme}.png"
+            page.screenshot(path=path)
+            assert path.stat().st_size > 10_000
+
+
+def test_contrast_in_light_and_dark(page: Page) -> None:
+    """With every fold open. Of what repeats a few are kept, as axe's time goes with the page's square. Comes last."""
+    page.evaluate(KEEP_SAMPLES)
+    found = {}
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        found[scheme] = violations(page, runOnly=["color-contrast"])
+    assert found == {"light": [], "dark": []}
