@@ -1,7 +1,7 @@
 """Make numbers again from stored sums, and compare them with the committed ones: no model, no torch, no DVC.
 
-What can be named: a claim, `claims`, `decomposition`, the results of an experiment, `metrics`, a figure or table. A
-claim is judged again, and so are the results of its experiment; a figure's numbers are made again from the results.
+What can be named: a claim, `claims`, `decomposition`, the results of an experiment, `metrics`, `plots`, a figure or
+table. A claim is judged again, and so are the results of its experiment; what is drawn is made again from the results.
 """
 
 from collections.abc import Iterator
@@ -27,6 +27,7 @@ from darkmatter.figures import figure_data
 from darkmatter.headline import headline_metrics
 from darkmatter.params import Params, load_params
 from darkmatter.paths import DECOMPOSITION, FIGURES, METRICS, RESULTS
+from darkmatter.plot_rows import PLOTS, plot_rows
 from darkmatter.report.claims import component
 from darkmatter.results import Results, load_results
 from darkmatter.splits import SPLITS
@@ -109,7 +110,7 @@ class Deriver:
 
     def names(self) -> list[str]:
         """Everything that can be derived, the claims' rows one by one last."""
-        return ["decomposition", *DERIVATIONS, "metrics", *(entry.id for entry in ENTRIES), *self.claims]
+        return ["decomposition", *DERIVATIONS, "metrics", "plots", *(entry.id for entry in ENTRIES), *self.claims]
 
     def derive(self, name: str) -> list[Derived]:
         """
@@ -128,6 +129,9 @@ class Deriver:
             return [self.experiment(name)]
         if name == "metrics":
             return [self.made("metrics", METRICS, headline_metrics(self.results, self.params))]
+        if name == "plots":
+            rows = plot_rows(self.results, self.params)
+            return [self.made(name, PLOTS / f"{name}.json", content) for name, content in rows.items()]
         for entry in ENTRIES:
             if entry.id == name:
                 return [self.made(name, FIGURES / f"{name}.json", figure_data(entry, self.results, self.params))]
