@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from darkmatter.api.commands import add_decompose
 from darkmatter.artifacts import ArtifactError, read_json
 from darkmatter.audit.commands import add_audit
 from darkmatter.params import PARAMS, load_params
@@ -42,6 +43,7 @@ def main(arguments: list[str] | None = None) -> None:
     summary = commands.add_parser("summary", help="what the last run came to, in five lines, and where its report is")
     summary.set_defaults(run=run_summary)
     add_audit(commands)
+    add_decompose(commands)
     given = parser.parse_args(arguments)
     if code := given.run(given):
         sys.exit(code)

@@ -1,0 +1,129 @@
+"""What is refused before anything expensive: too little data, another d_model, an SAE that explains nothing here."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from darkmatter.api.coders import Coder, DenseCoder, linear_decoder, make_coder
+from darkmatter.artifacts import ArtifactError
+from darkmatter.codes import DECODE_TOLERANCE, SAMPLE_ROWS, blocks
+from darkmatter.decode import Decoder, reconstruct
+from darkmatter.experiment_params import Decomposition
+from darkmatter.splits import Splits, draw_splits
+
+PROBE_ROWS = 2
+
+
+def check_enough(contexts: int, positions: int, d_model: int, settings: Decomposition) -> Splits:
+    """The splits of so many rows.
+
+    Raises:
+        ArtifactError: too few contexts for the folds, or fewer rows than a regression on d_model dimensions needs.
+    """
+    fewest = max(settings.folds, 5)
+    if contexts < fewest:
+        raise ArtifactError(
+            f"{contexts} contexts are too few: {fewest} is the least for {settings.folds} folds and an interval over "
+            "contexts; 100 and more are better"
+        )
+    splits = draw_splits(contexts, positions, settings.fit_share, settings.folds, settings.split_seed)
+    rows = {name: int(splits.fits_on(name).sum()) for name in splits.fit_sets}
+    smallest = min(rows, key=rows.__getitem__)
+    if rows[smallest] <= d_model + 1:
+        needed = -(-(d_model + 2) * contexts * positions // rows[smallest])
+        raise ArtifactError(
+            f"{contexts} contexts × {positions} rows are too few for d_model = {d_model}: fit set `{smallest}` has "
+            f"{rows[smallest]} rows, a regression with intercept needs more than {d_model + 1}. Take at least "
+            f"{needed:,} rows; ten times as many to trust what comes out"
+        )
+    return splits
+
+
+def check_declared(sae: Any, d_model: int) -> None:
+    """Hold what an SAE says of itself against the activations.
+
+    Raises:
+        ArtifactError: another d_model, or a scale of the activations that nobody applied.
+    """
+    config = getattr(sae, "cfg", None)
+    d_in = getattr(sae, "d_model", None) or getattr(config, "d_in", None)
+    if isinstance(d_in, int) and d_in != d_model:
+        raise ArtifactError(f"the SAE has d_model {d_in}, the activations {d_model}: another model or hookpoint")
+    if getattr(config, "normalize_activations", None) == "expected_average_only_in":
+        raise ArtifactError(
+            "the SAE expects activations of mean norm √d_model (normalize_activations: expected_average_only_in) and "
+            "takes raw ones as they are. Fold the scale into its weights: "
+            "sae.fold_activation_norm_scaling_factor(d_model**0.5 / mean_norm), with the mean norm of x in its training"
+        )
+
+
+def checked_coder(sae: Any, sample: Float[np.ndarray, "row d_model"], max_fvu: float) -> Coder:
+    """The coder of an SAE that does on a sample what an SAE of these activations does.
+
+    Args:
+        sample: rows spread over the activations.
+        max_fvu: refuse an FVU on the sample of this or more.
+
+    Raises:
+        ArtifactError: see `check_declared`, `make_coder`, `check_fvu`; or codes that are not finite.
+    """
+    d_model = sample.shape[1]
+    check_declared(sae, d_model)
+    coder = make_coder(sae, sample[:PROBE_ROWS])
+    if not isinstance(coder, DenseCoder):
+        check_fvu(sample, np.asarray(sae.decode(sae.encode(sample))), max_fvu)
+        return coder
+    decoder = linear_decoder(sae, coder.d_sae, d_model)
+    outputs, gap = [], 0.0
+    for block in blocks(sample, coder.d_sae):
+        acts, output = coder.rebuild(block)
+        if not (acts.isfinite().all() and output.isfinite().all()):
+            raise ArtifactError("the SAE makes NaN or infinity of finite activations: its weights are damaged")
+        outputs.append(output.numpy())
+        if decoder is not None:
+            gap += squared_gap(acts, output, decoder)
+    output = np.concatenate(outputs)
+    check_fvu(sample, output, max_fvu)
+    linear = decoder is not None and gap <= DECODE_TOLERANCE**2 * squares(output)
+    return replace(coder, decoder=decoder) if linear else coder
+
+
+def squared_gap(acts: torch.Tensor, output: torch.Tensor, decoder: Decoder) -> float:
+    """Σ ‖what the codes and the decoder rebuild − the SAE's own output‖²."""
+    width = max(1, int(acts.count_nonzero(dim=1).max()))
+    top = acts.abs().topk(width, dim=1).indices
+    return squares((reconstruct(top, acts.gather(1, top), decoder) - output).numpy())
+
+
+def check_fvu(sample: np.ndarray, output: np.ndarray, max_fvu: float) -> None:
+    """Refuse a Sae(x) that approximates a sample of rows worse than it must.
+
+    Raises:
+        ArtifactError: not finite, or an FVU of `max_fvu` or more, with the norms of both.
+    """
+    if not np.isfinite(output).all():
+        raise ArtifactError("Sae(x) holds NaN or infinity on finite activations")
+    variance = squares(sample - sample.mean(0, dtype=np.float64))
+    if variance == 0:
+        raise ArtifactError("the activations are the same in every row: there is nothing to explain")
+    fvu = squares(sample - output) / variance
+    if not fvu < max_fvu:
+        norms = [(squares(vectors) / len(sample)) ** 0.5 for vectors in (sample, output)]
+        raise ArtifactError(
+            f"FVU {fvu:.3g} on {len(sample)} rows, the limit is max_fvu = {max_fvu:g}; x has norm {norms[0]:.3g}, "
+            f"Sae(x) {norms[1]:.3g}. Was the SAE trained on another model or hookpoint, or on activations scaled in "
+            "another way (normalisation)? To go on all the same, raise max_fvu (--max-fvu)"
+        )
+
+
+def squares(values: np.ndarray) -> float:
+    return float(np.square(values, dtype=np.float64).sum())
+
+
+def spread(x: Float[np.ndarray, "context position d_model"]) -> Float[np.ndarray, "row d_model"]:
+    """Rows spread evenly over all of them."""
+    rows = x.reshape(-1, x.shape[2])
+    return rows[np.linspace(0, len(rows) - 1, min(SAMPLE_ROWS, len(rows))).astype(int)]

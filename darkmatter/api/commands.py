@@ -1,0 +1,119 @@
+"""`darkmatter decompose`: the table of one SAE, from activations or a model on disk, without DVC."""
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from darkmatter.artifacts import ArtifactError, sha256_file, write_text
+
+DESCRIPTION = """Split an SAE's error into a linear function of the activation and the rest, and print L0, FVU,
+FVU_nonlinear and R² of the error vector and of its norm, with intervals, on held-out tokens and held-out contexts.
+"""
+L0_FACTOR = 4
+
+
+def add_decompose(commands: argparse._SubParsersAction) -> None:
+    """Add `decompose` to the parser of `darkmatter`."""
+    parser = commands.add_parser("decompose", help="your own model and SAE", description=DESCRIPTION)
+    rows = parser.add_mutually_exclusive_group(required=True)
+    rows.add_argument("--activations", type=Path, help=".npy: [context, position, d_model], or [row, d_model]")
+    rows.add_argument("--model", help="a folder in transformers' format, or a Hugging Face id in the local cache")
+    parser.add_argument("--sae", required=True, help="a folder, release/id of sae-lens's registry, or org/repo:folder")
+    parser.add_argument("--hookpoint", help="such as resid_post.12 (default: the one the SAE names)")
+    parser.add_argument("--revision", help="commit of a Hugging Face id, 40 hex digits")
+    words = parser.add_mutually_exclusive_group()
+    words.add_argument("--text", type=Path, help="a file, one document per line, or a folder, one per file")
+    words.add_argument("--tokens", type=Path, help=".npy, int32 [context, position] (default: data/tokens/eval.npy)")
+    parser.add_argument("--contexts", type=positive, help="use the first so many")
+    parser.add_argument(
+        "--context-length", type=positive, help="tokens of a context of --text (1024), or rows of one of --activations"
+    )
+    parser.add_argument(
+        "--first-position",
+        type=int,
+        default=200,
+        help="first token kept of a context of --model (200, the paper's)",
+    )
+    parser.add_argument("--max-fvu", type=float, default=1.0, help="refuse an SAE with this FVU on a sample (1)")
+    parser.add_argument("--convention", choices=("paper", "authors"), default="paper", help="of the table (paper)")
+    parser.add_argument("--threads", type=positive, help="1 gives the bits of the pipeline (default: as torch has it)")
+    parser.add_argument("--out", type=Path, help="write the whole result there, as JSON")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON, no table")
+    parser.set_defaults(run=run)
+
+
+def positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive whole number")
+    return number
+
+
+def run(given: argparse.Namespace) -> int:
+    """The exit code: 0, or 1 with the error on standard error."""
+    try:
+        if given.out and not given.out.resolve().parent.is_dir():
+            raise ArtifactError(f"--out {given.out}: there is no such folder")
+        result = decomposed(given)
+        if given.out:
+            write_text(given.out, result.to_json())
+    except (ArtifactError, OSError) as error:
+        print(json.dumps({"error": str(error)}) if given.json else f"error: {error}", file=sys.stderr)
+        return 1
+    print(result.to_json() if given.json else result.table(given.convention), end="" if given.json else "\n")
+    return 0
+
+
+def decomposed(given: argparse.Namespace) -> Any:
+    from darkmatter.api.decompose import decompose  # torch: seconds that `darkmatter --help` does not pay
+    from darkmatter.pretrained.load import load_pretrained
+
+    if given.activations and not given.activations.is_file():
+        raise ArtifactError(f"--activations {given.activations} does not exist")
+    sae = load_pretrained(given.sae)
+    facts = {"reference": given.sae, "architecture": sae.architecture, **sae.source}
+    options = {"max_fvu": given.max_fvu, "threads": given.threads, "progress": True}
+    if given.activations:
+        source = {"activations": given.activations.as_posix(), "sha256": sha256_file(given.activations)}
+        shape = {"context_length": given.context_length, "contexts": given.contexts}
+        label = {"sae": facts, "rows": source, "hookpoint": given.hookpoint or sae.hookpoint}
+        result = decompose(given.activations, sae.sae, **shape, **options, source=label)
+    else:
+        with tempfile.TemporaryDirectory(prefix="decompose-") as work:
+            rows, source, hookpoint = model_rows(given, sae, Path(work))
+            label = {"sae": facts, "rows": source, "hookpoint": hookpoint}
+            result = decompose(rows, sae.sae, **options, source=label)
+    for warning in warnings(given, sae, result.l0):
+        print(f"note: {warning}", file=sys.stderr)
+    return result
+
+
+def model_rows(given: argparse.Namespace, sae: Any, work: Path) -> tuple[Any, dict[str, Any], str]:
+    """Activations as an iterator, what they come from, and their hookpoint; all that can be refused early is."""
+    from darkmatter.api import decompose
+    from darkmatter.api.checks import check_enough
+    from darkmatter.api.model_rows import check_hookpoint, open_model, read_rows
+    from darkmatter.api.model_tokens import make_tokens
+
+    model = open_model(given.model, given.revision, work)
+    hookpoint = check_hookpoint(given.hookpoint or sae.hookpoint, model)
+    if sae.d_model != model.d_model:
+        raise ArtifactError(f"the SAE has d_model {sae.d_model}, {given.model} {model.d_model}: it is another model's")
+    tokens = work / "tokens.npy"
+    length = given.context_length or 1024
+    sizes = make_tokens(model, tokens, given.text, given.tokens, length, given.first_position, given.contexts)
+    check_enough(*sizes, model.d_model, decompose.DEFAULTS)
+    source = model.source | {"tokens_sha256": sha256_file(tokens), "first_position": given.first_position}
+    return read_rows(model, hookpoint, tokens, sizes[0], given.first_position), source, hookpoint
+
+
+def warnings(given: argparse.Namespace, sae: Any, l0: float) -> list[str]:
+    found = []
+    if given.hookpoint and sae.hookpoint and given.hookpoint != sae.hookpoint:
+        found.append(f"the SAE was trained at {sae.hookpoint}, not at {given.hookpoint}")
+    if sae.nominal_l0 and not sae.nominal_l0 / L0_FACTOR <= l0 <= sae.nominal_l0 * L0_FACTOR:
+        found.append(f"L0 is {l0:.1f} here, {sae.nominal_l0:g} by the SAE's description")
+    return found

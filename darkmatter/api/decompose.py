@@ -1,0 +1,187 @@
+"""`from darkmatter import decompose`: the decomposition of an SAE's error, on activations and an SAE in memory."""
+
+import contextlib
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydantic
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from darkmatter.activation_moments import prepare, read_prepared
+from darkmatter.api import engine
+from darkmatter.api.checks import check_declared, check_enough, check_fvu, checked_coder, spread
+from darkmatter.api.coders import inference
+from darkmatter.api.contexts import Activations, store
+from darkmatter.api.result import Decomposed
+from darkmatter.artifacts import ArtifactError, open_array, read_arrays, read_json
+from darkmatter.decomposition_results import ESTIMATES, MOMENTS, estimate_sae, regressions
+from darkmatter.experiment_params import Bootstrap, Decomposition
+
+# Those of conf/profile/smollm2.yaml, where the reasons stand.
+DEFAULTS = Decomposition(
+    fit_share=0.6072874493927125,
+    folds=5,
+    split_seed=0,
+    eigen_cutoff=1e-12,
+    bootstrap=Bootstrap(resamples=2000, level=0.95, seed=0),
+)
+PASSES = {"prepare": 1, "maps": 1, "split": 1, "probes": 2}  # over the contexts, beside the encoder's
+
+
+def decompose(
+    activations: Activations,
+    sae: Any = None,
+    *,
+    reconstructions: Activations | None = None,
+    context_ids: np.ndarray | Tensor | None = None,
+    context_length: int | None = None,
+    contexts: int | None = None,
+    fit_share: float = DEFAULTS.fit_share,
+    folds: int = DEFAULTS.folds,
+    split_seed: int = DEFAULTS.split_seed,
+    eigen_cutoff: float = DEFAULTS.eigen_cutoff,
+    resamples: int = DEFAULTS.bootstrap.resamples,
+    level: float = DEFAULTS.bootstrap.level,
+    seed: int = DEFAULTS.bootstrap.seed,
+    max_fvu: float = 1.0,
+    threads: int | None = None,
+    work_folder: str | Path | None = None,
+    progress: bool = False,
+    source: dict[str, Any] | None = None,
+) -> Decomposed:
+    """Split an SAE's error e = x − Sae(x) into a linear function of x and the rest (sections 4 and 5.1).
+
+    The same engine, splits and intervals as the pipeline's `decomposition` stage. Memory holds one context of
+    activations and the moments ((4 · folds) · d_model² float64); codes go to the work folder, error vectors nowhere.
+
+    Args:
+        activations: [context, position, d_model], or [row, d_model] with `context_ids` or `context_length`: array,
+            tensor, memory map, path of an .npy, or an iterator of [position, d_model]. All contexts have one length.
+        sae: an object with `encode` and `decode` on [row, d_model] (sae-lens's, `darkmatter.pretrained`'s, your own),
+            or the pair of functions. They get float32 tensors, in the SAE's own dtype and on its device where it says
+            them. `decode` need not be linear in the codes; it is then called anew in each of two passes.
+        reconstructions: Sae(x) in the form of the activations, where you have it; `sae` then gives L0 only.
+        context_ids: [row], the context of each row. Intervals and the context split rest on it.
+        contexts: use the first so many.
+        fit_share, folds, split_seed: share of rows (or contexts) that fit; folds of the cross-fitted probe.
+        eigen_cutoff: directions whose eigenvalue is below so much of the largest are not fitted.
+        resamples, level, seed: of the bootstrap over contexts.
+        max_fvu: refuse an SAE whose FVU on a sample of rows is so much or more.
+        threads: of torch; 1 gives the stages' very bits, None leaves torch as it is.
+        work_folder: where copies and codes are kept meanwhile (default: the system's temporary folder).
+        progress: show a bar with the time left, on standard error where that is a terminal.
+        source: kept in the result as it is.
+
+    Raises:
+        ArtifactError: data or SAE cannot be decomposed; says what is wrong and what to do, before the long work.
+    """
+    start = time.perf_counter()
+    settings = settings_of(fit_share, folds, split_seed, eigen_cutoff, resamples, level, seed)
+    if sae is None and reconstructions is None:
+        raise ArtifactError("give an SAE, or Sae(x) as reconstructions")
+    shape = getattr(activations, "shape", None)
+    if shape is not None and len(shape) in (2, 3):
+        check_declared(sae, shape[-1])
+    with tempfile.TemporaryDirectory(prefix="decompose-", dir=work_folder) as name, use_threads(threads):
+        work = Path(name)
+        cut = {"context_ids": context_ids, "context_length": context_length, "contexts": contexts}
+        file = store(activations, work / "activations.npy", **cut)
+        x = open_array(file, (None, None, None))
+        splits = check_enough(*x.shape, settings)
+        given = None
+        if reconstructions is not None:
+            stored = store(reconstructions, work / "reconstructions.npy", "reconstructions", **cut)
+            given = open_array(stored, (None, None, None))
+            if given.shape != x.shape:
+                raise ArtifactError(f"reconstructions are {list(given.shape)}, activations {list(x.shape)}")
+            check_fvu(spread(x), spread(given), max_fvu)
+        with inference(sae), progress_bar(len(x), sae is not None, progress) as bar:
+            firings, rebuild = sae_rows(sae, x, given, max_fvu, work, bar)
+            step(bar, "moments of x")
+            moments = work / MOMENTS
+            moments.parent.mkdir()
+            split = {"fit_share": settings.fit_share, "folds": settings.folds, "split_seed": settings.split_seed}
+            prepare(moments.parent, file.as_posix(), **split, eigen_cutoff=settings.eigen_cutoff)
+            bar.update(len(x))
+            step(bar, "decomposition")
+            rows = engine.Rows(engine.Watched(x, bar.update), rebuild, splits, read_prepared(moments.parent, splits))
+            (decomposed := work / "decomposed").mkdir()
+            engine.write_sums(decomposed, rows, firings)
+            step(bar, "intervals")
+            (estimated := work / "estimates").mkdir()
+            estimate_sae(estimated, moments.as_posix(), decomposed.as_posix(), **settings.bootstrap.model_dump())
+        found = read_json(estimated / ESTIMATES)
+        return Decomposed(
+            rows=x.shape[0] * x.shape[1],
+            contexts=x.shape[0],
+            d_model=x.shape[2],
+            d_sae=None if firings is None else len(firings.fired),
+            l0=None if firings is None else found["l0"],
+            dead_latents=None if firings is None else found["dead_latents"],
+            estimates=found["estimates"],
+            regressions=regressions(read_arrays(moments)),
+            settings=settings.model_dump(),
+            source=source or {},
+            seconds=time.perf_counter() - start,
+        )
+
+
+def settings_of(
+    fit_share: float, folds: int, split_seed: int, eigen_cutoff: float, resamples: int, level: float, seed: int
+) -> Decomposition:
+    """The parameters of the `decomposition` stage, checked as those of a profile are."""
+    bootstrap = {"resamples": resamples, "level": level, "seed": seed}
+    own = {"fit_share": fit_share, "folds": folds, "split_seed": split_seed, "eigen_cutoff": eigen_cutoff}
+    try:
+        return Decomposition(**own, bootstrap=bootstrap)
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        raise ArtifactError(f"{first['loc'][-1]} = {first['input']!r}: {first['msg']}") from None
+
+
+def sae_rows(sae: Any, x: np.ndarray, given: np.ndarray | None, max_fvu: float, work: Path, bar: tqdm):
+    """What fires on the rows, and the function that gives Sae(x) of one context."""
+    if sae is None:
+        return None, lambda context: context_of(given, context)
+    step(bar, "encoding")
+    coder = checked_coder(sae, spread(x), float("inf") if given is not None else max_fvu)
+    firings = engine.Firings(x.shape[0] * x.shape[1], coder.d_sae)
+    if given is not None:
+        engine.encode_all(coder, x, firings, None, bar.update)
+        return firings, lambda context: context_of(given, context)
+    if not coder.keeps_codes:
+        bar.update(len(x))
+        return firings, engine.rebuild_anew(coder, x, firings)
+    stored = engine.StoredCodes(work)
+    engine.encode_all(coder, x, firings, stored, bar.update)
+    return firings, engine.rebuild_from_codes(coder, stored, x.shape[1])
+
+
+def context_of(array: np.ndarray, context: int) -> Tensor:
+    return torch.from_numpy(np.array(array[context]))  # a copy: the map is read-only
+
+
+@contextlib.contextmanager
+def use_threads(threads: int | None) -> Iterator[None]:
+    before = torch.get_num_threads()
+    if threads is not None:
+        torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def progress_bar(contexts: int, encodes: bool, shown: bool) -> tqdm:
+    total = contexts * (sum(PASSES.values()) + encodes) + 1  # error_maps reads the first context twice
+    return tqdm(total=total, unit="context", disable=None if shown else True, dynamic_ncols=True)
+
+
+def step(bar: tqdm, name: str) -> None:
+    bar.set_description(name)

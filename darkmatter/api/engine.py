@@ -1,0 +1,166 @@
+"""Run the stages' engine on activations and an SAE in memory: the same passes and sums, Sae(x) from anywhere."""
+
+import ctypes
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from darkmatter.activation_moments import Prepared
+from darkmatter.api.coders import Coder, Csr
+from darkmatter.artifacts import write_arrays
+from darkmatter.codes import blocks
+from darkmatter.context_sums import scalar_sums
+from darkmatter.decomposition import DIMENSION_SUMS, SUMS, error_maps, norm_probes, split_error
+from darkmatter.moments import Blocks, make_blocks
+from darkmatter.splits import Splits
+
+Tick = Callable[[int], object]
+TRIM_CONTEXTS = 8
+
+
+def return_memory() -> None:
+    """Give freed memory back to the system (glibc).
+
+    Per-token columns that stay between the large buffers of one context and the next leave holes, which would add up
+    to gigabytes over hundreds of contexts.
+    """
+    if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
+        trim(0)
+
+
+@dataclass(frozen=True)
+class Watched:
+    """Activations that tell how many contexts have been read."""
+
+    array: Float[np.ndarray, "context position d_model"]
+    tick: Tick
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.array.shape
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    def __getitem__(self, context: int) -> np.ndarray:
+        self.tick(1)
+        if context % TRIM_CONTEXTS == 0:
+            return_memory()
+        return self.array[context]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What the passes of `decomposition` read of a `samples.Sample`, with Sae(x) of one context from a function."""
+
+    x: Watched
+    rebuild: Callable[[int], Float[Tensor, "position d_model"]]
+    splits: Splits
+    prepared: Prepared
+
+    @cached_property
+    def blocks(self) -> Blocks:
+        return make_blocks(self.splits)
+
+    def context(self, number: int) -> tuple[Tensor, Tensor]:
+        """(x, Sae(x)) of one context, in the dtype of the products."""
+        x, sae = torch.from_numpy(np.array(self.x[number])), self.rebuild(number)
+        return x.to(self.prepared.products), sae.to(self.prepared.products)
+
+
+class Firings:
+    """How many latents fired on each row, and which ever did."""
+
+    def __init__(self, rows: int, d_sae: int) -> None:
+        self.l0 = np.zeros(rows, dtype=np.int32)
+        self.fired = np.zeros(d_sae, dtype=bool)
+
+    def count(self, start: int, codes: Csr) -> None:
+        latents, values, counts = codes
+        self.l0[start : start + len(counts)] = counts
+        self.fired[latents[values > 0]] = True
+
+
+class StoredCodes:
+    """Codes of all rows on disk, one after the other; a context's come back as [position, slot]."""
+
+    def __init__(self, folder: Path) -> None:
+        self.files = [(folder / name, dtype) for name, dtype in (("latents", np.int32), ("values", np.float32))]
+        self.counts: list[np.ndarray] = []
+
+    def append(self, codes: Csr) -> None:
+        for (path, dtype), array in zip(self.files, codes[:2], strict=True):
+            with path.open("ab") as file:
+                array.astype(dtype, copy=False).tofile(file)
+        self.counts.append(codes[2])
+
+    @cached_property
+    def ends(self) -> Int[np.ndarray, " row"]:
+        return np.concatenate([[0], np.cumsum(np.concatenate(self.counts), dtype=np.int64)])
+
+    def read(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+        """index and value of some rows; unused slots hold value 0 at latent 0."""
+        counts = np.diff(self.ends[start : stop + 1])
+        filled = np.arange(counts.max(initial=0)) < counts[:, None]
+        first, found = self.ends[start], []
+        for path, dtype in self.files:
+            slots = np.zeros(filled.shape, dtype=dtype)
+            slots[filled] = np.fromfile(path, dtype, count=self.ends[stop] - first, offset=first * slots.itemsize)
+            found.append(slots)
+        return tuple(found)
+
+
+def encode_all(coder: Coder, x: np.ndarray, firings: Firings, stored: StoredCodes | None, tick: Tick) -> None:
+    """One pass of the encoder over all rows, in the blocks in which `codes` takes them."""
+    rows = x.reshape(-1, x.shape[2])
+    ticked = 0
+    for start in range(0, len(rows), coder.rows_at_once):
+        codes = coder.codes(rows[start : start + coder.rows_at_once])
+        firings.count(start, codes)
+        if stored is not None:
+            stored.append(codes)
+        done = (start + coder.rows_at_once) // x.shape[1]
+        tick(min(done, len(x)) - ticked)
+        ticked = min(done, len(x))
+
+
+def rebuild_from_codes(coder: Coder, stored: StoredCodes, positions: int) -> Callable[[int], Tensor]:
+    return lambda context: coder.decode(*stored.read(context * positions, (context + 1) * positions))
+
+
+def rebuild_anew(coder: Coder, x: np.ndarray, firings: Firings) -> Callable[[int], Tensor]:
+    """Sae(x) through the SAE's own `decode`, counting what fires on the way."""
+    positions = x.shape[1]
+
+    def rebuild(context: int) -> Tensor:
+        outputs, start = [], context * positions
+        for block in blocks(x[context], coder.d_sae):
+            acts, output = coder.rebuild(block)
+            row, latent = acts.nonzero(as_tuple=True)
+            counts = torch.bincount(row, minlength=len(block))
+            firings.count(start, (latent.numpy(), acts[row, latent].numpy(), counts.numpy()))
+            outputs.append(output)
+            start += len(block)
+        return torch.cat(outputs)
+
+    return rebuild
+
+
+def write_sums(out: Path, rows: Rows, firings: Firings | None) -> None:
+    """Every sum that `decomposition.decompose` writes for an SAE from its codes."""
+    table, sums, dimension_sums = split_error(rows, error_maps(rows))
+    table["l0"] = np.zeros(table["x"].shape) if firings is None else firings.l0.reshape(table["x"].shape).astype(float)
+    sums |= norm_probes(rows, table)
+    row_sets = rows.splits.row_sets().astype(np.float64)
+    sums |= {f"sum/{name}": scalar_sums(row_sets, column) for name, column in table.items()}
+    fired = (0, 0) if firings is None else (np.count_nonzero(firings.fired), len(firings.fired))
+    sums["latent_fired"] = np.array(fired, dtype=np.float64)
+    write_arrays(out / SUMS, sums)
+    write_arrays(out / DIMENSION_SUMS, dimension_sums)

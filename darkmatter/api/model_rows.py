@@ -1,0 +1,144 @@
+"""Activations of a language model on disk, for a decomposition without the pipeline.
+
+A folder in transformers' format is read through `darkmatter.models`, which loads nothing but what a manifest names:
+a folder without one is linked beside a manifest of what it holds now.
+"""
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydantic
+from jaxtyping import Float
+from tqdm import tqdm
+
+# First of all: it keeps transformers and huggingface_hub from asking a network.
+from darkmatter.models import MANIFEST, TOKENIZER, check_manifest
+
+# isort: split
+import huggingface_hub
+import transformers
+
+from darkmatter.activations import extract, load_once
+from darkmatter.artifacts import ArtifactError, read_json, sha256_file, write_json
+from darkmatter.hookpoints import layer_of
+from darkmatter.sections import Hookpoint
+
+LINKED = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")  # no code, no pickled weights
+SHARD_CONTEXTS = 8
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """A model that `models.load_model` will read, and what is known of it before that."""
+
+    folder: Path
+    d_model: int
+    layers: int
+    vocab_size: int
+    source: dict[str, Any]
+
+
+def find_model(model: str, revision: str | None) -> Path:
+    """The folder of a local model, or of a Hugging Face id in the local cache.
+
+    Raises:
+        ArtifactError: neither a folder nor in the cache at this commit.
+    """
+    if Path(model).is_dir():
+        return Path(model)
+    if revision is None or len(revision) != 40:
+        raise ArtifactError(
+            f"{model} is no folder. For a model of the Hugging Face hub name the commit, so that the same weights are "
+            f"meant next year: --revision with its 40 hex digits, after `hf download {model} --revision COMMIT`"
+        )
+    try:
+        return Path(huggingface_hub.snapshot_download(model, revision=revision, local_files_only=True))
+    except Exception as error:
+        raise ArtifactError(
+            f"{model} at {revision} is not in the local cache ({type(error).__name__}): "
+            f"`hf download {model} --revision {revision}`, or give a folder"
+        ) from error
+
+
+def open_model(model: str, revision: str | None, work: Path) -> ModelFolder:
+    """Find a model and read its configuration, not yet its weights.
+
+    Raises:
+        ArtifactError: not found, no safetensors, or a configuration that transformers does not know.
+    """
+    found = find_model(model, revision)
+    try:
+        config = transformers.AutoConfig.from_pretrained(found, local_files_only=True, trust_remote_code=False)
+    except Exception as error:
+        raise ArtifactError(
+            f"{found}: transformers knows no model of this configuration without running its code ({error})"
+        ) from error
+    text = config.get_text_config()
+    folder = found if (found / MANIFEST).is_file() else link(found, work / "model", text.vocab_size)
+    files = read_json(folder / MANIFEST)["files"]
+    source = {"model": model, "revision": revision, "sha256": files}
+    return ModelFolder(folder, text.hidden_size, text.num_hidden_layers, text.vocab_size, source)
+
+
+def link(found: Path, folder: Path, vocab_size: int) -> Path:
+    """A folder of links to a model's configuration, safetensors and tokenizer, with the manifest of them."""
+    files = sorted({file for pattern in LINKED for file in found.glob(pattern)})
+    if not any(file.suffix == ".safetensors" for file in files):
+        raise ArtifactError(f"{found} holds no .safetensors; other formats of weights can run code and are not read")
+    folder.mkdir(parents=True)
+    for file in files:
+        (folder / file.name).symlink_to(file.resolve())
+    hashes = {file.name: sha256_file(file) for file in files}
+    manifest = {"files": hashes, "tokenizer_sha256": hashes.get(TOKENIZER), "vocab_size": vocab_size}
+    write_json(folder / MANIFEST, manifest)
+    return folder
+
+
+def check_hookpoint(hookpoint: str | None, model: ModelFolder) -> str:
+    """The hookpoint, once it is one that the model has.
+
+    Raises:
+        ArtifactError: says which there are.
+    """
+    there_are = f"there are resid_post.L, attn_out.L and mlp_out.L with L from 0 to {model.layers - 1}"
+    if hookpoint is None:
+        raise ArtifactError(f"--model needs --hookpoint; {there_are}")
+    if "_z" in hookpoint.partition(".")[0] or hookpoint.endswith("hook_z"):
+        raise ArtifactError(
+            f"{hookpoint}: the heads before the output projection (hook_z) are not read from a model here; save them "
+            f"as [context, position, heads · d_head] and use --activations. For --model {there_are}"
+        )
+    try:
+        pydantic.TypeAdapter(Hookpoint).validate_python(hookpoint)
+    except pydantic.ValidationError:
+        raise ArtifactError(f"{hookpoint} is no hookpoint; {there_are}") from None
+    if layer_of(hookpoint) >= model.layers:
+        raise ArtifactError(f"{hookpoint}: the model has {model.layers} layers; {there_are}")
+    return hookpoint
+
+
+def read_rows(
+    model: ModelFolder, hookpoint: str, tokens: Path, contexts: int, first_position: int
+) -> Iterator[Float[np.ndarray, "position d_model"]]:
+    """Activations of each context at positions first_position … length − 2, from forward passes of a few at a time."""
+    check_manifest(model.folder, weights=False)
+    starts = range(0, contexts, SHARD_CONTEXTS)
+    with tqdm(total=contexts, unit="context", desc="activations", disable=None, dynamic_ncols=True) as bar:
+        for start in starts:
+            stop = min(start + SHARD_CONTEXTS, contexts)
+            with tempfile.TemporaryDirectory(dir=tokens.parent) as name:
+                arguments = {"hookpoints": [hookpoint], "first_position": first_position, "with_loss": False}
+                try:
+                    extract(Path(name), str(model.folder), str(tokens), start, stop, batch_contexts=2, **arguments)
+                except AttributeError as error:
+                    raise ArtifactError(
+                        f"{hookpoint}: the model keeps its layers elsewhere than Llama and Gemma do ({error}); "
+                        "extract the activations yourself and use --activations"
+                    ) from error
+                yield from np.load(Path(name) / f"{hookpoint}.npy")
+            bar.update(stop - start)
+    load_once.cache_clear()  # the decomposition needs the memory
