@@ -436,6 +436,8 @@ def test_stages_stand_with_parameters_and_inputs() -> None:
         ("pursuit.contexts", "4"),
         ("profile", "p"),
     ]
+    card = next(card for card in provenance.cards() if card["name"] == "pursuit")
+    assert card["parameters"] == [*made["stages"][0]["parameters"], ("saes.groups.widths.k", "4")]
     assert made["derive"] == ["darkmatter audit derive pursuit"] and made["seconds"] == pytest.approx(2 * 12.34)
 
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 from darkmatter.conventions import CONVENTIONS
@@ -91,6 +92,9 @@ def cell(row: Content, variant: str) -> Content | None:
     judged = row["rule"].get(row["judged_by"]) or {}
     if variant == VARIANTS[0]:
         numbers = [component(name, found, name in judged) for name, found in row["components"].items()]
+        for number, following in pairwise(numbers):
+            if number["n"] == following["n"]:  # said once, below the last of them
+                number["n"] = ""
         return {"outcome": None, "flips": False, "numbers": numbers}
     if variant not in row["variants"]:
         return None

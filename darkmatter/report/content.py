@@ -75,7 +75,7 @@ def report_content(
         "sources": [{"name": name, **source} for name, source in data["corpus"]["sources"].items()],
         "source_model": data["model"],
         "counts": data["tokens"]["counts"],
-        "data_made_by": provenance.made_by(["tokens", "corpus", "model"], []),
+        "data_made_by": provenance.made_by(["tokens", "corpus", "model"], ["rerun tokens"]),
         "stages": provenance.cards(),
         "total_time": duration(total_seconds(receipts)),
         "machine": machine,

@@ -37,6 +37,8 @@ FIGURE_RESULTS: dict[str, tuple[str, ...]] = {
     "tabX_controls": ("controls",),
 }
 
+LONG = "saes.groups."  # every SAE of the profile; listed once, with the stage's receipt
+
 
 class Provenance:
     """What receipts and dvc.lock say of the stages.
@@ -90,7 +92,7 @@ class Provenance:
             "revision": short_revision(receipt["revision"]),
             "seconds": receipt["seconds"],
             "inputs": dict(sorted(receipt["inputs"].items())),
-            "parameters": self.parameters(name),
+            "parameters": [item for item in self.parameters(name) if not item[0].startswith(LONG)],
             "stale": self.stale.get(name),
         }
 
@@ -118,6 +120,7 @@ class Provenance:
         """Every stage in full, in the order of the alphabet."""
         return [
             self.brief(name)
+            | {"parameters": self.parameters(name)}
             | {key: receipt[key] for key in ("cpu_seconds", "peak_memory_bytes", "started", "outputs", "code")}
             | {kind: len(receipt["units"][kind]) for kind in ("computed", "reused")}
             for name, receipt in sorted(self.receipts.items())
