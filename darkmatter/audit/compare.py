@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-TOLERANCE = 1e-6  # relative, or absolute below 1: what another CPU's arithmetic may do
+TOLERANCE = 1e-6  # relative: what another CPU's arithmetic may do
+NOISE = 1e-9  # absolute: a difference that cancels to zero, on R² and FVU
 
 
 @dataclass
@@ -54,7 +55,7 @@ def walk(committed: Any, derived: Any, place: str, found: Comparison) -> None:
         case _ if is_number(committed) and is_number(derived):
             if committed == derived:
                 found.equal += 1
-            elif math.isclose(committed, derived, rel_tol=TOLERANCE, abs_tol=TOLERANCE):
+            elif math.isclose(committed, derived, rel_tol=TOLERANCE, abs_tol=NOISE):
                 found.close += 1
             else:
                 found.differing.append((place, committed, derived))
