@@ -21,6 +21,15 @@ PAYLOADS = {
     "lone surrogate": "low\udc80 high\ud800 end",
 }
 PLACES = ("token", "domain", "sae")
+NODES = """() => {
+    const counts = {};
+    for (const node of document.querySelectorAll("*")) {
+        const names = node.getAttributeNames().sort().join(" ");
+        const key = `${node.tagName} ${names}`;
+        counts[key] = (counts[key] ?? 0) + 1;
+    }
+    return counts;
+}"""
 Texts = Mapping[str, list[str]]  # place → one text for each payload
 
 

@@ -6,22 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hostile import PAYLOADS, PLACES, harmless, payloads, plant
+from hostile import NODES, PAYLOADS, PLACES, harmless, payloads, plant
 from playwright.sync_api import Page
 from rendered import report_folder, run_report
 
 from darkmatter.artifacts import write_json, write_text
 from darkmatter.report.render import escaped_controls, visible
 
-NODES = """() => {
-    const counts = {};
-    for (const node of document.querySelectorAll("*")) {
-        const names = node.getAttributeNames().sort().join(" ");
-        const key = `${node.tagName} ${names}`;
-        counts[key] = (counts[key] ?? 0) + 1;
-    }
-    return counts;
-}"""
 SAID = """tip => [[...tip.querySelectorAll("*")].map(node => node.tagName).join(), tip.textContent]"""
 TEXT = """() => {
     const body = document.body.cloneNode(true);

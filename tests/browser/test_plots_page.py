@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from dvc_render import ImageRenderer, VegaRenderer, render_html
+from hostile import NODES, harmless, payloads
 from playwright.sync_api import Page
 
 from darkmatter.plots_page import DRAW, SCRIPT, write_script
@@ -58,3 +59,14 @@ def test_text_that_breaks_out_of_its_script_never_runs(folder: Path, open_page: 
     assert opened.title() == "Plots"
     assert all(address.startswith("file:") for address in opened.requests)
     assert opened.locator("figure svg").count() == 0
+
+
+def test_payloads_in_names_add_no_node(folder: Path, open_page: Callable[..., Page]) -> None:
+    """All but the one above, which breaks out; with the page's policy ignored, so that they would run if they could."""
+    nodes = {}
+    for kind, texts in (("payloads", payloads()["sae"]), ("words", harmless()["sae"])):
+        opened = open_page(page(folder, " ".join(texts[1:])), bypass_csp=True)
+        opened.wait_for_selector("figure svg")
+        nodes[kind] = opened.evaluate(NODES)
+        assert opened.events == [] and opened.evaluate("typeof window.owned") == "undefined"
+    assert nodes["payloads"] == nodes["words"]
