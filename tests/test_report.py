@@ -425,9 +425,8 @@ def test_claims_behind_a_stale_stage_are_stale() -> None:
 
 
 def test_stages_stand_with_parameters_and_inputs() -> None:
-    locked = {
-        "pursuit": {"params": {"params.yaml": {"pursuit": {"groups": ["a", "b"], "contexts": 4}, "profile": "p"}}}
-    }
+    params = {"pursuit": {"groups": ["a", "b"], "contexts": 4}, "profile": "p", "saes.groups": {"widths": {"k": [4]}}}
+    locked = {"pursuit": {"params": {"params.yaml": params}}}
     provenance = Provenance(receipts_of_a_chain(), locked, {}, "resid_post.1")
     made = provenance.made_by(["pursuit", "decomposition", "unknown"], ["derive pursuit"])
     assert [stage["name"] for stage in made["stages"]] == ["pursuit", "decomposition@resid_post.1"]
