@@ -22,6 +22,7 @@ from huggingface_hub.errors import (
 from darkmatter.artifacts import ArtifactError, sha256_file
 
 HUGGING_FACE = "https://huggingface.co"
+ENDPOINT = constants.ENDPOINT
 
 
 class MissingError(ArtifactError):
@@ -62,10 +63,10 @@ def fetch(repo: str, file: str, revision: str | None = None) -> Fetched:
     except RevisionNotFoundError as error:
         raise ArtifactError(f"{repo} has no revision {revision}. Check the manifest or the reference.") from error
     except RepositoryNotFoundError as error:
-        raise ArtifactError(f"{constants.ENDPOINT} has no repository {repo}. Check the reference.") from error
+        raise ArtifactError(f"{ENDPOINT} has no repository {repo}. Check the reference.") from error
     except (HfHubHTTPError, httpx.HTTPError, OSError) as error:
         raise ArtifactError(
-            f"{repo}/{file} could not be fetched from {constants.ENDPOINT} ({type(error).__name__}: {error}). Run "
+            f"{repo}/{file} could not be fetched from {ENDPOINT} ({type(error).__name__}: {error}). Run "
             "again when it answers; what was already fetched is kept."
         ) from error
     return Fetched(path, commit_of(path, repo, revision))
@@ -78,15 +79,15 @@ def download(repo: str, file: str, revision: str | None, token: str | bool) -> s
         revision=revision,
         token=token,
         cache_dir=constants.HF_HUB_CACHE,
-        endpoint=constants.ENDPOINT,
+        endpoint=ENDPOINT,
         local_files_only=constants.HF_HUB_OFFLINE,
     )
 
 
 def token_for(repo: str) -> str:
     """The user's token, for a gated repository of Hugging Face itself: no other endpoint is ever sent it."""
-    if constants.ENDPOINT != HUGGING_FACE:
-        raise ArtifactError(f"{repo} is gated, and {constants.ENDPOINT} is not {HUGGING_FACE}: no token is sent there")
+    if ENDPOINT != HUGGING_FACE:
+        raise ArtifactError(f"{repo} is gated, and {ENDPOINT} is not {HUGGING_FACE}: no token is sent there")
     if token := huggingface_hub.get_token():
         return token
     raise ArtifactError(f"{repo} is gated: accept its terms at {HUGGING_FACE}/{repo}, then run `hf auth login`")
@@ -97,7 +98,7 @@ def not_cached(repo: str, file: str, revision: str | None, error: Exception) -> 
     if constants.HF_HUB_OFFLINE:
         return f"{where}, and HF_HUB_OFFLINE is set. Unset it to download the file, or point HF_HOME at another cache."
     cause = error.__cause__ or error
-    return f"{where}, and {constants.ENDPOINT} does not answer ({type(cause).__name__}). Run again when it does."
+    return f"{where}, and {ENDPOINT} does not answer ({type(cause).__name__}). Run again when it does."
 
 
 def commit_of(path: Path, repo: str, revision: str | None) -> str:

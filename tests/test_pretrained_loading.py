@@ -1,0 +1,347 @@
+"""SAEs from folders, an offline cache and a hub on localhost; whatever is not what it claims to be is refused."""
+
+import io
+import json
+import struct
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import numpy as np
+import published_saes as published
+import pytest
+import torch
+from fake_hub import COMMIT, Hub, serve
+from huggingface_hub import constants
+from safetensors.numpy import save_file
+
+from darkmatter.artifacts import ArtifactError, read_json, sha256_file, write_json
+from darkmatter.pretrained import hub
+from darkmatter.pretrained.gate import Gate, measure
+from darkmatter.pretrained.load import load_pretrained
+from darkmatter.pretrained.streamed import StreamedSae
+
+torch.set_num_threads(1)
+ROWS = published.rows()
+RELEASE, ID = "gemma-scope-2b-pt-res", published.GEMMA[1]
+REFERENCE = f"{RELEASE}/{ID}"
+MANIFEST = Path(__file__).parent.parent / "conf" / "manifests" / "gemma-2-2b.json"
+
+
+@pytest.fixture
+def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """A hub with an SAE of Gemma Scope, and an empty cache."""
+    with serve(tmp_path / "served") as hub_:
+        monkeypatch.setattr(hub, "ENDPOINT", hub_.url)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+        monkeypatch.setenv("HF_TOKEN", "hf_secret")
+        published.gemma_scope(hub_.root)
+        yield hub_
+
+
+@pytest.fixture
+def manifest(tmp_path: Path) -> Path:
+    """The list of Gemma 2 2B, for a model of fewer dimensions."""
+    content = read_json(MANIFEST)
+    for sae in content["saes"]:
+        sae["d_model"] = published.D_MODEL
+    write_json(tmp_path / "gemma-2-2b.json", content)
+    return tmp_path / "gemma-2-2b.json"
+
+
+def test_from_a_hub_then_offline_from_its_cache(served: Hub, manifest: Path, monkeypatch) -> None:
+    first = load_pretrained(REFERENCE, rows=ROWS, manifest=manifest)
+    weights = served.root / published.GEMMA[0] / ID / "params.npz"
+    expected = {"params.npz": sha256_file(weights)}
+    assert first.source == {
+        "repo": published.GEMMA[0],
+        "folder": ID,
+        "revision": COMMIT,
+        "format": "gemma-scope",
+        "sha256": expected,
+    }
+    entry = next(sae for sae in read_json(manifest)["saes"] if sae["id"] == ID)
+    assert (entry["revision"], entry["sha256"]) == (COMMIT, expected)
+    assert not any(token for _, _, token in served.seen), "a token was sent to a hub that is not Hugging Face"
+    asked = len(served.seen)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    again = load_pretrained(REFERENCE, manifest=manifest)
+    assert len(served.seen) == asked
+    assert np.array_equal(again.sae.reconstruct(ROWS), first.sae.reconstruct(ROWS))
+    by_repository = load_pretrained(f"{published.GEMMA[0]}@{COMMIT}:{ID}")
+    assert (by_repository.hookpoint, by_repository.nominal_l0) == ("resid_post.12", 22)
+    assert by_repository.source == again.source
+
+
+def test_wrong_bytes_of_the_right_length_are_refused(served: Hub, manifest: Path) -> None:
+    served.faults["params.npz"] = lambda status, body: (status, body[:-30000] + bytes(30000))
+    with pytest.raises(ArtifactError, match=r"SHA-256 \w{64}, not the \w{64} that the hub announced.*Remove it \(`rm "):
+        load_pretrained(REFERENCE, manifest=manifest)
+    entry = next(sae for sae in read_json(manifest)["saes"] if sae["id"] == ID)
+    assert entry["sha256"] == {"params.npz": None}
+
+
+def test_a_file_that_changed_at_the_source_is_refused(served: Hub, manifest: Path) -> None:
+    load_pretrained(REFERENCE, manifest=manifest)
+    served.commit = "2" * 40
+    with pytest.raises(ArtifactError, match=r"has no revision 1+"):
+        hub.fetch(published.GEMMA[0], f"{ID}/other.npz", COMMIT)
+    content = read_json(manifest)
+    entry = next(sae for sae in content["saes"] if sae["id"] == ID)
+    entry["sha256"]["params.npz"] = "0" * 64
+    write_json(manifest, content)
+    with pytest.raises(ArtifactError, match=r"not the 0+ pinned in the manifest"):
+        load_pretrained(REFERENCE, manifest=manifest)
+
+
+def test_a_truncated_body_is_refused(served: Hub) -> None:
+    served.faults["params.npz"] = lambda status, body: (status, body[:-1000])
+    with pytest.raises(ArtifactError, match=r"could not be fetched|SHA-256"):
+        load_pretrained(REFERENCE)
+
+
+def test_a_token_goes_to_hugging_face_alone_and_for_gated_repositories_alone(served: Hub, monkeypatch) -> None:
+    served.gated.add(published.GEMMA[0])
+    with pytest.raises(ArtifactError, match=r"is gated, and http://127\.0\.0\.1:.* no token is sent there"):
+        load_pretrained(REFERENCE)
+    assert not any(token for _, _, token in served.seen)
+    sent = []
+
+    def download(repo: str, file: str, revision: str | None, token: str | bool) -> str:
+        sent.append(token)
+        raise hub.GatedRepoError(
+            "gated", response=httpx.Response(403, request=httpx.Request("GET", "https://huggingface.co"))
+        )
+
+    monkeypatch.setattr(hub, "ENDPOINT", hub.HUGGING_FACE)
+    monkeypatch.setattr(hub, "download", download)
+    with pytest.raises(
+        ArtifactError, match=r"token has no grant\. Accept its terms at https://huggingface\.co/google/"
+    ):
+        load_pretrained(REFERENCE)
+    assert sent == [False, "hf_secret"]
+
+
+def test_nothing_there_says_what_is_missing(served: Hub, tmp_path: Path, monkeypatch) -> None:
+    with pytest.raises(ArtifactError, match=r"has no file layer_12/width_16k/average_l0_82/params\.npz"):
+        load_pretrained(f"{RELEASE}/layer_12/width_16k/average_l0_82")
+    with pytest.raises(ArtifactError, match="has no repository nobody/nothing"):
+        load_pretrained("nobody/nothing:folder")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(ArtifactError, match=r"is not in .*cache, and HF_HUB_OFFLINE is set\. Unset it"):
+        load_pretrained(REFERENCE)
+
+
+def test_eviction_frees_the_cache_and_nothing_else(served: Hub, tmp_path: Path) -> None:
+    loaded = load_pretrained(REFERENCE)
+    before = loaded.sae.reconstruct(ROWS[:3])
+    hub.evict(loaded.files["params.npz"])
+    assert sum(file.stat().st_size for file in (tmp_path / "cache").rglob("*") if file.is_file()) < 10_000
+    assert np.array_equal(loaded.sae.reconstruct(ROWS[:3]), before), "an open map outlives its file"
+    with pytest.raises(ArtifactError, match="not in the cache"):
+        hub.evict(served.root / published.GEMMA[0] / ID / "params.npz")
+
+
+def test_repositories_that_the_registry_does_not_know(served: Hub) -> None:
+    published.sparsify(served.root / "someone" / "saes")
+    published.sae_lens(served.root / "someone" / "saes" / "own")
+    published.llama_scope(served.root)
+    assert load_pretrained("someone/saes:layers.12").source["format"] == "sparsify"
+    assert load_pretrained("someone/saes:own").source["format"] == "sae-lens"
+    assert load_pretrained(f"{published.LLAMA[0]}:{published.LLAMA[1]}", rows=ROWS).nominal_l0 == 50
+    (served.root / "someone" / "saes" / "weights.pt").write_bytes(b"")
+    with pytest.raises(ArtifactError, match=r"neither cfg\.json nor hyperparams\.json.*pickles .* are not opened"):
+        load_pretrained("someone/saes:")
+
+
+@pytest.mark.parametrize(
+    ("reference", "message"),
+    [
+        (
+            "gemma-scope-2b-pt-res/layer_12/width_16k/average_l0_83",
+            r"has no SAE .*; it has layer_12/width_16k/average_l0_8",
+        ),
+        ("gemma-scope-2b-pt-rez/layer_12", r"is none of: a folder.* begin alike: gemma-scope-2b-pt-res"),
+        ("no/such/folder", "is none of: a folder"),
+        ("org/repo:../../etc", "has no `..`"),
+        ("org/repo:/etc", "is relative"),
+        ("goodfire-llama-3.3-70b-instruct/layer_50", "a pickle, and loading one runs whatever code is in it"),
+        ("gemma-scope-2-270m-pt-transcoders-all/layer_0_width_16k_l0_big", "it is a transcoder"),
+    ],
+)
+def test_references_to_nothing(reference: str, message: str) -> None:
+    with pytest.raises(ArtifactError, match=message):
+        load_pretrained(reference)
+
+
+# Wrong loads: each passes every check of shapes.
+
+
+def weights_of(folder: Path) -> StreamedSae:
+    return load_pretrained(folder, rows=ROWS).sae
+
+
+def test_missed_bias_when_folding_norms(tmp_path: Path) -> None:
+    right = weights_of(published.llama_scope(tmp_path)).weights
+    wrong = replace(right, b_dec=right.b_dec * np.float32(published.LLAMA_FACTOR))
+    with pytest.raises(
+        ArtifactError, match=r"explains -\d+.* of the variance of 20 rows, expected at least 0.3; L0 is 3"
+    ):
+        measure(StreamedSae(wrong, "llama"), ROWS[:20], "llama", 50)
+
+
+def test_abnormally_large_l0_of_a_threshold_at_another_scale(tmp_path: Path) -> None:
+    right = weights_of(published.llama_scope(tmp_path)).weights
+    wrong = replace(right, threshold=right.threshold / np.float32(published.LLAMA_FACTOR))
+    with pytest.raises(
+        ArtifactError, match=r"llama: L0 is 3\d{4}\.\d on 20 rows, expected about 50 \(25 to 100\). Thresholds"
+    ):
+        measure(StreamedSae(wrong, "llama"), ROWS[:20], "llama", 50)
+
+
+def test_topk_read_as_relu(tmp_path: Path) -> None:
+    right = weights_of(published.sae_lens(tmp_path / "sae")).weights
+    wrong = StreamedSae(replace(right, architecture="relu", k=None), "sae")
+    with pytest.raises(ArtifactError, match=r"expected about 8 \(4 to 16\).*TopK read as ReLU"):
+        measure(wrong, ROWS, "sae", 8)
+    with pytest.raises(ArtifactError, match=r"expected above 0 and at most d_model = 48"):
+        measure(wrong, ROWS, "sae")
+
+
+def test_activations_of_another_place(tmp_path: Path) -> None:
+    sae = weights_of(published.gemma_scope(tmp_path))
+    with pytest.raises(ArtifactError, match=r"L0 is 0\.0 .* expected about 22 \(11 to 44\). Rows of another model"):
+        measure(sae, ROWS / 100 + sae.weights.b_dec, "sae", 22)
+    with pytest.raises(ArtifactError, match="are all the same"):
+        measure(sae, np.repeat(ROWS[:1], 20, 0), "sae", 22)
+    with pytest.raises(ArtifactError, match=r"expected at least 1.09 \(1.29 is published\)"):
+        measure(sae, ROWS, "sae", 22, published=1.29)
+    with pytest.raises(ArtifactError, match="rows to encode hold NaN"):
+        measure(sae, ROWS * np.nan, "sae", 22)
+    assert measure(sae, ROWS, "sae", 22, gate=Gate(rows=50)).rows == 50
+
+
+def rewrite(path: Path, change: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]) -> None:
+    with np.load(path) as archive:
+        arrays = change({name: archive[name] for name in archive.files})
+    np.savez(path, **arrays)
+
+
+def narrowed(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The whole SAE, consistent in itself, with half its latents."""
+    first = {"W_enc": np.s_[:, :8192], "W_dec": np.s_[:8192], "b_enc": np.s_[:8192], "threshold": np.s_[:8192]}
+    return {name: np.ascontiguousarray(array[first.get(name, ...)]) for name, array in arrays.items()}
+
+
+def with_nan(array: np.ndarray) -> np.ndarray:
+    damaged = array.copy()
+    damaged[5000, 3] = np.nan
+    return damaged
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda a: a | {"W_dec": a["W_dec"].T.copy()}, r"W_dec has .*, so it is stored transposed"),
+        (lambda a: a | {"W_enc": a["W_enc"][:, :16000].copy()}, r"W_enc has .* \[16000, 48\], expected \[16384"),
+        (narrowed, r"\[8192, 48\], expected \[16384, 48\]"),
+        (lambda a: a | {"W_dec": with_nan(a["W_dec"])}, "W_dec holds NaN or infinity among latents 0 to"),
+        (lambda a: a | {"threshold": a["threshold"] * np.float32(np.inf)}, "threshold holds NaN or infinity"),
+        (lambda a: a | {"b_enc": a["b_enc"].astype(np.float64)}, r"b_enc\.npy holds float64, expected float32 or"),
+        (lambda a: a | {"b_enc": a["b_enc"][:, None]}, r"b_enc has shape \[16384, 1\], expected 1 dimensions"),
+        (lambda a: {name: a[name] for name in a if name != "threshold"}, r"has no threshold \(it has W_dec, W_enc, b"),
+        (lambda a: a | {"W_skip": a["b_dec"]}, "nothing here uses W_skip"),
+    ],
+)
+def test_damaged_npz(served: Hub, change, message: str) -> None:
+    rewrite(served.root / published.GEMMA[0] / ID / "params.npz", change)
+    with pytest.raises(ArtifactError, match=message):
+        load_pretrained(REFERENCE)
+
+
+def test_npz_with_a_name_twice_truncated_or_with_python_objects(tmp_path: Path) -> None:
+    path = published.gemma_scope(tmp_path, 128) / "params.npz"
+    whole = path.read_bytes()
+    with zipfile.ZipFile(path, "a") as archive, pytest.warns(UserWarning, match="Duplicate"):
+        archive.writestr("b_dec.npy", archive.read("b_dec.npy"))
+    with pytest.raises(ArtifactError, match="holds an array twice"):
+        load_pretrained(path.parent)
+    path.write_bytes(whole[:-100])
+    with pytest.raises(ArtifactError, match=r"is truncated, damaged or not an \.npz"):
+        load_pretrained(path.parent)
+    objects = io.BytesIO()
+    np.save(objects, np.array([{}]), allow_pickle=True)
+    path.write_bytes(whole)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("extra.npy", objects.getvalue())
+    with pytest.raises(ArtifactError, match=r"extra\.npy holds object"):
+        load_pretrained(path.parent)
+
+
+def test_safetensors_with_a_name_twice_or_truncated(tmp_path: Path) -> None:
+    path = published.sae_lens(tmp_path / "sae") / "sae_weights.safetensors"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-4])
+    with pytest.raises(ArtifactError, match="is truncated, damaged or no safetensors"):
+        load_pretrained(path.parent)
+    (length,) = struct.unpack("<Q", whole[:8])
+    header = json.loads(whole[8 : 8 + length])
+    entries = [f"{json.dumps(name)}:{json.dumps(entry)}" for name, entry in header.items()]
+    twice = ("{" + ",".join([entries[0], *entries]) + "}").encode()
+    path.write_bytes(struct.pack("<Q", len(twice)) + twice + whole[8 + length :])
+    with pytest.raises(ArtifactError, match="appears twice"):
+        load_pretrained(path.parent)
+    save_file({"W_enc": np.zeros((48, 128), dtype=np.int32)}, path)
+    with pytest.raises(ArtifactError, match="W_enc holds I32, expected one of F32, F16, BF16"):
+        load_pretrained(path.parent)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"d_sae": 256}, r"W_enc has latents × d_model \[128, 48\], expected \[256, 48\]"),
+        ({"k": 4000}, "TopK with k = 4000 of 128 latents"),
+        ({"architecture": "temporal"}, "architecture 'temporal' is none of"),
+        ({"normalize_activations": "layer_norm"}, "activations are normalised by 'layer_norm'"),
+        ({"normalize_activations": "expected_average_only_in"}, "the factor is not folded into the weights"),
+        ({"architecture": "jumprelu", "k": None, "drop": True}, "has no threshold"),
+    ],
+)
+def test_sae_lens_configurations_that_contradict_the_file(tmp_path: Path, changed: dict, message: str) -> None:
+    folder = published.sae_lens(tmp_path / "sae", **changed)
+    if changed.get("drop"):
+        published.sae_lens(tmp_path / "topk")
+        (tmp_path / "topk" / "sae_weights.safetensors").replace(folder / "sae_weights.safetensors")
+    with pytest.raises(ArtifactError, match=message):
+        load_pretrained(folder)
+
+
+def test_folders_without_an_sae_and_with_a_pickle(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match="holds no SAE in a known format"):
+        load_pretrained(tmp_path)
+    (tmp_path / "ae.pt").write_bytes(b"")
+    with pytest.raises(ArtifactError, match=r"ae\.pt may be a pickle, which runs code when loaded, and is not opened"):
+        load_pretrained(tmp_path)
+
+
+def test_llama_scope_of_another_norm_factor_is_refused(served: Hub) -> None:
+    published.llama_scope(served.root, factor=4.0)
+    with pytest.raises(ArtifactError, match=r"norm factor .* = 4 is not the 5\.91908 of sae-lens's registry"):
+        load_pretrained("llama_scope_lxr_8x/l15r_8x")
+
+
+def test_manifest_holds_the_width_the_architecture_and_what_is_listed(served: Hub, manifest: Path) -> None:
+    content = read_json(manifest)
+    entry = next(sae for sae in content["saes"] if sae["id"] == ID)
+    wrong = {"d_model": (2304, r"\[16384, 48\], expected \[16384, 2304\]")}
+    wrong["architecture"] = ("topk", "is jumprelu, but the manifest says topk")
+    for key, (value, message) in wrong.items():
+        write_json(manifest, {**content, "saes": [entry | {key: value}]})
+        with pytest.raises(ArtifactError, match=message):
+            load_pretrained(REFERENCE, manifest=manifest)
+    write_json(manifest, {**content, "saes": []})
+    with pytest.raises(ArtifactError, match="does not list"):
+        load_pretrained(REFERENCE, manifest=manifest)
