@@ -8,6 +8,7 @@ from safetensors.numpy import save_file
 
 from darkmatter.artifacts import write_json
 from darkmatter.data_params import Model
+from darkmatter.hookpoints import read
 from darkmatter.models import random_model
 
 CONTEXTS, POSITIONS, D_MODEL, D_SAE, K = 12, 60, 10, 32, 4
@@ -50,7 +51,10 @@ class TopK(torch.nn.Module):
         )
         facts = {"architecture": "topk", "d_in": D_MODEL, "d_sae": D_SAE, "k": K, "dtype": "float32"}
         facts |= {"apply_b_dec_to_input": True, "normalize_activations": "none", "reshape_activations": "none"}
-        write_json(folder / "cfg.json", facts | {"metadata": {"hook_name": "blocks.1.hook_resid_post"}})
+        write_json(
+            folder / "cfg.json",
+            facts | {"metadata": {"hook_name": "blocks.1.hook_resid_post", "sae_lens_version": "6.54.12"}},
+        )
         return folder
 
 
@@ -79,11 +83,26 @@ def generator():
     return torch.Generator().manual_seed(0)
 
 
+def save_all(folder):
+    """What docs/extending.md names: a model, tokens, its activations, an SAE of them, and texts."""
+    model = save_model(folder / "my_model")
+    random = np.random.default_rng(0)
+    tokens = random.integers(97, 123, size=(CONTEXTS, 256)).astype(np.int32)
+    np.save(folder / "tokens.npy", tokens)
+    with torch.no_grad():
+        x = read(model, torch.from_numpy(tokens).long(), ["resid_post.1"])["resid_post.1"][:, 200:-1].numpy()
+    np.save(folder / "acts.npy", x)
+    TopK(x).save(folder / "my_sae")
+    lines = ["".join(map(chr, random.integers(97, 123, size=1100))) for _ in range(CONTEXTS)]
+    (folder / "texts.txt").write_text("\n".join([*lines[:3], "too short", *lines[3:]]) + "\n")
+    return x
+
+
 def save_model(folder):
-    """A random Llama in transformers' own format: no manifest."""
+    """A random Llama in the format of transformers itself, without a manifest."""
     config = {"vocab_size": 258, "hidden_size": D_MODEL, "intermediate_size": 16, "num_hidden_layers": 3}
-    config |= {"num_attention_heads": 2, "num_key_value_heads": 1, "max_position_embeddings": 128}
+    config |= {"num_attention_heads": 5, "num_key_value_heads": 1, "max_position_embeddings": 1024}
     model, tokenizer = random_model(Model(source="random", label="tiny", architecture="llama", config=config))
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    return folder
+    return model.eval()

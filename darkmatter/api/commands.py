@@ -7,6 +7,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from darkmatter.artifacts import ArtifactError, sha256_file, write_text
 
 DESCRIPTION = """Split an SAE's error into a linear function of the activation and the rest, and print L0, FVU,
@@ -97,6 +99,7 @@ def model_rows(given: argparse.Namespace, sae: Any, work: Path) -> tuple[Any, di
     from darkmatter.api.checks import check_enough
     from darkmatter.api.model_rows import check_hookpoint, open_model, read_rows
     from darkmatter.api.model_tokens import make_tokens
+    from darkmatter.tokens import array_sha256
 
     model = open_model(given.model, given.revision, work)
     hookpoint = check_hookpoint(given.hookpoint or sae.hookpoint, model)
@@ -106,7 +109,7 @@ def model_rows(given: argparse.Namespace, sae: Any, work: Path) -> tuple[Any, di
     length = given.context_length or 1024
     sizes = make_tokens(model, tokens, given.text, given.tokens, length, given.first_position, given.contexts)
     check_enough(*sizes, model.d_model, decompose.DEFAULTS)
-    source = model.source | {"tokens_sha256": sha256_file(tokens), "first_position": given.first_position}
+    source = model.source | {"tokens_sha256": array_sha256(np.load(tokens)), "first_position": given.first_position}
     return read_rows(model, hookpoint, tokens, sizes[0], given.first_position), source, hookpoint
 
 
