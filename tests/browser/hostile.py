@@ -55,6 +55,7 @@ def plant(reports: Path, texts: Texts) -> None:
     runs = [json.loads(path.read_text(encoding="utf-8")) for path in (reports / "results/decomposition").iterdir()]
     main = max(runs, key=lambda run: len(run["saes"]))
     names = [sae["name"] for sae in main["saes"]][: -len(PAYLOADS) - 1 : -1]
+    shorten(reports)
     data = reports / "results/data.json"
     domains = add_domains(data, texts["domain"])
     for path in reports.rglob("*.json"):
@@ -62,6 +63,16 @@ def plant(reports: Path, texts: Texts) -> None:
         for name, other in zip(names, texts["sae"], strict=True):
             text = text.replace(name, json.dumps(other)[1:-1])
         path.write_text(json.dumps(replaced(json.loads(text), texts["token"], domains)), encoding="utf-8")
+
+
+def shorten(reports: Path) -> None:
+    """Fewer claims and receipts: what they show of tokens, domains and SAEs repeats, and takes seconds to open."""
+    claims = json.loads((reports / "claims.json").read_text(encoding="utf-8"))
+    claims["claims"] = claims["claims"][:8]
+    (reports / "claims.json").write_text(json.dumps(claims), encoding="utf-8")
+    for path in (reports / "receipts").iterdir():
+        if path.stem not in {"figures", "codes"}:
+            path.unlink()
 
 
 def add_domains(path: Path, texts: list[str]) -> dict[str, str]:

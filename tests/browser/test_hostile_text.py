@@ -61,7 +61,7 @@ def tooltips(page: Page) -> list[tuple[str, str]]:
     said = []
     for dot in page.locator("#fig02_maps .vega svg .mark-symbol").first.locator("path").all():
         dot.hover(force=True)
-        said.append(tuple(page.eval_on_selector("#vg-tooltip-element", SAID)))
+        said.append(tuple(page.locator("#vg-tooltip-element.visible").evaluate(SAID)))
     return said
 
 
