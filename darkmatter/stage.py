@@ -18,6 +18,7 @@ from typing import Any
 import psutil
 
 from darkmatter.artifacts import ArtifactError, write_json
+from darkmatter.declared import current_params, declared_params
 from darkmatter.imports import ROOT, closure
 from darkmatter.params import Params, load_params
 from darkmatter.paths import RECEIPTS
@@ -67,6 +68,7 @@ class Stage:
             "stage": self.name,
             "command": " ".join(["python", "-m", f"stages.{self.source.stem}", *sys.argv[1:]]),
             "profile": self.params.profile,
+            "params": current_params(declared_params(self.name, ROOT), ROOT),
             "revision": git_revision(),
             "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.started)),
             "seconds": round(time.time() - self.started, 2),

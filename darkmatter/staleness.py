@@ -1,8 +1,9 @@
-"""Which stages' receipts tell of a run with other code or inputs than those that are here now.
+"""Which stages' receipts tell of a run with other code, parameters or inputs than those that are here now.
 
-A receipt names by SHA-256 the code that a stage ran, what it read and what it wrote. An input below `data/` is held
-against what the receipt of its maker says was written there, if that is one and the same path; its bytes are not read
-(`darkmatter audit verify` does that). Any other input, such as `claims.yaml`, is held against the file.
+A receipt has the parameters of a stage, and names by SHA-256 the code that it ran, what it read and what it wrote. An
+input below `data/` is held against what the receipt of its maker says was written there, if that is one and the same
+path; its bytes are not read (`darkmatter audit verify` does that). Any other input, such as `claims.yaml`, is held
+against the file.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from darkmatter.artifacts import sha256_path
+from darkmatter.declared import current_params
 from darkmatter.paths import DATA
 
 Receipts = Mapping[str, Mapping[str, Any]]  # stage → its receipt
@@ -27,6 +29,11 @@ def stale_stages(receipts: Receipts, root: Path) -> dict[str, str]:
         code = [path for path, sha256 in receipt["code"].items() if hash_now(path) != sha256]
         if code:
             found[stage] = f"{stage} ran with another {listing(code)} than is here"
+            continue
+        params = receipt.get("params", {})
+        now = current_params(params, root) if params else {}
+        if changed := [key for key, value in params.items() if now[key] != value]:
+            found[stage] = f"{stage} ran with another {listing(changed)} in params.yaml"
             continue
         for path, sha256 in receipt["inputs"].items():
             made = {name: other["outputs"][path] for name, other in receipts.items() if path in other["outputs"]}

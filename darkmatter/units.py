@@ -66,6 +66,15 @@ class Ledger:
     cpu_seconds: float = 0.0
     peak_memory_bytes: int = 0
 
+    def __add__(self, other: "Ledger") -> "Ledger":
+        """Of one map after the other."""
+        return Ledger(
+            self.computed + other.computed,
+            self.reused + other.reused,
+            self.cpu_seconds + other.cpu_seconds,
+            max(self.peak_memory_bytes, other.peak_memory_bytes),
+        )
+
 
 @functools.cache
 def input_hash(path: Path) -> str:

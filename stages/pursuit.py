@@ -28,7 +28,7 @@ from darkmatter.experiments.pursuit_codes import (
 from darkmatter.experiments.pursuit_estimates import STORED, STORED_DIMENSIONS, results_of, stored
 from darkmatter.paths import ACTIVATIONS, CODES, RESULTS, SAES
 from darkmatter.stage import Stage, run
-from darkmatter.units import Ledger, Unit, run_units
+from darkmatter.units import Unit, run_units
 
 WORK = Path("data/.work/pursuit")
 
@@ -67,15 +67,9 @@ def main(stage: Stage) -> None:
             file = WORK / "joined" / name / encoder / "codes.npz"
             files = {"codes": file.as_posix(), "sae": sources["sae"], "prepared": moments.parent.as_posix()}
             decomposed.append(Unit(f"{name}/{encoder}", {**rows, **files}, (x, moments, file, saes / name)))
-    ledgers = [run_units(pursue_contexts, pursued, WORK / "pursued", stage.name)]
+    stage.ledger = run_units(pursue_contexts, pursued, WORK / "pursued", stage.name)
     run_units(join_codes, joined, WORK / "joined", stage.name)
-    ledgers.append(run_units(decompose, decomposed, WORK / "decomposed", stage.name))
-    stage.ledger = Ledger(
-        [name for ledger in ledgers for name in ledger.computed],
-        [name for ledger in ledgers for name in ledger.reused],
-        sum(ledger.cpu_seconds for ledger in ledgers),
-        max(ledger.peak_memory_bytes for ledger in ledgers),
-    )
+    stage.ledger += run_units(decompose, decomposed, WORK / "decomposed", stage.name)
 
     by_width = sorted(specs.values(), key=lambda spec: (spec["d_sae"], spec["k"], spec["seed"], spec["name"]))
     scalars, dimensions = stored(moments, WORK / "decomposed", specs)

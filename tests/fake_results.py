@@ -264,6 +264,7 @@ def fake_receipt(stage: str) -> dict[str, Any]:
         "stage": stage,
         "command": f"python -m stages.{stage}",
         "profile": "smollm2",
+        "params": {},
         "revision": "0123456789abcdef0123456789abcdef01234567+",
         "started": "2026-01-01T00:00:00Z",
         "seconds": 12.34,

@@ -136,6 +136,8 @@ def test_receipts(repository):
     assert kinds(repository) == {"stale": ["make"]}
     write_json(receipt, content | {"code": {"make.py": "0" * 64}, "outputs": {"data/numbers": "0" * 64}})
     assert kinds(repository) == {"stale": ["make", "data/numbers"]}  # of another run, so no proof of a forgery
+    write_json(receipt, content | {"params": {"size": 4}, "outputs": {"data/numbers": "0" * 64}})
+    assert kinds(repository) == {"stale": ["make", "data/numbers"]}
     write_json(receipt, content | {"outputs": {}})
     assert kinds(repository) == {"missing": ["data/numbers"]}
 

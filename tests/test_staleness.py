@@ -4,6 +4,8 @@ from pathlib import Path
 import pytest
 
 from darkmatter.artifacts import sha256_file
+from darkmatter.declared import current_params, declared_params
+from darkmatter.params import load_params
 from darkmatter.staleness import makers, stages_behind, stale_stages
 
 A, B, C = "aa" * 32, "bb" * 32, "cc" * 32
@@ -43,6 +45,27 @@ def test_nothing_is_stale_when_hashes_agree(receipts: dict, root: Path) -> None:
 def test_other_code_is_named(receipts: dict, root: Path) -> None:
     receipts["codes"]["code"] |= {"two.py": A, "gone.py": A}
     assert stale_stages(receipts, root) == {"codes": "codes ran with another two.py (and 1 more) than is here"}
+
+
+def test_other_parameters_are_named(receipts: dict, root: Path) -> None:
+    (root / "params.yaml").write_text("tokens: {first_position: 200}\nprofile: smoke\n")
+    receipts["saes"]["params"] = {"tokens.first_position": 200, "profile": "smoke"}
+    assert stale_stages(receipts, root) == {}
+    receipts["saes"]["params"] = {"tokens.first_position": 1, "tokens.gone": 2, "profile": "smoke"}
+    reason = "saes ran with another tokens.first_position (and 1 more) in params.yaml"
+    assert stale_stages(receipts, root) == {"saes": reason}
+
+
+def test_declared_parameters_are_those_of_the_pipeline() -> None:
+    repository = Path(__file__).parent.parent
+    keys = declared_params("decomposition@resid_post.14", repository)
+    assert keys == declared_params("decomposition", repository)
+    assert {"profile", "tokens.first_position", "decomposition"} <= set(keys)
+    assert declared_params("nothing", repository) == []
+    assert current_params(["tokens.first_position", "tokens.gone"], repository) == {
+        "tokens.first_position": load_params(repository / "params.yaml").tokens.first_position,
+        "tokens.gone": None,
+    }
 
 
 def test_other_inputs_are_named(receipts: dict, root: Path) -> None:

@@ -55,6 +55,7 @@ def receipts(folder: Path) -> None:
     for stage, (inputs, outputs) in STAGES.items():
         hashes = lambda paths: {path: sha256_path(folder / path) for path in paths}  # noqa: E731
         content = {"stage": stage, "profile": "toy", "revision": "0" * 40, "started": "2026-01-01T00:00:00Z"}
+        content["params"] = {"size": 3} if stage == "make" else {}
         content |= {"code": hashes([f"{stage}.py"]), "inputs": hashes(inputs), "outputs": hashes(outputs)}
         write_json(folder / "reports" / "receipts" / f"{stage}.json", content)
 
