@@ -4,7 +4,6 @@ A stage file holds a `main(stage)` with three acts (read, compute, write) and en
 Receipts are the volatile tier: they hold times and machines, and no stage ever reads one but the report.
 """
 
-import importlib.metadata
 import os
 import platform
 import resource
@@ -24,7 +23,8 @@ from darkmatter.params import Params, load_params
 from darkmatter.paths import RECEIPTS
 from darkmatter.processes import die_with_parent, worker_count
 from darkmatter.sections import ParamsError
-from darkmatter.units import LIBRARIES, Ledger, UnitError, input_hash, peak_memory
+from darkmatter.unit import UnitError, library_versions, peak_memory
+from darkmatter.units import Ledger, input_hash
 
 
 class Stage:
@@ -82,7 +82,7 @@ class Stage:
                 "platform": platform.platform(),
                 "python": platform.python_version(),
             },
-            "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
+            "libraries": library_versions(),
             "units": {"computed": self.ledger.computed, "reused": self.ledger.reused},
             "code": {path.relative_to(ROOT).as_posix(): input_hash(path) for path in closure(self.source)},
             "inputs": {path.as_posix(): input_hash(path) for path in self.inputs},

@@ -6,52 +6,23 @@ it was, a stage with one more SAE computes one SAE, and the result does not depe
 `DARKMATTER_FRESH=1` ignores what is stored.
 """
 
-import concurrent.futures
 import functools
-import importlib.metadata
 import json
-import multiprocessing
 import os
-import resource
 import shutil
 import sys
-import threading
-import time
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
 from darkmatter.artifacts import ArtifactError, plain, replacing_folder, sha256_bytes, sha256_path, walk_files
 from darkmatter.imports import code_hash
-from darkmatter.processes import single_thread, worker_count
+from darkmatter.local_units import execute_here
+from darkmatter.unit import Cost, Unit, UnitError, library_versions
 
 STORE = Path("data/.units")
-LIBRARIES = ("numpy", "scipy", "torch", "transformers", "sae-lens", "safetensors")
-
-
-class UnitError(RuntimeError):
-    """A unit failed; the units that were finished before it are kept."""
-
-
-@dataclass(frozen=True)
-class Unit:
-    """One piece of a stage's work.
-
-    Attributes:
-        name: where its folder stands below the stage's output, such as `resid_post.14/widths-512-k32-s0`.
-        arguments: keyword arguments of the function; JSON types only, all of them enter the key.
-        inputs: files and folders the function reads; their content enters the key.
-        cost: expected work, in any unit common to the stage; longest first, and weights the progress bar.
-    """
-
-    name: str
-    arguments: dict[str, Any]
-    inputs: tuple[Path, ...] = ()
-    cost: float = 1.0
 
 
 @dataclass
@@ -88,7 +59,7 @@ def key(function: Callable[..., None], unit: Unit) -> str:
         "code": code_hash(Path(sys.modules[function.__module__].__file__).resolve()),
         "arguments": plain(unit.arguments),
         "inputs": {path.as_posix(): input_hash(path) for path in unit.inputs},
-        "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
+        "libraries": library_versions(),
     }
     return sha256_bytes(json.dumps(content, sort_keys=True).encode())[:32]
 
@@ -122,7 +93,7 @@ def run_units(function: Callable[..., None], units: Sequence[Unit], out: Path, s
         file=sys.stderr,
         mininterval=1.0,
     ) as bar:
-        for unit, cost in execute(function, waiting, places):
+        for unit, cost in executor(fresh)(function, waiting, places):
             ledger.cpu_seconds += cost.cpu_seconds
             ledger.peak_memory_bytes = max(ledger.peak_memory_bytes, cost.peak_memory_bytes)
             bar.update(unit.cost)
@@ -136,71 +107,25 @@ def forget_units(stage: str) -> None:
     shutil.rmtree(STORE / stage, ignore_errors=True)
 
 
-@dataclass(frozen=True)
-class Cost:
-    """What one unit used in its own process. Zero for units computed in the stage's process, which counts itself."""
-
-    cpu_seconds: float = 0.0
-    peak_memory_bytes: int = 0
+# (function, units, unit → its place in the store) → each unit when it is stored, with what it cost
+Executor = Callable[[Callable[..., None], list[Unit], dict[str, Path]], Iterable[tuple[Unit, Cost]]]
 
 
-def execute(function: Callable[..., None], units: list[Unit], places: dict[str, Path]) -> Iterable[tuple[Unit, Cost]]:
-    """Compute the units, in this process or in a pool of single-threaded ones; yield each when it is stored."""
-    workers = min(worker_count(), len(units))
-    if workers <= 1:
-        single_thread()
-        for unit in units:
-            compute(function, unit, places[unit.name])
-            yield unit, Cost()
-        return
-    single_thread()  # inherited by the workers through the environment
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([function.__module__])
-    with concurrent.futures.ProcessPoolExecutor(workers, mp_context=context, initializer=start_worker) as pool:
-        futures = {pool.submit(measured, function, unit, places[unit.name]): unit for unit in units}
-        try:
-            for future in concurrent.futures.as_completed(futures):
-                yield futures[future], future.result()
-        except BrokenProcessPool as error:
-            raise UnitError(
-                "a worker process died, most often for want of memory. Finished units are kept: run the same "
-                "command again, with DARKMATTER_WORKERS=1 if it was the memory."
-            ) from error
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+def executor(fresh: bool) -> Executor:
+    """Where units run: DARKMATTER_EXECUTOR, `local` or `ray`. The results do not depend on it.
 
+    Raises:
+        ArtifactError: it is something else.
+    """
+    match os.environ.get("DARKMATTER_EXECUTOR", "local"):
+        case "local":
+            return execute_here
+        case "ray":
+            from darkmatter.ray_units import execute_on_ray
 
-def start_worker() -> None:
-    threading.Thread(target=end_with_stage, daemon=True).start()
-    single_thread()
-
-
-def end_with_stage() -> None:
-    """End this worker when the stage ends, killed or not: its parent process, the fork server, outlives the stage."""
-    multiprocessing.parent_process().join()
-    os._exit(1)
-
-
-def measured(function: Callable[..., None], unit: Unit, place: Path) -> Cost:
-    before = time.process_time()
-    compute(function, unit, place)
-    return Cost(time.process_time() - before, peak_memory(resource.RUSAGE_SELF))
-
-
-def peak_memory(who: int) -> int:
-    """Largest resident set so far, bytes."""
-    return resource.getrusage(who).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-
-
-def compute(function: Callable[..., None], unit: Unit, place: Path) -> None:
-    try:
-        with replacing_folder(place) as folder:
-            function(out=folder, **unit.arguments)
-    except ArtifactError:
-        raise
-    except Exception as error:
-        raise UnitError(f"unit {unit.name}: {type(error).__name__}: {error}") from error
+            return functools.partial(execute_on_ray, fresh=fresh)
+        case other:
+            raise ArtifactError(f"the environment says DARKMATTER_EXECUTOR={other!r}; there are local and ray")
 
 
 def assemble(units: Sequence[Unit], places: dict[str, Path], out: Path) -> None:
