@@ -111,9 +111,7 @@ def stage_processes(folder):
 
 
 def test_experiment_recomposes_and_reruns_what_its_parameter_touches(restored):
-    restored.run("git", "add", "--all")
-    who = ("-c", "user.name=test", "-c", "user.email=test@localhost")
-    restored.run("git", *who, "commit", "-q", "-m", "first run")
+    restored.commit("first run")
     output = restored.run("dvc", "exp", "run", "-S", "profile=smoke", "-S", "figures.font_size=10")
     assert re.findall(r"Running stage '([^']+)'", output) == CHEAP
 

@@ -1,5 +1,7 @@
 """The whole DAG in a second clone, on another worker than the first: the same bytes, and another model and back."""
 
+import json
+
 import pytest
 from workspace import Workspace, first_artifacts, shared_folder
 
@@ -19,6 +21,30 @@ def test_two_clones_make_the_same_bytes(twin, tmp_path_factory):
     theirs = first_artifacts(tmp_path_factory.mktemp("first"), shared_folder(tmp_path_factory))
     assert ours.keys() == theirs.keys()
     assert [name for name in theirs if ours[name] != theirs[name]] == []
+
+
+def test_audit_finds_nothing_wrong_and_every_number_follows(twin):
+    """On another profile than the one whose results are committed."""
+    assert "nothing wrong" in twin.audit("verify")
+    names = twin.audit("derive", "--list").splitlines()
+    assert {"decomposition", "metrics", "fig02_maps", "pursuit", "norm-r2-range"} <= {*names}
+    derived = json.loads(twin.audit("derive", "claims", *names, "--json"))
+    assert derived["findings"] == []
+    assert all(item["equal"] + item["close"] > 0 for item in derived["derived"] if item["row"] is None)
+    assert not [item["name"] for item in derived["derived"] if item["close"]]  # to the last bit
+
+
+def test_reviewer_pulls_and_runs_nothing(twin, tmp_path):
+    twin.run("dvc", "remote", "add", "--default", "store", str(tmp_path / "store"))
+    twin.run("dvc", "remote", "modify", "store", "verify", "true")
+    twin.commit("everything ran")
+    twin.run("dvc", "push", "--quiet")
+    clone = twin.clone(tmp_path / "clone")
+    assert not (clone.folder / "data").exists()
+    assert clone.repro("--pull", "--allow-missing") == []
+    assert clone.repro("--pull") == []
+    assert clone.artifacts() == twin.artifacts()
+    assert "nothing wrong" in clone.audit("verify")
 
 
 def test_another_model_and_back(twin):

@@ -52,6 +52,26 @@ class Workspace:
         """`dvc repro`; returns the stages that ran."""
         return re.findall(r"Running stage '([^']+)'", self.run("dvc", "repro", *arguments, **extra))
 
+    def audit(self, *words: str) -> str:
+        """What `darkmatter audit` prints, once it has found nothing wrong."""
+        command = ("python", "-m", "darkmatter.cli", "audit", *words)
+        done = subprocess.run(
+            command, cwd=self.folder, env=self.environment(), capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def commit(self, message: str) -> None:
+        self.run("git", "add", "--all")
+        self.run("git", "-c", "user.name=test", "-c", "user.email=test@localhost", "commit", "-q", "-m", message)
+
+    def clone(self, folder: Path) -> "Workspace":
+        """A git clone: code and reports, no data."""
+        self.run("git", "clone", "-q", str(self.folder), str(folder))
+        clone = Workspace.__new__(Workspace)
+        clone.folder = folder
+        return clone
+
     def change(self, path: str, value: object) -> None:
         """Set one parameter, such as `figures.font_size`."""
         params = yaml.safe_load((self.folder / "params.yaml").read_text())
