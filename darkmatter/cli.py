@@ -1,8 +1,11 @@
 """The `darkmatter` command."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read when NumPy is imported: sums come out as the stages made them
 
 from darkmatter.api.commands import add_decompose
 from darkmatter.artifacts import ArtifactError, read_json
