@@ -9,7 +9,17 @@ import published_saes as published
 import pytest
 import torch
 from huggingface_hub import constants
-from sae_lens import SAE, GatedSAE, GatedSAEConfig, StandardSAE, StandardSAEConfig, TopKSAE, TopKSAEConfig
+from sae_lens import (
+    SAE,
+    GatedSAE,
+    GatedSAEConfig,
+    JumpReLUSAE,
+    JumpReLUSAEConfig,
+    StandardSAE,
+    StandardSAEConfig,
+    TopKSAE,
+    TopKSAEConfig,
+)
 from sae_lens.loading import pretrained_sae_loaders as loaders
 from sae_lens.loading.pretrained_saes_directory import get_norm_scaling_factor
 from safetensors.numpy import load_file, save_file
@@ -120,6 +130,15 @@ def test_topk_of_sae_lens(tmp_path: Path, block: int, options: dict) -> None:
     loaded = load_pretrained(tmp_path / "sae", block_bytes=block)
     assert (loaded.architecture, loaded.nominal_l0, loaded.sae.encode(ROWS).index.shape) == ("topk", 8, (200, 8))
     assert_same(loaded, sae)
+
+
+def test_jumprelu_of_sae_lens_whose_thresholds_are_negative_too(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    sae = JumpReLUSAE(JumpReLUSAEConfig(d_in=published.D_MODEL, d_sae=200))
+    sae.threshold.data = torch.randn(200)
+    sae.cfg.metadata.sae_lens_version = "6.54.12"
+    sae.save_model(tmp_path / "sae")
+    assert_same(load_pretrained(tmp_path / "sae", block_bytes=4 * published.D_MODEL * 30), sae)
 
 
 def test_topk_keeps_fewer_when_fewer_are_positive(tmp_path: Path) -> None:

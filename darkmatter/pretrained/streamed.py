@@ -54,15 +54,14 @@ class StreamedSae:
     def encode(self, rows: Float[np.ndarray, "row d_model"] | Tensor) -> Codes:
         """The codes of some rows; width: k for TopK, else the largest l0.
 
+        The encoder is read once per call, so many rows at a time are best; a memory map of them is never copied whole.
         Attention heads may be apart, [row, head, d_head]: they are laid side by side in that order.
 
         Raises:
             ArtifactError: rows of another width, or with NaN or infinity.
         """
-        x = self.checked(rows)
-        if self.weights.subtract_b_dec:
-            x = x - self.tensor(self.weights.b_dec)
-        return self.largest(x) if self.weights.architecture == "topk" else self.above_threshold(x)
+        flat = self.flat(rows)
+        return self.largest(flat) if self.weights.architecture == "topk" else self.above_threshold(flat)
 
     @torch.no_grad()
     def decode(self, codes: Codes) -> Float[np.ndarray, "row d_model"]:
@@ -88,23 +87,27 @@ class StreamedSae:
         """Sae(x) of each row, float32."""
         return self.decode(self.encode(rows))
 
-    def above_threshold(self, x: Tensor) -> Codes:
+    def above_threshold(self, rows: np.ndarray | Tensor) -> Codes:
         threshold = self.weights.threshold
-        row, latent, value = [], [], []
-        for start, stop, first, pre in self.pre_activations(x):
-            bound = None if threshold is None else self.tensor(threshold[start:stop])
-            active = pre > 0 if bound is None else (pre > bound) & (pre > 0)
-            places = active.nonzero()
-            value.append(pre[active].cpu().numpy())
-            row.append((places[:, 0] + first).cpu().numpy())
+        bound = (
+            torch.zeros(self.d_sae, device=self.device) if threshold is None else self.tensor(threshold).clamp(min=0)
+        )
+        above = torch.empty(max(DENSE_ELEMENTS, self.block), dtype=torch.bool, device=self.device)
+        row, latent = [np.zeros(0, dtype=np.int32)], [np.zeros(0, dtype=np.int32)]
+        value = [np.zeros(0, dtype=np.float32)]
+        for start, first, pre in self.pre_activations(rows):
+            active = above[: pre.numel()].view(pre.shape)
+            places = torch.gt(pre, bound[start : start + pre.shape[1]], out=active).nonzero()
+            value.append(pre[places[:, 0], places[:, 1]].cpu().numpy())
+            row.append((places[:, 0] + first).int().cpu().numpy())
             latent.append((places[:, 1] + start).int().cpu().numpy())
-        return pack(np.concatenate(row), np.concatenate(latent), np.concatenate(value), len(x))
+        return pack(np.concatenate(row), np.concatenate(latent), np.concatenate(value), len(rows))
 
-    def largest(self, x: Tensor) -> Codes:
+    def largest(self, rows: np.ndarray | Tensor) -> Codes:
         k = self.weights.k
-        best = x.new_full((len(x), k), -torch.inf)
-        where = torch.zeros((len(x), k), dtype=torch.int64, device=x.device)
-        for start, _, first, pre in self.pre_activations(x):
+        best = torch.full((len(rows), k), -torch.inf, device=self.device)
+        where = torch.zeros((len(rows), k), dtype=torch.int64, device=self.device)
+        for start, first, pre in self.pre_activations(rows):
             part = slice(first, first + len(pre))
             values, latents = topk(pre, min(k, pre.shape[1]))
             values, latents = torch.cat([best[part], values], 1), torch.cat([where[part], latents + start], 1)
@@ -113,36 +116,54 @@ class StreamedSae:
         values, latents = best.cpu().numpy(), where.cpu().numpy()
         places = np.nonzero(values > 0)
         order = np.lexsort((latents[places], places[0]))
-        return pack(places[0][order], latents[places][order], values[places][order], len(x), k)
+        return pack(places[0][order], latents[places][order], values[places][order], len(rows), k)
 
-    def pre_activations(self, x: Tensor) -> Iterator[tuple[int, int, int, Tensor]]:
-        """(first latent, last latent + 1, first row, pre-activations [row, latent]): latents outside, rows inside."""
+    def pre_activations(self, rows: np.ndarray | Tensor) -> Iterator[tuple[int, int, Tensor]]:
+        """(first latent, first row, pre-activations [row, latent]): latents outside, rows inside.
+
+        All pre-activations are written to one buffer: fresh ones, freed between the codes that are kept, would leave
+        the heap in pieces of several times their size.
+        """
+        buffer = torch.empty(max(DENSE_ELEMENTS, self.block), device=self.device)
+        b_dec = self.tensor(self.weights.b_dec)
         for start in range(0, self.d_sae, self.block):
             stop = min(start + self.block, self.d_sae)
             W = self.tensor(self.weights.W_enc.block(start, stop)).T  # (d_model, latent)
             b = self.tensor(self.weights.b_enc[start:stop])
             norms = None if self.norms is None else self.tensor(self.norms[start:stop])
             size = max(1, DENSE_ELEMENTS // (stop - start))
-            for first in range(0, len(x), size):
-                pre = torch.addmm(b, x[first : first + size], W)
-                yield start, stop, first, pre if norms is None else pre.mul_(norms)
+            for first in range(0, len(rows), size):
+                part = self.part(rows, first, first + size)
+                if self.weights.subtract_b_dec:
+                    part -= b_dec
+                pre = buffer[: len(part) * (stop - start)].view(len(part), stop - start)
+                torch.addmm(b, part, W, out=pre)
+                yield start, first, pre if norms is None else pre.mul_(norms)
+            del W
 
     def decoder_norms(self) -> Float[np.ndarray, " latent"]:
         starts = range(0, self.d_sae, self.block)
         return np.concatenate([np.linalg.norm(self.W_dec.block(start, start + self.block), axis=1) for start in starts])
 
-    def checked(self, rows: np.ndarray | Tensor) -> Tensor:
-        x = torch.as_tensor(np.array(rows) if isinstance(rows, np.ndarray) else rows).to(self.device, torch.float32)
-        if x.ndim == 3:
-            x = x.flatten(1)
-        if x.ndim != 2 or x.shape[1] != self.d_model:
+    def flat(self, rows: np.ndarray | Tensor) -> np.ndarray | Tensor:
+        shape = tuple(rows.shape)
+        flat = rows.reshape(len(rows), -1) if len(shape) == 3 else rows
+        if flat.ndim != 2 or flat.shape[1] != self.d_model:
             raise ArtifactError(
-                f"{self.where}: rows of shape {list(np.shape(rows))}, expected [row, {self.d_model}] (or [row, head, "
-                "d_head] with the heads' widths adding up to that). Were they read at another hookpoint or model?"
+                f"{self.where}: rows of shape {list(shape)}, expected [row, {self.d_model}] (or [row, head, d_head] "
+                "with the heads' widths adding up to that). Were they read at another hookpoint or model?"
             )
-        if not x.isfinite().all():
-            raise ArtifactError(f"{self.where}: the rows to encode hold NaN or infinity")
-        return x
+        return flat
+
+    def part(self, rows: np.ndarray | Tensor, start: int, stop: int) -> Float[Tensor, "row d_model"]:
+        """A copy of some rows, float32, on the device."""
+        part = rows[start:stop]
+        copy = (
+            torch.from_numpy(np.array(part, dtype=np.float32)) if isinstance(part, np.ndarray) else part.float().clone()
+        )
+        if not copy.isfinite().all():
+            raise ArtifactError(f"{self.where}: the rows to encode hold NaN or infinity (rows {start} to {stop - 1})")
+        return copy.to(self.device)
 
     def tensor(self, array: np.ndarray) -> Tensor:
         return torch.from_numpy(array).to(self.device)
