@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import struct
 import zipfile
 from collections.abc import Callable, Iterator
@@ -72,7 +73,7 @@ def test_from_a_hub_then_offline_from_its_cache(served: Hub, manifest: Path, mon
     assert len(served.seen) == asked
     assert np.array_equal(again.sae.reconstruct(ROWS), first.sae.reconstruct(ROWS))
     by_repository = load_pretrained(f"{published.GEMMA[0]}@{COMMIT}:{ID}")
-    assert (by_repository.hookpoint, by_repository.nominal_l0) == ("resid_post.12", 22)
+    assert (by_repository.hookpoint, by_repository.nominal_l0) == ("resid_post.12", 41)
     assert by_repository.source == again.source
 
 
@@ -345,3 +346,30 @@ def test_manifest_holds_the_width_the_architecture_and_what_is_listed(served: Hu
     write_json(manifest, {**content, "saes": []})
     with pytest.raises(ArtifactError, match="does not list"):
         load_pretrained(REFERENCE, manifest=manifest)
+
+
+def test_the_program_of_the_document_runs(served: Hub, manifest: Path, tmp_path: Path, monkeypatch, capsys) -> None:
+    document = (MANIFEST.parent.parent.parent / "docs" / "paper-scale.md").read_text()
+    (program,) = re.findall(r"^```python run\n(.*?load_pretrained.*?)^```", document, re.DOTALL | re.MULTILINE)
+    (tmp_path / "conf" / "manifests").mkdir(parents=True)
+    manifest.rename(tmp_path / "conf" / "manifests" / manifest.name)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(program, "paper-scale.md", "exec"), {"rows": ROWS})  # noqa: S102
+    assert "resid_post.12 Measured(rows=200, l0=3" in capsys.readouterr().out
+
+
+def test_numbers_of_the_document_are_those_of_the_lists() -> None:
+    document = (MANIFEST.parent.parent.parent / "docs" / "paper-scale.md").read_text()
+    lists = {path.stem: read_json(path)["saes"] for path in MANIFEST.parent.glob("*.json")}
+    for name, saes in lists.items():
+        size = sum(2 * 4 * sae["d_model"] * sae["width"] for sae in saes) / 1e9
+        assert re.search(rf"`{name}\.json` \| {len(saes)} \|.*\| {size:.0f} GB", document), (name, len(saes), size)
+    roles = [set(sae["roles"]) for name, saes in lists.items() if name != "gemma3-270m" for sae in saes]
+    caption = {"fig2", "near60", "llama"}
+    main, swept = sum("fig2" in own for own in roles), sum("near60" in own and "fig2" not in own for own in roles)
+    counts = [sum(bool(own & caption) for own in roles), main, swept, sum("llama" in own for own in roles)]
+    counts += [sum(len(own & caption) for own in roles), sum(bool(own & (caption | {"figA"})) for own in roles)]
+    counts.append(sum(bool(own - {"fig9b"}) for own in roles))
+    text = " ".join(document.split())
+    sentence = re.search(r"that is (\d+) of .*?: (\d+) at .*?, (\d+) more .*?, (\d+) of Llama .*? gives (\d+); .*?, (\d+); .*?, (\d+)\.", text)  # fmt: skip # noqa: E501
+    assert [int(number) for number in sentence.groups()] == counts
