@@ -97,7 +97,7 @@
       here?.classList.remove("here");
       here = token;
       token.classList.add("here");
-      output.textContent = `${JSON.stringify(token.textContent)}, ${token.dataset.says}`;
+      output.textContent = `“${token.textContent}”, ${token.dataset.says}`;
     };
     for (const token of all("[data-token]", view)) {
       token.dataset.says = token.title;
