@@ -16,6 +16,7 @@ import pytest
 import torch
 from fake_hub import COMMIT, Hub, serve
 from huggingface_hub import constants
+from huggingface_hub.errors import LocalEntryNotFoundError
 from safetensors.numpy import save_file
 
 from darkmatter.artifacts import ArtifactError, read_json, sha256_file, write_json
@@ -131,6 +132,14 @@ def test_nothing_there_says_what_is_missing(served: Hub, tmp_path: Path, monkeyp
         load_pretrained(f"{RELEASE}/layer_12/width_16k/average_l0_82")
     with pytest.raises(ArtifactError, match="has no repository nobody/nothing"):
         load_pretrained("nobody/nothing:folder")
+
+    def too_many(*arguments: object, **options: object) -> str:
+        raise LocalEntryNotFoundError("neither here nor there") from httpx.ConnectError("429 Too Many Requests")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(hub, "download", too_many)
+        with pytest.raises(ArtifactError, match=r"127.* did not deliver it \(429 Too Many Requests\)\. Run again"):
+            load_pretrained("nobody/nothing:folder")
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(ArtifactError, match=r"is not in .*cache, and HF_HUB_OFFLINE is set\. Unset it"):
         load_pretrained(REFERENCE)

@@ -50,7 +50,7 @@ def fetch(repo: str, file: str, revision: str | None = None) -> Fetched:
         except GatedRepoError:
             path = Path(download(repo, file, revision, token=token_for(repo)))
     except LocalEntryNotFoundError as error:
-        raise MissingError(not_cached(repo, file, revision, error)) from error
+        raise not_cached(repo, file, revision, error) from error
     except EntryNotFoundError as error:
         raise MissingError(
             f"{repo} has no file {file} at revision {revision or 'main'}. Check the reference."
@@ -93,12 +93,16 @@ def token_for(repo: str) -> str:
     raise ArtifactError(f"{repo} is gated: accept its terms at {HUGGING_FACE}/{repo}, then run `hf auth login`")
 
 
-def not_cached(repo: str, file: str, revision: str | None, error: Exception) -> str:
+def not_cached(repo: str, file: str, revision: str | None, error: Exception) -> ArtifactError:
+    """Why a file could not come from the cache: offline it is missing, else the hub has not delivered it."""
     where = f"{repo}/{file} at revision {revision or 'main'} is not in {constants.HF_HUB_CACHE}"
     if constants.HF_HUB_OFFLINE:
-        return f"{where}, and HF_HUB_OFFLINE is set. Unset it to download the file, or point HF_HOME at another cache."
+        return MissingError(
+            f"{where}, and HF_HUB_OFFLINE is set. Unset it to download the file, or point HF_HOME at another cache."
+        )
     cause = error.__cause__ or error
-    return f"{where}, and {ENDPOINT} does not answer ({type(cause).__name__}). Run again when it does."
+    said = str(cause).strip().partition("\n")[0]
+    return ArtifactError(f"{where}, and {ENDPOINT} did not deliver it ({said}). Run again when it does.")
 
 
 def commit_of(path: Path, repo: str, revision: str | None) -> str:
