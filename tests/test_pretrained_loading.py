@@ -329,6 +329,19 @@ def test_sae_lens_configurations_that_contradict_the_file(tmp_path: Path, change
         load_pretrained(folder)
 
 
+def test_configurations_that_are_none(tmp_path: Path) -> None:
+    folder = published.llama_scope(tmp_path, 128)
+    facts = json.loads((folder / "hyperparams.json").read_text())
+    for broken in ({**facts, "d_model": None}, {**facts, "dataset_average_activation_norm": {"in": 0}}, {}, []):
+        (folder / "hyperparams.json").write_text(json.dumps(broken))
+        with pytest.raises(ArtifactError, match=r"hyperparams\.json is no configuration of the format llama-scope"):
+            load_pretrained(folder)
+    with pytest.raises(ArtifactError, match=r"format 'llama' is none of gemma-scope, "):
+        load_pretrained(folder, format="llama")
+    with pytest.raises(ArtifactError, match=r"cfg\.json does not exist, but an SAE in the format sae-lens has it"):
+        load_pretrained(folder, format="sae-lens")
+
+
 def test_folders_without_an_sae_and_with_a_pickle(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="holds no SAE in a known format"):
         load_pretrained(tmp_path)
