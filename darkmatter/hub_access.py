@@ -83,7 +83,7 @@ class Repo:
 
 
 def endpoint() -> str:
-    return constants.ENDPOINT
+    return (os.environ.get("HF_ENDPOINT") or constants.ENDPOINT).rstrip("/")
 
 
 def token_for(repo: Repo) -> str | Literal[False]:

@@ -6,7 +6,7 @@ import time
 
 import huggingface_hub
 import pytest
-from fake_hub import COMMIT, Hub, serve
+from fake_hub import COMMIT, serve
 from huggingface_hub import constants
 
 from darkmatter import hub_access
@@ -34,7 +34,7 @@ def served(tmp_path, monkeypatch):
     monkeypatch.setattr(time, "sleep", lambda seconds: None)  # between huggingface_hub's tries
     with serve(root) as found:
         found.gated.add("org/gated")
-        monkeypatch.setattr(constants, "ENDPOINT", found.url)
+        monkeypatch.setenv("HF_ENDPOINT", found.url)
         yield found
 
 
@@ -129,7 +129,7 @@ def test_a_full_disk_and_a_hub_that_is_down_say_what_to_do(served, monkeypatch):
         patch.setattr(huggingface_hub, "hf_hub_download", full)
         with pytest.raises(hub_access.DiskFullError, match="HF_HOME"):
             fetch(OPEN, ["deep/a.bin"])
-    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     for ask in (lambda: fetch(OPEN, ["deep/a.bin"]), lambda: listing(OPEN), lambda: Stream(DATA, "deep/a.bin").read()):
         with pytest.raises(hub_access.UnreachableError, match="curl -I"):
             ask()

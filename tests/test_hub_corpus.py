@@ -7,7 +7,7 @@ import time
 
 import pyarrow
 import pytest
-from fake_hub import COMMIT, Hub, serve
+from fake_hub import COMMIT, serve
 from huggingface_hub import constants
 
 from darkmatter.artifacts import ArtifactError
@@ -56,7 +56,7 @@ def served(tmp_path, monkeypatch):
     monkeypatch.setenv("DARKMATTER_HUB_OFFLINE", "")
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
     with serve(tmp_path / "served") as found:
-        monkeypatch.setattr(constants, "ENDPOINT", found.url)
+        monkeypatch.setenv("HF_ENDPOINT", found.url)
         yield found
 
 

@@ -39,7 +39,7 @@ def hub(tmp_path, monkeypatch):
     monkeypatch.setenv("DARKMATTER_WORKERS", "1")
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
     with serve(tmp_path / "served") as found:
-        monkeypatch.setattr(constants, "ENDPOINT", found.url)
+        monkeypatch.setenv("HF_ENDPOINT", found.url)
         yield found
 
 
