@@ -17,7 +17,7 @@ from huggingface_hub import constants
 from huggingface_hub.utils import build_hf_headers, hf_raise_for_status, http_backoff
 
 from darkmatter.artifacts import read_json, sha256_bytes, sha256_file, write_json
-from darkmatter.hub_access import Repo, UnreachableError, WrongBytesError, endpoint, online, token_for
+from darkmatter.hub_access import Repo, UnreachableError, WrongBytesError, endpoint, offline, online, token_for
 
 BLOCK = 8 << 20  # bytes asked for at once from a file that is read as a stream
 
@@ -29,12 +29,19 @@ def fetch(repo: Repo, names: Sequence[str]) -> dict[str, Path]:
         HubError: of the kind that tells what to do.
     """
     paths = {name: download(repo, name) for name in names}
-    check(repo, {name: sha256_file(path) for name, path in paths.items()})
+    known = pinned(repo)
+    whose = f"pinned in {repo.pins}"
+    record(repo, {name: checked_sha256(path, known.get(name), whose) for name, path in paths.items()})
     return paths
 
 
 def download(repo: Repo, name: str) -> Path:
-    if kept := cached(repo, name):
+    """One file, unchecked: from the cache, or from the hub. A branch is asked for anew each time, unless offline.
+
+    Raises:
+        HubError: of the kind that tells what to do.
+    """
+    if (repo.pinned or offline()) and (kept := cached(repo, name)):
         return kept
     with online(repo, name):
         return Path(
@@ -100,7 +107,11 @@ class Stream(io.RawIOBase):
         self.ended = len(content) < self.block
         self.position += len(content)
         if content:
-            check(self.repo, {f"{self.name}[{start}:{start + self.block}]": sha256_bytes(content)})
+            part, found = f"{self.name}[{start}:{start + self.block}]", sha256_bytes(content)
+            expected = pinned(self.repo).get(part, found)
+            if found != expected:
+                raise other_bytes(part, found, expected, f"pinned in {self.repo.pins}", "Run again")
+            record(self.repo, {part: found})
         return content
 
     def read_cached(self, start: int) -> bytes:
@@ -131,38 +142,46 @@ def pinned(repo: Repo) -> dict[str, str]:
     return read_json(repo.pins).get(repo.revision, {}) if repo.pins.is_file() else {}
 
 
-def check(repo: Repo, found: Mapping[str, str]) -> None:
-    """Hold SHA-256s against those of conf/hub/, and write down the new ones.
+def record(repo: Repo, found: Mapping[str, str]) -> None:
+    """Write the SHA-256s that are new down in conf/hub/, under a lock: several processes may fetch from one repository.
 
     Raises:
-        WrongBytesError: one differs.
+        WrongBytesError: another process has written down another one.
     """
-    known = pinned(repo)
-    hold(repo, found, known, repo.pins)
-    if not (new := found.keys() - known.keys()):
+    if not (new := found.keys() - pinned(repo).keys()):
         return
     repo.pins.parent.mkdir(parents=True, exist_ok=True)
     lock = Path(constants.HF_HUB_CACHE) / ".locks" / f"{repo.pins.name}.lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(lock):
         table = read_json(repo.pins) if repo.pins.is_file() else {}
-        write_json(repo.pins, {**table, repo.revision: {**table.get(repo.revision, {}), **found}})
+        known = table.get(repo.revision, {})
+        for name in new & known.keys():
+            if known[name] != found[name]:
+                raise other_bytes(name, found[name], known[name], f"pinned in {repo.pins}", "Run again")
+        write_json(repo.pins, {**table, repo.revision: {**known, **found}})
     print(f"{repo}: SHA-256 of {', '.join(sorted(new))} is new. Commit it: `git add {repo.pins}`")
 
 
-def hold(repo: Repo, found: Mapping[str, str], known: Mapping[str, str | None], place: Path) -> None:
-    """Refuse a file whose SHA-256 differs from the one that the committed file `place` has for it, if it has one.
+def checked_sha256(path: Path, expected: str | None, whose: str = "pinned in the manifest") -> str:
+    """The SHA-256 of a fetched file, once it is the pinned one, or else for large files the one the hub announced.
+
+    huggingface_hub compares sizes only. It names what it keeps of large files by the SHA-256 that the hub announced.
 
     Raises:
-        WrongBytesError: one differs.
+        WrongBytesError: other bytes than pinned or announced.
     """
-    for name, digest in found.items():
-        if (expected := known.get(name)) in (None, digest):
-            continue
-        kept = cached(repo, name.partition("[")[0])
-        mend = f"`rm {kept.resolve()}` and run again" if kept else "Run again"
-        raise WrongBytesError(
-            f"{repo}: {name} has sha256 {digest[:12]}…, but {place} names {expected[:12]}…: it was damaged on the way "
-            f"or replaced. It is not used. {mend}; if it stays so, do not change the pin before you know why "
-            f"(`git log {place}`)."
-        )
+    found = sha256_file(path)
+    announced = path.resolve().name
+    if expected is None and re.fullmatch(r"[0-9a-f]{64}", announced):
+        expected, whose = announced, "that the hub announced"
+    if expected not in (None, found):
+        raise other_bytes(str(path), found, expected, whose, f"Remove it (`rm {path.resolve()}`) and fetch it again")
+    return found
+
+
+def other_bytes(what: str, found: str, expected: str, whose: str, mend: str) -> WrongBytesError:
+    return WrongBytesError(
+        f"{what} has SHA-256 {found}, not the {expected} {whose}: these are other bytes, through damage on the way or "
+        f"a change at the source. {mend}; if it comes out the same, do not use it."
+    )

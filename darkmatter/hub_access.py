@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,6 +70,10 @@ class Repo:
         return f"{self.name}@{self.revision[:12]}"
 
     @property
+    def pinned(self) -> bool:
+        return re.fullmatch(r"[0-9a-f]{40}", self.revision) is not None
+
+    @property
     def pins(self) -> Path:
         prefix = "" if self.kind == "model" else f"{self.kind}s--"
         return PINS / f"{prefix}{self.name.replace('/', '--')}.json"
@@ -125,15 +130,15 @@ def explained(repo: Repo, name: str, error: Exception) -> HubError:
         return refused(repo, status)
     if isinstance(error, errors.RevisionNotFoundError):
         return UnknownRevisionError(
-            f"{repo.name} has no commit {repo.revision}. See `git ls-remote {repo.page}`, correct `revision` in conf/."
+            f"{repo.name} has no revision {repo.revision}. See `git ls-remote {repo.page}` and correct it."
         )
     if isinstance(error, errors.RemoteEntryNotFoundError):
         return UnknownFileError(
-            f"{where}: no such file at this commit. See {repo.page}/tree/{repo.revision}, correct conf/."
+            f"{repo} has no file {name}. See {repo.page}/tree/{repo.revision} and correct the name."
         )
     if isinstance(error, errors.RepositoryNotFoundError):
         return UnknownRepoError(
-            f"{endpoint()} has no public repository {repo.name}. Correct its name in conf/; see {repo.page}."
+            f"{endpoint()} has no public repository {repo.name}. See {repo.page} and correct the name."
         )
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return DiskFullError(
