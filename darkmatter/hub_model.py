@@ -10,6 +10,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from darkmatter.models import write_manifest  # first: it closes the hub for every library that is imported after it
+
+# isort: split
 import safetensors
 import torch
 from safetensors.torch import load_file, save_file
@@ -18,7 +21,6 @@ from darkmatter.artifacts import ArtifactError, read_json, to_json
 from darkmatter.data_params import Model
 from darkmatter.hub import fetch, listing, pinned
 from darkmatter.hub_access import Repo
-from darkmatter.models import write_manifest
 
 CONFIG = "config.json"
 INDEX = "model.safetensors.index.json"

@@ -10,8 +10,6 @@ Out: data/model/ as transformers saves it, and data/model/manifest.json with the
 import tempfile
 from pathlib import Path
 
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
 from darkmatter.artifacts import replacing_folder
 from darkmatter.hub_model import fetch_model, write_hub_model
 from darkmatter.models import load_model, load_tokenizer, random_model, read_gguf, save_model
@@ -34,8 +32,8 @@ def main(stage: Stage) -> None:
         load_tokenizer(folder)
 
 
-def small_model(stage: Stage) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """A model that is read whole into memory."""
+def small_model(stage: Stage) -> tuple:
+    """(model, tokenizer) of a source that is read whole into memory."""
     spec = stage.params.model
     if spec.source == "random":
         return random_model(spec)
