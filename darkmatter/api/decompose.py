@@ -21,6 +21,7 @@ from darkmatter.api.contexts import Activations, store
 from darkmatter.api.progress import Progress
 from darkmatter.api.result import Decomposed
 from darkmatter.artifacts import ArtifactError, open_array, read_arrays, read_json
+from darkmatter.decomposition import write_sums
 from darkmatter.decomposition_results import ESTIMATES, MOMENTS, estimate_sae, regressions
 from darkmatter.experiment_params import Bootstrap, Decomposition
 
@@ -113,7 +114,8 @@ def decompose(
             watch.tick(len(x))
             rows = engine.Rows(engine.Watched(x, watch.tick), rebuild, splits, read_prepared(moments.parent, splits))
             (decomposed := work / "decomposed").mkdir()
-            engine.write_sums(decomposed, rows, firings)
+            nothing = engine.Firings(x.shape[0] * x.shape[1], 0)  # of a given Sae(x) no latents are known
+            write_sums(decomposed, rows, lambda: (firings or nothing).of_contexts(x.shape[:2]))
             (estimated := work / "estimates").mkdir()
             estimate_sae(estimated, moments.as_posix(), decomposed.as_posix(), **settings.bootstrap.model_dump())
             watch.bar.close()

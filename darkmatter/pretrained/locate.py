@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from darkmatter.artifacts import ArtifactError, read_json, sha256_file
+from darkmatter.hub import checked_sha256
 from darkmatter.pretrained import hub
 from darkmatter.pretrained.file_names import FILES
 from darkmatter.pretrained.reference import Reference
@@ -47,7 +48,7 @@ def remote_files(wanted: Reference, entry: Mapping[str, Any] | None, format: str
         fetched = hub.fetch(wanted.repo, inside(wanted, file), revision)
         revision = fetched.revision
         paths[file] = fetched.path
-        sha256[file] = hub.checked_sha256(fetched.path, entry["sha256"].get(file) if entry else None)
+        sha256[file] = checked_sha256(fetched.path, entry["sha256"].get(file) if entry else None)
     return Found(kind, paths, sha256, revision)
 
 
@@ -58,7 +59,7 @@ def probe(wanted: Reference, revision: str | None) -> str:
     for file in ("cfg.json", "hyperparams.json"):
         try:
             fetched = hub.fetch(wanted.repo, inside(wanted, file), revision)
-        except hub.MissingError:
+        except hub.MISSING:
             continue
         config = read_json(fetched.path)
         if file == "hyperparams.json":

@@ -1,0 +1,105 @@
+"""A language model of the hub as a model folder: its own weights in the configured dtype, and its tokenizer.
+
+Only safetensors, the configuration and the tokenizer's files are ever downloaded; a model's own code and pickles are
+not. Weights go from file to file, so no more of the model is in memory than one of its files.
+"""
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+from darkmatter.models import write_manifest  # first: it closes the hub for every library that is imported after it
+
+# isort: split
+import safetensors
+import torch
+from safetensors.torch import load_file, save_file
+
+from darkmatter.artifacts import ArtifactError, read_json, to_json
+from darkmatter.data_params import Model
+from darkmatter.hub import fetch, listing, pinned
+from darkmatter.hub_access import Repo
+
+CONFIG = "config.json"
+INDEX = "model.safetensors.index.json"
+TOKENIZER = "tokenizer.json"
+OTHERS = (INDEX, "tokenizer_config.json", "special_tokens_map.json")
+WEIGHTS = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors")
+# Blocks in `model.layers`, the residual stream between them: what hookpoints.py reads.
+SUPPORTED = ("gemma2", "gemma3_text", "llama", "mistral", "qwen2")
+DTYPES = {"float32": "F32", "bfloat16": "BF16"}
+
+
+def fetch_model(spec: Model) -> dict[str, Path]:
+    """The files of a model by name; the configuration comes first, and nothing more of an unsupported model.
+
+    Raises:
+        HubError: the hub or the cache does not have them, or not with the committed SHA-256.
+        ArtifactError: the model is of a kind that the hookpoints do not know, or has no safetensors.
+    """
+    repo = Repo(spec.repo, spec.revision, gated=spec.gated)
+    known = [name for name in pinned(repo) if wanted(name)]
+    names = known if complete(known) else [name for name in listing(repo) if wanted(name)]
+    if not complete(names):
+        raise ArtifactError(
+            f"{repo} lacks {CONFIG}, {TOKENIZER} or model*.safetensors ({', '.join(names) or 'it has none of them'}); "
+            "pickled weights are never loaded. Name another repository or revision in conf/profile/."
+        )
+    config = fetch(repo, [CONFIG])
+    kind = read_json(config[CONFIG]).get("model_type")
+    if kind not in SUPPORTED:
+        raise ArtifactError(
+            f"{repo} is a model of kind {kind!r}, whose hookpoints are not known here. Supported: "
+            f"{', '.join(SUPPORTED)}."
+        )
+    return {**config, **fetch(repo, [name for name in names if name != CONFIG])}
+
+
+def wanted(name: str) -> bool:
+    return name in (CONFIG, TOKENIZER, *OTHERS) or WEIGHTS.fullmatch(name) is not None
+
+
+def complete(names: list[str]) -> bool:
+    return {CONFIG, TOKENIZER} <= {*names} and any(WEIGHTS.fullmatch(name) for name in names)
+
+
+def write_hub_model(folder: Path, files: dict[str, Path], spec: Model, facts: dict[str, Any]) -> None:
+    """Write the model folder that `load_model` reads, in `spec.dtype`.
+
+    Raises:
+        ArtifactError: a weights file is damaged or incomplete.
+    """
+    size = 0
+    for name, path in files.items():
+        if WEIGHTS.fullmatch(name):
+            size += recast(path, folder / name, spec.dtype)
+        elif name not in (CONFIG, INDEX):
+            shutil.copyfile(path, folder / name)
+    config = {key: value for key, value in read_json(files[CONFIG]).items() if key not in ("torch_dtype", "auto_map")}
+    (folder / CONFIG).write_text(to_json({**config, "dtype": spec.dtype}))
+    if INDEX in files:
+        index = json.loads(files[INDEX].read_text())
+        (folder / INDEX).write_text(to_json({**index, "metadata": {"total_size": size}}))
+    hub_files = {name: pinned(Repo(spec.repo, spec.revision))[name] for name in sorted(files)}
+    origin = {"repo": spec.repo, "revision": spec.revision, "hub_files": hub_files}
+    write_manifest(folder, {**facts, **origin}, spec.dtype)
+
+
+def recast(source: Path, target: Path, dtype: str) -> int:
+    """Copy a safetensors file, its floats in `dtype`; byte for byte where they are. Returns the size in bytes."""
+    try:
+        with safetensors.safe_open(source, framework="pt") as file:
+            same = {file.get_slice(name).get_dtype() for name in file.keys()} == {DTYPES[dtype]}  # noqa: SIM118
+        if same:
+            shutil.copyfile(source, target)  # no link: DVC makes its files read-only, and the cache is others' too
+            return source.stat().st_size
+        tensors = load_file(source)
+    except Exception as error:
+        raise ArtifactError(f"{source} is no safetensors file that can be read ({error}). Delete it, rerun.") from error
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point():
+            tensors[name] = tensor.to(getattr(torch, dtype))
+    save_file(tensors, target, metadata={"format": "pt"})
+    return sum(tensor.nbytes for tensor in tensors.values())

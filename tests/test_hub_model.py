@@ -1,0 +1,212 @@
+"""Models of the hub, and the first four stages on a hub of this machine, from its files to activations."""
+
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow
+import pytest
+import torch
+import transformers
+from fake_hub import COMMIT, Hub, serve
+from huggingface_hub import constants
+from profiles import profile_params
+from safetensors.torch import load_file
+
+from darkmatter.artifacts import ArtifactError, open_array, read_json, sha256_file
+from darkmatter.data_params import Model
+from darkmatter.hookpoints import capture, module_of, read
+from darkmatter.hub_access import OfflineError, TokenMissingError, WrongBytesError
+from darkmatter.hub_model import SUPPORTED, fetch_model, write_hub_model
+from darkmatter.models import byte_tokenizer, load_model, load_tokenizer, random_model
+from darkmatter.stage import Stage
+from stages import activations, corpus, model, tokens
+
+MODEL = "google/gemma-2-2b"
+PILE = "datasets/monology/pile-uncopyrighted"
+SIZES = {"vocab_size": 259, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 3,
+         "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 8, "max_position_embeddings": 64}  # fmt: skip
+IDS = torch.arange(40).reshape(2, 20)
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """An empty hub, and an empty repository to work in."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("DARKMATTER_HUB_OFFLINE", "")
+    monkeypatch.setenv("DARKMATTER_WORKERS", "1")
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    with serve(tmp_path / "served") as found:
+        monkeypatch.setenv("HF_ENDPOINT", found.url)
+        yield found
+
+
+def spec(dtype: str = "float32", **changes) -> Model:
+    facts = {"source": "huggingface", "label": "test", "repo": MODEL, "revision": COMMIT, "dtype": dtype}
+    return Model(**facts | changes)
+
+
+def publish(hub: Hub, language_model, tokenizer) -> Path:
+    """Save a model as it stands on the hub: in shards, with pickles and code beside them."""
+    folder = hub.root / MODEL
+    language_model.save_pretrained(folder, max_shard_size="8KB")
+    tokenizer.save_pretrained(folder)
+    (folder / "pytorch_model.bin").write_bytes(b"a pickle")
+    (folder / "modeling_evil.py").write_text("raise SystemExit('executed')\n")
+    (folder / "original").mkdir()
+    (folder / "original" / "model.safetensors").write_bytes(b"another format")
+    config = json.loads((folder / "config.json").read_text())
+    config["auto_map"] = {"AutoConfig": "modeling_evil.Evil", "AutoModelForCausalLM": "modeling_evil.Evil"}
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+def tiny(kind: str, dtype: torch.dtype = torch.float32):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        config = transformers.CONFIG_MAPPING[kind](**SIZES)
+        return transformers.AutoModelForCausalLM.from_config(config, dtype=dtype).eval()
+
+
+@pytest.mark.parametrize("kind", SUPPORTED)
+def test_each_supported_kind_comes_back_bit_equal_with_its_hookpoints(hub, tmp_path, kind):
+    original = tiny(kind)
+    publish(hub, original, byte_tokenizer(add_bos=True))
+    (tmp_path / "model").mkdir()
+    write_hub_model(tmp_path / "model", fetch_model(spec()), spec(), {"label": "test"})
+    found = load_model(tmp_path / "model")
+    ids = load_tokenizer(tmp_path / "model")("a")["input_ids"]
+    assert ids[0] == 256
+    whole = original(IDS, output_hidden_states=True, use_cache=False)
+    assert torch.equal(found(IDS).logits, whole.logits)
+    parts = read(found, IDS, ["resid_post.0", "attn_out.1", "mlp_out.1", "resid_post.1"])
+    assert torch.equal(parts["resid_post.1"], whole.hidden_states[2])
+    total = parts["resid_post.0"] + parts["attn_out.1"] + parts["mlp_out.1"]
+    assert torch.allclose(total, parts["resid_post.1"], atol=1e-5)
+    assert module_of(found, "resid_post.2") is found.model.layers[2]
+
+
+@pytest.mark.parametrize(("published", "wanted"), [("bfloat16", "bfloat16"), ("float32", "bfloat16")])
+def test_weights_keep_their_bytes_or_are_rounded_once(hub, tmp_path, published, wanted):
+    original = tiny("llama", getattr(torch, published))
+    folder = publish(hub, original, byte_tokenizer(add_bos=False))
+    (tmp_path / "model").mkdir()
+    write_hub_model(tmp_path / "model", fetch_model(spec(wanted)), spec(wanted), {"label": "test"})
+    found = load_model(tmp_path / "model")
+    assert {weight.dtype for weight in found.parameters()} == {getattr(torch, wanted)}
+    for name, weight in original.state_dict().items():
+        assert torch.equal(found.state_dict()[name], weight.to(getattr(torch, wanted)))
+    manifest = read_json(tmp_path / "model" / "manifest.json")
+    weights = [name for name in manifest["files"] if name.endswith(".safetensors")]
+    assert len(weights) > 1 and manifest["dtype"] == wanted
+    for name in weights:
+        assert manifest["hub_files"][name] == sha256_file(folder / name)
+        assert (manifest["files"][name] == manifest["hub_files"][name]) == (published == wanted)
+
+
+def test_nothing_but_safetensors_configuration_and_tokenizer_is_downloaded(hub):
+    publish(hub, tiny("llama"), byte_tokenizer(add_bos=False))
+    files = fetch_model(spec())
+    asked = {path.partition(f"{COMMIT}/")[2] for _, path, _ in hub.seen if "/resolve/" in path}
+    assert asked == set(files) and not any(name.endswith((".bin", ".py")) or "/" in name for name in asked)
+    hub.seen.clear()
+    assert fetch_model(spec()) == files and not hub.seen
+
+
+def test_unknown_kinds_and_pickles_are_refused_before_the_weights(hub):
+    folder = publish(hub, tiny("llama"), byte_tokenizer(add_bos=False))
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"model_type": "gpt_neox"}))
+    with pytest.raises(ArtifactError, match=r"kind 'gpt_neox'.* Supported: gemma2, gemma3_text, llama"):
+        fetch_model(spec())
+    assert not any(path.endswith(".safetensors") for _, path, _ in hub.seen)
+    for path in folder.glob("*.safetensors*"):
+        path.unlink()
+    with pytest.raises(ArtifactError, match="pickled weights are never loaded"):
+        fetch_model(spec())
+
+
+@pytest.mark.parametrize("damage", [lambda body: body[:-40], lambda body: b"\0" * len(body)])
+def test_damaged_weights_are_one_clear_error(hub, tmp_path, damage):
+    folder = publish(hub, tiny("llama"), byte_tokenizer(add_bos=False))
+    path = next(folder.glob("*.safetensors"))
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(ArtifactError, match="no safetensors file that can be read"):
+        write_hub_model(tmp_path, fetch_model(spec()), spec(), {"label": "test"})
+
+
+def run(stage, params) -> Stage:
+    found = Stage(Path(stage.__file__).stem, params, Path(stage.__file__))
+    stage.main(found)
+    return found
+
+
+def test_four_stages_run_from_the_hub_and_again_without_it(hub, monkeypatch):
+    """A gated model on another hub is open there; the first contexts of the shuffled Pile shards go through it."""
+    params = profile_params("smoke-hub")
+    original, tokenizer = random_model(params.model)
+    folder = publish(hub, original.to(torch.bfloat16), tokenizer)
+    (hub.root / PILE / "train").mkdir(parents=True)
+    for shard in range(3):
+        rows = [{"text": f"{shard} {row} " + "words " * row, "meta": {"pile_set_name": "Pile-CC"}}
+                for row in range(60)]  # fmt: skip
+        with pyarrow.CompressedOutputStream(hub.root / PILE / "train" / f"{shard:02d}.jsonl.zst", "zstd") as file:
+            file.write("".join(json.dumps(row) + "\n" for row in rows).encode())
+
+    for stage in (corpus, model, tokens, activations):
+        run(stage, params)
+    made = {path: sha256_file(path) for path in Path("data").rglob("*") if path.is_file() and "/." not in str(path)}
+
+    documents = [json.loads(line) for line in Path("data/corpus/documents.jsonl").read_text().splitlines()]
+    assert len(documents) == 60 and all(len(document["text"].encode()) >= 127 for document in documents)
+    ids = open_array(Path("data/tokens/eval.npy"), (16, 128), "int32")
+    facts = read_json(Path("data/tokens/manifest.json"))
+    assert facts["begins_with_bos"] and "stream" in facts["balance"]
+    assert [context["document"] for context in facts["contexts"]["eval"]] == [d["id"] for d in documents[:16]]
+    assert [context["document"] for context in facts["contexts"]["train"]] == [d["id"] for d in documents[16:40]]
+    assert tokenizer(documents[0]["text"])["input_ids"][:128] == ids[0].tolist()
+
+    transformers_own = transformers.AutoModelForCausalLM.from_pretrained(
+        folder, dtype="bfloat16", local_files_only=True
+    )
+    with torch.no_grad(), capture(transformers_own, ["resid_post.1"]) as captured:
+        transformers_own(torch.from_numpy(ids[:4].astype(np.int64)))
+    stored = open_array(Path("data/activations/eval/resid_post.1.npy"), (16, 111, 24))
+    assert np.array_equal(stored[:4], captured["resid_post.1"][:, 16:-1].float().numpy())
+    assert np.isfinite(open_array(Path("data/activations/eval/loss.npy"), (16, 111))).all()
+
+    # The pins are committed; the cache has the model, but of the text only blocks were read.
+    monkeypatch.setenv("DARKMATTER_HUB_OFFLINE", "1")
+    run(model, params)
+    with pytest.raises(OfflineError, match=r"hf download monology/pile-uncopyrighted train/.* --repo-type dataset"):
+        run(corpus, params)
+    monkeypatch.setenv("DARKMATTER_HUB_OFFLINE", "")
+    answers = iter([429, 503])
+    hub.faults["jsonl.zst"] = lambda status, body: (next(answers, status), body)
+    hub.cut.append("00.jsonl.zst")
+    run(corpus, params)
+    assert not hub.cut and next(answers, None) is None
+    assert {path: sha256_file(path) for path in made} == made
+
+    hub.faults["jsonl.zst"] = lambda status, body: (status, body[:20] + b"\1" + body[21:])
+    with pytest.raises(WrongBytesError, match="datasets--monology--pile-uncopyrighted"):
+        run(corpus, params)
+    hub.gated.add(MODEL)
+    for blob in Path("cache").rglob("blobs/*"):
+        blob.unlink()
+    with pytest.raises(TokenMissingError, match="unset HF_ENDPOINT"):
+        run(model, params)
+    assert {path: sha256_file(path) for path in made} == made  # what failed left what was there
+
+
+def test_the_saved_copy_has_the_hubs_tensors(hub, tmp_path):
+    folder = publish(hub, tiny("gemma2", torch.bfloat16), byte_tokenizer(add_bos=True))
+    files = fetch_model(spec("bfloat16"))
+    (tmp_path / "model").mkdir()
+    write_hub_model(tmp_path / "model", files, spec("bfloat16"), {"label": "test"})
+    index = read_json(tmp_path / "model" / "model.safetensors.index.json")
+    tensors = {name: load_file(folder / file)[name] for name, file in index["weight_map"].items()}
+    for name, file in index["weight_map"].items():
+        assert torch.equal(load_file(tmp_path / "model" / file)[name], tensors[name])
