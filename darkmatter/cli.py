@@ -3,15 +3,16 @@
 import argparse
 import os
 import sys
-from pathlib import Path
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read when NumPy is imported: sums come out as the stages made them
 
 from darkmatter.api.commands import add_decompose
 from darkmatter.artifacts import ArtifactError, read_json
 from darkmatter.audit.commands import add_audit
+from darkmatter.composing import compose_to
 from darkmatter.params import PARAMS, load_params
 from darkmatter.paths import RECEIPTS, REPORT, REPORTS
+from darkmatter.planning.commands import add_plan
 from darkmatter.sections import ParamsError
 
 
@@ -21,17 +22,9 @@ def compose(profile: str) -> None:
     Raises:
         ParamsError: there is no such profile, or what it composes to is not valid; params.yaml is left alone.
     """
-    from dvc.utils.hydra import compose_and_dump
-
-    known = sorted(path.stem for path in Path("conf/profile").glob("*.yaml"))
-    if profile not in known:
-        raise ParamsError(
-            f"no profile {profile!r}; conf/profile has {', '.join(known) or 'none: run this in the repository'}"
-        )
     draft = PARAMS.with_name(".params.draft.yaml")
     try:
-        compose_and_dump(draft, str(Path("conf").resolve()), None, "config", "", [f"profile={profile}"])
-        load_params(draft)
+        compose_to(draft, profile)
         draft.replace(PARAMS)
     finally:
         draft.unlink(missing_ok=True)
@@ -47,6 +40,7 @@ def main(arguments: list[str] | None = None) -> None:
     summary.set_defaults(run=run_summary)
     add_audit(commands)
     add_decompose(commands)
+    add_plan(commands)
     given = parser.parse_args(arguments)
     if code := given.run(given):
         sys.exit(code)

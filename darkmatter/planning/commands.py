@@ -1,0 +1,108 @@
+"""`darkmatter plan` and `darkmatter doctor`: what a run costs, and what would stop it, before it begins."""
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+
+from darkmatter.artifacts import ArtifactError
+from darkmatter.composing import composed
+from darkmatter.params import PARAMS, Params, load_params
+from darkmatter.planning.devices import GPUS, REFERENCE, Device, named
+from darkmatter.planning.plan import make_plan
+from darkmatter.planning.suites import from_suite
+from darkmatter.planning.workload import Workload, from_params
+from darkmatter.sections import ParamsError
+
+DEFAULT = "smollm2"
+
+
+def add_plan(commands: argparse._SubParsersAction) -> None:
+    """Add `plan` to the parser of `darkmatter`."""
+    parser = commands.add_parser("plan", help="what a run costs, per stage and per claim, before anything runs")
+    add_what(parser)
+    parser.add_argument("--device", default="cpu", help=f"cpu, {', '.join(GPUS)} (default: cpu, this machine)")
+    parser.add_argument(
+        "--probe",
+        action=argparse.BooleanOptionalAction,
+        help="measure this machine first, 20 seconds (default: for cpu, but not with --check)",
+    )
+    parser.add_argument("--check", action="store_true", help="predicted seconds against reports/receipts, by stage")
+    parser.add_argument("--json", action="store_true", help="print JSON: bytes, seconds, FLOP")
+    parser.set_defaults(run=run_plan)
+
+
+def add_what(parser: argparse.ArgumentParser) -> None:
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--profile", help=f"a file of conf/profile (default: {PARAMS} as it is)")
+    what.add_argument("--suite", help="a list of published SAEs of conf/manifests: the paper's protocol on them")
+
+
+def workload(given: argparse.Namespace) -> tuple[Workload, Params]:
+    """What is to be planned, and the parameters it comes from (a suite's: what is ours and not the paper's).
+
+    Raises:
+        ParamsError: no such profile or suite.
+    """
+    if given.suite:
+        defaults = composed(DEFAULT)
+        return from_suite(given.suite, defaults), defaults
+    params = composed(given.profile) if given.profile or not PARAMS.is_file() else load_params()
+    return from_params(params), params
+
+
+def device_of(given: argparse.Namespace) -> Device:
+    """
+    Raises:
+        ParamsError: the table has no such device.
+    """
+    device = named(given.device)
+    if device is None:
+        raise ParamsError(f"no device {given.device!r}; there are cpu, {', '.join(GPUS)}")
+    probe = not (device.is_gpu or given.check) if given.probe is None else given.probe
+    if device.is_gpu:
+        return device
+    if not probe:
+        return REFERENCE
+    from darkmatter.planning.probe import calibrated
+
+    if not given.json:
+        print("measuring this machine (20 s; --no-probe does without) …", file=sys.stderr)
+    return calibrated()
+
+
+def run_plan(given: argparse.Namespace) -> int:
+    try:
+        if given.check and given.suite:
+            raise ParamsError("--check compares with receipts of a run, and a suite has none: leave out --suite")
+        w, _ = workload(given)
+        device = device_of(given)
+        if given.check:
+            return run_check(w, device, given.json)
+        plan = make_plan(w, device)
+    except (ArtifactError, ParamsError) as error:
+        return failed(str(error), given.json)
+    if given.json:
+        print(json.dumps(plan.to_dict(), indent=2))
+    else:
+        from darkmatter.planning.text import render
+
+        print(render(plan))
+    return 0
+
+
+def run_check(w: Workload, device: Device, as_json: bool) -> int:
+    """1 where a stage is outside the factor."""
+    from darkmatter.planning.check import compare, render
+
+    compared = compare(w, device)
+    if as_json:
+        print(json.dumps([asdict(one) | {"ratio": one.ratio, "within": one.within} for one in compared], indent=2))
+    else:
+        print(render(compared))
+    return 0 if all(one.within for one in compared) else 1
+
+
+def failed(message: str, as_json: bool) -> int:
+    print(json.dumps({"error": message}) if as_json else f"error: {message}", file=sys.stderr)
+    return 1

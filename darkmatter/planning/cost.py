@@ -1,0 +1,63 @@
+"""What a stage costs, before it is known on what device: amounts of work, memory, disk and download."""
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True)
+class Work:
+    """Work of one step of a stage, which `units` processes can share.
+
+    Attributes:
+        forward: FLOP of passes through the language model, in the model's dtype.
+        single, double: FLOP of other matrix products in float32 and float64.
+        traffic: bytes through memory outside of products: sparse sums, sorting, optimiser, elementwise.
+        python: seconds of interpreter and text that no accelerator shortens, on the machine of the receipts.
+        loads: the library whose import the step begins with; each process pays for it, all at once.
+    """
+
+    KINDS: ClassVar = ("forward", "single", "double", "traffic", "python")
+
+    forward: float = 0.0
+    single: float = 0.0
+    double: float = 0.0
+    traffic: float = 0.0
+    python: float = 0.0
+    units: int = 1
+    loads: str | None = None
+
+    @property
+    def flops(self) -> float:
+        return self.forward + self.single + self.double
+
+    def speedup(self, workers: int) -> float:
+        """Of equal units on so many processes, of which the last round may leave some idle."""
+        return self.units / math.ceil(self.units / workers) if self.units > 1 else 1.0
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one stage needs; bytes.
+
+    Attributes:
+        steps: one after another.
+        memory: at the peak of one process, host and accelerator together; without mapped files, whose pages the system
+            takes back when it needs them (a receipt's peak counts them).
+        disk: what it leaves; `scratch`: what it needs beside that while it runs.
+        read: published weights, which no page cache holds.
+    """
+
+    steps: tuple[Work, ...] = ()
+    memory: float = 0.0
+    disk: float = 0.0
+    scratch: float = 0.0
+    download: float = 0.0
+    read: float = 0.0
+
+    @property
+    def flops(self) -> float:
+        return sum(step.flops for step in self.steps)
+
+    def total(self, kind: str) -> float:
+        return sum(getattr(step, kind) for step in self.steps)

@@ -1,0 +1,125 @@
+"""How fast this machine is: measured in some 20 seconds, in fresh processes, as many at once as a stage would have.
+
+    python -m darkmatter.planning.probe      # one of these processes: prints its measurements as JSON
+
+Nothing is kept: a machine that is busy now may be idle later.
+"""
+
+import dataclasses
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+
+from darkmatter.artifacts import ArtifactError
+from darkmatter.planning.devices import REFERENCE, Device
+from darkmatter.processes import worker_count
+
+SECONDS = 1.5  # of each measurement
+WRITTEN = 256 << 20
+AT_ONCE = 16  # processes measured at most; the rates of more are taken to be the same
+TIMEOUT = 180
+# What the stages reach of what a bare product or copy reaches, as receipts and probe of one machine have it: passes
+# and products also start kernels and touch memory; sums over few rows stay in cache, where a copy does not.
+REACHED = {"forward": 0.78, "single": 0.78, "double": 0.70, "traffic": 1.7}
+
+
+def calibrated(workers: int | None = None) -> Device:
+    """The device `cpu` with the rates of this machine.
+
+    Raises:
+        ArtifactError: a process failed.
+    """
+    workers = workers or worker_count()
+    found = measure_together(min(workers, AT_ONCE))
+    median = {name: statistics.median(one[name] for one in found) for name in found[0]}
+    peak = {"forward": median["float32"], "single": median["float32"], "double": median["float64"]}
+    return dataclasses.replace(
+        REFERENCE,
+        peak=peak | {"traffic": median["copy"]},
+        used=REACHED,
+        memory=psutil.virtual_memory().total,
+        workers=workers,
+        disk=disk_rate(),
+        imports={"torch": median["import_torch"], "sae_lens": median["import_torch"] + median["import_sae_lens"]},
+    )
+
+
+def measure_together(count: int) -> list[dict[str, float]]:
+    """The measurements of `count` processes that run at once."""
+    command = [sys.executable, "-m", "darkmatter.planning.probe"]
+    environment = os.environ | dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+    running = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+        for _ in range(count)
+    ]
+    found = []
+    try:
+        for process in running:
+            out, error = process.communicate(timeout=TIMEOUT)
+            if process.returncode:
+                reason = (error.strip().splitlines() or ["no reason given"])[-1]
+                raise ArtifactError(f"the probe failed: {reason}. `darkmatter plan --no-probe` plans without it.")
+            found.append(json.loads(out.splitlines()[-1]))
+    except subprocess.TimeoutExpired:
+        raise ArtifactError(
+            f"the probe took over {TIMEOUT} s. `darkmatter plan --no-probe` plans without it."
+        ) from None
+    finally:
+        for process in running:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+    return found
+
+
+def disk_rate(folder: Path | None = None) -> float:
+    """Bytes per second of writing a file where data/ lies, to the disk and not to its cache."""
+    block = os.urandom(1 << 20)
+    place = folder or (Path("data") if Path("data").is_dir() else Path())
+    start = time.perf_counter()
+    with tempfile.TemporaryFile(dir=place) as file:
+        for _ in range(WRITTEN // len(block)):
+            file.write(block)
+        file.flush()
+        os.fsync(file.fileno())
+    return WRITTEN / (time.perf_counter() - start)
+
+
+def measure() -> dict[str, float]:
+    """Imports in seconds, products in FLOP/s of one thread, a copy in bytes/s read and written."""
+    found = {}
+    for name in ("torch", "sae_lens"):
+        start = time.perf_counter()
+        __import__(name)
+        found[f"import_{name}"] = time.perf_counter() - start
+    import torch
+
+    torch.set_num_threads(1)
+    for name, rows, inner, columns in (("float32", 2048, 576, 1536), ("float64", 823, 576, 576)):
+        a, b = (torch.ones(shape, dtype=getattr(torch, name)) for shape in ((rows, inner), (inner, columns)))
+        found[name] = 2 * rows * inner * columns / median_seconds(lambda a=a, b=b: a @ b)
+    source = torch.ones(WRITTEN // 4)
+    target = torch.empty_like(source)
+    found["copy"] = 2 * WRITTEN / median_seconds(lambda: target.copy_(source))
+    return found
+
+
+def median_seconds(work) -> float:
+    work()
+    times, end = [], time.perf_counter() + SECONDS
+    while time.perf_counter() < end or len(times) < 3:
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+if __name__ == "__main__":
+    print(json.dumps(measure()))

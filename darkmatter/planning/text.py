@@ -1,0 +1,149 @@
+"""A plan in words and tables for the terminal, and the table of docs/paper-scale.md."""
+
+import textwrap
+from collections.abc import Sequence
+from itertools import groupby
+
+from darkmatter.planning.plan import ClaimPlan, Plan
+
+WIDTH = 112
+Row = Sequence[str]
+
+
+def render(plan: Plan) -> str:
+    lines = [
+        f"{plan.name}: {plan.model}, {plan.saes} SAEs, {plan.rows:,} rows, on {plan.device}",
+        *([] if plan.runs else ["", *wrapped(f"NOT RUNNABLE YET: {plan.notes[0]}")]),
+        "",
+        *table(("stage", "TFLOP", "time", "memory", "disk", "download"), stage_rows(plan)),
+        "",
+        *disk_lines(plan),
+        "",
+        "Claims, by the experiment that makes their numbers. A stage that several need runs once: `alone` does not add up.",
+        *table(("claims of", "number", "TFLOP", "alone", "of it shared", "memory", "download"), claim_rows(plan)),
+        *wrapped("shared: time of stages that claims of other experiments, or others of the same, need too."),
+        *covered_lines(plan),
+        "",
+        "Assumed:",
+        *(line for note in (plan.notes if plan.runs else plan.notes[1:]) for line in wrapped(note, "- ")),
+    ]
+    return "\n".join(lines)
+
+
+def stage_rows(plan: Plan) -> list[Row]:
+    rows = [
+        (
+            stage.stage,
+            teraflops(stage.flops),
+            duration(stage.seconds),
+            size(stage.memory) + ("!" if stage.memory > plan.device_memory else ""),
+            size(stage.disk),
+            size(stage.download) if stage.download else "",
+        )
+        for stage in plan.stages
+        if stage.seconds or stage.download
+    ]
+    total = ("all", teraflops(plan.flops), duration(plan.seconds), size(plan.memory), "", size(plan.download))
+    return [*rows, total]
+
+
+def disk_lines(plan: Plan) -> list[str]:
+    lines = ["Disk at the fullest moment, with what stages need while they run:"]
+    for layout in plan.layouts:
+        over = plan.budget is not None and layout.peak > plan.budget
+        against = (
+            f"  over the {size(plan.budget)} of the budget" if over else "  within the budget" if plan.budget else ""
+        )
+        lines.append(f"  {layout.name:<44} {size(layout.peak):>8}{against}")
+    if tight := [stage.stage for stage in plan.stages if stage.memory > plan.device_memory]:
+        lines.append(f"! more than the {size(plan.device_memory)} of {plan.device}: {', '.join(tight)}")
+    return lines
+
+
+def by_experiment(claims: Sequence[ClaimPlan]) -> list[list[ClaimPlan]]:
+    ordered = sorted(claims, key=lambda claim: claim.experiment)
+    return [list(group) for _, group in groupby(ordered, key=lambda claim: claim.experiment)]
+
+
+def claim_rows(plan: Plan) -> list[Row]:
+    rows = []
+    for group in by_experiment(plan.claims):
+        one = group[0]
+        name = "the text alone" if one.experiment == "claims" else one.experiment
+        times = (teraflops(one.flops), duration(one.alone), duration(min(claim.shared for claim in group)))
+        rows.append((name, str(len(group)), *times, size(one.memory), size(one.download)))
+    return rows
+
+
+def covered_lines(plan: Plan) -> list[str]:
+    if plan.runs:
+        return wrapped("Every claim; for claims about another model the outcome is that of an analogue.")
+    inside = [claim.claim for claim in plan.claims if claim.covered]
+    return wrapped(f"Within the scope of this suite: {len(inside)} of {len(plan.claims)} claims: {', '.join(inside)}")
+
+
+def table(head: Row, rows: Sequence[Row]) -> list[str]:
+    """Columns of text, the first to the left and the others to the right."""
+    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
+    return [
+        "  ".join(cell.ljust(width) if not column else cell.rjust(width) for column, (cell, width) in parts).rstrip()
+        for parts in (list(enumerate(zip(row, widths, strict=True))) for row in (head, *rows))
+    ]
+
+
+def wrapped(text: str, bullet: str = "") -> list[str]:
+    return textwrap.wrap(text, WIDTH, initial_indent=bullet, subsequent_indent=" " * len(bullet))
+
+
+def teraflops(flops: float) -> str:
+    tera = flops / 1e12
+    return f"{tera:,.0f}" if tera >= 10 else f"{tera:.1f}" if tera >= 0.05 else ""
+
+
+def duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:,.1f} h"
+
+
+def size(count: float) -> str:
+    for unit, name in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB")):
+        if count >= unit:
+            number = count / unit
+            return f"{number:,.0f} {name}" if number >= 100 else f"{number:.2g} {name}"
+    return "0"
+
+
+def markdown(suites: Sequence[Sequence[Plan]]) -> str:
+    """One row per suite and stage, one column of hours per device.
+
+    Args:
+        suites: for each suite its plans, one per device, in one order.
+    """
+    devices = [plan.device for plan in suites[0]]
+    head = ["suite", "stage", "TFLOP", *devices, "memory", "disk", "download"]
+    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    for plans in suites:
+        for stages in zip(*(plan.stages for plan in plans), strict=True):
+            one = stages[0]
+            if one.flops < 1e14 and one.download < 1e9:
+                continue
+            times = [duration(stage.seconds) for stage in stages]
+            download = size(one.download) if one.download else ""
+            row = [plans[0].name, one.stage, teraflops(one.flops), *times, size(one.memory), size(one.disk), download]
+            lines.append("| " + " | ".join(row) + " |")
+        whole = plans[0]
+        times = [duration(plan.seconds) for plan in plans]
+        sums = [teraflops(whole.flops), *times, size(whole.memory), size(whole.disk), size(whole.download)]
+        lines.append("| " + " | ".join(f"**{cell}**" for cell in [whole.name, "all", *sums]) + " |")
+    return "\n".join(lines)
+
+
+def markdown_disk(plans: Sequence[Plan]) -> str:
+    """Disk of each suite, layout by layout."""
+    head = ["suite", *(layout.name for layout in plans[0].layouts), f"budget {size(plans[0].budget)}"]
+    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    for plan in plans:
+        kept = "kept" if plan.disk <= plan.budget else f"exceeded by {size(plan.disk - plan.budget)}"
+        lines.append("| " + " | ".join([plan.name, *(size(layout.peak) for layout in plan.layouts), kept]) + " |")
+    return "\n".join(lines)
