@@ -47,7 +47,8 @@ def compare(w: Workload, device: Device, folder: Path = RECEIPTS) -> list[Compar
         raise ArtifactError(f"{folder} holds no receipts to check against. Run `make repro`.")
     if (other := next(iter(receipts.values()))["profile"]) != w.name:
         raise ArtifactError(
-            f"the receipts in {folder} are of profile {other}, not {w.name}: `darkmatter plan --check --profile {other}`"
+            f"the receipts in {folder} are of profile {other}, not {w.name}. Run "
+            f"`darkmatter plan --check --profile {other}`."
         )
     found = []
     for stage in parents():

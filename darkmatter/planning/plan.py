@@ -33,7 +33,7 @@ class ClaimPlan:
     Attributes:
         covered: whether its scope names this suite's model, or none; an analogue does not need it.
         alone: seconds of all stages behind it.
-        shared: of these, the seconds of stages that some other claim needs as well.
+        shared: of these, the seconds of stages that claims of other experiments need as well.
     """
 
     claim: str
@@ -128,11 +128,11 @@ def claim_plans(
     w: Workload, stages: Sequence[StagePlan], claims: Sequence[Claim], graph: dict[str, set[str]]
 ) -> tuple[ClaimPlan, ...]:
     by_name = {stage.stage: stage for stage in stages}
-    needs = {claim.id: behind_claim(claim.experiment, graph) for claim in claims}
+    needs = {claim.experiment: behind_claim(claim.experiment, graph) for claim in claims}
     found = []
     for claim in claims:
-        chosen = [by_name[name] for name in by_name if name in needs[claim.id]]
-        others = set().union(*(stages for other, stages in needs.items() if other != claim.id))
+        chosen = [by_name[name] for name in by_name if name in needs[claim.experiment]]
+        others = set().union(*(stages for other, stages in needs.items() if other != claim.experiment))
         found.append(
             ClaimPlan(
                 claim.id,

@@ -19,9 +19,12 @@ def render(plan: Plan) -> str:
         "",
         *disk_lines(plan),
         "",
-        "Claims, by the experiment that makes their numbers. A stage that several need runs once: `alone` does not add up.",
-        *table(("claims of", "number", "TFLOP", "alone", "of it shared", "memory", "download"), claim_rows(plan)),
-        *wrapped("shared: time of stages that claims of other experiments, or others of the same, need too."),
+        "Claims, by the experiment that makes their numbers:",
+        *table(("claims of", "number", "TFLOP", "alone", "shared", "memory", "download"), claim_rows(plan)),
+        *wrapped(
+            "alone: with every stage behind them. A stage that several experiments need runs once (`shared`), so these "
+            "do not add up. Stages are counted whole, though a claim may need some of their SAEs only."
+        ),
         *covered_lines(plan),
         "",
         "Assumed:",
@@ -50,10 +53,9 @@ def stage_rows(plan: Plan) -> list[Row]:
 def disk_lines(plan: Plan) -> list[str]:
     lines = ["Disk at the fullest moment, with what stages need while they run:"]
     for layout in plan.layouts:
-        over = plan.budget is not None and layout.peak > plan.budget
-        against = (
-            f"  over the {size(plan.budget)} of the budget" if over else "  within the budget" if plan.budget else ""
-        )
+        against = ""
+        if plan.budget:
+            against = f"  {'over' if layout.peak > plan.budget else 'within'} the budget of {size(plan.budget)}"
         lines.append(f"  {layout.name:<44} {size(layout.peak):>8}{against}")
     if tight := [stage.stage for stage in plan.stages if stage.memory > plan.device_memory]:
         lines.append(f"! more than the {size(plan.device_memory)} of {plan.device}: {', '.join(tight)}")
@@ -67,10 +69,10 @@ def by_experiment(claims: Sequence[ClaimPlan]) -> list[list[ClaimPlan]]:
 
 def claim_rows(plan: Plan) -> list[Row]:
     rows = []
-    for group in by_experiment(plan.claims):
+    for group in by_experiment([claim for claim in plan.claims if claim.covered]):
         one = group[0]
         name = "the text alone" if one.experiment == "claims" else one.experiment
-        times = (teraflops(one.flops), duration(one.alone), duration(min(claim.shared for claim in group)))
+        times = (teraflops(one.flops), duration(one.alone), duration(one.shared))
         rows.append((name, str(len(group)), *times, size(one.memory), size(one.download)))
     return rows
 
@@ -92,7 +94,9 @@ def table(head: Row, rows: Sequence[Row]) -> list[str]:
 
 
 def wrapped(text: str, bullet: str = "") -> list[str]:
-    return textwrap.wrap(text, WIDTH, initial_indent=bullet, subsequent_indent=" " * len(bullet))
+    return textwrap.wrap(
+        text, WIDTH, initial_indent=bullet, subsequent_indent=" " * len(bullet), break_on_hyphens=False
+    )
 
 
 def teraflops(flops: float) -> str:
@@ -110,7 +114,7 @@ def size(count: float) -> str:
     for unit, name in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB")):
         if count >= unit:
             number = count / unit
-            return f"{number:,.0f} {name}" if number >= 100 else f"{number:.2g} {name}"
+            return f"{number:,.0f} {name}" if number >= 9.95 else f"{number:.1f} {name}"
     return "0"
 
 
