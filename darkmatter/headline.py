@@ -34,7 +34,8 @@ def headline_sentences(results: Results, params: Params) -> list[str]:
         f"The errors of {len(saes)} sparse autoencoders with {span([sae['d_sae'] for sae in saes])} latents were "
         f"decomposed at {len(results.decomposition)} hookpoints of {' and '.join(models)}."
     ]
-    domains = sorted({source.domain for source in params.corpus.sources.values()})
+    dataset = params.corpus.dataset
+    domains = [dataset.repo] if dataset else sorted({source.domain for source in params.corpus.sources.values()})
     main = results.decomposition.get(params.figures.main_hookpoint)
     try:
         found = breakdown(results, params)

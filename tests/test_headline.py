@@ -31,6 +31,12 @@ def set_series(results: Results, fvu: list[float], nonlinear: list[float], half:
         sae["estimates"]["token"]["paper"]["fvu_nonlinear"] = fake_estimate(two, half)
 
 
+def test_text_of_a_dataset_is_named_by_it(params: Params, results: Results) -> None:
+    corpus = profile_params("smoke-hub").corpus
+    sentences = headline_sentences(results, params.model_copy(update={"corpus": corpus}))
+    assert "(monology/pile-uncopyrighted)" in sentences[1]
+
+
 def test_metrics_are_the_primary_estimates_of_the_widest_sae(params: Params, results: Results) -> None:
     metrics = headline_metrics(results, params)
     saes = [s for s in results.decomposition["resid_post.1"]["saes"] if s["group"] == "widths"]

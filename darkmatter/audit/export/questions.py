@@ -80,13 +80,14 @@ def theory(sources: Sources) -> Answer:
 def data(sources: Sources) -> Answer:
     return [
         f"{name}: {source['package']}, {source['documents']:,} documents, {source['characters']:,} characters, "
-        f"domain {source['domain']}, licence {source['licence']}, SHA-256 {source['sha256']}."
+        f"domain {source['domain']}, licence {source['licence']}"
+        f"{', SHA-256 ' + source['sha256'] if source['sha256'] else ''}."
         for name, source in sources.data["corpus"]["sources"].items()
     ], (DATA, "DATA_LICENSES.md")
 
 
 def left_out(sources: Sources) -> Answer:
-    patterns = sources.params["corpus"]["sources"]
+    patterns = sources.params["corpus"]["sources"] or {}
     points = []
     for name, source in sources.data["corpus"]["sources"].items():
         excluded = patterns.get(name, {}).get("exclude")
