@@ -11,9 +11,9 @@ from typing import Any
 import yaml
 
 from darkmatter.artifacts import ArtifactError
+from darkmatter.declared import SafeLoader
 
 LOCK = Path("dvc.lock")
-SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True)

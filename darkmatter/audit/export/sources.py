@@ -8,7 +8,8 @@ from typing import Any
 import yaml
 
 from darkmatter.artifacts import ArtifactError, read_json
-from darkmatter.audit.lock import LOCK, SafeLoader
+from darkmatter.audit.lock import LOCK
+from darkmatter.declared import SafeLoader
 from darkmatter.paths import RECEIPTS, REPORTS, RESULTS
 
 Content = dict[str, Any]
