@@ -12,7 +12,7 @@ from darkmatter.audit.commands import add_audit
 from darkmatter.composing import compose_to
 from darkmatter.params import PARAMS, load_params
 from darkmatter.paths import RECEIPTS, REPORT, REPORTS
-from darkmatter.planning.commands import add_plan
+from darkmatter.planning.commands import add_doctor, add_plan
 from darkmatter.sections import ParamsError
 
 
@@ -41,6 +41,7 @@ def main(arguments: list[str] | None = None) -> None:
     add_audit(commands)
     add_decompose(commands)
     add_plan(commands)
+    add_doctor(commands)
     given = parser.parse_args(arguments)
     if code := given.run(given):
         sys.exit(code)

@@ -32,6 +32,21 @@ def add_plan(commands: argparse._SubParsersAction) -> None:
     parser.set_defaults(run=run_plan)
 
 
+def add_doctor(commands: argparse._SubParsersAction) -> None:
+    """Add `doctor` to the parser of `darkmatter`."""
+    parser = commands.add_parser("doctor", help="what would stop a run here, before it begins, and what mends it")
+    add_what(parser)
+    parser.add_argument("--device", help="cpu (default), or gpu: look for one and its driver")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=run_doctor)
+
+
+def run_doctor(given: argparse.Namespace) -> int:
+    from darkmatter.planning import doctor
+
+    return doctor.run_doctor(given)
+
+
 def add_what(parser: argparse.ArgumentParser) -> None:
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--profile", help=f"a file of conf/profile (default: {PARAMS} as it is)")

@@ -81,7 +81,7 @@ class Plan:
 
     @property
     def disk(self) -> float:
-        """Bytes of the leanest way to run it that the plan knows."""
+        """Bytes of the leanest way to run it that the plan knows, with reflinks."""
         return self.layouts[-1].peak
 
     def to_dict(self) -> dict[str, Any]:

@@ -58,8 +58,8 @@ def known_shape(name: str, table: Path = TABLE) -> ModelShape:
 
 
 def shape_of(model: Any) -> ModelShape:
-    """Of the `model` section of the parameters: of a random model from its configuration, else from the table."""
-    if model.source == "random":
+    """Of the `model` section of the parameters: from its configuration where it has one, else from the table."""
+    if model.config:
         return random_shape(model.label, model.config)
     return known_shape(model.repo if model.source == "huggingface" else model.label.split(" (")[0])
 

@@ -11,7 +11,7 @@ from darkmatter.artifacts import read_json
 from darkmatter.data_params import Tokens
 from darkmatter.params import Params
 from darkmatter.planning.shapes import known_shape
-from darkmatter.planning.workload import Sae, Workload
+from darkmatter.planning.workload import DOCUMENT, Sae, Workload
 from darkmatter.sections import ParamsError
 
 MANIFESTS = Path("conf/manifests")
@@ -24,7 +24,6 @@ LATENTS = 1000  # section 5.2
 HELD_OUT = 118  # contexts that the context split does not fit on; the paper does not say on how many Fig. 8 rests
 NOISY_CONTEXTS = 61  # appendix C.3 as published: 50k rows
 RANDOM_FEATURES = {"features": 100_000, "d_model": 4000, "expected_l0": 100, "rows": 100_000}  # appendix D
-DOCUMENT = 6000  # bytes of one of the Pile on average; one in four fills a context
 BUFFER = 10_000  # documents of the shuffle
 UNPUBLISHED = (
     "this suite cannot be run by this revision yet: there is no such profile in conf/profile, and no stage that reads "

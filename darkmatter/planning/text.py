@@ -52,11 +52,13 @@ def stage_rows(plan: Plan) -> list[Row]:
 
 def disk_lines(plan: Plan) -> list[str]:
     lines = ["Disk at the fullest moment, with what stages need while they run:"]
+    rows = []
     for layout in plan.layouts:
         against = ""
         if plan.budget:
-            against = f"  {'over' if layout.peak > plan.budget else 'within'} the budget of {size(plan.budget)}"
-        lines.append(f"  {layout.name:<44} {size(layout.peak):>8}{against}")
+            against = f"{'over' if layout.peak > plan.budget else 'within'} the budget of {size(plan.budget)}"
+        rows.append((layout.name, size(layout.peak), size(layout.copied), against))
+    lines += table(("", "with reflinks", "without (ext4)", ""), rows)
     if tight := [stage.stage for stage in plan.stages if stage.memory > plan.device_memory]:
         lines.append(f"! more than the {size(plan.device_memory)} of {plan.device}: {', '.join(tight)}")
     return lines
@@ -145,9 +147,11 @@ def markdown(suites: Sequence[Sequence[Plan]]) -> str:
 
 def markdown_disk(plans: Sequence[Plan]) -> str:
     """Disk of each suite, layout by layout."""
-    head = ["suite", *(layout.name for layout in plans[0].layouts), f"budget {size(plans[0].budget)}"]
+    layouts = [layout.name for layout in plans[0].layouts]
+    head = ["suite", *layouts, f"budget of {size(plans[0].budget)}", "the last without reflinks"]
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     for plan in plans:
         kept = "kept" if plan.disk <= plan.budget else f"exceeded by {size(plan.disk - plan.budget)}"
-        lines.append("| " + " | ".join([plan.name, *(size(layout.peak) for layout in plan.layouts), kept]) + " |")
+        cells = [plan.name, *(size(layout.peak) for layout in plan.layouts), kept, size(plan.layouts[-1].copied)]
+        lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)

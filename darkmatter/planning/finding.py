@@ -1,0 +1,20 @@
+"""What one check of `darkmatter doctor` found."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Attributes:
+    ok: nothing here stops a run.
+    command: what mends it, where something does.
+    """
+
+    check: str
+    ok: bool
+    message: str
+    command: str | None = None
+
+    def __str__(self) -> str:
+        mend = f"\n      mend: {self.command}" if self.command else ""
+        return f"{'ok  ' if self.ok else 'FAIL'}  {self.check}: {self.message}{mend}"
