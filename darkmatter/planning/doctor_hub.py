@@ -41,12 +41,12 @@ def reachable(asked: Asked) -> Finding:
     import huggingface_hub
 
     from darkmatter.hub import cached
-    from darkmatter.hub_access import HubError, Repo, endpoint, online, token_for
+    from darkmatter.hub_access import HubError, Repo, endpoint, offline, online, token_for
 
     name, revision, kind, gated, file = asked
     repo = Repo(name, revision, kind, gated)
     check = f"hub {name}"
-    if repo.pinned and cached(repo, file):
+    if (repo.pinned or offline()) and cached(repo, file):
         return Finding(check, True, f"{file} is in the cache")
     url = huggingface_hub.hf_hub_url(name, file, repo_type=kind, revision=revision, endpoint=endpoint())
     try:

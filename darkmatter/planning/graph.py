@@ -5,6 +5,7 @@ from pathlib import Path
 import yaml
 
 from darkmatter.artifacts import ArtifactError
+from darkmatter.declared import SafeLoader
 
 DVC = Path("dvc.yaml")
 LEDGER = "claims"  # the stage that judges; a claim that is judged from the text alone has it as its experiment
@@ -17,7 +18,7 @@ def parents(path: Path = DVC) -> dict[str, set[str]]:
         ArtifactError: there is no dvc.yaml here.
     """
     try:
-        stages = yaml.safe_load(path.read_text(encoding="utf-8"))["stages"]
+        stages = yaml.load(path.read_text(encoding="utf-8"), SafeLoader)["stages"]  # noqa: S506 - a safe loader, in C
     except FileNotFoundError:
         raise ArtifactError(f"{path} does not exist here. Run in the repository: `cd REPOSITORY`.") from None
     bodies = {name: stage.get("do", stage) for name, stage in stages.items()}
