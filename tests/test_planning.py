@@ -17,7 +17,7 @@ from darkmatter.planning.check import compare
 from darkmatter.planning.cost import Work
 from darkmatter.planning.devices import GPUS, REFERENCE, named, seconds, work_seconds
 from darkmatter.planning.disk import layouts
-from darkmatter.planning.graph import behind, behind_claim, parents
+from darkmatter.planning.graph import behind, behind_claim, overlap, parents
 from darkmatter.planning.plan import make_plan, stage_cost
 from darkmatter.planning.regression_costs import decomposition_at, pursuit
 from darkmatter.planning.shapes import TABLE, known_shape
@@ -175,6 +175,11 @@ def test_stages_behind_a_stage_follow_from_the_files_they_read():
     }
     assert behind("lemmas", graph) == {"lemmas"} and behind_claim("claims", graph) == {"claims"}
     assert {"codes", "pursuit", "claims"} <= behind_claim("pursuit", graph)
+
+
+def test_folders_and_what_lies_in_them_belong_together():
+    assert overlap("data/codes", "data/codes/resid_post.1") and overlap("data/codes/resid_post.1", "data/codes")
+    assert overlap("data/codes", "data/codes") and not overlap("data/codes", "data/codes2")
 
 
 def test_a_claim_costs_the_stages_behind_it_and_what_others_share_is_said(default):

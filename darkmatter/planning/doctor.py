@@ -9,9 +9,9 @@ from dataclasses import asdict
 from darkmatter.artifacts import ArtifactError
 from darkmatter.params import Params
 from darkmatter.planning import doctor_data, doctor_environment, doctor_hub
-from darkmatter.planning.commands import workload
 from darkmatter.planning.devices import REFERENCE
 from darkmatter.planning.finding import Finding
+from darkmatter.planning.inputs import workload
 from darkmatter.planning.plan import Plan, make_plan
 from darkmatter.sections import ParamsError
 
