@@ -1,6 +1,8 @@
 """`darkmatter doctor`: each fault is provoked, told apart, and comes with the command that mends it."""
 
 import json
+import re
+import shlex
 from types import SimpleNamespace
 
 import pytest
@@ -16,6 +18,7 @@ from darkmatter.params import load_params
 from darkmatter.planning import doctor, doctor_data, doctor_environment, doctor_hub
 from darkmatter.planning.devices import REFERENCE
 from darkmatter.planning.doctor_hub import reachable
+from darkmatter.planning.document import DOCUMENT
 from darkmatter.planning.plan import make_plan
 from darkmatter.planning.workload import from_params
 
@@ -232,9 +235,9 @@ def test_what_dvc_has_is_told_for_the_profile_that_params_are_of(params, monkeyp
     assert current.ok and "in DVC's cache" in current.message and "of 8 packages fetched" in current.message
 
 
-def exit_code(*arguments):
+def exit_code(*arguments, command="doctor"):
     try:
-        main(["doctor", *arguments])
+        main([command, *arguments])
     except SystemExit as left:
         return left.code
     return 0
@@ -258,3 +261,13 @@ def test_a_suite_is_refused_until_there_is_a_profile_for_it(capsys, monkeypatch)
     assert exit_code("--suite", "gemma3-270m", "--json") == 1
     found = {one["check"]: one for one in json.loads(capsys.readouterr().out)["findings"]}
     assert not found["suite"]["ok"] and found["hub google/gemma-scope-2-270m-pt"]["ok"]
+
+
+def test_the_commands_of_the_document_run(capsys, monkeypatch):
+    monkeypatch.setattr(doctor_hub, "reachable", lambda asked: doctor.Finding(f"hub {asked[0]}", True, "answers"))
+    lines = re.findall(r"^darkmatter (plan|doctor)(.*?)  +#", DOCUMENT.read_text(), re.MULTILINE)
+    assert {command for command, _ in lines} == {"plan", "doctor"}
+    for command, arguments in lines:
+        expected = 1 if command == "doctor" else 0  # a suite cannot be run yet
+        assert exit_code(*shlex.split(arguments), command=command) == expected
+        assert "gemma-2-9b" in capsys.readouterr().out

@@ -56,9 +56,11 @@ def device_of(given: argparse.Namespace) -> Device:
         return device
     if not probe:
         return REFERENCE
-    from darkmatter.planning.probe import calibrated
+    from darkmatter.planning.probe import busy, calibrated
 
     if not given.json:
+        if note := busy():
+            print(f"note: {note}", file=sys.stderr)
         print("measuring this machine (20 s; --no-probe does without) …", file=sys.stderr)
     return calibrated()
 
