@@ -31,10 +31,14 @@ class Comparison:
         return self.equal + self.close
 
 
-def compare(committed: Any, derived: Any) -> Comparison:
-    """Every leaf of `derived` must stand in `committed`; what `committed` has beyond is counted as given."""
+def compare(committed: Any, derived: Any, place: str = "") -> Comparison:
+    """Every leaf of `derived` must stand in `committed`; what `committed` has beyond is counted as given.
+
+    Args:
+        place: of both in their file.
+    """
     found = Comparison()
-    walk(committed, derived, "", found)
+    walk(committed, derived, place, found)
     return found
 
 

@@ -4,6 +4,7 @@ What can be named: a claim, `claims`, `decomposition`, the results of an experim
 table. A claim is judged again, and so are the results of its experiment; what is drawn is made again from the results.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -31,7 +32,7 @@ from darkmatter.plot_rows import PLOTS, plot_rows
 from darkmatter.report.claims import component
 from darkmatter.results import Results, load_results
 from darkmatter.splits import SPLITS
-from darkmatter.verdicts import subject_of
+from darkmatter.verdicts import ANALOGUES, VERDICTS, subject_of
 
 
 @dataclass
@@ -118,7 +119,8 @@ class Deriver:
             ArtifactError: there is nothing of that name, or a file it needs is missing or damaged.
         """
         if name == "claims":
-            return [self.claim(claim) for claim in self.claims.values()]
+            rows = [self.claim(claim) for claim in self.claims.values()]
+            return [*rows, self.counts([item.row for item in rows])]
         if name in self.claims:
             claim = self.claims[name]
             behind = [self.experiment(claim.experiment)] if claim.experiment in DERIVATIONS else []
@@ -148,7 +150,28 @@ class Deriver:
             return Derived(claim.id, path, lacking=NOT_PULLED)
         if claim.id not in self.judged:
             return Derived(claim.id, path, lacking=f"{path} does not have it: `dvc repro claims`")
-        return Derived(claim.id, path, compare(self.judged[claim.id], row), row=row)
+        return Derived(claim.id, path, compare(self.judged[claim.id], row, f"claims[{claim.id}]"), row=row)
+
+    def counts(self, rows: list[dict[str, Any] | None]) -> Derived:
+        """What claims.json says of all claims together, and rows of claims that the ledger lacks.
+
+        Args:
+            rows: as derived, in the order of the ledger; for None, whose sums are not here, the committed one counts.
+        """
+        known = [row or self.judged.get(name, {}) for row, name in zip(rows, self.claims, strict=True)]
+        verdicts, analogues = (Counter(row.get(key) for row in known) for key in ("verdict", "analogue"))
+        derived = {
+            "profile": self.params.profile,
+            "model": subject_of(self.params).label,
+            "tested": len(self.claims),
+            "verdicts": {name: verdicts[name] for name in VERDICTS},
+            "analogues": {name: analogues[name] for name in ANALOGUES},
+        }
+        found = compare({key: value for key, value in read_json(CLAIM_RESULTS).items() if key != "claims"}, derived)
+        found.differing += [
+            (f"claims[{name}]", "a row", f"none in {CLAIMS}") for name in self.judged.keys() - self.claims
+        ]
+        return Derived("counts", CLAIM_RESULTS.as_posix(), found)
 
     def experiment(self, name: str) -> Derived:
         path, derivation = RESULTS / f"{name}.json", DERIVATIONS[name]
@@ -164,10 +187,15 @@ class Deriver:
 
     def hookpoint(self, hookpoint: str) -> Derived:
         """The estimates of every SAE of a hookpoint; those that average over dimensions where their sums are here."""
+        path = (RESULTS / "decomposition" / f"{hookpoint}.json").as_posix()
         committed = self.evidence.results.decomposition[hookpoint]
         arrays = read_arrays(RESULTS / "sums" / f"{hookpoint}.npz")
         rank = {name: int(fit["rank"]) for name, fit in committed["regressions"].items()}
         bootstrap = self.params.decomposition.bootstrap.model_dump()
+        named, summed = {sae["name"] for sae in committed["saes"]}, {key.split("/")[0] for key in arrays if "/" in key}
+        if named != summed:
+            apart = ("saes", sorted(named - summed), sorted(summed - named))  # of the results only, of the sums only
+            return Derived(hookpoint, path, Comparison(differing=[apart]))
         shared = HookpointSums(arrays["rows"], arrays["square"], arrays["cross"], rank, bootstrap)
         folder = DECOMPOSITION / self.params.profile / hookpoint
         moments = read_arrays(folder / MOMENTS) if folder.is_dir() else None
@@ -184,6 +212,5 @@ class Deriver:
                         estimates[split][way] |= dimension_estimates(shared, moments, dimensions, split, way)
             facts = {"l0": float(own["sum/l0"][-1].sum() / shared.rows[-1].sum())}
             saes.append(facts | {"estimates": estimates})
-        path = (RESULTS / "decomposition" / f"{hookpoint}.json").as_posix()
         lacking = None if moments else f"R² and FVU per dimension: `dvc pull decomposition@{hookpoint}`"
         return Derived(hookpoint, path, compare(committed, plain({"saes": saes})), lacking)
