@@ -1,6 +1,7 @@
 """Numbers derived again from the committed sums, claims explained, rules held against their history."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -87,7 +88,29 @@ def test_number_edited_in_the_ledger_differs(copied):
     write_json(CLAIM_RESULTS, content)
     findings = list(Deriver().derive(QUICK)[0].findings())
     assert {finding.kind for finding in findings} == {"differs"}
-    assert {finding.path.split(": ")[1] for finding in findings} == {"components.cosine[0].value", "verdict"}
+    assert {finding.path.split(": ")[1] for finding in findings} == {
+        f"claims[{QUICK}].components.cosine[0].value",
+        f"claims[{QUICK}].verdict",
+    }
+
+
+def test_counts_and_rows_that_no_claim_has_differ(copied):
+    committed = [None] * len(load_claims(CLAIMS).claims)
+    assert Deriver().counts(committed).comparison.differing == []
+    content = read_json(CLAIM_RESULTS)
+    content["verdicts"]["reproduced"] += 40
+    content["claims"].append(content["claims"][0] | {"id": "cold-fusion"})
+    write_json(CLAIM_RESULTS, content)
+    places = [place for place, *_ in Deriver().counts(committed).comparison.differing]
+    assert places == ["verdicts.reproduced", "claims[cold-fusion]"]
+
+
+def test_sae_left_out_of_the_results_differs(copied):
+    path = RESULTS / "decomposition" / "resid_post.0.json"
+    content = read_json(path)
+    gone = content["saes"].pop(0)["name"]
+    write_json(path, content)
+    assert Deriver().hookpoint("resid_post.0").comparison.differing == [("saes", [], [gone])]
 
 
 def test_sums_edited_by_hand_differ(copied):
@@ -164,6 +187,32 @@ def test_rule_changed_and_everything_run_again(copied):
     assert rule[:12] in finding.message
 
 
+def test_claim_that_was_judged_and_left_out(copied):
+    """Ledger and results agree that there is no such claim; the history does not."""
+    toy.git(copied, "init", "-q")
+    toy.git(copied, "add", "--force", "claims.yaml", "reports/claims.json")
+    toy.git(copied, "commit", "-q", "-m", "a result")
+    content = read_json(CLAIM_RESULTS)
+    identity = content["claims"].pop(0)["id"]
+    write_json(CLAIM_RESULTS, content)
+    text = CLAIMS.read_text()
+    first, second, *_ = (found.start() for found in re.finditer("^  - id: ", text, re.MULTILINE))
+    shorter = text[:first] + text[second:]
+    CLAIMS.write_text(shorter.replace(f"tested: {len(content['claims']) + 1}", f"tested: {len(content['claims'])}"))
+    assert [(finding.kind, finding.path) for finding in rules.rule_findings(copied)] == [("rule-changed", identity)]
+
+
+def test_clone_without_history_says_so(copied):
+    toy.git(copied, "init", "-q")
+    toy.git(copied, "add", "--force", "claims.yaml", "reports/claims.json")
+    toy.git(copied, "commit", "-q", "-m", "a result")
+    toy.git(copied, "commit", "-q", "--allow-empty", "-m", "more")
+    toy.git(copied, "clone", "-q", "--depth", "1", copied.as_uri(), "shallow")
+    (finding,) = rules.rule_findings(copied / "shallow")
+    assert (finding.kind, finding.path) == ("missing", "claims.yaml")
+    assert "git fetch --unshallow" in finding.message
+
+
 def test_quotes_are_found_again_only_in_the_paper(copied):
     Path("paper.txt").write_text("another text")
     with pytest.raises(ArtifactError, match="is not the text"):
@@ -189,6 +238,19 @@ def test_rerun_in_a_clean_clone(tmp_path):
     assert [finding.kind for finding in output.findings()] == ["differs"]
     with pytest.raises(ArtifactError, match="no stage 'nothing'"):
         rerun("nothing", root)
+
+
+def test_run_that_is_not_committed_is_not_compared_with_head(tmp_path):
+    root = toy.build(tmp_path)
+    (root / "use.py").write_text(toy.USE.replace("/ 7", "/ 8"))
+    toy.dvc(root, "repro", "-q")
+    with pytest.raises(ArtifactError, match=r"it has another use\.py than dvc\.lock\. Commit"):
+        rerun("use", root)
+    toy.commit(root)
+    (root / "params.yaml").write_text("size: 4\n")
+    toy.dvc(root, "repro", "-q")
+    with pytest.raises(ArtifactError, match="other values of size"):
+        rerun("make", root)
 
 
 def test_outputs_within_the_tolerance_hold_the_same_numbers(tmp_path):
@@ -218,7 +280,13 @@ def test_commands_end_with_the_code_of_what_they_found(copied, capsys):
     with pytest.raises(SystemExit) as ended:
         main(["audit", "derive", "nothing", "--json"])
     assert ended.value.code == 1
-    assert "nothing is called" in json.loads(capsys.readouterr().err)["error"]
+    assert "nothing is called" in json.loads(capsys.readouterr().out)["error"]
+    (RESULTS / "data.json").write_text("[]")
+    with pytest.raises(SystemExit) as ended:
+        main(["audit", "derive", QUICK, "--json"])
+    said = json.loads(capsys.readouterr().out)
+    assert (ended.value.code, said["exit_code"]) == (1, 1)
+    assert "darkmatter audit verify" in said["error"]
     with pytest.raises(SystemExit) as ended:
         main(["audit", "verify", "--nonsense"])
     assert ended.value.code == 2

@@ -11,13 +11,16 @@ Exit codes, the gravest that applies:
 import argparse
 import json
 import sys
+import zlib
 from pathlib import Path
 from typing import Any
 
 from darkmatter.artifacts import ArtifactError, plain
-from darkmatter.audit.findings import EXIT_CODES, Finding, as_json, as_text, exit_code
+from darkmatter.audit.findings import EXIT_CODES, Finding, as_json, as_text, exit_code, printable
 from darkmatter.sections import ParamsError
 
+# What code meets in a file that has another form than its stage writes.
+MALFORMED = (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, RecursionError, zlib.error)
 Said = tuple[dict[str, Any], list[str], list[Finding]]  # as JSON, as text, and what is wrong
 EXPORTS = ("codecheck", "ro-crate", "checklist")
 
@@ -67,14 +70,26 @@ def run(given: argparse.Namespace) -> int:
     try:
         content, lines, findings = given.audits(given)
     except (ArtifactError, ParamsError, OSError) as error:
-        print(json.dumps({"error": str(error)}) if given.json else f"error: {error}", file=sys.stderr)
-        return 1
+        return failed(str(error), given.json)
+    except MALFORMED as error:
+        kind = f"{type(error).__name__}: {str(error)[:200]}"
+        where = "`darkmatter audit verify` names the files that are not as written"
+        return failed(f"a file here has not the form that its stage gives it ({kind}); {where}", given.json)
     code = exit_code(findings)
     if given.json:
         print(json.dumps(plain(content) | {"findings": as_json(findings), "exit_code": code}, indent=2))
     else:
-        print("\n".join([*lines, *as_text(findings)]))
+        print("\n".join(map(printable, [*lines, *as_text(findings)])))
     return code
+
+
+def failed(message: str, as_json: bool) -> int:
+    """The exit code of an audit that could not be made. The JSON goes where that of one that was made goes."""
+    if as_json:
+        print(json.dumps({"error": message, "exit_code": 1}, indent=2))
+    else:
+        print(f"error: {printable(message)}", file=sys.stderr)
+    return 1
 
 
 def said_by_verify(given: argparse.Namespace) -> Said:
