@@ -182,6 +182,41 @@ def test_deleted_result_below_a_folder_that_a_stage_reads(repository):
     assert kinds(repository) == {"missing": [RESULT]}
 
 
+def test_folder_that_git_keeps_is_told_file_by_file_without_a_cache(repository):
+    show = (
+        "  show:\n    cmd: mkdir -p shown && touch shown/a && echo 1 > shown/b\n    outs: [{shown: {cache: false}}]\n"
+    )
+    (repository / "dvc.yaml").write_text(toy.PIPELINE + show)
+    toy.dvc(repository, "repro", "-q")
+    outputs = {"shown": sha256_path(repository / "shown")}
+    write_json(repository / "reports/receipts/show.json", {"code": {}, "inputs": {}, "outputs": outputs})
+    toy.commit(repository)
+    shutil.rmtree(repository / ".dvc/cache")
+    (repository / "shown/a").unlink()
+    assert kinds(repository, committed=True) == {"missing": ["shown/a"]}
+    (repository / "shown/b").write_text("2")
+    assert kinds(repository, committed=True) == {"missing": ["shown/a"], "tampered": ["shown/b"]}
+    toy.commit(repository)
+    assert kinds(repository, committed=True) == {"tampered": ["shown"]}
+
+
+def test_download_without_git(repository):
+    shutil.rmtree(repository / ".git")
+    assert kinds(repository) == {}
+
+
+def test_paths_of_another_profile_in_the_lock(repository):
+    """The pipeline no longer has them, so nobody is told to bring them back."""
+    text = toy.PIPELINE.replace("data/numbers", "data/others")
+    (repository / "dvc.yaml").write_text(text)
+    assert kinds(repository) == {"stale": ["make", "use"]}
+
+
+def test_name_that_is_no_utf8(repository):
+    (repository / "data/numbers/\udcff").write_text("")
+    assert kinds(repository) == {"tampered": ["data/numbers/\udcff"]}
+
+
 @pytest.mark.parametrize("text", ["", "{", "{}", "[]", '{"code": [], "inputs": {}, "outputs": {}}'])
 def test_file_that_is_no_receipt(repository, text):
     (repository / "reports/receipts/make.json").write_text(text)

@@ -62,7 +62,7 @@ class Derived:
         for place, committed, derived in self.comparison.differing:
             yield Finding("differs", f"{self.path}: {place}", f"committed {brief(committed)}, derived {brief(derived)}")
         if self.lacking:
-            yield Finding("missing", self.path, self.lacking)
+            yield Finding("missing", self.path, f"{self.name}: {self.lacking}")
 
 
 def brief(value: Any) -> str:

@@ -1,11 +1,15 @@
 """Has an output the bytes that its stage wrote, by the lock and by the receipt?"""
 
+import hashlib
+import io
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from darkmatter.artifacts import sha256_path
 from darkmatter.audit.findings import Finding
-from darkmatter.audit.hashing import Hashes, listing
+from darkmatter.audit.hashing import Hashes, folder_md5, listing
+from darkmatter.audit.history import git
 from darkmatter.audit.lock import LockedStage
 from darkmatter.audit.receipts import Receipts
 from darkmatter.staleness import stages_behind
@@ -20,7 +24,7 @@ def output_findings(
     if not agrees and written == hashes.sha256:
         yield Finding("stale", out, f"dvc.lock is of another run of {stage.name} than the output and its receipt")
     elif not agrees:
-        yield from other_bytes(stage, out, hashes, cache)
+        yield from other_bytes(stage, out, hashes, cache, root)
     elif written is None and stage.name in receipts:
         yield Finding("missing", out, f"the receipt of {stage.name} does not name it, so only dvc.lock vouches for it")
     elif written is not None and written != hashes.sha256:
@@ -48,12 +52,13 @@ def of_another_run(name: str, receipts: Receipts, stale: dict[str, str], root: P
     return len(here) < len(inputs) and not stages_behind(name, receipts).isdisjoint(stale)
 
 
-def other_bytes(stage: LockedStage, out: str, hashes: Hashes, cache: Path) -> Iterator[Finding]:
-    """Which files of an output are not as locked; the output itself where its listing is not in the cache."""
+def other_bytes(stage: LockedStage, out: str, hashes: Hashes, cache: Path, root: Path) -> Iterator[Finding]:
+    """Which files of an output are not as locked; the output itself where neither cache nor git has its listing."""
     mend = f"`{mended(stage, out)}` restores it"
-    locked = listing(cache, stage.outs[out]) if stage.outs[out].endswith(".dir") else None
+    md5 = stage.outs[out]
+    locked = (listing(cache, md5) or committed_listing(root, out, md5)) if md5.endswith(".dir") else None
     if locked is None:
-        message = f"is not what {stage.name} wrote: MD5 {hashes.md5}, locked {stage.outs[out]}; {mend}"
+        message = f"is not what {stage.name} wrote: MD5 {hashes.md5}, locked {md5}; {mend}"
         yield Finding("tampered", out, message)
         return
     for name in sorted(locked.keys() | hashes.files.keys()):
@@ -64,6 +69,20 @@ def other_bytes(stage: LockedStage, out: str, hashes: Hashes, cache: Path) -> It
             yield Finding("tampered", path, f"{stage.name} wrote no such file; delete it")
         elif locked[name] != hashes.files[name]:
             yield Finding("tampered", path, f"MD5 {hashes.files[name]}, {stage.name} wrote {locked[name]}; {mend}")
+
+
+def committed_listing(root: Path, out: str, md5: str) -> dict[str, str] | None:
+    """As `listing`, of a folder in HEAD that git keeps; None where HEAD has another, or there is no git."""
+    packed = git(root, "archive", "--format=tar", "HEAD", "--", out)
+    if not packed:
+        return None
+    with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+        files = {
+            member.name.removeprefix(f"{out}/"): hashlib.md5(file.read(), usedforsecurity=False).hexdigest()
+            for member in archive
+            if (file := archive.extractfile(member))
+        }
+    return files if folder_md5(files) == md5 else None
 
 
 def mended(stage: LockedStage, out: str) -> str:

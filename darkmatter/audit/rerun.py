@@ -19,6 +19,7 @@ from darkmatter.artifacts import ArtifactError, read_arrays, read_json
 from darkmatter.audit.compare import TOLERANCE, compare
 from darkmatter.audit.findings import Finding
 from darkmatter.audit.hashing import hash_path
+from darkmatter.audit.history import git
 from darkmatter.audit.lock import LOCK, LockedStage, Pipeline, read_pipeline
 from darkmatter.paths import REPORT
 
@@ -50,11 +51,11 @@ def rerun(name: str, root: Path) -> list[Output]:
         ArtifactError: there is no such stage, inputs are not here, HEAD would run something else, or it fails.
     """
     pipeline = read_pipeline(root)
-    stage = pipeline.stage(name)
+    stage, commit = pipeline.stage(name), head(root)
     with tempfile.TemporaryDirectory(prefix="darkmatter-rerun-") as folder:
         clone = Path(folder) / "clone"
         call(["git", "clone", "--quiet", "--no-checkout", str(root.resolve()), str(clone)], root)
-        call(["git", "checkout", "--quiet", "--detach", head(root)], clone)
+        call(["git", "checkout", "--quiet", "--detach", commit], clone)
         shutil.copyfile(root / LOCK, clone / LOCK)  # what is compared with, and what the inputs are taken from
         (clone / ".dvc" / "config.local").write_text(f"[cache]\n    dir = {pipeline.cache.parent.parent}\n")
         if inputs := needed(stage, pipeline):
@@ -103,10 +104,10 @@ def call(command: list[str], folder: Path) -> None:
 
 
 def head(root: Path) -> str:
-    done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=False)
-    if done.returncode:
+    commit = git(root, "rev-parse", "HEAD")
+    if commit is None:
         raise ArtifactError(f"{root.resolve()} is no git repository with a commit, so there is nothing to clone")
-    return done.stdout.strip()
+    return commit.decode().strip()
 
 
 def compare_output(out: str, md5: str, root: Path, clone: Path) -> Output:
