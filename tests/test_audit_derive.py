@@ -19,8 +19,9 @@ from darkmatter.audit.explain import as_text, explain
 from darkmatter.audit.rerun import compare_output, difference, rerun
 from darkmatter.claims import CLAIM_RESULTS, CLAIMS, load_claims
 from darkmatter.cli import main
+from darkmatter.headline import headline_metrics
 from darkmatter.imports import closure
-from darkmatter.paths import RESULTS
+from darkmatter.paths import METRICS, RESULTS
 
 ROOT = Path(__file__).parent.parent
 QUICK = "not-shrinkage-cos"  # a claim of the decomposition with a scalar from committed sums
@@ -58,6 +59,7 @@ def test_a_tree_equals_itself(tree):
         ({"a": 0.0}, {"a": 1e-16}, []),
         ({"a": [1.0, 2.0]}, {"a": [1.0]}, ["a"]),
         ({"a": [1.0, 2.0]}, {"a": [1.0, 2.5]}, ["a[1]"]),
+        ({"a": [{"name": "s", "b": 1.0}]}, {"a": [{"b": 2.0}]}, ["a[s].b"]),
         ({"a": None}, {"a": 0.0}, ["a"]),
         ({"a": 0}, {"a": False}, ["a"]),
         ({"a": "x"}, {"a": "y"}, ["a"]),
@@ -281,6 +283,13 @@ def test_commands_end_with_the_code_of_what_they_found(copied, capsys):
         main(["audit", "derive", "nothing", "--json"])
     assert ended.value.code == 1
     assert "nothing is called" in json.loads(capsys.readouterr().out)["error"]
+    deriver = Deriver()
+    write_json(METRICS, headline_metrics(deriver.results, deriver.params))
+    main(["audit", "derive", "metrics", "--values", "--json"])
+    (said,) = json.loads(capsys.readouterr().out)["derived"]
+    assert said["values"].items() <= read_json(METRICS).items() and said["equal"] == len(said["values"]) > 3
+    main(["audit", "derive", "metrics", "--values"])
+    assert f"  fvu = {said['values']['fvu']!r}\n" in capsys.readouterr().out
     (RESULTS / "data.json").write_text("[]")
     with pytest.raises(SystemExit) as ended:
         main(["audit", "derive", QUICK, "--json"])

@@ -77,6 +77,11 @@ def as_content(item: Derived) -> dict[str, Any]:
     return {"name": item.name, "path": item.path, **counts, "lacking": item.lacking, "row": item.row}
 
 
+def values_of(item: Derived) -> list[str]:
+    """Every number as derived, with its place, a line each."""
+    return [f"  {place} = {value!r}" for place, value in item.comparison.values]
+
+
 def numbers_of(item: Derived) -> list[str]:
     """A claim's numbers and verdict as derived, a line each."""
     if item.row is None:
