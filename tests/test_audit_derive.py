@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from darkmatter.artifacts import ArtifactError, read_arrays, read_json, sha256_bytes, write_arrays, write_json
 from darkmatter.audit import rules
 from darkmatter.audit.compare import TOLERANCE, compare, numbers
-from darkmatter.audit.derive import Deriver
+from darkmatter.audit.derive import Derived, Deriver, numbers_of
 from darkmatter.audit.explain import as_text, explain
 from darkmatter.audit.rerun import compare_output, difference, rerun
 from darkmatter.claims import CLAIM_RESULTS, CLAIMS, load_claims
@@ -105,6 +105,13 @@ def test_counts_and_rows_that_no_claim_has_differ(copied):
     write_json(CLAIM_RESULTS, content)
     places = [place for place, *_ in Deriver().counts(committed).comparison.differing]
     assert places == ["verdicts.reproduced", "claims[cold-fusion]"]
+
+
+def test_a_claim_says_every_number_that_the_page_says(copied):
+    row = next(row for row in read_json(CLAIM_RESULTS)["claims"] if row["id"] == "pursuit-fvu")
+    lines = numbers_of(Derived(row["id"], "", row=row))
+    assert sum(line.startswith("    widths-2048-k32-s0: ") for line in lines) == len(row["components"])
+    assert {line.split(":")[0].strip() for line in lines} >= row["variants"].keys()
 
 
 def test_sae_left_out_of_the_results_differs(copied):
@@ -273,7 +280,9 @@ def test_outputs_within_the_tolerance_hold_the_same_numbers(tmp_path):
 
 def test_commands_end_with_the_code_of_what_they_found(copied, capsys):
     main(["audit", "derive", QUICK])
-    assert "analogue" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "analogue" in said
+    assert "\n  token/authors: agrees; cosine " in said
     with pytest.raises(SystemExit) as ended:
         main(["audit", "derive", "vector-r2-trend", "--json"])
     said = json.loads(capsys.readouterr().out)

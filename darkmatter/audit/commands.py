@@ -120,8 +120,8 @@ def said_by_derive(given: argparse.Namespace) -> Said:
     if given.list:
         return {"names": deriver.names()}, deriver.names(), []
     done = [item for name in dict.fromkeys(given.names) for item in deriver.derive(name)]
-    told = values_of if given.values else numbers_of
-    lines = [line for item in done for line in (item.summary(), *told(item))]
+    values = values_of if given.values else lambda item: []
+    lines = [line for item in done for line in (item.summary(), *numbers_of(item), *values(item))]
     content = [as_content(item) | ({"values": dict(item.comparison.values)} if given.values else {}) for item in done]
     return {"derived": content}, lines, [x for item in done for x in item.findings()]
 

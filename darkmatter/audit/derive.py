@@ -87,8 +87,13 @@ def numbers_of(item: Derived) -> list[str]:
     if item.row is None:
         return []
     judged = item.row["rule"].get(item.row["judged_by"]) or {}
-    shown = [component(name, found, name in judged) for name, found in item.row["components"].items()]
-    lines = [f"  {one['label']}: {one['text']}" + (f" ({one['n']})" if one["n"] else "") for one in shown]
+    lines = []
+    for one in (component(name, found, name in judged) for name, found in item.row["components"].items()):
+        lines.append(f"  {one['label']}: {one['text']}" + (f" ({one['n']})" if one["n"] else ""))
+        lines += [f"    {part['key']}: {part['text']}" for part in one["all"]]
+    for variant, found in item.row["variants"].items():
+        shown = [component(name, part, True) for name, part in found["components"].items() if name in judged]
+        lines.append(f"  {variant}: {found['outcome']}; " + "; ".join(f"{one['label']} {one['text']}" for one in shown))
     return [*lines, f"  verdict {item.row['verdict']}, analogue {item.row['analogue']}"]
 
 
