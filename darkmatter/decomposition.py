@@ -9,11 +9,12 @@ Four passes over the rows, one context at a time; error vectors are rebuilt from
 4. Residuals of those probes, summed per context.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from darkmatter.activation_moments import shift
@@ -30,6 +31,7 @@ DIMENSION_SUMS = "dimension_sums.npz"  # per-context sums per dimension: [row se
 
 Table = dict[str, Float[np.ndarray, "context position"]]
 Sums = dict[str, np.ndarray]
+Firings = tuple[Int[np.ndarray, "context position"], Bool[np.ndarray, " latent"]]
 
 
 def decompose(
@@ -54,16 +56,25 @@ def decompose(
         ArtifactError: the codes and the activations have different rows.
     """
     sample = open_sample(activations, prepared, codes, sae, fit_share, folds, split_seed)
-    splits = sample.splits
+    fired = np.bincount(sample.index[sample.value > 0].ravel(), minlength=len(sample.decoder.W_dec)) > 0
+    write_sums(out, sample, lambda: (sample.l0, fired))
 
-    maps = error_maps(sample)
-    table, sums, dimension_sums = split_error(sample, maps)
-    table["l0"] = sample.l0.astype(np.float64)
+
+def write_sums(out: Path, sample: Sample, firings: Callable[[], Firings]) -> None:
+    """Make the passes and write TABLE, SUMS and DIMENSION_SUMS.
+
+    Args:
+        sample: or whatever has its `x`, `splits`, `blocks`, `prepared` and `context`.
+        firings: asked after the passes, since Sae(x) may come from an encoder that runs in them: l0 of every row, and
+            whether each latent fired at all.
+    """
+    table, sums, dimension_sums = split_error(sample, error_maps(sample))
+    l0, fired = firings()
+    table["l0"] = l0.astype(np.float64)
     sums |= norm_probes(sample, table)
-    row_sets = splits.row_sets().astype(np.float64)
+    row_sets = sample.splits.row_sets().astype(np.float64)
     sums |= {f"sum/{name}": scalar_sums(row_sets, column) for name, column in table.items()}
-    latents = np.bincount(sample.index[sample.value > 0].ravel(), minlength=len(sample.decoder.W_dec))
-    sums["latent_fired"] = np.array([np.count_nonzero(latents), len(latents)], dtype=np.float64)
+    sums["latent_fired"] = np.array([np.count_nonzero(fired), len(fired)], dtype=np.float64)
     write_arrays(out / TABLE, {name: column.astype(np.float32) for name, column in table.items()})
     write_arrays(out / SUMS, sums)
     write_arrays(out / DIMENSION_SUMS, dimension_sums)
@@ -91,7 +102,7 @@ def split_error(sample: Sample, maps: dict[str, LinearMap]) -> tuple[Table, Sums
     row_sets = torch.from_numpy(sample.splits.row_sets()).double()
     total, square = RowSums(row_sets, d_model), RowSums(row_sets, d_model)
     left = {f"{split}/{way}": RowSums(row_sets, d_model) for split in SPLITS for way in ("paper", "authors")}
-    columns: dict[str, list[Tensor]] = {}
+    table: Table = {}
     dtype = sample.prepared.products
     stacked = {
         fold: torch.cat([maps[name].weight for name in (*SPLITS, "all", f"not-fold-{fold}")], 1).to(dtype)
@@ -122,8 +133,7 @@ def split_error(sample: Sample, maps: dict[str, LinearMap]) -> tuple[Table, Sums
             inner = (linear * x).sum(1, dtype=torch.float64)
             row[f"cosine/{key}"] = inner / (row[f"linear/{key}"] * row["x"]).sqrt().clamp(min=1e-300)
         for name, values in row.items():
-            columns.setdefault(name, []).append(values)
-    table = {name: torch.stack(values).numpy() for name, values in columns.items()}
+            table.setdefault(name, np.empty(sample.x.shape[:2]))[context] = values.numpy()
     dimension_sums = {"error_sum": total.numpy(), "error_square": square.numpy()}
     dimension_sums |= {f"nonlinear/{name}": sums.numpy() for name, sums in left.items()}
     pooled = {f"pooled/nonlinear/{name}": sums.numpy().sum(-1) for name, sums in left.items()}

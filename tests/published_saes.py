@@ -10,7 +10,7 @@ from safetensors.numpy import save_file
 from safetensors.torch import save_file as save_torch
 
 D_MODEL = 48
-GEMMA = ("google/gemma-scope-2b-pt-res", "layer_12/width_16k/average_l0_22")
+GEMMA = ("google/gemma-scope-2b-pt-res", "layer_12/width_16k/average_l0_41")
 GEMMA_2 = ("google/gemma-scope-2-270m-pt", "attn_out/layer_9_width_16k_l0_small")
 LLAMA = ("fnlp/Llama3_1-8B-Base-LXR-8x", "Llama3_1-8B-Base-L15R-8x")
 LLAMA_FACTOR = 5.91907514450867  # of this SAE in sae-lens's registry

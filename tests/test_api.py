@@ -18,6 +18,7 @@ from darkmatter import decompose
 from darkmatter.activation_moments import prepare
 from darkmatter.api.contexts import store
 from darkmatter.api.decompose import DEFAULTS
+from darkmatter.api.progress import Progress
 from darkmatter.artifacts import ArtifactError, read_json, write_arrays
 from darkmatter.codes import encode_rows
 from darkmatter.decomposition_results import estimate_sae
@@ -122,6 +123,16 @@ def test_a_decoder_that_is_not_linear_in_the_codes(kind):
     assert (given.l0, given.d_sae, given.dead_latents) == (None, None, None)
     with_both = decompose(X, sae, reconstructions=output.reshape(X.shape), folds=5, threads=1, resamples=100)
     assert with_both.estimates == given.estimates and with_both.l0 == found.l0
+
+
+@pytest.mark.parametrize(
+    "given", [{"sae": TopK(X)}, {"sae": Nonlinear(X)}, {"sae": TopK(X), "reconstructions": 0.9 * X}]
+)
+def test_the_bar_is_full_when_the_work_is_done(monkeypatch, given):
+    bars = []
+    monkeypatch.setattr("darkmatter.api.decompose.Progress", lambda *a: bars.append(Progress(*a)) or bars[0])
+    decompose(X, **given, **QUICK)
+    assert bars[0].left == []
 
 
 def test_an_sae_is_left_as_it_was():

@@ -100,7 +100,7 @@ ERRORS = {
 @pytest.mark.parametrize("case", ERRORS)
 def test_refused_before_any_weights_are_loaded(capsys, monkeypatch, case):
     np.save("wrong.npy", np.full((CONTEXTS, 256), 300, dtype=np.int32))
-    monkeypatch.setattr("darkmatter.activations.load_model", lambda *a: pytest.fail("the model was loaded"))
+    monkeypatch.setattr("darkmatter.activations.load_once", lambda *a: pytest.fail("the model was loaded"))
     arguments, message = ERRORS[case]
     with pytest.raises(SystemExit) as stopped:
         main(["decompose", "--sae", "my_sae", *arguments])

@@ -82,8 +82,8 @@ def test_gemma_scope(tmp_path: Path, cache, block: int, compressed: bool) -> Non
     published.gemma_scope(tmp_path, compressed=compressed)
     cache(tmp_path / published.GEMMA[0], published.GEMMA[0])
     cfg, weights, _ = loaders.gemma_2_sae_huggingface_loader(*published.GEMMA, "cpu", False, SHAPE)
-    loaded = load_pretrained("gemma-scope-2b-pt-res/layer_12/width_16k/average_l0_22", rows=ROWS, block_bytes=block)
-    assert (loaded.architecture, loaded.hookpoint, loaded.nominal_l0) == ("jumprelu", "resid_post.12", 22)
+    loaded = load_pretrained("gemma-scope-2b-pt-res/layer_12/width_16k/average_l0_41", rows=ROWS, block_bytes=block)
+    assert (loaded.architecture, loaded.hookpoint, loaded.nominal_l0) == ("jumprelu", "resid_post.12", 41)
     assert (loaded.d_model, loaded.d_sae, loaded.source["revision"]) == (published.D_MODEL, 16384, "a" * 40)
     assert_same(loaded, state(cfg, weights))
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import struct
 import time
 import zipfile
@@ -75,7 +76,7 @@ def test_from_a_hub_then_offline_from_its_cache(served: Hub, manifest: Path, mon
     assert len(served.seen) == asked
     assert np.array_equal(again.sae.reconstruct(ROWS), first.sae.reconstruct(ROWS))
     by_repository = load_pretrained(f"{published.GEMMA[0]}@{COMMIT}:{ID}")
-    assert (by_repository.hookpoint, by_repository.nominal_l0) == ("resid_post.12", 22)
+    assert (by_repository.hookpoint, by_repository.nominal_l0) == ("resid_post.12", 41)
     assert by_repository.source == again.source
 
 
@@ -313,6 +314,19 @@ def test_sae_lens_configurations_that_contradict_the_file(tmp_path: Path, change
         load_pretrained(folder)
 
 
+def test_configurations_that_are_none(tmp_path: Path) -> None:
+    folder = published.llama_scope(tmp_path, 128)
+    facts = json.loads((folder / "hyperparams.json").read_text())
+    for broken in ({**facts, "d_model": None}, {**facts, "dataset_average_activation_norm": {"in": 0}}, {}, []):
+        (folder / "hyperparams.json").write_text(json.dumps(broken))
+        with pytest.raises(ArtifactError, match=r"hyperparams\.json is no configuration of the format llama-scope"):
+            load_pretrained(folder)
+    with pytest.raises(ArtifactError, match=r"format 'llama' is none of gemma-scope, "):
+        load_pretrained(folder, format="llama")
+    with pytest.raises(ArtifactError, match=r"cfg\.json does not exist, but an SAE in the format sae-lens has it"):
+        load_pretrained(folder, format="sae-lens")
+
+
 def test_folders_without_an_sae_and_with_a_pickle(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="holds no SAE in a known format"):
         load_pretrained(tmp_path)
@@ -339,3 +353,30 @@ def test_manifest_holds_the_width_the_architecture_and_what_is_listed(served: Hu
     write_json(manifest, {**content, "saes": []})
     with pytest.raises(ArtifactError, match="does not list"):
         load_pretrained(REFERENCE, manifest=manifest)
+
+
+def test_the_program_of_the_document_runs(served: Hub, manifest: Path, tmp_path: Path, monkeypatch, capsys) -> None:
+    document = (MANIFEST.parent.parent.parent / "docs" / "paper-scale.md").read_text()
+    (program,) = re.findall(r"^```python run\n(.*?load_pretrained.*?)^```", document, re.DOTALL | re.MULTILINE)
+    (tmp_path / "conf" / "manifests").mkdir(parents=True)
+    manifest.rename(tmp_path / "conf" / "manifests" / manifest.name)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(program, "paper-scale.md", "exec"), {"rows": ROWS})  # noqa: S102
+    assert "resid_post.12 Measured(rows=200, l0=3" in capsys.readouterr().out
+
+
+def test_numbers_of_the_document_are_those_of_the_lists() -> None:
+    document = (MANIFEST.parent.parent.parent / "docs" / "paper-scale.md").read_text()
+    lists = {path.stem: read_json(path)["saes"] for path in MANIFEST.parent.glob("*.json")}
+    for name, saes in lists.items():
+        size = sum(2 * 4 * sae["d_model"] * sae["width"] for sae in saes) / 1e9
+        assert re.search(rf"`{name}\.json` \| {len(saes)} \|.*\| {size:.0f} GB", document), (name, len(saes), size)
+    roles = [set(sae["roles"]) for name, saes in lists.items() if name != "gemma3-270m" for sae in saes]
+    caption = {"fig2", "near60", "llama"}
+    main, swept = sum("fig2" in own for own in roles), sum("near60" in own and "fig2" not in own for own in roles)
+    counts = [sum(bool(own & caption) for own in roles), main, swept, sum("llama" in own for own in roles)]
+    counts += [sum(len(own & caption) for own in roles), sum(bool(own & (caption | {"figA"})) for own in roles)]
+    counts.append(sum(bool(own - {"fig9b"}) for own in roles))
+    text = " ".join(document.split())
+    sentence = re.search(r"that is (\d+) of .*?: (\d+) at .*?, (\d+) more .*?, (\d+) of Llama .*? gives (\d+); .*?, (\d+); .*?, (\d+)\.", text)  # fmt: skip # noqa: E501
+    assert [int(number) for number in sentence.groups()] == counts

@@ -60,7 +60,7 @@ def test_five_lines() -> None:
     lines = five_lines(ledger(NEAR, FAR, AGREES), receipts)
     assert len(lines) == 5
     assert "1 differs, 2 not testable here" in lines[1] and "reproduced" not in lines[1]
-    assert "2 disagree" in lines[2] and "far, r2: 0.51 [0.5, 0.52]" in lines[3] and "0.1 to 0.4" in lines[3]
+    assert "2 disagree" in lines[2] and "far, whose rule wants r2 0.1 to 0.4 and finds 0.51 [0.5, 0.52]" in lines[3]
     assert lines[4] == "time: 12.3 s in the last runs of 1 stages (2 units computed, 1 found stored)"
     assert five_lines(ledger(EXACT), {})[3] == "strongest disagreement: none"
 

@@ -1,6 +1,7 @@
 """`from darkmatter import decompose`: the decomposition of an SAE's error, on activations and an SAE in memory."""
 
 import contextlib
+import math
 import tempfile
 import time
 from collections.abc import Iterator
@@ -11,15 +12,16 @@ import numpy as np
 import pydantic
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from darkmatter.activation_moments import prepare, read_prepared
 from darkmatter.api import engine
 from darkmatter.api.checks import check_declared, check_enough, check_fvu, checked_coder, spread
-from darkmatter.api.coders import inference
+from darkmatter.api.coders import Coder, inference
 from darkmatter.api.contexts import Activations, store
+from darkmatter.api.progress import Progress
 from darkmatter.api.result import Decomposed
 from darkmatter.artifacts import ArtifactError, open_array, read_arrays, read_json
+from darkmatter.decomposition import write_sums
 from darkmatter.decomposition_results import ESTIMATES, MOMENTS, estimate_sae, regressions
 from darkmatter.experiment_params import Bootstrap, Decomposition
 
@@ -31,7 +33,6 @@ DEFAULTS = Decomposition(
     eigen_cutoff=1e-12,
     bootstrap=Bootstrap(resamples=2000, level=0.95, seed=0),
 )
-PASSES = {"prepare": 1, "maps": 1, "split": 1, "probes": 2}  # over the contexts, beside the encoder's
 
 
 def decompose(
@@ -101,21 +102,23 @@ def decompose(
             if given.shape != x.shape:
                 raise ArtifactError(f"reconstructions are {list(given.shape)}, activations {list(x.shape)}")
             check_fvu(spread(x), spread(given), max_fvu)
-        with inference(sae), progress_bar(len(x), sae is not None, progress) as bar:
-            firings, rebuild = sae_rows(sae, x, given, max_fvu, work, bar)
-            step(bar, "moments of x")
+        with inference(sae):
+            coder = None if sae is None else checked_coder(sae, spread(x), math.inf if given is not None else max_fvu)
+            anew = given is None and not coder.keeps_codes
+            watch = Progress(len(x), coder.d_sae / x.shape[2] if coder else 0, anew, progress)
+            firings, rebuild = sae_rows(coder, x, given, work, watch.tick)
             moments = work / MOMENTS
             moments.parent.mkdir()
             split = {"fit_share": settings.fit_share, "folds": settings.folds, "split_seed": settings.split_seed}
             prepare(moments.parent, file.as_posix(), **split, eigen_cutoff=settings.eigen_cutoff)
-            bar.update(len(x))
-            step(bar, "decomposition")
-            rows = engine.Rows(engine.Watched(x, bar.update), rebuild, splits, read_prepared(moments.parent, splits))
+            watch.tick(len(x))
+            rows = engine.Rows(engine.Watched(x, watch.tick), rebuild, splits, read_prepared(moments.parent, splits))
             (decomposed := work / "decomposed").mkdir()
-            engine.write_sums(decomposed, rows, firings)
-            step(bar, "intervals")
+            nothing = engine.Firings(x.shape[0] * x.shape[1], 0)  # of a given Sae(x) no latents are known
+            write_sums(decomposed, rows, lambda: (firings or nothing).of_contexts(x.shape[:2]))
             (estimated := work / "estimates").mkdir()
             estimate_sae(estimated, moments.as_posix(), decomposed.as_posix(), **settings.bootstrap.model_dump())
+            watch.bar.close()
         found = read_json(estimated / ESTIMATES)
         return Decomposed(
             rows=x.shape[0] * x.shape[1],
@@ -145,21 +148,18 @@ def settings_of(
         raise ArtifactError(f"{first['loc'][-1]} = {first['input']!r}: {first['msg']}") from None
 
 
-def sae_rows(sae: Any, x: np.ndarray, given: np.ndarray | None, max_fvu: float, work: Path, bar: tqdm):
+def sae_rows(coder: Coder | None, x: np.ndarray, given: np.ndarray | None, work: Path, tick: engine.Tick):
     """What fires on the rows, and the function that gives Sae(x) of one context."""
-    if sae is None:
+    if coder is None:
         return None, lambda context: context_of(given, context)
-    step(bar, "encoding")
-    coder = checked_coder(sae, spread(x), float("inf") if given is not None else max_fvu)
     firings = engine.Firings(x.shape[0] * x.shape[1], coder.d_sae)
     if given is not None:
-        engine.encode_all(coder, x, firings, None, bar.update)
+        engine.encode_all(coder, x, firings, None, tick)
         return firings, lambda context: context_of(given, context)
     if not coder.keeps_codes:
-        bar.update(len(x))
         return firings, engine.rebuild_anew(coder, x, firings)
     stored = engine.StoredCodes(work)
-    engine.encode_all(coder, x, firings, stored, bar.update)
+    engine.encode_all(coder, x, firings, stored, tick)
     return firings, engine.rebuild_from_codes(coder, stored, x.shape[1])
 
 
@@ -176,12 +176,3 @@ def use_threads(threads: int | None) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def progress_bar(contexts: int, encodes: bool, shown: bool) -> tqdm:
-    total = contexts * (sum(PASSES.values()) + encodes) + 1  # error_maps reads the first context twice
-    return tqdm(total=total, unit="context", disable=None if shown else True, dynamic_ncols=True)
-
-
-def step(bar: tqdm, name: str) -> None:
-    bar.set_description(name)

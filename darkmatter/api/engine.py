@@ -1,7 +1,5 @@
 """Run the stages' engine on activations and an SAE in memory: the same passes and sums, Sae(x) from anywhere."""
 
-import ctypes
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,25 +12,11 @@ from torch import Tensor
 
 from darkmatter.activation_moments import Prepared
 from darkmatter.api.coders import Coder, Csr
-from darkmatter.artifacts import write_arrays
 from darkmatter.codes import blocks
-from darkmatter.context_sums import scalar_sums
-from darkmatter.decomposition import DIMENSION_SUMS, SUMS, error_maps, norm_probes, split_error
 from darkmatter.moments import Blocks, make_blocks
 from darkmatter.splits import Splits
 
 Tick = Callable[[int], object]
-TRIM_CONTEXTS = 8
-
-
-def return_memory() -> None:
-    """Give freed memory back to the system (glibc).
-
-    Per-token columns that stay between the large buffers of one context and the next leave holes, which would add up
-    to gigabytes over hundreds of contexts.
-    """
-    if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
-        trim(0)
 
 
 @dataclass(frozen=True)
@@ -51,8 +35,6 @@ class Watched:
 
     def __getitem__(self, context: int) -> np.ndarray:
         self.tick(1)
-        if context % TRIM_CONTEXTS == 0:
-            return_memory()
         return self.array[context]
 
 
@@ -86,6 +68,10 @@ class Firings:
         latents, values, counts = codes
         self.l0[start : start + len(counts)] = counts
         self.fired[latents[values > 0]] = True
+
+    def of_contexts(self, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+        """l0 [context, position], and whether each latent fired."""
+        return self.l0.reshape(shape), self.fired
 
 
 class StoredCodes:
@@ -151,16 +137,3 @@ def rebuild_anew(coder: Coder, x: np.ndarray, firings: Firings) -> Callable[[int
         return torch.cat(outputs)
 
     return rebuild
-
-
-def write_sums(out: Path, rows: Rows, firings: Firings | None) -> None:
-    """Every sum that `decomposition.decompose` writes for an SAE from its codes."""
-    table, sums, dimension_sums = split_error(rows, error_maps(rows))
-    table["l0"] = np.zeros(table["x"].shape) if firings is None else firings.l0.reshape(table["x"].shape).astype(float)
-    sums |= norm_probes(rows, table)
-    row_sets = rows.splits.row_sets().astype(np.float64)
-    sums |= {f"sum/{name}": scalar_sums(row_sets, column) for name, column in table.items()}
-    fired = (0, 0) if firings is None else (np.count_nonzero(firings.fired), len(firings.fired))
-    sums["latent_fired"] = np.array(fired, dtype=np.float64)
-    write_arrays(out / SUMS, sums)
-    write_arrays(out / DIMENSION_SUMS, dimension_sums)

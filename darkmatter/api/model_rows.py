@@ -93,7 +93,7 @@ def link(found: Path, folder: Path, vocab_size: int) -> Path:
     for file in files:
         (folder / file.name).symlink_to(file.resolve())
     hashes = {file.name: sha256_file(file) for file in files}
-    manifest = {"files": hashes, "tokenizer_sha256": hashes.get(TOKENIZER), "vocab_size": vocab_size}
+    manifest = {"files": hashes, "tokenizer_sha256": hashes.get(TOKENIZER), "vocab_size": vocab_size, "dtype": "float32"}
     write_json(folder / MANIFEST, manifest)
     return folder
 

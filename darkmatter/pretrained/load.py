@@ -12,6 +12,7 @@ from torch import Tensor
 from darkmatter.artifacts import ArtifactError, read_json
 from darkmatter.pretrained import pins
 from darkmatter.pretrained.dense import ARCHITECTURES, DenseSae
+from darkmatter.pretrained.file_names import FILES
 from darkmatter.pretrained.formats import READERS
 from darkmatter.pretrained.gate import DEFAULT, Gate, Measured, measure
 from darkmatter.pretrained.locate import Found, local_files, remote_files
@@ -71,6 +72,8 @@ def load_pretrained(
         ArtifactError: not found, not readable or not what it claims to be; says what was measured and expected, and
             what to do.
     """
+    if format is not None and format not in READERS:
+        raise ArtifactError(f"format {format!r} is none of {', '.join(READERS)}")
     where, wanted = str(reference), parse(reference)
     entry = listed_entry(manifest, wanted, where) if manifest else None
     found = local_files(wanted.local, format) if wanted.local else remote_files(wanted, entry, format)
@@ -100,7 +103,13 @@ def open_sae(
         dense = DenseSae(paths["cfg.json"].parent, where)
         hook = our_hookpoint((config.get("metadata") or {}).get("hook_name"))
         return Pretrained(dense, config["architecture"], dense.d_model, dense.d_sae, l0, hook, source, paths)
-    weights, hook = READERS[found.format](paths, listed.norm_scaling_factor if listed else None)
+    try:
+        weights, hook = READERS[found.format](paths, listed.norm_scaling_factor if listed else None)
+    except (KeyError, TypeError, AttributeError, ZeroDivisionError) as error:
+        raise ArtifactError(
+            f"{where}: {paths[FILES[found.format][0]]} is no configuration of the format {found.format} "
+            f"({type(error).__name__}: {error}). Name another with `format=`, or fetch the file again."
+        ) from error
     check_shapes(weights, where, entry["width"] if entry else name.width, entry["d_model"] if entry else None)
     if entry and entry["architecture"] != weights.architecture:
         raise ArtifactError(f"{where}: is {weights.architecture}, but the manifest says {entry['architecture']}")

@@ -67,8 +67,11 @@
     const spec = JSON.parse(document.getElementById(holder.dataset.spec).textContent);
     const still = holder.parentElement.querySelector(".still");
     holder.hidden = false;
-    if (spec.columns && holder.parentElement.clientWidth < 760) spec.columns = 1;
-    if (spec.width) spec.width = Math.max(220, Math.min(spec.width, holder.parentElement.clientWidth - 330));
+    const room = holder.parentElement.clientWidth;
+    const narrow = room < 760;
+    if (spec.columns && narrow) spec.columns = 1;
+    if (spec.width && narrow) spec.config.legend = { ...spec.config.legend, orient: "bottom", columns: 1 };
+    if (spec.width) spec.width = Math.max(220, Math.min(spec.width, room - (narrow ? 100 : 330)));
     try {
       await vegaEmbed(holder, spec, {
         ast: true, // expressions are interpreted: the page allows no code made from text
@@ -94,7 +97,7 @@
       here?.classList.remove("here");
       here = token;
       token.classList.add("here");
-      output.textContent = `${JSON.stringify(token.textContent)}, ${token.dataset.says}`;
+      output.textContent = `“${token.textContent}”, ${token.dataset.says}`;
     };
     for (const token of all("[data-token]", view)) {
       token.dataset.says = token.title;

@@ -56,7 +56,7 @@ def map_spec(data: Mapping[str, Any]) -> Content:
             "encoding": {"x": x, "y": y, "tooltip": tooltip},
             "layer": [
                 {
-                    "mark": {"type": "circle", "size": 260, "opacity": 1, "stroke": "#888", "strokeWidth": 0.5},
+                    "mark": {"type": "circle", "size": 260, "opacity": 1, "stroke": "#999", "strokeWidth": 1.5},
                     "encoding": {
                         "color": {
                             "field": key,

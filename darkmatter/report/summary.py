@@ -42,10 +42,7 @@ class Disagreement:
     wanted: str
 
     def __str__(self) -> str:
-        return (
-            f"{self.claim}, {self.component}: {self.text}, where the rule wants {self.wanted}, "
-            f"{digits(self.widths)} widths of the interval away"
-        )
+        return f"{self.claim}, whose rule wants {self.component} {self.wanted} and finds {self.text}"
 
 
 def strongest_disagreement(claims: Content) -> Disagreement | None:
