@@ -1,6 +1,7 @@
 """Numbers derived again from the committed sums, claims explained, rules held against their history."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -13,13 +14,14 @@ from hypothesis import strategies as st
 from darkmatter.artifacts import ArtifactError, read_arrays, read_json, sha256_bytes, write_arrays, write_json
 from darkmatter.audit import rules
 from darkmatter.audit.compare import TOLERANCE, compare, numbers
-from darkmatter.audit.derive import Deriver
+from darkmatter.audit.derive import Derived, Deriver, numbers_of
 from darkmatter.audit.explain import as_text, explain
 from darkmatter.audit.rerun import compare_output, difference, rerun
 from darkmatter.claims import CLAIM_RESULTS, CLAIMS, load_claims
 from darkmatter.cli import main
+from darkmatter.headline import headline_metrics
 from darkmatter.imports import closure
-from darkmatter.paths import RESULTS
+from darkmatter.paths import METRICS, RESULTS
 
 ROOT = Path(__file__).parent.parent
 QUICK = "not-shrinkage-cos"  # a claim of the decomposition with a scalar from committed sums
@@ -57,6 +59,7 @@ def test_a_tree_equals_itself(tree):
         ({"a": 0.0}, {"a": 1e-16}, []),
         ({"a": [1.0, 2.0]}, {"a": [1.0]}, ["a"]),
         ({"a": [1.0, 2.0]}, {"a": [1.0, 2.5]}, ["a[1]"]),
+        ({"a": [{"name": "s", "b": 1.0}]}, {"a": [{"b": 2.0}]}, ["a[s].b"]),
         ({"a": None}, {"a": 0.0}, ["a"]),
         ({"a": 0}, {"a": False}, ["a"]),
         ({"a": "x"}, {"a": "y"}, ["a"]),
@@ -87,7 +90,36 @@ def test_number_edited_in_the_ledger_differs(copied):
     write_json(CLAIM_RESULTS, content)
     findings = list(Deriver().derive(QUICK)[0].findings())
     assert {finding.kind for finding in findings} == {"differs"}
-    assert {finding.path.split(": ")[1] for finding in findings} == {"components.cosine[0].value", "verdict"}
+    assert {finding.path.split(": ")[1] for finding in findings} == {
+        f"claims[{QUICK}].components.cosine[0].value",
+        f"claims[{QUICK}].verdict",
+    }
+
+
+def test_counts_and_rows_that_no_claim_has_differ(copied):
+    committed = [None] * len(load_claims(CLAIMS).claims)
+    assert Deriver().counts(committed).comparison.differing == []
+    content = read_json(CLAIM_RESULTS)
+    content["verdicts"]["reproduced"] += 40
+    content["claims"].append(content["claims"][0] | {"id": "cold-fusion"})
+    write_json(CLAIM_RESULTS, content)
+    places = [place for place, *_ in Deriver().counts(committed).comparison.differing]
+    assert places == ["verdicts.reproduced", "claims[cold-fusion]"]
+
+
+def test_a_claim_says_every_number_that_the_page_says(copied):
+    row = next(row for row in read_json(CLAIM_RESULTS)["claims"] if row["id"] == "pursuit-fvu")
+    lines = numbers_of(Derived(row["id"], "", row=row))
+    assert sum(line.startswith("    widths-2048-k32-s0: ") for line in lines) == len(row["components"])
+    assert {line.split(":")[0].strip() for line in lines} >= row["variants"].keys()
+
+
+def test_sae_left_out_of_the_results_differs(copied):
+    path = RESULTS / "decomposition" / "resid_post.0.json"
+    content = read_json(path)
+    gone = content["saes"].pop(0)["name"]
+    write_json(path, content)
+    assert Deriver().hookpoint("resid_post.0").comparison.differing == [("saes", [], [gone])]
 
 
 def test_sums_edited_by_hand_differ(copied):
@@ -164,6 +196,32 @@ def test_rule_changed_and_everything_run_again(copied):
     assert rule[:12] in finding.message
 
 
+def test_claim_that_was_judged_and_left_out(copied):
+    """Ledger and results agree that there is no such claim; the history does not."""
+    toy.git(copied, "init", "-q")
+    toy.git(copied, "add", "--force", "claims.yaml", "reports/claims.json")
+    toy.git(copied, "commit", "-q", "-m", "a result")
+    content = read_json(CLAIM_RESULTS)
+    identity = content["claims"].pop(0)["id"]
+    write_json(CLAIM_RESULTS, content)
+    text = CLAIMS.read_text()
+    first, second, *_ = (found.start() for found in re.finditer("^  - id: ", text, re.MULTILINE))
+    shorter = text[:first] + text[second:]
+    CLAIMS.write_text(shorter.replace(f"tested: {len(content['claims']) + 1}", f"tested: {len(content['claims'])}"))
+    assert [(finding.kind, finding.path) for finding in rules.rule_findings(copied)] == [("rule-changed", identity)]
+
+
+def test_clone_without_history_says_so(copied):
+    toy.git(copied, "init", "-q")
+    toy.git(copied, "add", "--force", "claims.yaml", "reports/claims.json")
+    toy.git(copied, "commit", "-q", "-m", "a result")
+    toy.git(copied, "commit", "-q", "--allow-empty", "-m", "more")
+    toy.git(copied, "clone", "-q", "--depth", "1", copied.as_uri(), "shallow")
+    (finding,) = rules.rule_findings(copied / "shallow")
+    assert (finding.kind, finding.path) == ("missing", "claims.yaml")
+    assert "git fetch --unshallow" in finding.message
+
+
 def test_quotes_are_found_again_only_in_the_paper(copied):
     Path("paper.txt").write_text("another text")
     with pytest.raises(ArtifactError, match="is not the text"):
@@ -191,6 +249,19 @@ def test_rerun_in_a_clean_clone(tmp_path):
         rerun("nothing", root)
 
 
+def test_run_that_is_not_committed_is_not_compared_with_head(tmp_path):
+    root = toy.build(tmp_path)
+    (root / "use.py").write_text(toy.USE.replace("/ 7", "/ 8"))
+    toy.dvc(root, "repro", "-q")
+    with pytest.raises(ArtifactError, match=r"it has another use\.py than dvc\.lock\. Commit"):
+        rerun("use", root)
+    toy.commit(root)
+    (root / "params.yaml").write_text("size: 4\n")
+    toy.dvc(root, "repro", "-q")
+    with pytest.raises(ArtifactError, match="other values of size"):
+        rerun("make", root)
+
+
 def test_outputs_within_the_tolerance_hold_the_same_numbers(tmp_path):
     one, other = tmp_path / "one", tmp_path / "other"
     x = np.linspace(1, 2, 5)
@@ -209,7 +280,9 @@ def test_outputs_within_the_tolerance_hold_the_same_numbers(tmp_path):
 
 def test_commands_end_with_the_code_of_what_they_found(copied, capsys):
     main(["audit", "derive", QUICK])
-    assert "analogue" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "analogue" in said
+    assert "\n  token/authors: agrees; cosine " in said
     with pytest.raises(SystemExit) as ended:
         main(["audit", "derive", "vector-r2-trend", "--json"])
     said = json.loads(capsys.readouterr().out)
@@ -218,7 +291,20 @@ def test_commands_end_with_the_code_of_what_they_found(copied, capsys):
     with pytest.raises(SystemExit) as ended:
         main(["audit", "derive", "nothing", "--json"])
     assert ended.value.code == 1
-    assert "nothing is called" in json.loads(capsys.readouterr().err)["error"]
+    assert "nothing is called" in json.loads(capsys.readouterr().out)["error"]
+    deriver = Deriver()
+    write_json(METRICS, headline_metrics(deriver.results, deriver.params))
+    main(["audit", "derive", "metrics", "--values", "--json"])
+    (said,) = json.loads(capsys.readouterr().out)["derived"]
+    assert said["values"].items() <= read_json(METRICS).items() and said["equal"] == len(said["values"]) > 3
+    main(["audit", "derive", "metrics", "--values"])
+    assert f"  fvu = {said['values']['fvu']!r}\n" in capsys.readouterr().out
+    (RESULTS / "data.json").write_text("[]")
+    with pytest.raises(SystemExit) as ended:
+        main(["audit", "derive", QUICK, "--json"])
+    said = json.loads(capsys.readouterr().out)
+    assert (ended.value.code, said["exit_code"]) == (1, 1)
+    assert "darkmatter audit verify" in said["error"]
     with pytest.raises(SystemExit) as ended:
         main(["audit", "verify", "--nonsense"])
     assert ended.value.code == 2

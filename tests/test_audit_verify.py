@@ -8,7 +8,7 @@ import toy
 import yaml
 
 from darkmatter.artifacts import read_json, sha256_path, write_json
-from darkmatter.audit.findings import EXIT_CODES, Finding, as_text, exit_code
+from darkmatter.audit.findings import EXIT_CODES, Finding, as_text, exit_code, printable
 from darkmatter.audit.hashing import folder_md5, hash_path, object_path
 from darkmatter.audit.verify import verify
 
@@ -158,11 +158,82 @@ def test_input_that_its_maker_has_since_changed(repository):
     assert kinds(repository) == {"stale": ["use"]}
 
 
+def test_receipts_of_another_run_are_no_forgery(repository):
+    """DVC brought an earlier run back from its run-cache: outputs and lock are of that one, the receipts are not."""
+    other = {"make": {"params": {"size": 4}, "outputs": {"data/numbers": "0" * 64}}}
+    other["use"] = {"inputs": {"data/numbers/a.txt": "1" * 64}, "outputs": {RESULT: "2" * 64}}
+    for stage, values in other.items():
+        toy.edit(repository / f"reports/receipts/{stage}.json", **values)
+    assert kinds(repository) == {"stale": ["make", "data/numbers", RESULT]}
+    assert kinds(repository, committed=True) == {"stale": ["make", RESULT]}
+    shutil.rmtree(repository / "data")
+    assert kinds(repository, committed=True) == {"stale": ["make", RESULT]}
+
+
+def test_deleted_result_below_a_folder_that_a_stage_reads(repository):
+    more = "  show:\n    cmd: cat reports/results/use.json > shown\n    deps: [reports/results]\n    outs: [shown]\n"
+    (repository / "dvc.yaml").write_text(toy.PIPELINE + more)
+    toy.dvc(repository, "repro", "-q")
+    receipt = read_json(repository / "reports/receipts/use.json")
+    outputs = {"shown": sha256_path(repository / "shown")}
+    write_json(repository / "reports/receipts/show.json", receipt | {"code": {}, "inputs": {}, "outputs": outputs})
+    assert kinds(repository) == {}
+    (repository / RESULT).unlink()
+    assert kinds(repository) == {"missing": [RESULT]}
+
+
+def test_folder_that_git_keeps_is_told_file_by_file_without_a_cache(repository):
+    show = (
+        "  show:\n    cmd: mkdir -p shown && touch shown/a && echo 1 > shown/b\n    outs: [{shown: {cache: false}}]\n"
+    )
+    (repository / "dvc.yaml").write_text(toy.PIPELINE + show)
+    toy.dvc(repository, "repro", "-q")
+    outputs = {"shown": sha256_path(repository / "shown")}
+    write_json(repository / "reports/receipts/show.json", {"code": {}, "inputs": {}, "outputs": outputs})
+    toy.commit(repository)
+    shutil.rmtree(repository / ".dvc/cache")
+    (repository / "shown/a").unlink()
+    assert kinds(repository, committed=True) == {"missing": ["shown/a"]}
+    (repository / "shown/b").write_text("2")
+    assert kinds(repository, committed=True) == {"missing": ["shown/a"], "tampered": ["shown/b"]}
+    toy.commit(repository)
+    assert kinds(repository, committed=True) == {"tampered": ["shown"]}
+
+
+def test_download_without_git(repository):
+    shutil.rmtree(repository / ".git")
+    assert kinds(repository) == {}
+
+
+def test_paths_of_another_profile_in_the_lock(repository):
+    """The pipeline no longer has them, so nobody is told to bring them back."""
+    text = toy.PIPELINE.replace("data/numbers", "data/others")
+    (repository / "dvc.yaml").write_text(text)
+    assert kinds(repository) == {"stale": ["make", "use"]}
+
+
+def test_name_that_is_no_utf8(repository):
+    (repository / "data/numbers/\udcff").write_text("")
+    assert kinds(repository) == {"tampered": ["data/numbers/\udcff"]}
+
+
+@pytest.mark.parametrize("text", ["", "{", "{}", "[]", '{"code": [], "inputs": {}, "outputs": {}}'])
+def test_file_that_is_no_receipt(repository, text):
+    (repository / "reports/receipts/make.json").write_text(text)
+    receipt = "reports/receipts/make.json"
+    assert kinds(repository) == {"tampered": [receipt], "missing": [receipt]}
+
+
 def test_folder_hash_is_that_of_dvc(repository):
     hashes = hash_path(repository / "data/numbers")
     assert f"{hashes.md5[:2]}/{hashes.md5[2:]}" in str(locked(repository, "make", "data/numbers"))
     assert hashes.sha256 == sha256_path(repository / "data/numbers")
     assert folder_md5({}) == "d751713988987e9331980363e24189ce.dir"  # MD5 of []
+
+
+def test_name_of_a_file_does_not_reach_the_terminal_as_a_command():
+    assert printable("data/\x1b[2J\udc80") == "data/\\u001b[2J\\udc80"
+    assert printable("data/‖x‖²") == "data/‖x‖²"
 
 
 def test_gravest_finding_decides_the_exit_code():

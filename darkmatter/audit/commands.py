@@ -10,14 +10,18 @@ Exit codes, the gravest that applies:
 
 import argparse
 import json
+import os
 import sys
+import zlib
 from pathlib import Path
 from typing import Any
 
 from darkmatter.artifacts import ArtifactError, plain
-from darkmatter.audit.findings import EXIT_CODES, Finding, as_json, as_text, exit_code
+from darkmatter.audit.findings import EXIT_CODES, Finding, as_json, as_text, exit_code, printable
 from darkmatter.sections import ParamsError
 
+# What code meets in a file that has another form than its stage writes.
+MALFORMED = (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, RecursionError, zlib.error)
 Said = tuple[dict[str, Any], list[str], list[Finding]]  # as JSON, as text, and what is wrong
 EXPORTS = ("codecheck", "ro-crate", "checklist")
 
@@ -41,6 +45,7 @@ def add_audit(commands: argparse._SubParsersAction) -> None:
     derive = audits.add_parser("derive", help="make numbers again from the stored sums, and compare")
     derive.add_argument("names", nargs="*", default=["claims"], help="claims, stages or figures; default: all claims")
     derive.add_argument("--list", action="store_true", help="what can be named")
+    derive.add_argument("--values", action="store_true", help="every number as derived, with its place in its file")
     derive.set_defaults(audits=said_by_derive)
 
     explain = audits.add_parser("explain", help="a claim, from its sentence to the hashes behind our number")
@@ -67,14 +72,30 @@ def run(given: argparse.Namespace) -> int:
     try:
         content, lines, findings = given.audits(given)
     except (ArtifactError, ParamsError, OSError) as error:
-        print(json.dumps({"error": str(error)}) if given.json else f"error: {error}", file=sys.stderr)
-        return 1
+        return failed(str(error), given.json)
+    except MALFORMED as error:
+        kind = f"{type(error).__name__}: {str(error)[:200]}"
+        where = "`darkmatter audit verify` names the files that are not as written"
+        return failed(f"a file here has not the form that its stage gives it ({kind}); {where}", given.json)
     code = exit_code(findings)
     if given.json:
-        print(json.dumps(plain(content) | {"findings": as_json(findings), "exit_code": code}, indent=2))
+        text = json.dumps(plain(content) | {"findings": as_json(findings), "exit_code": code}, indent=2)
     else:
-        print("\n".join([*lines, *as_text(findings)]))
+        text = "\n".join(map(printable, [*lines, *as_text(findings)]))
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:  # whoever reads has seen enough, as in `| head`; Python would write the rest once more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return code
+
+
+def failed(message: str, as_json: bool) -> int:
+    """The exit code of an audit that could not be made. The JSON goes where that of one that was made goes."""
+    if as_json:
+        print(json.dumps({"error": message, "exit_code": 1}, indent=2))
+    else:
+        print(f"error: {printable(message)}", file=sys.stderr)
+    return 1
 
 
 def said_by_verify(given: argparse.Namespace) -> Said:
@@ -93,14 +114,16 @@ def said_by_verify(given: argparse.Namespace) -> Said:
 
 
 def said_by_derive(given: argparse.Namespace) -> Said:
-    from darkmatter.audit.derive import Deriver, as_content, numbers_of
+    from darkmatter.audit.derive import Deriver, as_content, numbers_of, values_of
 
     deriver = Deriver()
     if given.list:
         return {"names": deriver.names()}, deriver.names(), []
     done = [item for name in dict.fromkeys(given.names) for item in deriver.derive(name)]
-    lines = [line for item in done for line in (item.summary(), *numbers_of(item))]
-    return {"derived": [as_content(item) for item in done]}, lines, [x for item in done for x in item.findings()]
+    values = values_of if given.values else lambda item: []
+    lines = [line for item in done for line in (item.summary(), *numbers_of(item), *values(item))]
+    content = [as_content(item) | ({"values": dict(item.comparison.values)} if given.values else {}) for item in done]
+    return {"derived": content}, lines, [x for item in done for x in item.findings()]
 
 
 def said_by_explain(given: argparse.Namespace) -> Said:

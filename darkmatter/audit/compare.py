@@ -18,6 +18,7 @@ class Comparison:
         other: texts, flags and nulls that came out the same.
         given: numbers of the committed file that were not derived: facts such as a width, and what needs more sums.
         differing: (place, committed, derived).
+        values: (place, derived number), of those that came out the same.
     """
 
     equal: int = 0
@@ -25,16 +26,21 @@ class Comparison:
     other: int = 0
     given: int = 0
     differing: list[tuple[str, Any, Any]] = field(default_factory=list)
+    values: list[tuple[str, float]] = field(default_factory=list)
 
     @property
     def derived(self) -> int:
         return self.equal + self.close
 
 
-def compare(committed: Any, derived: Any) -> Comparison:
-    """Every leaf of `derived` must stand in `committed`; what `committed` has beyond is counted as given."""
+def compare(committed: Any, derived: Any, place: str = "") -> Comparison:
+    """Every leaf of `derived` must stand in `committed`; what `committed` has beyond is counted as given.
+
+    Args:
+        place: of both in their file.
+    """
     found = Comparison()
-    walk(committed, derived, "", found)
+    walk(committed, derived, place, found)
     return found
 
 
@@ -51,7 +57,7 @@ def walk(committed: Any, derived: Any, place: str, found: Comparison) -> None:
                     walk(committed[key], derived[key], inner, found)
         case list(), list() if len(committed) == len(derived):
             for index, pair in enumerate(zip(committed, derived, strict=True)):
-                walk(*pair, f"{place}[{index}]", found)
+                walk(*pair, f"{place}[{name_of(pair[0], index)}]", found)
         case _ if is_number(committed) and is_number(derived):
             if committed == derived:
                 found.equal += 1
@@ -59,10 +65,17 @@ def walk(committed: Any, derived: Any, place: str, found: Comparison) -> None:
                 found.close += 1
             else:
                 found.differing.append((place, committed, derived))
+                return
+            found.values.append((place, derived))
         case _ if type(committed) is type(derived) and committed == derived:
             found.other += 1
         case _:
             found.differing.append((place, committed, derived))
+
+
+def name_of(item: Any, index: int) -> Any:
+    """What an element of a list is called: its name or id where it has one."""
+    return item.get("name", item.get("id", index)) if isinstance(item, dict) else index
 
 
 def is_number(value: Any) -> bool:

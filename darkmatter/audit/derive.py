@@ -4,6 +4,7 @@ What can be named: a claim, `claims`, `decomposition`, the results of an experim
 table. A claim is judged again, and so are the results of its experiment; what is drawn is made again from the results.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -31,7 +32,7 @@ from darkmatter.plot_rows import PLOTS, plot_rows
 from darkmatter.report.claims import component
 from darkmatter.results import Results, load_results
 from darkmatter.splits import SPLITS
-from darkmatter.verdicts import subject_of
+from darkmatter.verdicts import ANALOGUES, VERDICTS, subject_of
 
 
 @dataclass
@@ -61,7 +62,7 @@ class Derived:
         for place, committed, derived in self.comparison.differing:
             yield Finding("differs", f"{self.path}: {place}", f"committed {brief(committed)}, derived {brief(derived)}")
         if self.lacking:
-            yield Finding("missing", self.path, self.lacking)
+            yield Finding("missing", self.path, f"{self.name}: {self.lacking}")
 
 
 def brief(value: Any) -> str:
@@ -76,13 +77,23 @@ def as_content(item: Derived) -> dict[str, Any]:
     return {"name": item.name, "path": item.path, **counts, "lacking": item.lacking, "row": item.row}
 
 
+def values_of(item: Derived) -> list[str]:
+    """Every number as derived, with its place, a line each."""
+    return [f"  {place} = {value!r}" for place, value in item.comparison.values]
+
+
 def numbers_of(item: Derived) -> list[str]:
     """A claim's numbers and verdict as derived, a line each."""
     if item.row is None:
         return []
     judged = item.row["rule"].get(item.row["judged_by"]) or {}
-    shown = [component(name, found, name in judged) for name, found in item.row["components"].items()]
-    lines = [f"  {one['label']}: {one['text']}" + (f" ({one['n']})" if one["n"] else "") for one in shown]
+    lines = []
+    for one in (component(name, found, name in judged) for name, found in item.row["components"].items()):
+        lines.append(f"  {one['label']}: {one['text']}" + (f" ({one['n']})" if one["n"] else ""))
+        lines += [f"    {part['key']}: {part['text']}" for part in one["all"]]
+    for variant, found in item.row["variants"].items():
+        shown = [component(name, part, True) for name, part in found["components"].items() if name in judged]
+        lines.append(f"  {variant}: {found['outcome']}; " + "; ".join(f"{one['label']} {one['text']}" for one in shown))
     return [*lines, f"  verdict {item.row['verdict']}, analogue {item.row['analogue']}"]
 
 
@@ -118,7 +129,8 @@ class Deriver:
             ArtifactError: there is nothing of that name, or a file it needs is missing or damaged.
         """
         if name == "claims":
-            return [self.claim(claim) for claim in self.claims.values()]
+            rows = [self.claim(claim) for claim in self.claims.values()]
+            return [*rows, self.counts([item.row for item in rows])]
         if name in self.claims:
             claim = self.claims[name]
             behind = [self.experiment(claim.experiment)] if claim.experiment in DERIVATIONS else []
@@ -148,7 +160,28 @@ class Deriver:
             return Derived(claim.id, path, lacking=NOT_PULLED)
         if claim.id not in self.judged:
             return Derived(claim.id, path, lacking=f"{path} does not have it: `dvc repro claims`")
-        return Derived(claim.id, path, compare(self.judged[claim.id], row), row=row)
+        return Derived(claim.id, path, compare(self.judged[claim.id], row, f"claims[{claim.id}]"), row=row)
+
+    def counts(self, rows: list[dict[str, Any] | None]) -> Derived:
+        """What claims.json says of all claims together, and rows of claims that the ledger lacks.
+
+        Args:
+            rows: as derived, in the order of the ledger; for None, whose sums are not here, the committed one counts.
+        """
+        known = [row or self.judged.get(name, {}) for row, name in zip(rows, self.claims, strict=True)]
+        verdicts, analogues = (Counter(row.get(key) for row in known) for key in ("verdict", "analogue"))
+        derived = {
+            "profile": self.params.profile,
+            "model": subject_of(self.params).label,
+            "tested": len(self.claims),
+            "verdicts": {name: verdicts[name] for name in VERDICTS},
+            "analogues": {name: analogues[name] for name in ANALOGUES},
+        }
+        found = compare({key: value for key, value in read_json(CLAIM_RESULTS).items() if key != "claims"}, derived)
+        found.differing += [
+            (f"claims[{name}]", "a row", f"none in {CLAIMS}") for name in self.judged.keys() - self.claims
+        ]
+        return Derived("counts", CLAIM_RESULTS.as_posix(), found)
 
     def experiment(self, name: str) -> Derived:
         path, derivation = RESULTS / f"{name}.json", DERIVATIONS[name]
@@ -164,10 +197,15 @@ class Deriver:
 
     def hookpoint(self, hookpoint: str) -> Derived:
         """The estimates of every SAE of a hookpoint; those that average over dimensions where their sums are here."""
+        path = (RESULTS / "decomposition" / f"{hookpoint}.json").as_posix()
         committed = self.evidence.results.decomposition[hookpoint]
         arrays = read_arrays(RESULTS / "sums" / f"{hookpoint}.npz")
         rank = {name: int(fit["rank"]) for name, fit in committed["regressions"].items()}
         bootstrap = self.params.decomposition.bootstrap.model_dump()
+        named, summed = {sae["name"] for sae in committed["saes"]}, {key.split("/")[0] for key in arrays if "/" in key}
+        if named != summed:
+            apart = ("saes", sorted(named - summed), sorted(summed - named))  # of the results only, of the sums only
+            return Derived(hookpoint, path, Comparison(differing=[apart]))
         shared = HookpointSums(arrays["rows"], arrays["square"], arrays["cross"], rank, bootstrap)
         folder = DECOMPOSITION / self.params.profile / hookpoint
         moments = read_arrays(folder / MOMENTS) if folder.is_dir() else None
@@ -184,6 +222,5 @@ class Deriver:
                         estimates[split][way] |= dimension_estimates(shared, moments, dimensions, split, way)
             facts = {"l0": float(own["sum/l0"][-1].sum() / shared.rows[-1].sum())}
             saes.append(facts | {"estimates": estimates})
-        path = (RESULTS / "decomposition" / f"{hookpoint}.json").as_posix()
         lacking = None if moments else f"R² and FVU per dimension: `dvc pull decomposition@{hookpoint}`"
         return Derived(hookpoint, path, compare(committed, plain({"saes": saes})), lacking)

@@ -6,7 +6,7 @@ from typing import Any
 
 from darkmatter.artifacts import ArtifactError, read_json
 from darkmatter.audit.lock import Pipeline, read_pipeline
-from darkmatter.audit.verify import read_receipts
+from darkmatter.audit.receipts import read_receipts
 from darkmatter.claims import CLAIM_RESULTS, CLAIMS, Claim, load_claims, rule_sha256
 from darkmatter.estimands.registry import TEXT, estimand
 from darkmatter.estimands.text import passages_agree

@@ -1,5 +1,6 @@
 """What an audit finds, and the exit code that says how bad it is."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -44,3 +45,8 @@ def as_text(findings: Sequence[Finding]) -> list[str]:
     """One line per finding, gravest first."""
     ordered = sorted(findings, key=lambda finding: (EXIT_CODES[finding.kind], finding.path))
     return [f"{finding.kind}: {finding.path}: {finding.message}" for finding in ordered]
+
+
+def printable(line: str) -> str:
+    """A line that a terminal shows and does not obey: names of files may hold escape sequences and lone surrogates."""
+    return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in line)

@@ -53,7 +53,7 @@ def hash_path(path: Path, read: Callable[[int], object] = lambda count: None) ->
         found = dict(zip(names, pool.map(lambda name: hash_file(path / name, read), names), strict=True))
     listing = "".join(f"{name} {hashes.sha256}\n" for name, hashes in found.items())
     files = {name: hashes.md5 for name, hashes in found.items()}
-    return Hashes(folder_md5(files), sha256_bytes(listing.encode()), files)
+    return Hashes(folder_md5(files), sha256_bytes(listing.encode(errors="surrogateescape")), files)
 
 
 def folder_md5(files: dict[str, str]) -> str:

@@ -75,7 +75,8 @@ def read_pipeline(root: Path) -> Pipeline:
 
     try:
         locked = yaml.load((root / LOCK).read_text(encoding="utf-8"), SafeLoader)  # noqa: S506 - a safe loader, in C
-        repository = Repo(str(root))
+        # A download has no .git, and DVC opens it only if told so.
+        repository = Repo(str(root), config=None if (root / ".git").exists() else {"core": {"no_scm": True}})
         stages = [stage for stage in repository.index.stages if stage.is_data_source is False]
         return Pipeline(
             [locked_stage(stage, locked.get("stages", {}).get(stage.name), root) for stage in stages],
@@ -83,7 +84,8 @@ def read_pipeline(root: Path) -> Pipeline:
         )
     except FileNotFoundError as error:
         raise ArtifactError(
-            f"{error.filename} does not exist: run this in the repository, after `make repro`"
+            f"{error.filename} does not exist: run this in the root of the repository, where `git checkout -- "
+            f"{LOCK}` or `make repro` brings it back"
         ) from None
     except (DvcException, yaml.YAMLError) as error:
         raise ArtifactError(f"dvc.yaml or dvc.lock cannot be read: {error}") from error
@@ -113,4 +115,7 @@ def locked_stage(stage: Any, entry: dict[str, Any] | None, root: Path) -> Locked
     elif paths != outs.keys() or read != deps.keys():
         gap = f"dvc.lock lists other paths: {', '.join(sorted((paths ^ outs.keys()) | (read ^ deps.keys())))}"
     params = {key: value for file in entry.get("params", {}).values() for key, value in file.items()}
+    # What only the lock has, such as the paths of another profile, is no part of this pipeline: the gap says so.
+    deps = {path: md5 for path, md5 in deps.items() if path in read}
+    outs = {path: md5 for path, md5 in outs.items() if path in paths}
     return LockedStage(stage.name, deps, outs, cached, entry["cmd"], params, gap)

@@ -5,6 +5,7 @@ numbers within the tolerance of `compare`.
 """
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -18,7 +19,8 @@ from darkmatter.artifacts import ArtifactError, read_arrays, read_json
 from darkmatter.audit.compare import TOLERANCE, compare
 from darkmatter.audit.findings import Finding
 from darkmatter.audit.hashing import hash_path
-from darkmatter.audit.lock import LockedStage, Pipeline, read_pipeline
+from darkmatter.audit.history import git
+from darkmatter.audit.lock import LOCK, LockedStage, Pipeline, read_pipeline
 from darkmatter.paths import REPORT
 
 VOLATILE = {REPORT.as_posix()}  # holds the receipts' times
@@ -46,19 +48,24 @@ def rerun(name: str, root: Path) -> list[Output]:
     """Run the stage in a temporary clone.
 
     Raises:
-        ArtifactError: there is no such stage, inputs are not here, or it fails.
+        ArtifactError: there is no such stage, inputs are not here, HEAD would run something else, or it fails.
     """
     pipeline = read_pipeline(root)
-    stage = pipeline.stage(name)
+    stage, commit = pipeline.stage(name), head(root)
     with tempfile.TemporaryDirectory(prefix="darkmatter-rerun-") as folder:
         clone = Path(folder) / "clone"
         call(["git", "clone", "--quiet", "--no-checkout", str(root.resolve()), str(clone)], root)
-        call(["git", "checkout", "--quiet", "--detach", head(root)], clone)
+        call(["git", "checkout", "--quiet", "--detach", commit], clone)
+        shutil.copyfile(root / LOCK, clone / LOCK)  # what is compared with, and what the inputs are taken from
         (clone / ".dvc" / "config.local").write_text(f"[cache]\n    dir = {pipeline.cache.parent.parent}\n")
         if inputs := needed(stage, pipeline):
             call(["dvc", "checkout", "--quiet", *inputs], clone)
         if gone := [path for path in stage.deps if not (clone / path).exists()]:
             raise ArtifactError(f"{name} reads {gone[0]}, which is in no cache here: `dvc pull` or `dvc repro` first")
+        if unlike := read_pipeline(clone).stage(name).gap or other_inputs(stage, pipeline, clone):
+            raise ArtifactError(
+                f"HEAD is not what {name} ran as: {unlike}. Commit what ran, or run it with `dvc repro`."
+            )
         call(["dvc", "repro", "--single-item", "--force", "--no-run-cache", "--no-commit", name], clone)
         return [compare_output(out, md5, root, clone) for out, md5 in stage.outs.items()]
 
@@ -70,6 +77,17 @@ def needed(stage: LockedStage, pipeline: Pipeline) -> list[str]:
         made = pipeline.producer(path)
         found += [made] if made else pipeline.outputs_within(path)
     return sorted({out for producer, out in found if out in producer.cached})
+
+
+def other_inputs(stage: LockedStage, pipeline: Pipeline, clone: Path) -> str | None:
+    """Code or a committed input of the clone that the locked run did not have; None where all agree."""
+    for path, md5 in stage.deps.items():
+        made = pipeline.producer(path)
+        parts = [made] if made else pipeline.outputs_within(path)
+        kept = any(out in producer.cached for producer, out in parts)  # checked out of the cache by its MD5
+        if not kept and hash_path(clone / path).md5 != md5:
+            return f"it has another {path} than dvc.lock"
+    return None
 
 
 def call(command: list[str], folder: Path) -> None:
@@ -86,10 +104,10 @@ def call(command: list[str], folder: Path) -> None:
 
 
 def head(root: Path) -> str:
-    done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=False)
-    if done.returncode:
+    commit = git(root, "rev-parse", "HEAD")
+    if commit is None:
         raise ArtifactError(f"{root.resolve()} is no git repository with a commit, so there is nothing to clone")
-    return done.stdout.strip()
+    return commit.decode().strip()
 
 
 def compare_output(out: str, md5: str, root: Path, clone: Path) -> Output:

@@ -1,31 +1,43 @@
 """Is every claim judged by the rule that claims.yaml has, and was that rule there before its first result?"""
 
 import json
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 from darkmatter.artifacts import ArtifactError, read_json, sha256_bytes
 from darkmatter.audit.findings import Finding
+from darkmatter.audit.history import git
 from darkmatter.claims import CLAIM_RESULTS, CLAIMS, check_quotes, load_claims, rule_sha256
 
 
 def rule_findings(root: Path) -> Iterator[Finding]:
     """Rules that differ from those stored with the verdicts, here or in any earlier commit of these.
 
-    Outside git, and in a clone without history, only the present is looked at.
+    Outside git only the present is looked at; that a clone lacks its history is said.
     """
     if not (root / CLAIM_RESULTS).exists():
         return
     rules = {claim.id: rule_sha256(claim) for claim in load_claims(root / CLAIMS).claims}
-    for identity, judged in stored_rules(read_json(root / CLAIM_RESULTS)).items():
+    try:
+        stored = stored_rules(read_json(root / CLAIM_RESULTS))
+    except (ArtifactError, KeyError, TypeError):
+        path = CLAIM_RESULTS.as_posix()
+        yield Finding("tampered", path, f"holds no claims; `git checkout -- {path}` or `dvc repro claims` mends it")
+        stored = {}
+    for identity, judged in stored.items():
         if identity not in rules:
             yield Finding("rule-changed", identity, f"{CLAIMS} no longer has this claim, which was judged")
         elif rules[identity] != judged:
             message = f"{CLAIMS} has another rule ({rules[identity][:12]}) than judged the result ({judged[:12]})"
             yield Finding("rule-changed", identity, message)
+    if (git(root, "rev-parse", "--is-shallow-repository") or b"").strip() == b"true":
+        message = "earlier commits are not in this clone, so no rule is held against them; `git fetch --unshallow`"
+        yield Finding("missing", CLAIMS.as_posix(), message)
     for identity, (commit, judged) in rules_in_history(root).items():
-        if identity in rules and rules[identity] != judged:
+        if identity not in rules and identity not in stored:
+            message = f"{CLAIMS} no longer has this claim, which had a result in commit {commit[:12]}"
+            yield Finding("rule-changed", identity, message)
+        elif identity in rules and rules[identity] != judged:
             message = (
                 f"its rule was {judged[:12]} when commit {commit[:12]} held a result, and is {rules[identity][:12]}"
             )
@@ -41,20 +53,15 @@ def rules_in_history(root: Path) -> dict[str, tuple[str, str]]:
     """Claim → the first commit that held a result of it, and the rule that it was judged by."""
     log = git(root, "log", "--reverse", "--format=%H", "--", CLAIM_RESULTS.as_posix())
     first: dict[str, tuple[str, str]] = {}
-    for commit in (log or "").split():
-        text = git(root, "show", f"{commit}:{CLAIM_RESULTS.as_posix()}")
+    for commit in (log or b"").decode().split():
+        text = git(root, "show", f"{commit}:./{CLAIM_RESULTS.as_posix()}")  # `./`: root may lie inside a repository
         try:
-            rules = stored_rules(json.loads(text or "{}"))
+            rules = stored_rules(json.loads(text or b"{}"))
         except (ValueError, KeyError, TypeError):
             continue  # a commit that removed the file, or one before it had this form
         for identity, rule in rules.items():
             first.setdefault(identity, (commit, rule))
     return first
-
-
-def git(root: Path, *words: str) -> str | None:
-    done = subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, check=False)
-    return done.stdout if done.returncode == 0 else None
 
 
 def quote_findings(paper: Path) -> Iterator[Finding]:
@@ -64,7 +71,7 @@ def quote_findings(paper: Path) -> Iterator[Finding]:
         ArtifactError: the file is not the text that the ledger is about.
     """
     ledger = load_claims(CLAIMS)
-    text = paper.read_text(encoding="utf-8")
+    text = paper.read_text(encoding="utf-8", errors="replace")
     if sha256_bytes(text.encode()) != ledger.paper.sha256:
         raise ArtifactError(f"{paper} is not the text that {CLAIMS} quotes: its SHA-256 is not {ledger.paper.sha256}")
     for identity in check_quotes(ledger.claims, text):

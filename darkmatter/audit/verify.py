@@ -16,15 +16,15 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from darkmatter.artifacts import read_json, walk_files
+from darkmatter.artifacts import walk_files
 from darkmatter.audit.findings import Finding
-from darkmatter.audit.hashing import THREADS, Hashes, hash_file, hash_path, listing, object_path
+from darkmatter.audit.hashing import THREADS, hash_file, hash_path, listing, object_path
 from darkmatter.audit.lock import LockedStage, Pipeline, read_pipeline
+from darkmatter.audit.outputs import mended, output_findings
+from darkmatter.audit.receipts import Receipts, sorted_receipts
 from darkmatter.audit.rules import rule_findings
 from darkmatter.paths import RECEIPTS
 from darkmatter.staleness import stale_stages
-
-Receipts = dict[str, dict]
 
 
 @dataclass
@@ -50,8 +50,8 @@ def verify(root: Path, committed: bool = False) -> Verification:
         ArtifactError: there is no pipeline to verify.
     """
     pipeline = read_pipeline(root)
-    receipts = read_receipts(root)
-    done = Verification(len(pipeline.stages))
+    receipts, unreadable = sorted_receipts(root)
+    done = Verification(len(pipeline.stages), findings=unreadable)
     stale = stale_stages(receipts, root)
     sizes = sum(file.stat().st_size for path in to_read(pipeline, root, committed) for file in files_of(path))
     with tqdm(total=sizes, desc="verify", unit="B", unit_scale=True, mininterval=1.0) as bar:
@@ -63,7 +63,7 @@ def verify(root: Path, committed: bool = False) -> Verification:
                 if not (committed and out in stage.cached) and (root / out).exists():
                     hashes = hash_path(root / out, bar.update)
                     done.hashed += 1
-                    done.findings += output_findings(stage, out, hashes, receipts, stale, pipeline.cache)
+                    done.findings += output_findings(stage, out, hashes, receipts, stale, pipeline.cache, root)
         if not committed:
             kept = objects(pipeline.cache)
             done.hashed += len(kept)
@@ -76,10 +76,6 @@ def verify(root: Path, committed: bool = False) -> Verification:
                         done.findings.append(Finding("tampered", str(path), message))
     done.findings += rule_findings(root)
     return done
-
-
-def read_receipts(root: Path) -> Receipts:
-    return {path.stem: read_json(path) for path in sorted((root / RECEIPTS).glob("*.json"))}
 
 
 def to_read(pipeline: Pipeline, root: Path, committed: bool) -> Iterator[Path]:
@@ -117,7 +113,7 @@ def lock_findings(stage: LockedStage, pipeline: Pipeline, root: Path, committed:
         made = pipeline.producer(path)
         if made is None:
             inside = pipeline.outputs_within(path)
-            if any(out in other.cached and (committed or not (root / out).exists()) for other, out in inside):
+            if any((committed and out in other.cached) or not (root / out).exists() for other, out in inside):
                 continue  # what is not here is said of the outputs themselves
             if not (root / path).exists():
                 yield Finding("missing", path, f"{stage.name} depends on it; `git checkout -- {path}` restores it")
@@ -128,12 +124,10 @@ def lock_findings(stage: LockedStage, pipeline: Pipeline, root: Path, committed:
     for out, md5 in stage.outs.items():
         if (root / out).exists() or (committed and out in stage.cached):
             continue
-        if out not in stage.cached:
-            mend = f"git checkout -- {out}"
-        elif object_path(pipeline.cache, md5).exists():
-            mend = f"dvc checkout {out}"
-        else:
+        if out in stage.cached and not object_path(pipeline.cache, md5).exists():
             mend = f"dvc pull {stage.name}` or `dvc repro {stage.name}"
+        else:
+            mend = mended(stage, out)
         yield Finding("missing", out, f"output of {stage.name}; `{mend}` brings it back")
 
 
@@ -152,44 +146,7 @@ def recorded(pipeline: Pipeline, producer: LockedStage, out: str, path: str) -> 
 
 def receipt_findings(stage: LockedStage, receipts: Receipts, stale: dict[str, str]) -> Iterator[Finding]:
     if stage.name not in receipts:
-        yield Finding("missing", (RECEIPTS / f"{stage.name}.json").as_posix(), f"receipt of {stage.name}")
+        path = (RECEIPTS / f"{stage.name}.json").as_posix()
+        yield Finding("missing", path, f"receipt of {stage.name}; `git checkout -- {path}` brings it back")
     elif stage.name in stale:
         yield Finding("stale", stage.name, f"its receipt: {stale[stage.name]}")
-
-
-def output_findings(
-    stage: LockedStage, out: str, hashes: Hashes, receipts: Receipts, stale: dict[str, str], cache: Path
-) -> Iterator[Finding]:
-    """Has an output the bytes that the lock and the receipt have of it?"""
-    agrees = hashes.md5 == stage.outs[out]
-    written = receipts.get(stage.name, {}).get("outputs", {}).get(out)
-    if not agrees and written == hashes.sha256:
-        yield Finding("stale", out, f"dvc.lock is of another run of {stage.name} than the output and its receipt")
-    elif not agrees:
-        yield from folder_findings(stage, out, hashes, cache)
-    elif written is None and stage.name in receipts:
-        yield Finding("missing", out, f"the receipt of {stage.name} does not name it, so only dvc.lock vouches for it")
-    elif written is not None and written != hashes.sha256:
-        if stage.name in stale:
-            yield Finding("stale", out, f"the receipt of {stage.name} is of another run than this output")
-        else:
-            message = (
-                f"dvc.lock agrees with it, but {stage.name} wrote other bytes, by its receipt: the lock was made to fit"
-            )
-            yield Finding("tampered", out, message)
-
-
-def folder_findings(stage: LockedStage, out: str, hashes: Hashes, cache: Path) -> Iterator[Finding]:
-    """Which files of an output are not as locked; the output itself where its listing is not in the cache."""
-    locked = listing(cache, stage.outs[out]) if stage.outs[out].endswith(".dir") else None
-    if locked is None:
-        yield Finding("tampered", out, f"is not what {stage.name} wrote: MD5 {hashes.md5}, locked {stage.outs[out]}")
-        return
-    for name in sorted(locked.keys() | hashes.files.keys()):
-        path = f"{out}/{name}"
-        if name not in hashes.files:
-            yield Finding("missing", path, f"output of {stage.name}; `dvc checkout {out}` brings it back")
-        elif name not in locked:
-            yield Finding("tampered", path, f"{stage.name} wrote no such file")
-        elif locked[name] != hashes.files[name]:
-            yield Finding("tampered", path, f"MD5 {hashes.files[name]}, {stage.name} wrote {locked[name]}")

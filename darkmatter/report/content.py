@@ -63,14 +63,14 @@ def report_content(
             {"hookpoint": hookpoint, "rows": [sae_row(sae) for sae in run["saes"]]}
             for hookpoint, run in results.decomposition.items()
         ],
-        "results_made_by": provenance.made_by(["decomposition", "results"], ["derive decomposition"]),
+        "results_made_by": provenance.made_by(["decomposition", "results"], ["derive decomposition --values"]),
         "figures": [entry for entry in entries if not entry["is_table"]],
         "tables": [entry for entry in entries if entry["is_table"]],
         "tokens": tokens_content(tokens),
         "tokens_made_by": provenance.made_by(["token_view"], ["rerun token_view"]),
         "lemmas": lemmas["lemmas"],
         "monte_carlo": lemmas["monte_carlo"],
-        "lemmas_made_by": provenance.made_by(["lemmas"], ["derive lemmas"]),
+        "lemmas_made_by": provenance.made_by(["lemmas"], ["derive lemmas --values"]),
         "errata": errata(claims["claims"], ledger),
         "sources": [{"name": name, **source} for name, source in data["corpus"]["sources"].items()],
         "source_model": data["model"],

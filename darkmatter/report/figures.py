@@ -17,6 +17,7 @@ Content = dict[str, Any]
 
 def figure_content(entry: Entry, folder: Path, provenance: Provenance) -> Content:
     path = folder / f"{entry.id}.json"
+    results = FIGURE_RESULTS[entry.id]
     data = read_json(path)
     found = {
         "id": entry.id,
@@ -28,9 +29,11 @@ def figure_content(entry: Entry, folder: Path, provenance: Provenance) -> Conten
         "note": data.get("note"),
         "data": data,
         "hashes": {path.name: sha256_file(path)},
-        "stale": provenance.why_stale(FIGURE_RESULTS[entry.id], "figures"),
+        "stale": provenance.why_stale(results, "figures"),
         "made_by": provenance.made_by(
-            [*FIGURE_RESULTS[entry.id], "figures"], [f"derive {entry.id}"], data.get("hookpoint")
+            [*results, "figures"],
+            [f"derive {entry.id} --values", f"derive {' '.join(results)}"],  # from the results; these from their sums
+            data.get("hookpoint"),
         ),
     }
     if entry.is_table:

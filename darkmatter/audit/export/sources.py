@@ -65,13 +65,19 @@ def read_sources(root: Path) -> Sources:
     receipts = {receipt["stage"]: receipt for receipt in sorted(mine, key=lambda receipt: order[base(receipt)])}
     entries = read_yaml(root / LOCK).get("stages", {}).values()
     locked = {item["path"]: item for kind in ("deps", "outs") for entry in entries for item in entry.get(kind, [])}
+    claims = read_json(root / REPORTS / "claims.json")
+    if claims["profile"] != params["profile"]:
+        raise ArtifactError(
+            f"claims.json is of profile {claims['profile']!r}, params.yaml of {params['profile']!r}. Run `make repro`, "
+            "or compose the other with `darkmatter params`."
+        )
     return Sources(
         root,
         receipts,
         stages,
         locked,
         params,
-        read_json(root / REPORTS / "claims.json"),
+        claims,
         read_json(root / RESULTS / "data.json"),
         read_yaml(root / "CITATION.cff"),
     )

@@ -1,0 +1,31 @@
+"""The receipts of a repository, and which of the files among them are none."""
+
+from pathlib import Path
+
+from darkmatter.artifacts import ArtifactError, read_json
+from darkmatter.audit.findings import Finding
+from darkmatter.paths import RECEIPTS
+
+Receipts = dict[str, dict]
+HASHED = ("code", "inputs", "outputs")  # what a receipt names by SHA-256
+
+
+def read_receipts(root: Path) -> Receipts:
+    """Those that are receipts; `audit verify` tells of the others."""
+    return sorted_receipts(root)[0]
+
+
+def sorted_receipts(root: Path) -> tuple[Receipts, list[Finding]]:
+    """Stage → receipt, and what is wrong with the files that are none."""
+    receipts, findings = {}, []
+    for path in sorted((root / RECEIPTS).glob("*.json")):
+        name = path.relative_to(root).as_posix()
+        try:
+            receipt = read_json(path)
+        except ArtifactError:
+            receipt = None
+        if isinstance(receipt, dict) and all(isinstance(receipt.get(key), dict) for key in HASHED):
+            receipts[path.stem] = receipt
+        else:
+            findings.append(Finding("tampered", name, f"is no receipt; `git checkout -- {name}` restores it"))
+    return receipts, findings
