@@ -28,12 +28,12 @@ def stale_stages(receipts: Receipts, root: Path) -> dict[str, str]:
     for stage, receipt in receipts.items():
         code = [path for path, sha256 in receipt["code"].items() if hash_now(path) != sha256]
         if code:
-            found[stage] = f"{stage} ran with another {listing(code)} than is here"
+            found[stage] = f"{stage} ran with another {brief(code)} than is here"
             continue
         params = receipt.get("params", {})
         now = current_params(params, root) if params else {}
         if changed := [key for key, value in params.items() if now[key] != value]:
-            found[stage] = f"{stage} ran with another {listing(changed)} in params.yaml"
+            found[stage] = f"{stage} ran with another {brief(changed)} in params.yaml"
             continue
         for path, sha256 in receipt["inputs"].items():
             made = {name: other["outputs"][path] for name, other in receipts.items() if path in other["outputs"]}
@@ -46,7 +46,7 @@ def stale_stages(receipts: Receipts, root: Path) -> dict[str, str]:
     return found
 
 
-def listing(paths: list[str]) -> str:
+def brief(paths: list[str]) -> str:
     return f"{paths[0]} (and {len(paths) - 1} more)" if len(paths) > 1 else paths[0]
 
 

@@ -24,7 +24,7 @@ from darkmatter.audit.outputs import mended, output_findings
 from darkmatter.audit.receipts import Receipts, sorted_receipts
 from darkmatter.audit.rules import rule_findings
 from darkmatter.paths import RECEIPTS
-from darkmatter.staleness import stale_stages
+from darkmatter.staleness import brief, stale_stages
 
 
 @dataclass
@@ -109,6 +109,7 @@ def lock_findings(stage: LockedStage, pipeline: Pipeline, root: Path, committed:
     """Is the lock of this pipeline, this code, and one run; and is everything that it names here?"""
     if stage.gap:
         yield Finding("stale", stage.name, f"{stage.gap}; `dvc repro {stage.name}` runs it")
+    others = []
     for path, md5 in stage.deps.items():
         made = pipeline.producer(path)
         if made is None:
@@ -118,9 +119,12 @@ def lock_findings(stage: LockedStage, pipeline: Pipeline, root: Path, committed:
             if not (root / path).exists():
                 yield Finding("missing", path, f"{stage.name} depends on it; `git checkout -- {path}` restores it")
             elif hash_path(root / path).md5 != md5:
-                yield Finding("stale", stage.name, f"ran with another {path}; `dvc repro {stage.name}` runs it again")
+                others.append(path)
         elif recorded(pipeline, *made, path) not in (md5, None):
-            yield Finding("stale", stage.name, f"ran with another {path} than {made[0].name} has left")
+            others.append(path)
+    if others:
+        run = f"`dvc repro {stage.name}` runs it again"
+        yield Finding("stale", stage.name, f"ran with another {brief(others)} than is here; {run}")
     for out, md5 in stage.outs.items():
         if (root / out).exists() or (committed and out in stage.cached):
             continue
