@@ -141,6 +141,14 @@ def test_numbers_over_dimensions_need_their_sums(copied):
     assert "dvc pull decomposition@resid_post.0" in hookpoint.lacking
 
 
+@pytest.mark.parametrize(("claim", "kinds"), [("pursuit-fvu", []), ("parts-self", ["missing"])])
+def test_a_claim_misses_only_the_sums_that_it_needs(copied, claim, kinds):
+    """Pursuit's claims are pooled; those of the components are means over dimensions."""
+    done = Deriver().derive(claim)
+    assert [finding.kind for item in done for finding in item.findings()] == kinds
+    assert done[-1].comparison.differing == []
+
+
 def test_unknown_name(copied):
     with pytest.raises(ArtifactError, match="near it: not-shrinkage-cos"):
         Deriver().derive("not-shrinkage-kos")
