@@ -9,7 +9,8 @@ A lock that was made to agree with a changed file (`dvc commit -f`) is found by 
 too, by `derive`.
 """
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,10 +54,11 @@ def verify(root: Path, committed: bool = False) -> Verification:
     receipts, unreadable = sorted_receipts(root)
     done = Verification(len(pipeline.stages), findings=unreadable)
     stale = stale_stages(receipts, root)
+    md5_of = functools.cache(lambda path: hash_path(path).md5)  # most dependencies are those of many stages
     sizes = sum(file.stat().st_size for path in to_read(pipeline, root, committed) for file in files_of(path))
     with tqdm(total=sizes, desc="verify", unit="B", unit_scale=True, mininterval=1.0) as bar:
         for stage in pipeline.stages:
-            of_lock = list(lock_findings(stage, pipeline, root, committed))
+            of_lock = list(lock_findings(stage, pipeline, root, committed, md5_of))
             told = any(finding.kind == "stale" for finding in of_lock)
             done.findings += of_lock + [x for x in receipt_findings(stage, receipts, stale) if not told]
             for out in stage.outs:
@@ -105,7 +107,9 @@ def users(pipeline: Pipeline, md5: str) -> str:
     return f" of {', '.join(found)}" if found else ""
 
 
-def lock_findings(stage: LockedStage, pipeline: Pipeline, root: Path, committed: bool) -> Iterator[Finding]:
+def lock_findings(
+    stage: LockedStage, pipeline: Pipeline, root: Path, committed: bool, md5_of: Callable[[Path], str]
+) -> Iterator[Finding]:
     """Is the lock of this pipeline, this code, and one run; and is everything that it names here?"""
     if stage.gap:
         yield Finding("stale", stage.name, f"{stage.gap}; `dvc repro {stage.name}` runs it")
@@ -118,7 +122,7 @@ def lock_findings(stage: LockedStage, pipeline: Pipeline, root: Path, committed:
                 continue  # what is not here is said of the outputs themselves
             if not (root / path).exists():
                 yield Finding("missing", path, f"{stage.name} depends on it; `git checkout -- {path}` restores it")
-            elif hash_path(root / path).md5 != md5:
+            elif md5_of(root / path) != md5:
                 others.append(path)
         elif recorded(pipeline, *made, path) not in (md5, None):
             others.append(path)
