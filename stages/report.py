@@ -1,7 +1,6 @@
 """Write the report: one HTML file that needs no network, and no JavaScript to be read.
 
-In:  reports/results/, reports/figures/, reports/claims.json, claims.yaml, params.yaml; the receipts and dvc.lock, where
-     there are any.
+In:  reports/results/, reports/figures/, reports/claims.json, claims.yaml, params.yaml; receipts, where there are any.
 Out: reports/report.html. It shows times and revisions, so no stage ever reads it.
 Run: python -m stages.report
 """
@@ -13,7 +12,7 @@ from darkmatter.claims import CLAIM_RESULTS, CLAIMS, load_claims
 from darkmatter.paths import FIGURES, RECEIPTS, REPORT, RESULTS
 from darkmatter.report.content import report_content
 from darkmatter.report.render import render
-from darkmatter.report.sources import Provenance, locked_stages
+from darkmatter.report.sources import Provenance
 from darkmatter.results import EXPERIMENTS, load_results
 from darkmatter.stage import Stage, run
 from darkmatter.staleness import stale_stages
@@ -35,7 +34,7 @@ def main(stage: Stage) -> None:
     known = {path.stem: read_json(path) for path in sorted(RECEIPTS.glob("*.json"))}
     receipts = {name: receipt for name, receipt in known.items() if receipt["profile"] == params.profile}
     stale = stale_stages(receipts, Path())
-    provenance = Provenance(receipts, locked_stages(Path("dvc.lock")), stale, params.figures.main_hookpoint)
+    provenance = Provenance(receipts, stale, params.figures.main_hookpoint)
 
     content = report_content(params, results, figures, claims, lemmas, data, tokens, ledger, provenance)
 

@@ -161,13 +161,14 @@ def make(folder: Path, payload: str = "", receipts: bool = True) -> dict[str, An
     claims[0]["components"]["r2"][0]["sae"] += payload
     names = ("figures", "tokens", "decomposition@resid_post.0", "decomposition@resid_post.1") if receipts else ()
     found = {name: fake_receipt(name.split("@")[0]) for name in names}
-    locked = {"figures": {"params": {"params.yaml": {"figures": {"seed": 0, "label": "a" + payload}}}}}
+    if receipts:
+        found["figures"]["params"] = {"figures": {"seed": 0, "label": "a" + payload}}
     for receipt in found.values():
         receipt["inputs"] = {"reports/results" + payload: "ab" * 32}
         receipt["machine"]["cpu"] += payload
     for entry in FIGURES if payload else ():
         write_json(folder / f"{entry.id}.json", figure_data(entry, results, params))
-    provenance = Provenance(found, locked, {}, "resid_post.1")
+    provenance = Provenance(found, {}, "resid_post.1")
     return report_content(params, results, folder, fake_claims(claims), lemmas, data, tokens, LEDGER, provenance)
 
 
@@ -330,7 +331,7 @@ def test_figure_that_was_not_drawn_says_so(tmp_path: Path) -> None:
     results = Results(fake_results(params).decomposition, {})
     write_figures(results, params, tmp_path)
     empty = fake_token_view() | {"contexts": []}
-    provenance = Provenance({}, {}, {}, "resid_post.1")
+    provenance = Provenance({}, {}, "resid_post.1")
     made = report_content(
         params, results, tmp_path, fake_claims([]), fake_lemmas(), fake_data(params), empty, {}, provenance
     )
@@ -414,20 +415,21 @@ def test_claims_behind_a_stale_stage_are_stale() -> None:
     row = claim("pursuit-fvu", "6.1", 0.1) | {"results": ["reports/results/pursuit.json"]}
     other = claim("row-count", "4", 1.0) | {"results": ["reports/results/lemmas.json"], "verdict": "reproduced"}
     stale = {"pursuit": "pursuit ran with another x.py than is here"}
-    judged = judged_now(fake_claims([row, other]), Provenance(receipts_of_a_chain(), {}, stale, "resid_post.1"))
+    judged = judged_now(fake_claims([row, other]), Provenance(receipts_of_a_chain(), stale, "resid_post.1"))
     assert [found["verdict"] for found in judged["claims"]] == ["stale", "reproduced"]
     assert judged["verdicts"]["stale"] == 1 and judged["verdicts"]["not-testable-in-this-profile"] == 0
-    shown = claims_content(judged, Provenance(receipts_of_a_chain(), {}, stale, "resid_post.1"))["rows"][0]
+    shown = claims_content(judged, Provenance(receipts_of_a_chain(), stale, "resid_post.1"))["rows"][0]
     assert shown["verdict"] == "stale"
     assert shown["verdict_notes"] == ["pursuit ran with another x.py than is here", "it was not testable here"]
-    fresh = judged_now(fake_claims([row, other]), Provenance(receipts_of_a_chain(), {}, {}, "resid_post.1"))
+    fresh = judged_now(fake_claims([row, other]), Provenance(receipts_of_a_chain(), {}, "resid_post.1"))
     assert [found["verdict"] for found in fresh["claims"]] == ["not-testable-in-this-profile", "reproduced"]
 
 
 def test_stages_stand_with_parameters_and_inputs() -> None:
     params = {"pursuit": {"groups": ["a", "b"], "contexts": 4}, "profile": "p", "saes.groups": {"widths": {"k": [4]}}}
-    locked = {"pursuit": {"params": {"params.yaml": params}}}
-    provenance = Provenance(receipts_of_a_chain(), locked, {}, "resid_post.1")
+    receipts = receipts_of_a_chain()
+    receipts["pursuit"]["params"] = params
+    provenance = Provenance(receipts, {}, "resid_post.1")
     made = provenance.made_by(["pursuit", "decomposition", "unknown"], ["derive pursuit"])
     assert [stage["name"] for stage in made["stages"]] == ["pursuit", "decomposition@resid_post.1"]
     assert made["stages"][0]["parameters"] == [

@@ -1,10 +1,8 @@
 """Where each number of the page comes from: results files, the stages that made them, and what repeats it."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
-
-import yaml
 
 from darkmatter.paths import RESULTS
 from darkmatter.staleness import makers, stages_behind
@@ -41,19 +39,16 @@ LONG = "saes.groups."  # every SAE of the profile; listed once, with the stage's
 
 
 class Provenance:
-    """What receipts and dvc.lock say of the stages.
+    """What receipts say of the stages.
 
     Args:
         receipts: stage → its receipt.
-        locked: stage → its part of dvc.lock, for the parameters of its last run; empty where there is no lock.
         stale: stage → why its results are not of what is here now.
         hookpoint: the main one, which stands for all where a results file has many.
     """
 
-    def __init__(
-        self, receipts: Mapping[str, Content], locked: Mapping[str, Content], stale: Mapping[str, str], hookpoint: str
-    ) -> None:
-        self.receipts, self.locked, self.stale, self.hookpoint = receipts, locked, stale, hookpoint
+    def __init__(self, receipts: Mapping[str, Content], stale: Mapping[str, str], hookpoint: str) -> None:
+        self.receipts, self.stale, self.hookpoint = receipts, stale, hookpoint
 
     def stages_of(self, results: str) -> list[str]:
         """The stages that made the numbers of one results file."""
@@ -92,14 +87,9 @@ class Provenance:
             "revision": short_revision(receipt["revision"]),
             "seconds": receipt["seconds"],
             "inputs": dict(sorted(receipt["inputs"].items())),
-            "parameters": [item for item in self.parameters(name) if not item[0].startswith(LONG)],
+            "parameters": [item for item in flat(receipt["params"]) if not item[0].startswith(LONG)],
             "stale": self.stale.get(name),
         }
-
-    def parameters(self, name: str) -> list[tuple[str, str]]:
-        """Those that the stage depends on, flat, as dvc.lock has them."""
-        found = self.locked.get(name, {}).get("params", {})
-        return [item for section in found.values() for item in flat(section)]
 
     def why_stale(self, results: Iterable[str], last: str) -> str | None:
         """Why what is shown of these results files is of another state than the one here; None where it is not.
@@ -120,18 +110,11 @@ class Provenance:
         """Every stage in full, in the order of the alphabet."""
         return [
             self.brief(name)
-            | {"parameters": self.parameters(name)}
+            | {"parameters": flat(receipt["params"])}
             | {key: receipt[key] for key in ("cpu_seconds", "peak_memory_bytes", "started", "outputs", "code")}
             | {kind: len(receipt["units"][kind]) for kind in ("computed", "reused")}
             for name, receipt in sorted(self.receipts.items())
         ]
-
-
-def locked_stages(path: Path) -> Mapping[str, Content]:
-    """The stages of dvc.lock; none where there is no lock, as in a folder that DVC has not run in."""
-    if not path.exists():
-        return {}
-    return yaml.load(path.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))["stages"]  # noqa: S506 - both are safe
 
 
 def results_name(path: str) -> str:
