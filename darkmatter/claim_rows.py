@@ -1,7 +1,7 @@
 """The rows of reports/claims.json: each claim with our numbers, and what its rule makes of them."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from darkmatter.claims import Claim, Ledger, Region, rule_sha256
@@ -29,14 +29,18 @@ Found = dict[str, list[Estimate]]
 def claims_content(ledger: Ledger, evidence: Evidence, subject: Subject) -> dict[str, Any]:
     """Everything that reports/claims.json holds."""
     rows = [claim_row(claim, evidence, subject) for claim in ledger.claims]
-    verdicts, analogues = (Counter(row[key] for row in rows) for key in ("verdict", "analogue"))
+    return summary_of(rows, evidence.params.profile, subject) | {"claims": rows}
+
+
+def summary_of(rows: Sequence[Mapping[str, Any]], profile: str, subject: Subject) -> dict[str, Any]:
+    """What claims.json says of all claims together."""
+    verdicts, analogues = (Counter(row.get(key) for row in rows) for key in ("verdict", "analogue"))
     return {
-        "profile": evidence.params.profile,
+        "profile": profile,
         "model": subject.label,
-        "tested": ledger.tested,
+        "tested": len(rows),
         "verdicts": {name: verdicts[name] for name in VERDICTS},
         "analogues": {name: analogues[name] for name in ANALOGUES},
-        "claims": rows,
     }
 
 

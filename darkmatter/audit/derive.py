@@ -4,7 +4,6 @@ What can be named: a claim, `claims`, `decomposition`, the results of an experim
 table. A claim is judged again, and so are the results of its experiment; what is drawn is made again from the results.
 """
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -16,7 +15,7 @@ from darkmatter.artifacts import ArtifactError, plain, read_arrays, read_json
 from darkmatter.audit.compare import TOLERANCE, Comparison, compare
 from darkmatter.audit.derivations import DERIVATIONS
 from darkmatter.audit.findings import Finding
-from darkmatter.claim_rows import claim_row
+from darkmatter.claim_rows import claim_row, summary_of
 from darkmatter.claims import CLAIM_RESULTS, CLAIMS, Claim, load_claims
 from darkmatter.conventions import CONVENTIONS
 from darkmatter.decomposition_results import MOMENTS
@@ -32,7 +31,7 @@ from darkmatter.plot_rows import PLOTS, plot_rows
 from darkmatter.report.claims import component
 from darkmatter.results import Results, load_results
 from darkmatter.splits import SPLITS
-from darkmatter.verdicts import ANALOGUES, VERDICTS, subject_of
+from darkmatter.verdicts import subject_of
 
 
 @dataclass
@@ -170,14 +169,7 @@ class Deriver:
             rows: as derived, in the order of the ledger; for None, whose sums are not here, the committed one counts.
         """
         known = [row or self.judged.get(name, {}) for row, name in zip(rows, self.claims, strict=True)]
-        verdicts, analogues = (Counter(row.get(key) for row in known) for key in ("verdict", "analogue"))
-        derived = {
-            "profile": self.params.profile,
-            "model": subject_of(self.params).label,
-            "tested": len(self.claims),
-            "verdicts": {name: verdicts[name] for name in VERDICTS},
-            "analogues": {name: analogues[name] for name in ANALOGUES},
-        }
+        derived = summary_of(known, self.params.profile, subject_of(self.params))
         found = compare({key: value for key, value in read_json(CLAIM_RESULTS).items() if key != "claims"}, derived)
         found.differing += [
             (f"claims[{name}]", "a row", f"none in {CLAIMS}") for name in self.judged.keys() - self.claims
