@@ -11,7 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from darkmatter.artifacts import ArtifactError, open_array, read_arrays, write_arrays
+from darkmatter.activation_files import open_activations
+from darkmatter.artifacts import ArtifactError, read_arrays, write_arrays
 from darkmatter.context_sums import RowSums
 from darkmatter.moments import CrossMomentsFitter, make_blocks
 from darkmatter.probes import SINGLE_PRECISION_CONDITION, Factor, factorise
@@ -46,7 +47,7 @@ def prepare(out: Path, activations: str, fit_share: float, folds: int, split_see
     Raises:
         ArtifactError: a value is NaN or infinite, or there are too few rows.
     """
-    x = open_array(Path(activations), (None, None, None))
+    x = open_activations(Path(activations))
     contexts, positions, d_model = x.shape
     splits = draw_splits(contexts, positions, fit_share, folds, split_seed)
     x_shift = float32_mean(x, activations)

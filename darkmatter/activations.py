@@ -1,8 +1,8 @@
 """Extract activations: one forward pass per context serves all hookpoints and stops after the last one needed.
 
 Work is cut into shards of contexts, so that a killed run repeats one shard per process and memory holds one
-batch. Shards are joined into one .npy per hookpoint, float32 [context, position, d_model], of the positions
-that the paper keeps.
+batch. Shards are joined into one .npy per hookpoint, [context, position, d_model] in the model's dtype
+(`activation_files`), of the positions that the paper keeps.
 """
 
 import functools
@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from darkmatter.activation_files import BFLOAT16
 from darkmatter.artifacts import ArtifactError, open_array, replacing
 from darkmatter.hookpoints import capture, read
 from darkmatter.models import load_model
@@ -57,12 +58,19 @@ def extract(
         else:
             captured = read(language_model, batch, hookpoints)
         for name in hookpoints:
-            parts.setdefault(name, []).append(captured[name][:, kept].float().numpy())
+            values = captured[name][:, kept]
+            if not values.isfinite().all():
+                raise ArtifactError(f"{name}, contexts {start} to {stop - 1}: the model returned NaN or infinity")
+            parts.setdefault(name, []).append(as_stored(values))
     for name, batches in parts.items():
-        shard = np.concatenate(batches)
-        if not np.isfinite(shard).all():
-            raise ArtifactError(f"{name}, contexts {start} to {stop - 1}: the model returned NaN or infinity")
-        np.save(out / f"{name}.npy", shard, allow_pickle=False)
+        np.save(out / f"{name}.npy", np.concatenate(batches), allow_pickle=False)
+
+
+def as_stored(values: Float[Tensor, "context position d_model"]) -> np.ndarray:
+    """float32, or bfloat16 as `activation_files` stores it."""
+    if values.dtype == torch.bfloat16:
+        return values.contiguous().view(torch.int16).numpy().view(BFLOAT16)
+    return values.float().numpy()
 
 
 def token_loss(

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from darkmatter.artifacts import ArtifactError, open_array, write_arrays
+from darkmatter.activation_files import Activations, open_activations, rows_of
+from darkmatter.artifacts import ArtifactError, write_arrays
 from darkmatter.decode import Decoder, load_decoder, reconstruct
 
 if TYPE_CHECKING:  # sae-lens takes 6–13 s to import: only a process that encodes pays for it
@@ -32,8 +33,8 @@ def encode_sae(out: Path, sae: str, activations: str, architecture: str, d_sae: 
     Raises:
         ArtifactError: the SAE does not fit the activations, or contradicts its own description.
     """
-    array = open_array(Path(activations), (None, None, None))
-    rows = np.asarray(array).reshape(-1, array.shape[2])
+    array = open_activations(Path(activations))
+    rows = rows_of(array)
     loaded = load_sae(Path(sae), architecture, d_sae, rows.shape[1])
     check_on_sample(loaded, load_decoder(Path(sae)), rows, k, sae)
     index, value, l0 = encode_rows(loaded, rows, sae, k if architecture == "topk" else None)
@@ -41,7 +42,7 @@ def encode_sae(out: Path, sae: str, activations: str, architecture: str, d_sae: 
 
 
 def encode_rows(
-    sae: "SAE", rows: np.ndarray, where: str, width: int | None = None
+    sae: "SAE", rows: Activations, where: str, width: int | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """`index`, `value` [row, width] and `l0` [row] of some rows, as `encode_sae` writes them; width: the largest l0."""
     parts = [encode_block(sae, block, where) for block in blocks(rows, sae.cfg.d_sae)]
@@ -53,7 +54,7 @@ def encode_rows(
     return index, value, l0
 
 
-def blocks(rows: np.ndarray, d_sae: int) -> list[np.ndarray]:
+def blocks(rows: Activations, d_sae: int) -> list[Activations]:
     size = max(1, DENSE_ELEMENTS // d_sae)
     return [rows[start : start + size] for start in range(0, len(rows), size)]
 
@@ -82,7 +83,7 @@ def load_sae(folder: Path, architecture: str, d_sae: int, d_model: int) -> "SAE"
 
 
 @torch.no_grad()
-def encode_block(sae: "SAE", rows: np.ndarray, where: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def encode_block(sae: "SAE", rows: Activations, where: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Latents and values of all codes of the block, row after row, and their number in each row."""
     acts = sae.encode(torch.from_numpy(np.array(rows))).numpy()  # a copy: the map is read-only
     flat = np.flatnonzero(acts)
@@ -94,7 +95,7 @@ def encode_block(sae: "SAE", rows: np.ndarray, where: str) -> tuple[np.ndarray, 
 
 
 @torch.no_grad()
-def check_on_sample(sae: "SAE", decoder: Decoder, rows: np.ndarray, k: int, where: str) -> None:
+def check_on_sample(sae: "SAE", decoder: Decoder, rows: Activations, k: int, where: str) -> None:
     """Refuse an SAE whose codes do not rebuild its output, or whose L0 or FVU contradict its description.
 
     The sample is spread evenly over all rows.

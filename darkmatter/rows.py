@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from darkmatter.artifacts import ArtifactError, open_array
+from darkmatter.activation_files import Activations, open_activations, rows_of
+from darkmatter.artifacts import ArtifactError
 
 BLOCK_ROWS = 8192  # 19 MB at d_model 576: a pass holds one block in float64
 
@@ -20,14 +21,14 @@ class TrainingRows:
     """The rows one SAE may train on, and the affine map z = (x − mean) / scale to what it sees.
 
     Attributes:
-        rows: activations [row, d_model], memory-mapped float32.
+        rows: activations [row, d_model], memory-mapped; they read as float32.
         kept: indices of the rows that are no outliers.
         dropped: number of outliers, rows whose norm exceeds `outlier_norm_ratio` medians.
         mean: float32 [d_model], over the kept rows.
         scale: positive; makes the mean squared norm of z equal d_model.
     """
 
-    rows: np.ndarray
+    rows: Activations
     kept: np.ndarray
     dropped: int
     mean: np.ndarray
@@ -59,13 +60,13 @@ def open_rows(path: Path, contexts: int, outlier_norm_ratio: float, min_rows: in
         ArtifactError: fewer contexts than asked for, fewer usable rows than `min_rows`, NaN or infinity, or
             rows that are all equal.
     """
-    array = open_array(path, (None, None, None))
+    array = open_activations(path)
     if len(array) < contexts:
         raise ArtifactError(
             f"{path} holds {len(array)} contexts, {contexts} are asked for. Run `dvc repro activations`, "
             "or lower hookpoints.*.train_contexts."
         )
-    rows = np.asarray(array[:contexts]).reshape(-1, array.shape[2])
+    rows = rows_of(array[:contexts])
     norms = np.concatenate([np.linalg.norm(block, axis=1) for block in blocks(rows)])
     if not np.isfinite(norms).all():
         bad = int(np.flatnonzero(~np.isfinite(norms))[0])
@@ -89,7 +90,7 @@ def open_rows(path: Path, contexts: int, outlier_norm_ratio: float, min_rows: in
     return TrainingRows(rows, kept, len(rows) - len(kept), mean.astype(np.float32), scale)
 
 
-def blocks(rows: np.ndarray) -> Iterator[np.ndarray]:
+def blocks(rows: Activations) -> Iterator[Activations]:
     return (rows[start : start + BLOCK_ROWS] for start in range(0, len(rows), BLOCK_ROWS))
 
 

@@ -9,8 +9,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from darkmatter.activation_files import open_activations
 from darkmatter.activation_moments import Prepared, read_prepared
-from darkmatter.artifacts import ArtifactError, open_array, read_arrays
+from darkmatter.artifacts import ArtifactError, read_arrays
 from darkmatter.decode import Decoder, load_decoder, reconstruct
 from darkmatter.moments import Blocks, make_blocks
 from darkmatter.splits import Splits, draw_splits
@@ -59,7 +60,7 @@ def open_sample(
     Raises:
         ArtifactError: codes, decoder and activations do not fit together.
     """
-    x = open_array(Path(activations), (None, None, None))
+    x = open_activations(Path(activations))
     contexts, positions, d_model = x.shape
     arrays = read_arrays(Path(codes))
     if len(arrays["index"]) != contexts * positions:

@@ -1,7 +1,7 @@
 """tokens + model → activations.
 
 In:  data/model, data/tokens/{train,eval}.npy
-Out: data/activations/{train,eval}/HOOKPOINT.npy   float32 [context, position, d_model]
+Out: data/activations/{train,eval}/HOOKPOINT.npy   [context, position, d_model], in the model's dtype
      data/activations/eval/loss.npy                float32 [context, position], nats
 
     python -m stages.activations

@@ -11,7 +11,8 @@ Out: reports/results/controls.json       control: what is known, what was found,
 
 import shutil
 
-from darkmatter.artifacts import open_array, read_arrays, read_json, write_arrays, write_json
+from darkmatter.activation_files import open_activations
+from darkmatter.artifacts import read_arrays, read_json, write_arrays, write_json
 from darkmatter.experiments.control_facts import scaling_points
 from darkmatter.experiments.control_results import STORED, STORED_DIMENSIONS, results_of, stored
 from darkmatter.experiments.controls import CONTROLS, FEATURES, on_activations, on_features
@@ -28,7 +29,7 @@ def main(stage: Stage) -> None:
     activations = stage.reads(ACTIVATIONS / "eval" / f"{hookpoint}.npy")
     codes, sae = stage.reads(CODES / hookpoint / chosen.sae), stage.reads(SAES / hookpoint / chosen.sae)
     widths = read_json(stage.reads(RESULTS / "decomposition" / f"{hookpoint}.json"))
-    positions = open_array(activations, (None, None, None)).shape[1]
+    positions = open_activations(activations).shape[1]
 
     common = decomposition.model_dump(include={"fit_share", "folds", "split_seed", "eigen_cutoff"})
     common |= {"contexts": chosen.contexts, "seed": chosen.seed}

@@ -17,8 +17,9 @@ import shutil
 import sys
 from pathlib import Path
 
+from darkmatter.activation_files import open_activations
 from darkmatter.activation_moments import prepare
-from darkmatter.artifacts import open_array, read_json, replacing_folder, write_arrays, write_json
+from darkmatter.artifacts import read_json, replacing_folder, write_arrays, write_json
 from darkmatter.decomposition import decompose
 from darkmatter.decomposition_results import MOMENTS, committed_sums, estimate_sae, hookpoint_results, read_specs
 from darkmatter.paths import ACTIVATIONS, CODES, DECOMPOSITION, HOOKPOINT_RESULTS, MODEL, SAES
@@ -58,7 +59,7 @@ def main(stage: Stage) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     (work / "decomposed").rename(folder)
     (work / "prepared" / "moments").rename(folder / "moments")
-    contexts, positions, d_model = open_array(activations, (None, None, None)).shape
+    contexts, positions, d_model = open_activations(activations).shape
     first = stage.params.tokens.first_position
     facts = {"hookpoint": hookpoint, "model": label, "rows": contexts * positions, "contexts": contexts}
     facts |= {"d_model": d_model, "positions": [first, first + positions - 1]}

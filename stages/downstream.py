@@ -12,7 +12,8 @@ Out: reports/results/downstream.json       SAE × splice: cross-entropy (nats), 
 import shutil
 from pathlib import Path
 
-from darkmatter.artifacts import open_array, read_arrays, read_json, write_arrays, write_json
+from darkmatter.activation_files import open_activations
+from darkmatter.artifacts import read_arrays, read_json, write_arrays, write_json
 from darkmatter.decomposition_results import read_specs
 from darkmatter.experiments.downstream import MAP, SPLIT, SUMS, fit_map, splice_context
 from darkmatter.experiments.downstream_estimates import held_out_contexts, join_contexts
@@ -36,7 +37,7 @@ def main(stage: Stage) -> None:
     codes, saes = stage.reads(CODES / hookpoint), stage.reads(SAES / hookpoint)
     moments = stage.reads(DECOMPOSITION / params.profile / hookpoint) / "moments"
     split = params.decomposition.model_dump(include={"fit_share", "folds", "split_seed"})
-    shape = open_array(activations, (None, None, None)).shape
+    shape = open_activations(activations).shape
     contexts = held_out_contexts(draw_splits(*shape[:2], *split.values()), options.contexts)
 
     x = {"activations": activations.as_posix(), "prepared": moments.as_posix(), **split}

@@ -10,7 +10,8 @@ Out: reports/results/latent_probe.json       ratios and rank correlations over l
 import shutil
 from pathlib import Path
 
-from darkmatter.artifacts import open_array, read_arrays, write_arrays, write_json
+from darkmatter.activation_files import open_activations
+from darkmatter.artifacts import read_arrays, write_arrays, write_json
 from darkmatter.experiments.latent_probe import LATENTS, PROBE_RANK, PROBE_SUMS, probe_latents
 from darkmatter.experiments.latent_probe_estimates import STORED, results_of, stored
 from darkmatter.paths import ACTIVATIONS, CODES, RESULTS, SAES
@@ -26,7 +27,7 @@ def main(stage: Stage) -> None:
     path = f"{hookpoint}/{chosen.sae}"
     codes, sae = stage.reads(CODES / path), stage.reads(SAES / path)
     activations = stage.reads(ACTIVATIONS / "eval" / f"{hookpoint}.npy")
-    contexts, positions, _ = open_array(activations, (None, None, None)).shape
+    contexts, positions, _ = open_activations(activations).shape
 
     arguments = {"codes": f"{codes}/codes.npz", "sae": sae.as_posix(), "contexts": contexts, "positions": positions}
     arguments |= params.decomposition.model_dump(include={"fit_share", "folds", "split_seed"})

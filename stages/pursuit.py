@@ -12,8 +12,9 @@ Out: reports/results/pursuit.json       each SAE of `pursuit.groups`: its own en
 import shutil
 from pathlib import Path
 
+from darkmatter.activation_files import open_activations
 from darkmatter.activation_moments import prepare
-from darkmatter.artifacts import ArtifactError, open_array, write_arrays, write_json
+from darkmatter.artifacts import ArtifactError, write_arrays, write_json
 from darkmatter.decomposition import decompose
 from darkmatter.decomposition_results import MOMENTS, read_specs
 from darkmatter.experiments.pursuit import VARIANTS
@@ -41,7 +42,7 @@ def main(stage: Stage) -> None:
     specs = {name: spec for name, spec in read_specs(saes).items() if spec["group"] in chosen.groups}
     if not specs:
         raise ArtifactError(f"{saes} has no SAE of {', '.join(chosen.groups)}: pursuit.groups must name a group there")
-    contexts, positions, _ = open_array(activations, (None, None, None)).shape
+    contexts, positions, _ = open_activations(activations).shape
     for name in specs:
         check_codes(codes / name, contexts * positions)
     x = WORK / "x.npy"

@@ -10,7 +10,8 @@ Out: reports/results/synthetic_noise.json       estimands, every cell of the gri
 import shutil
 from pathlib import Path
 
-from darkmatter.artifacts import open_array, read_arrays, read_json, write_arrays, write_json
+from darkmatter.activation_files import open_activations
+from darkmatter.artifacts import read_arrays, read_json, write_arrays, write_json
 from darkmatter.experiments.synthetic_noise import FACTS, SUMS, noise_sums, prepare_ground_truth
 from darkmatter.experiments.synthetic_noise_results import STORED, results_of, stored
 from darkmatter.paths import ACTIVATIONS, CODES, RESULTS, SAES
@@ -25,7 +26,7 @@ def main(stage: Stage) -> None:
     spec = stage.params.sae_spec(f"{stage.params.figures.main_hookpoint}/{params.sae}")
     activations = stage.reads(ACTIVATIONS / "eval" / f"{spec.hookpoint}.npy")
     codes, sae = stage.reads(CODES / spec.path), stage.reads(SAES / spec.path)
-    _, positions, _ = open_array(activations, (None, None, None)).shape
+    _, positions, _ = open_activations(activations).shape
     shared = {"codes": f"{codes}/codes.npz", "sae": sae.as_posix(), "ablated_shares": params.ablated_shares}
     shared |= {"fit_share": decomposition.fit_share, "split_seed": decomposition.split_seed}
     own = {"activations": activations.as_posix(), "contexts": params.contexts}

@@ -22,6 +22,7 @@ from darkmatter.models import MANIFEST, TOKENIZER, check_manifest
 import huggingface_hub
 import transformers
 
+from darkmatter.activation_files import open_activations
 from darkmatter.activations import extract, load_once
 from darkmatter.artifacts import ArtifactError, read_json, sha256_file, write_json
 from darkmatter.hookpoints import layer_of
@@ -144,6 +145,6 @@ def read_rows(
                         f"{hookpoint}: the model keeps its layers elsewhere than Llama and Gemma do ({error}); "
                         "extract the activations yourself and use --activations"
                     ) from error
-                yield from np.load(Path(name) / f"{hookpoint}.npy")
+                yield from open_activations(Path(name) / f"{hookpoint}.npy")
             bar.update(stop - start)
     load_once.cache_clear()  # the decomposition needs the memory

@@ -19,7 +19,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from darkmatter.artifacts import ArtifactError, open_array, read_arrays, write_arrays
+from darkmatter.activation_files import open_activations
+from darkmatter.artifacts import ArtifactError, read_arrays, write_arrays
 from darkmatter.decomposition import error_maps
 from darkmatter.experiments.reconstructions import open_reconstructions
 from darkmatter.held_out import FIT_SETS, Derive, derived_sums, regress, through_origin
@@ -67,8 +68,8 @@ def check_sum(activations: Path, parents: list[Path]) -> None:
     Raises:
         ArtifactError: they differ, or have other shapes.
     """
-    x = open_array(activations, (None, None, None))
-    parts = [open_array(path, x.shape) for path in parents]
+    x = open_activations(activations)
+    parts = [open_activations(path, x.shape) for path in parents]
     for context in np.unique(np.linspace(0, len(x) - 1, CHECKED_CONTEXTS).astype(int)):
         rows = [part[context].astype(np.float64) for part in parts]
         gap = np.abs(x[context] - sum(rows))

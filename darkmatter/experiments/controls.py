@@ -14,7 +14,8 @@ from jaxtyping import Float
 from sympy import Rational
 from torch import Tensor
 
-from darkmatter.artifacts import ArtifactError, open_array, write_arrays
+from darkmatter.activation_files import open_activations
+from darkmatter.artifacts import ArtifactError, write_arrays
 from darkmatter.context_sums import scalar_sums
 from darkmatter.experiments.reconstructions import open_reconstructions
 from darkmatter.held_out import HeldOut, Rows, regress
@@ -53,7 +54,7 @@ def on_activations(
     Raises:
         ArtifactError: the SAE does not fit the activations.
     """
-    everything = open_array(Path(activations), (None, None, None))
+    everything = open_activations(Path(activations))
     x = np.array(everything[:contexts])
     splits = draw_splits(*x.shape[:2], fit_share, folds, split_seed)
     if control != "planted":

@@ -21,6 +21,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from darkmatter.activation_files import open_activations
 from darkmatter.activations import load_once
 from darkmatter.artifacts import ArtifactError, open_array, read_arrays, sha256_bytes, write_arrays
 from darkmatter.decomposition import error_maps
@@ -87,7 +88,7 @@ def splice_context(
     language_model = load_once(Path(model))
     ids = torch.from_numpy(open_array(Path(tokens), (None, None), "int32")[context : context + 1].astype(np.int64))
     residual = residual_at(language_model, ids, hookpoint)
-    stored = torch.from_numpy(np.array(open_array(Path(activations), (None, None, None))[context]))
+    stored = torch.from_numpy(np.array(open_activations(Path(activations))[context]))
     gap = residual_gap(residual[0, first_position:-1], stored, f"{activations}, context {context}")
 
     def loss_of(spliced_residual: Tensor, name: str) -> np.ndarray:

@@ -16,8 +16,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from darkmatter.activation_files import open_activations
 from darkmatter.activation_moments import Prepared, shift
-from darkmatter.artifacts import ArtifactError, open_array, write_arrays
+from darkmatter.artifacts import ArtifactError, write_arrays
 from darkmatter.codes import check_on_sample, encode_rows, load_sae
 from darkmatter.decode import Decoder, load_decoder, reconstruct
 from darkmatter.experiments.error_sae_names import PARTS
@@ -51,8 +52,8 @@ def write_parts(
     Raises:
         ArtifactError: too few contexts or rows, NaN, or an SAE that does not fit the activations.
     """
-    x_train = open_array(Path(train), (None, None, None))
-    x_eval = open_array(Path(held_out), (None, None, x_train.shape[2]))
+    x_train = open_activations(Path(train))
+    x_eval = open_activations(Path(held_out), (None, None, x_train.shape[2]))
     if len(x_train) < contexts:
         raise ArtifactError(
             f"{train} holds {len(x_train)} contexts, error_saes.train_contexts asks for {contexts}. Lower it, or raise "

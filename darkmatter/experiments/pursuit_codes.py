@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from darkmatter.artifacts import ArtifactError, open_array, read_arrays, replacing, write_arrays
+from darkmatter.activation_files import open_activations
+from darkmatter.artifacts import ArtifactError, read_arrays, replacing, write_arrays
 from darkmatter.decode import load_decoder
 from darkmatter.experiments.pursuit import VARIANTS, Dictionary, pursue
 
@@ -21,7 +22,7 @@ def write_first_contexts(path: Path, activations: Path, contexts: int) -> tuple[
     Raises:
         ArtifactError: there are not as many.
     """
-    x = open_array(activations, (None, None, None))
+    x = open_activations(activations)
     if contexts > len(x):
         raise ArtifactError(
             f"pursuit.contexts is {contexts}, but {activations} has {len(x)}: lower it, or raise tokens.eval_contexts"
@@ -57,7 +58,7 @@ def pursue_contexts(out: Path, activations: str, codes: str, sae: str, first: in
     Raises:
         ArtifactError: the decoder has another d_model.
     """
-    x = open_array(Path(activations), (None, None, None))
+    x = open_activations(Path(activations))
     positions, d_model = x.shape[1:]
     decoder = load_decoder(Path(sae))
     if decoder.W_dec.shape[1] != d_model:

@@ -14,7 +14,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from darkmatter.artifacts import ArtifactError, open_array, read_arrays, read_json, write_arrays, write_json
+from darkmatter.activation_files import open_activations
+from darkmatter.artifacts import ArtifactError, read_arrays, read_json, write_arrays, write_json
 from darkmatter.codes import encode_rows, load_sae
 from darkmatter.decode import Decoder, load_decoder, reconstruct
 from darkmatter.experiments.noise_moments import (
@@ -55,7 +56,7 @@ def prepare_ground_truth(
     Raises:
         ArtifactError: the SAE, its codes and the activations do not fit together, or rows are too few.
     """
-    x = open_array(Path(activations), (None, None, None))[:contexts]
+    x = open_activations(Path(activations))[:contexts]
     _, positions, d_model = x.shape
     splits = draw_splits(len(x), positions, fit_share, FOLDS, split_seed)
     refuse_few_rows(splits, d_model)
