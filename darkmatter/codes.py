@@ -6,14 +6,15 @@ it claims to be: sae-lens has loaded TopK as ReLU and dropped biases in silence 
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int
 
-from darkmatter.activation_files import Activations, open_activations, rows_of
-from darkmatter.artifacts import ArtifactError, write_arrays
-from darkmatter.decode import Decoder, load_decoder, reconstruct
+from darkmatter.activation_files import Activations
+from darkmatter.artifacts import ArtifactError
+from darkmatter.decode import Decoder
 
 if TYPE_CHECKING:  # sae-lens takes 6–13 s to import: only a process that encodes pays for it
     from sae_lens import SAE
@@ -24,34 +25,23 @@ DECODE_TOLERANCE = 1e-4
 L0_FACTOR = 4.0
 
 
-def encode_sae(out: Path, sae: str, activations: str, architecture: str, d_sae: int, k: int) -> None:
-    """Write `out`/codes.npz: index int32 and value float32 [row, width], l0 int32 [row].
+class Codes(NamedTuple):
+    """Active latents of each row, ascending; unused slots hold index 0, value 0."""
 
-    Rows are the contexts × positions of `activations` (float32 [context, position, d_model]) in C order; width is
-    the largest l0, or k for TopK; latents of a row are in ascending order; unused slots hold index 0, value 0.
-
-    Raises:
-        ArtifactError: the SAE does not fit the activations, or contradicts its own description.
-    """
-    array = open_activations(Path(activations))
-    rows = rows_of(array)
-    loaded = load_sae(Path(sae), architecture, d_sae, rows.shape[1])
-    check_on_sample(loaded, load_decoder(Path(sae)), rows, k, sae)
-    index, value, l0 = encode_rows(loaded, rows, sae, k if architecture == "topk" else None)
-    write_arrays(out / "codes.npz", {"index": index, "value": value, "l0": l0})
+    index: Int[np.ndarray, "row slot"]  # int32
+    value: Float[np.ndarray, "row slot"]  # float32
+    l0: Int[np.ndarray, " row"]  # int32
 
 
-def encode_rows(
-    sae: "SAE", rows: Activations, where: str, width: int | None = None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """`index`, `value` [row, width] and `l0` [row] of some rows, as `encode_sae` writes them; width: the largest l0."""
+def encode_rows(sae: "SAE", rows: Activations, where: str, width: int | None = None) -> Codes:
+    """The codes of some rows; width: the largest l0."""
     parts = [encode_block(sae, block, where) for block in blocks(rows, sae.cfg.d_sae)]
     l0 = np.concatenate([counts for _, _, counts in parts])
     filled = np.arange(int(l0.max(initial=0)) if width is None else width) < l0[:, None]
     index, value = np.zeros(filled.shape, dtype=np.int32), np.zeros(filled.shape, dtype=np.float32)
     index[filled] = np.concatenate([latents for latents, _, _ in parts])
     value[filled] = np.concatenate([values for _, values, _ in parts])
-    return index, value, l0
+    return Codes(index, value, l0)
 
 
 def blocks(rows: Activations, d_sae: int) -> list[Activations]:
@@ -109,7 +99,7 @@ def check_on_sample(sae: "SAE", decoder: Decoder, rows: Activations, k: int, whe
         output = sae.decode(acts)
         width = max(1, int(acts.count_nonzero(dim=1).max()))
         top = acts.abs().topk(width, dim=1).indices
-        rebuilt = reconstruct(top, acts.gather(1, top), decoder)
+        rebuilt = decoder.decode(top, acts.gather(1, top))
         gap += (rebuilt - output).square().sum(dtype=torch.float64).item()
         norm += output.square().sum(dtype=torch.float64).item()
         error += (x - output).square().sum(dtype=torch.float64).item()

@@ -22,6 +22,17 @@ class Decoder:
     W_dec: Float[Tensor, "latent d_model"]
     b_dec: Float[Tensor, " d_model"]
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(latents, d_model)"""
+        return tuple(self.W_dec.shape)
+
+    def decode(self, index: Int[Tensor, "row slot"], value: Float[Tensor, "row slot"]) -> Float[Tensor, "row d_model"]:
+        """Sae(x) of each row, float32."""
+        if index.shape[1] == 0:
+            return self.b_dec.expand(len(index), -1).clone()
+        return embedding_bag(index, self.W_dec, per_sample_weights=value, mode="sum") + self.b_dec
+
 
 def load_decoder(folder: Path) -> Decoder:
     """The decoder of an SAE in sae-lens's format, float32.
@@ -51,10 +62,3 @@ def load_decoder(folder: Path) -> Decoder:
     if config.get("rescale_acts_by_decoder_norm"):
         W_dec = W_dec / W_dec.norm(dim=1, keepdim=True)  # such an SAE's values count in units of its rows' norms
     return Decoder(W_dec.contiguous(), b_dec)
-
-
-def reconstruct(index: Int[Tensor, "row slot"], value: Float[Tensor, "row slot"], decoder: Decoder) -> Tensor:
-    """Sae(x) of each row, float32 [row, d_model]."""
-    if index.shape[1] == 0:
-        return decoder.b_dec.expand(len(index), -1).clone()
-    return embedding_bag(index, decoder.W_dec, per_sample_weights=value, mode="sum") + decoder.b_dec

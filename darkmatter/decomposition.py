@@ -56,7 +56,7 @@ def decompose(
         ArtifactError: the codes and the activations have different rows.
     """
     sample = open_sample(activations, prepared, codes, sae, fit_share, folds, split_seed)
-    fired = np.bincount(sample.index[sample.value > 0].ravel(), minlength=len(sample.decoder.W_dec)) > 0
+    fired = np.bincount(sample.index[sample.value > 0].ravel(), minlength=sample.decoder.shape[0]) > 0
     write_sums(out, sample, lambda: (sample.l0, fired))
 
 

@@ -14,16 +14,6 @@ ESTIMATES = "estimates.json"
 Arrays = dict[str, np.ndarray]
 
 
-def read_specs(saes: Path) -> dict[str, dict[str, Any]]:
-    """What each SAE of a hookpoint is, by name, from its folder: a stage that reads this needs no list of SAEs."""
-    specs = {}
-    for file in sorted(saes.glob("*/training.json")):
-        name, training = file.parent.name, read_json(file)
-        facts = {key: training[key] for key in ("architecture", "d_sae", "k", "seed")}
-        specs[name] = {"name": name, "group": name.rsplit("-", 3)[0], "train_tokens": training["tokens"], **facts}
-    return specs
-
-
 def regressions(moments: Arrays) -> dict[str, dict[str, float]]:
     """Rows, rank and condition number of each fit set."""
     facts = {name.removesuffix("/facts"): array.tolist() for name, array in moments.items() if name.endswith("/facts")}

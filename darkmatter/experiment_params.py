@@ -32,7 +32,7 @@ class PerTokenScaling(Section):
 
 
 class NormBaselines(Section):
-    group: Name
+    groups: Annotated[list[Name], Field(min_length=1)]
 
 
 class ErrorSaes(Section):
@@ -153,7 +153,7 @@ class Figures(Section):
     main_hookpoint: Hookpoint
     widths_group: Name
     grid_groups: list[Name]
-    layers_group: Name
+    layers_groups: Annotated[list[Name], Field(min_length=1)]
     appendix_hookpoints: list[Hookpoint]
     power_law_starts: Annotated[int, Field(ge=1)]
     seed: int

@@ -59,24 +59,7 @@ class Params(Section):
 
     def sae_specs(self, hookpoint: str | None = None) -> list[SaeSpec]:
         """Every configured SAE, in the order of the groups; of one hookpoint where it is named."""
-        specs = [
-            SaeSpec(
-                name=f"{group}-{d_sae}-k{k}-s{seed}",
-                group=group,
-                hookpoint=point,
-                architecture=grid.architecture,
-                d_sae=d_sae,
-                k=k,
-                seed=seed,
-                train_tokens=grid.train_tokens,
-            )
-            for group, grid in self.saes.groups.items()
-            for point in grid.hookpoints
-            for d_sae in grid.d_sae
-            for k in grid.k
-            for seed in grid.seeds
-        ]
-        return [spec for spec in specs if hookpoint in (None, spec.hookpoint)]
+        return [spec for spec in self.saes.specs() if hookpoint in (None, spec.hookpoint)]
 
     @model_validator(mode="after")
     def consistent(self) -> "Params":
@@ -93,14 +76,16 @@ class Params(Section):
             )
         specs = self.sae_specs()
         names = [spec.path for spec in specs]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"saes.groups lists {twice[0]} twice")
+        groups = self.saes.group_names
+        for listed, where in ((names, "saes"), (groups, "saes.groups and saes.published.groups")):
+            if twice := sorted({name for name in listed if listed.count(name) > 1}):
+                raise ValueError(f"{where} lists {twice[0]} twice")
         for spec in specs:
             if spec.hookpoint not in self.hookpoints:
                 raise ValueError(
                     f"saes.groups.{spec.group} asks for hookpoint {spec.hookpoint}, which `hookpoints` does not list"
                 )
-            if spec.k > spec.d_sae:
+            if spec.k is not None and spec.k > spec.d_sae:
                 raise ValueError(f"saes.groups.{spec.group}: k = {spec.k} exceeds d_sae = {spec.d_sae}")
         contexts = {
             name: getattr(self, name).contexts for name in ("pursuit", "downstream", "synthetic_noise", "controls")
@@ -122,10 +107,10 @@ class Params(Section):
             raise ValueError(
                 f"decomposition.folds {self.decomposition.folds} exceeds tokens.eval_contexts {tokens.eval_contexts}"
             )
-        groups = {*self.per_token_scaling.groups, *self.figures.grid_groups, *self.pursuit.groups}
-        groups |= {self.figures.widths_group, self.figures.layers_group, self.norm_baselines.group}
-        if unknown := groups - self.saes.groups.keys():
-            raise ValueError(f"unknown SAE group {sorted(unknown)[0]!r}; `saes.groups` has {list(self.saes.groups)}")
+        asked = {*self.per_token_scaling.groups, *self.figures.grid_groups, *self.pursuit.groups}
+        asked |= {self.figures.widths_group, *self.figures.layers_groups, *self.norm_baselines.groups}
+        if unknown := asked - {*groups}:
+            raise ValueError(f"unknown SAE group {sorted(unknown)[0]!r}; `saes` has {groups}")
         points = {self.figures.main_hookpoint, *self.figures.appendix_hookpoints}
         if unknown := points - self.hookpoints.keys():
             raise ValueError(f"figures: hookpoint {sorted(unknown)[0]} is not listed in `hookpoints`")

@@ -12,8 +12,10 @@ from torch import Tensor
 from darkmatter.activation_files import open_activations
 from darkmatter.activation_moments import Prepared, read_prepared
 from darkmatter.artifacts import ArtifactError, read_arrays
-from darkmatter.decode import Decoder, load_decoder, reconstruct
+from darkmatter.decode import Decoder
 from darkmatter.moments import Blocks, make_blocks
+from darkmatter.pretrained.streamed import MappedDecoder
+from darkmatter.sae_folders import open_decoder
 from darkmatter.splits import Splits, draw_splits
 
 
@@ -30,7 +32,7 @@ class Sample:
     index: np.ndarray
     value: np.ndarray
     l0: np.ndarray
-    decoder: Decoder
+    decoder: Decoder | MappedDecoder
     splits: Splits
     prepared: Prepared
 
@@ -41,7 +43,7 @@ class Sample:
     def context(self, number: int) -> tuple[Tensor, Tensor]:
         """(x, Sae(x)) of one context, [position, d_model], in the dtype of the products."""
         index, value = (torch.from_numpy(codes[number]) for codes in (self.index, self.value))
-        sae = reconstruct(index, value, self.decoder)
+        sae = self.decoder.decode(index, value)
         x = torch.from_numpy(np.array(self.x[number]))
         return x.to(self.prepared.products), sae.to(self.prepared.products)
 
@@ -55,7 +57,7 @@ def open_sample(
         activations: .npy, float32 [context, position, d_model].
         prepared: folder written by `activation_moments.prepare` for the same activations and splits.
         codes: .npz with `index`, `value` [row, slot] and `l0` [row].
-        sae: folder of the SAE in sae-lens format, of which the decoder is read.
+        sae: folder of the SAE, of which the decoder is read.
 
     Raises:
         ArtifactError: codes, decoder and activations do not fit together.
@@ -65,9 +67,9 @@ def open_sample(
     arrays = read_arrays(Path(codes))
     if len(arrays["index"]) != contexts * positions:
         raise ArtifactError(f"{codes} has {len(arrays['index'])} rows, {activations} {contexts * positions}")
-    decoder = load_decoder(Path(sae))
-    if decoder.W_dec.shape[1] != d_model:
-        raise ArtifactError(f"{sae} decodes to {decoder.W_dec.shape[1]} dimensions, {activations} has {d_model}")
+    decoder = open_decoder(Path(sae))
+    if decoder.shape[1] != d_model:
+        raise ArtifactError(f"{sae} decodes to {decoder.shape[1]} dimensions, {activations} has {d_model}")
     splits = draw_splits(contexts, positions, fit_share, folds, split_seed)
     return Sample(
         x,

@@ -138,6 +138,15 @@ def assemble(units: Sequence[Unit], places: dict[str, Path], out: Path) -> None:
                 raise UnitError(f"unit {unit.name} left no files")
 
 
+def merge(folders: Sequence[Path], out: Path) -> None:
+    """Make `out` of what maps of several functions laid out below `folders`, which are gone afterwards."""
+    with replacing_folder(out) as whole:
+        for folder in folders:
+            shutil.copytree(folder, whole, copy_function=link_or_copy, dirs_exist_ok=True)
+    for folder in folders:
+        shutil.rmtree(folder)
+
+
 def link_or_copy(source: str, target: str) -> None:
     try:
         os.link(source, target)

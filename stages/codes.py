@@ -5,8 +5,8 @@ out: data/codes/<hookpoint>/<name>/codes.npz, row = token: index and value of ea
 run: python -m stages.codes
 """
 
-from darkmatter.codes import encode_sae
 from darkmatter.paths import ACTIVATIONS, CODES, SAES
+from darkmatter.sae_folders import encode_sae
 from darkmatter.sae_params import SaeSpec
 from darkmatter.stage import Stage, run
 from darkmatter.units import Unit, run_units

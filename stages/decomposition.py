@@ -21,8 +21,9 @@ from darkmatter.activation_files import open_activations
 from darkmatter.activation_moments import prepare
 from darkmatter.artifacts import read_json, replacing_folder, write_arrays, write_json
 from darkmatter.decomposition import decompose
-from darkmatter.decomposition_results import MOMENTS, committed_sums, estimate_sae, hookpoint_results, read_specs
+from darkmatter.decomposition_results import MOMENTS, committed_sums, estimate_sae, hookpoint_results
 from darkmatter.paths import ACTIVATIONS, CODES, DECOMPOSITION, HOOKPOINT_RESULTS, MODEL, SAES
+from darkmatter.sae_folders import read_specs
 from darkmatter.stage import Stage, run
 from darkmatter.units import Unit, run_units
 

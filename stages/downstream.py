@@ -14,11 +14,11 @@ from pathlib import Path
 
 from darkmatter.activation_files import open_activations
 from darkmatter.artifacts import read_arrays, read_json, write_arrays, write_json
-from darkmatter.decomposition_results import read_specs
 from darkmatter.experiments.downstream import MAP, SPLIT, SUMS, fit_map, splice_context
 from darkmatter.experiments.downstream_estimates import held_out_contexts, join_contexts
 from darkmatter.experiments.downstream_results import STORED, STORED_DIMENSIONS, results_of, stored
 from darkmatter.paths import ACTIVATIONS, CODES, DECOMPOSITION, MODEL, RESULTS, SAES, TOKENS
+from darkmatter.sae_folders import read_specs
 from darkmatter.splice import check_hookpoint
 from darkmatter.splits import draw_splits
 from darkmatter.stage import Stage, run

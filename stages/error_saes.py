@@ -18,6 +18,7 @@ from darkmatter.experiments.error_sae_names import PARTS, SUMS, sae_name
 from darkmatter.experiments.error_sae_results import STORED, STORED_DIMENSIONS, results_of, stored
 from darkmatter.experiments.error_saes import train_error_sae
 from darkmatter.paths import ACTIVATIONS, DATA, RESULTS, SAES
+from darkmatter.sae_folders import read_facts
 from darkmatter.stage import Stage, run
 from darkmatter.units import Unit, forget_units, run_units
 
@@ -31,7 +32,7 @@ def main(stage: Stage) -> None:
     hookpoint = params.figures.main_hookpoint
     train, held_out = (stage.reads(ACTIVATIONS / side / f"{hookpoint}.npy") for side in ("train", "eval"))
     sae = stage.reads(SAES / hookpoint / own.sae)
-    spec = {key: read_json(sae / "training.json")[key] for key in ("architecture", "d_sae", "k")}
+    spec = {key: read_facts(sae)[key] for key in ("architecture", "d_sae", "k")}
 
     sources = {"train": train.as_posix(), "held_out": held_out.as_posix(), "sae": sae.as_posix()}
     arguments = sources | spec | {"contexts": own.train_contexts, "cutoff": params.decomposition.eigen_cutoff}

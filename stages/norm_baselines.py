@@ -27,8 +27,7 @@ from darkmatter.stage import Stage, run
 def main(stage: Stage) -> None:
     single_thread()
     params, decomposition = stage.params, stage.params.decomposition
-    group = params.norm_baselines.group
-    specs = [spec for spec in params.sae_specs() if spec.group == group]
+    specs = [spec for spec in params.sae_specs() if spec.group in params.norm_baselines.groups]
     folder = stage.reads(DECOMPOSITION / params.profile)
     loss = open_array(stage.reads(ACTIVATIONS / "eval" / "loss.npy"), (None, None))
     tokens = open_array(stage.reads(TOKENS / "eval.npy"), (len(loss), None), "int32")

@@ -16,7 +16,7 @@ from darkmatter.activation_files import open_activations
 from darkmatter.activation_moments import prepare
 from darkmatter.artifacts import ArtifactError, write_arrays, write_json
 from darkmatter.decomposition import decompose
-from darkmatter.decomposition_results import MOMENTS, read_specs
+from darkmatter.decomposition_results import MOMENTS
 from darkmatter.experiments.pursuit import VARIANTS
 from darkmatter.experiments.pursuit_codes import (
     OWN,
@@ -28,6 +28,7 @@ from darkmatter.experiments.pursuit_codes import (
 )
 from darkmatter.experiments.pursuit_estimates import STORED, STORED_DIMENSIONS, results_of, stored
 from darkmatter.paths import ACTIVATIONS, CODES, RESULTS, SAES
+from darkmatter.sae_folders import read_specs
 from darkmatter.stage import Stage, run
 from darkmatter.units import Unit, run_units
 

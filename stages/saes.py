@@ -1,32 +1,49 @@
-"""Train every configured SAE on the `train` activations.
+"""Train every SAE that the parameters describe; fetch, verify and point to every one that they name.
 
-in:  data/activations/train/<hookpoint>.npy, row = token
-out: data/saes/<hookpoint>/<name>/{cfg.json, sae_weights.safetensors, training.json}, one folder per SAE
+in:  data/activations/train/<hookpoint>.npy, row = token; for published SAEs the files of the hub or of a local folder
+out: data/saes/<hookpoint>/<name>/{cfg.json, sae_weights.safetensors, training.json}, one folder per trained SAE
+     data/saes/<hookpoint>/<name>/published.json, per published SAE: its files by SHA-256, what was measured of it
 run: python -m stages.saes
 """
 
-from darkmatter.paths import ACTIVATIONS, SAES
+from darkmatter.paths import ACTIVATIONS, DATA, SAES
+from darkmatter.pretrained.adopt import adopt_sae, check_pinned
 from darkmatter.sae_params import SaeSpec
 from darkmatter.stage import Stage, run
 from darkmatter.training import train_sae
-from darkmatter.units import Unit, run_units
+from darkmatter.units import Unit, merge, run_units
+
+TRAINED, PUBLISHED = (DATA / ".work" / "saes" / name for name in ("trained", "published"))
 
 
 def main(stage: Stage) -> None:
     params = stage.params
     files = {point: stage.reads(ACTIVATIONS / "train" / f"{point}.npy") for point in params.hookpoints}
+    published = params.saes.published
 
-    def unit(spec: SaeSpec) -> Unit:
+    def train(spec: SaeSpec) -> Unit:
         file = files[spec.hookpoint]
-        arguments = spec.model_dump(exclude={"name", "group"}) | {
+        arguments = spec.model_dump(exclude={"name", "group", "reference", "nominal_l0"}) | {
             "activations": file.as_posix(),
             "contexts": params.hookpoints[spec.hookpoint].train_contexts,
             "training": params.saes.training.model_dump(),
         }
         return Unit(spec.path, arguments, (file,), cost=spec.train_tokens * spec.d_sae)
 
-    stage.ledger = run_units(train_sae, [unit(spec) for spec in params.sae_specs()], SAES, stage.name)
-    stage.writes(SAES)
+    def adopt(spec: SaeSpec) -> Unit:
+        check_pinned(spec.reference, published.manifest)
+        file = files[spec.hookpoint]
+        arguments = spec.model_dump(exclude={"name", "seed", "train_tokens"}) | {
+            "activations": file.as_posix(),
+            "manifest": published.manifest,
+        }
+        return Unit(spec.path, arguments, (file,), cost=spec.d_sae)
+
+    specs = params.sae_specs()
+    named = [adopt(spec) for spec in specs if spec.reference]
+    stage.ledger = run_units(train_sae, [train(spec) for spec in specs if not spec.reference], TRAINED, stage.name)
+    stage.ledger += run_units(adopt_sae, named, PUBLISHED, stage.name)
+    merge([TRAINED, PUBLISHED], stage.writes(SAES))
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ def main(stage: Stage) -> None:
     shared = {"codes": f"{codes}/codes.npz", "sae": sae.as_posix(), "ablated_shares": params.ablated_shares}
     shared |= {"fit_share": decomposition.fit_share, "split_seed": decomposition.split_seed}
     own = {"activations": activations.as_posix(), "contexts": params.contexts}
-    own |= spec.model_dump(include={"architecture", "d_sae"})
+    own |= spec.model_dump(include={"architecture", "d_sae", "k"})
     run_units(
         prepare_ground_truth,
         [Unit("truth", shared | own, (activations, codes, sae))],

@@ -36,7 +36,7 @@ def variant(layer: int, in_sample: bool) -> dict[str, Any]:
 
 
 def fake(params: Params) -> dict[str, Any]:
-    specs = [spec for spec in params.sae_specs() if spec.group == params.norm_baselines.group]
+    specs = [spec for spec in params.sae_specs() if spec.group in params.norm_baselines.groups]
     saes = []
     for spec in specs:
         layer = int(spec.hookpoint.rsplit(".", 1)[1])
@@ -47,7 +47,7 @@ def fake(params: Params) -> dict[str, Any]:
     claims = {"norm_baseline_differences": estimands | {"l0": null(), "first_layer": number(-0.3)}}
     points = [spec.hookpoint for spec in specs]
     return {
-        "group": params.norm_baselines.group,
+        "groups": params.norm_baselines.groups,
         "depth": 3,
         "first_layer": points[:1],
         "second_half": points[-1:],

@@ -11,8 +11,8 @@ from sae_lens import SAE, JumpReLUSAE, JumpReLUSAEConfig, TopKSAE, TopKSAEConfig
 from sae_lens.saes.sae import SAEMetadata
 
 from darkmatter.artifacts import ArtifactError, read_arrays
-from darkmatter.codes import encode_sae
-from darkmatter.decode import load_decoder, reconstruct
+from darkmatter.decode import load_decoder
+from darkmatter.sae_folders import encode_sae
 
 torch.set_num_threads(1)  # as the stages do; two threads on tiny arrays only wait for each other
 
@@ -81,7 +81,7 @@ def test_codes_rebuild_what_sae_lens_reconstructs(tmp_path: Path, architecture: 
     index, value = (torch.from_numpy(codes[name]) for name in ("index", "value"))
     dense = torch.zeros_like(acts).scatter_add_(1, index.long(), value)
     assert torch.equal(dense, acts)
-    rebuilt = reconstruct(index, value, load_decoder(tmp_path / "sae"))
+    rebuilt = load_decoder(tmp_path / "sae").decode(index, value)
     torch.testing.assert_close(rebuilt, expected, rtol=1e-5, atol=1e-5)
 
 
@@ -157,4 +157,4 @@ def test_rows_where_nothing_fires_are_the_bias(tmp_path: Path) -> None:
     decoder = load_decoder(tmp_path)
     for width in (0, 3):
         nothing = torch.zeros(2, width, dtype=torch.int32), torch.zeros(2, width)
-        assert torch.equal(reconstruct(*nothing, decoder), sae.b_dec.detach().expand(2, -1))
+        assert torch.equal(decoder.decode(*nothing), sae.b_dec.detach().expand(2, -1))

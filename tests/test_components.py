@@ -9,7 +9,7 @@ from safetensors.numpy import save_file
 
 from darkmatter.activation_moments import prepare
 from darkmatter.artifacts import ArtifactError, read_arrays, write_arrays, write_json
-from darkmatter.decode import load_decoder, reconstruct
+from darkmatter.decode import load_decoder
 from darkmatter.experiments.components import (
     MAPS,
     SUMS,
@@ -44,7 +44,7 @@ def write_sae(folder, x, random):
     write_arrays(folder / "codes.npz", {"index": index, "value": value, "l0": (value > 0).sum(1).astype(np.int32)})
     write_json(folder / "cfg.json", {"d_sae": D_SAE, "d_in": D_MODEL})
     save_file({"W_dec": W_dec, "b_dec": b_dec}, folder / "sae_weights.safetensors")
-    return reconstruct(torch.from_numpy(index), torch.from_numpy(value), load_decoder(folder)).double().numpy()
+    return load_decoder(folder).decode(torch.from_numpy(index), torch.from_numpy(value)).double().numpy()
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from safetensors.numpy import save_file
 
 from darkmatter.activation_moments import prepare
 from darkmatter.artifacts import ArtifactError, read_arrays, write_arrays, write_json
-from darkmatter.decode import load_decoder, reconstruct
+from darkmatter.decode import load_decoder
 from darkmatter.decomposition import decompose
 from darkmatter.decomposition_results import regressions
 from darkmatter.estimates import hookpoint_sums, sae_estimates
@@ -36,7 +36,7 @@ def make_case(folder, change=lambda x: x, contexts=CONTEXTS):
     (folder / "sae").mkdir()
     write_json(folder / "sae" / "cfg.json", {"d_sae": D_SAE, "d_in": D_MODEL})
     save_file({"W_dec": decoder, "b_dec": b_dec}, folder / "sae" / "sae_weights.safetensors")
-    sae = reconstruct(*map(torch.from_numpy, (index, value)), load_decoder(folder / "sae"))
+    sae = load_decoder(folder / "sae").decode(*map(torch.from_numpy, (index, value)))
     return x.reshape(-1, D_MODEL).astype(np.float64), sae.double().numpy()
 
 

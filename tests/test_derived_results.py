@@ -64,7 +64,7 @@ def regression(targets, seed, residuals):
 def regressors():
     """HOOKPOINT/SAE → regressor → sums."""
     saes = {}
-    for seed, spec in enumerate(spec for spec in PARAMS.sae_specs() if spec.group == PARAMS.norm_baselines.group):
+    for seed, spec in enumerate(spec for spec in PARAMS.sae_specs() if spec.group in PARAMS.norm_baselines.groups):
         names = [f"residual/{split}/paper" for split in SPLITS]
         own = {name: Baseline(regression(1, seed, names), RANK) for name in (ACTIVATION, SEEN, *COMPARED)}
         own["token_identity"] = Baseline(regression(1, seed, [*names, "residual/in-sample"]), RANK)

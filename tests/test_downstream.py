@@ -16,7 +16,7 @@ from darkmatter.activation_moments import prepare
 from darkmatter.activations import token_loss
 from darkmatter.artifacts import ArtifactError, read_arrays, write_arrays, write_json
 from darkmatter.data_params import Model
-from darkmatter.decode import load_decoder, reconstruct
+from darkmatter.decode import load_decoder
 from darkmatter.experiments import downstream
 from darkmatter.experiments.downstream import fit_map, random_directions, residual_gap, splice_context
 from darkmatter.experiments.downstream_estimates import (
@@ -108,7 +108,7 @@ def naive(folder, context):
     x = np.load(folder / "x.npy").reshape(-1, D_MODEL).astype(np.float64)
     codes = read_arrays(folder / "codes.npz")
     index, value = (torch.from_numpy(codes[name]) for name in ("index", "value"))
-    sae = reconstruct(index, value, load_decoder(folder / "sae")).double().numpy()
+    sae = load_decoder(folder / "sae").decode(index, value).double().numpy()
     splits = draw_splits(CONTEXTS, LENGTH - 1 - FIRST, *SPLIT.values())
     linear = regress(x, x - sae, splits.fits_on("context").ravel())
     parts = {"x": x, "sae": sae, "error": x - sae, "linear": linear, "nonlinear": x - sae - linear}

@@ -8,7 +8,7 @@ from test_decomposition import BOOTSTRAP, CONTEXTS, D_MODEL, D_SAE, POSITIONS, S
 
 from darkmatter.activation_moments import prepare
 from darkmatter.artifacts import ArtifactError, plain, read_arrays, read_json, write_arrays
-from darkmatter.decode import load_decoder, reconstruct
+from darkmatter.decode import load_decoder
 from darkmatter.decomposition import decompose
 from darkmatter.decomposition_results import MOMENTS, estimate_sae, regressions
 from darkmatter.estimates import hookpoint_sums
@@ -74,7 +74,7 @@ def test_differences_equal_dense_least_squares(case, variant, split, convention)
     numbers = {}
     for encoder in ("own", variant):
         codes = read_arrays(folder / "joined" / encoder / "codes.npz")
-        approximation = reconstruct(*(torch.from_numpy(codes[name]) for name in ("index", "value")), decoder)
+        approximation = decoder.decode(*(torch.from_numpy(codes[name]) for name in ("index", "value")))
         numbers[encoder] = reference(x, approximation.double().numpy(), splits, split, convention)
     (fvu, fvu_p), (nl, nl_p) = ([numbers[e][key] for e in ("own", variant)] for key in ("fvu", "fvu_nonlinear"))
     expected = {

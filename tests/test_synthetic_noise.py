@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from darkmatter.artifacts import ArtifactError, read_arrays, read_json
+from darkmatter.codes import encode_rows
+from darkmatter.decode import load_decoder
 from darkmatter.experiments import synthetic_noise
 from darkmatter.experiments.noise_moments import VARIANTS, CleanMoments, NoiseMoments, make_row_blocks
 from darkmatter.experiments.synthetic_noise import draw_noise, grid_sums, noise_sums, prepare_ground_truth
@@ -32,6 +34,7 @@ from darkmatter.experiments.synthetic_noise_estimates import (
 )
 from darkmatter.experiments.synthetic_noise_estimates import VARIANTS as NAMES
 from darkmatter.held_out import regress
+from darkmatter.sae_folders import Coder
 from darkmatter.seed_intervals import over_seeds
 from darkmatter.splits import draw_splits
 
@@ -157,7 +160,8 @@ def files(tmp_path, monkeypatch):
     acts = encoder.encode(torch.from_numpy(x.reshape(-1, D_MODEL)))
     value, index = acts.topk(K, dim=1)
     np.savez(tmp_path / "codes.npz", index=index.int().numpy(), value=value.numpy())
-    monkeypatch.setattr(synthetic_noise, "load_sae", lambda *arguments: encoder)
+    coder = Coder(lambda rows: encode_rows(encoder, rows, "sae"), load_decoder(tmp_path / "sae"))
+    monkeypatch.setattr(synthetic_noise, "open_coder", lambda *arguments: coder)
     return tmp_path, x, encoder, acts
 
 
@@ -166,7 +170,7 @@ def prepare(folder: Path, contexts=CONTEXTS, **changed):
     out.mkdir(exist_ok=True)
     arguments = {"activations": str(folder / "x.npy"), "codes": str(folder / "codes.npz"), "sae": str(folder / "sae")}
     arguments |= {"ablated_shares": SHARES, "fit_share": 0.6, "split_seed": 0}
-    prepare_ground_truth(out, architecture="topk", d_sae=D_SAE, contexts=contexts, **arguments | changed)
+    prepare_ground_truth(out, architecture="topk", d_sae=D_SAE, k=K, contexts=contexts, **arguments | changed)
     return out
 
 
@@ -227,9 +231,9 @@ def test_bad_input_is_refused_before_the_work(files):
 
 def test_an_sae_without_error_gives_no_unit_of_noise(files):
     folder = files[0]
-    decoder = synthetic_noise.load_decoder(folder / "sae")
+    decoder = load_decoder(folder / "sae")
     codes = {name: torch.from_numpy(part) for name, part in np.load(folder / "codes.npz").items()}
-    exact = synthetic_noise.reconstruct(codes["index"], codes["value"], decoder)
+    exact = decoder.decode(codes["index"], codes["value"])
     np.save(folder / "x.npy", exact.numpy().reshape(-1, POSITIONS, D_MODEL))
     with pytest.raises(ArtifactError, match="no error to measure noise in"):
         prepare(folder)

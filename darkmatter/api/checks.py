@@ -10,7 +10,7 @@ from jaxtyping import Float
 from darkmatter.api.coders import Coder, DenseCoder, linear_decoder, make_coder
 from darkmatter.artifacts import ArtifactError
 from darkmatter.codes import DECODE_TOLERANCE, SAMPLE_ROWS, blocks
-from darkmatter.decode import Decoder, reconstruct
+from darkmatter.decode import Decoder
 from darkmatter.experiment_params import Decomposition
 from darkmatter.splits import Splits, draw_splits
 
@@ -95,7 +95,7 @@ def squared_gap(acts: torch.Tensor, output: torch.Tensor, decoder: Decoder) -> f
     """Σ ‖what the codes and the decoder rebuild − the SAE's own output‖²."""
     width = max(1, int(acts.count_nonzero(dim=1).max()))
     top = acts.abs().topk(width, dim=1).indices
-    return squares((reconstruct(top, acts.gather(1, top), decoder) - output).numpy())
+    return squares((decoder.decode(top, acts.gather(1, top)) - output).numpy())
 
 
 def check_fvu(sample: np.ndarray, output: np.ndarray, max_fvu: float) -> None:

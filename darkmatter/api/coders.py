@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from darkmatter.artifacts import ArtifactError
 from darkmatter.codes import DENSE_ELEMENTS, encode_block
-from darkmatter.decode import Decoder, reconstruct
+from darkmatter.decode import Decoder
 
 SPARSE_BYTES = 64 << 20  # rows given at once to an SAE that streams its own weights: it reads them once per call
 
@@ -56,7 +56,7 @@ class DenseCoder:
         return encode_block(self, rows, "the SAE")
 
     def decode(self, index: np.ndarray, value: np.ndarray) -> Float[Tensor, "row d_model"]:
-        return reconstruct(torch.from_numpy(index), torch.from_numpy(value), self.decoder)
+        return self.decoder.decode(torch.from_numpy(index), torch.from_numpy(value))
 
     def rebuild(self, rows: Rows) -> tuple[Tensor, Tensor]:
         """(codes, Sae(x)), `decode` right after `encode` of the same rows: some SAEs keep a scale in between."""

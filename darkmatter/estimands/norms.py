@@ -41,10 +41,10 @@ def norm_r2_over_layers(evidence: Evidence, variant: Variant) -> Components:
 
 def layer_sweep(evidence: Evidence) -> list[Point]:
     """One SAE per layer of the residual stream, of the width, L0 and seed that most layers have."""
-    group = evidence.params.figures.layers_group
-    points = [point for point in evidence.residual_saes() if point.sae["group"] == group]
+    groups = evidence.params.figures.layers_groups
+    points = [point for point in evidence.residual_saes() if point.sae["group"] in groups]
     if not points:
-        raise Missing(f"no SAE of group {group} at any layer")
+        raise Missing(f"no SAE of {', '.join(groups)} at any layer")
     kinds = [(point.sae["d_sae"], point.sae["k"], point.sae["seed"]) for point in points]
     common = max(kinds, key=kinds.count)
     return [point for point, kind in zip(points, kinds, strict=True) if kind == common]

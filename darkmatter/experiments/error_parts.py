@@ -9,24 +9,19 @@ nonlinear part.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from darkmatter.activation_files import open_activations
+from darkmatter.activation_files import open_activations, rows_of
 from darkmatter.activation_moments import Prepared, shift
 from darkmatter.artifacts import ArtifactError, write_arrays
-from darkmatter.codes import check_on_sample, encode_rows, load_sae
-from darkmatter.decode import Decoder, load_decoder, reconstruct
 from darkmatter.experiments.error_sae_names import PARTS
 from darkmatter.moments import Blocks, CrossMomentsFitter
 from darkmatter.probes import LinearMap, factorise, fit
-
-if TYPE_CHECKING:
-    from sae_lens import SAE
+from darkmatter.sae_folders import Coder, open_coder
 
 MAP = "map.npz"  # weight [d_model, d_model], intercept, x_shift [d_model], facts: rows, rank, condition number
 
@@ -39,14 +34,14 @@ def write_parts(
     sae: str,
     architecture: str,
     d_sae: int,
-    k: int,
+    k: int | None,
     cutoff: float,
 ) -> None:
     """Write `out`/{train,eval}-{linear,nonlinear}.npy, float32 [context, position, d_model], and `out`/map.npz.
 
     Args:
         train, held_out: .npy, float32 [context, position, d_model]; of `train` the first `contexts` contexts.
-        sae: folder of the SAE whose error it is, in sae-lens format.
+        sae: folder of the SAE whose error it is.
         cutoff: relative eigenvalue below which a direction of the activations is not fitted.
 
     Raises:
@@ -60,16 +55,15 @@ def write_parts(
             "hookpoints.*.train_contexts."
         )
     x_train = x_train[:contexts]
-    loaded, decoder = load_sae(Path(sae), architecture, d_sae, x_train.shape[2]), load_decoder(Path(sae))
-    check_on_sample(loaded, decoder, x_eval.reshape(-1, x_eval.shape[2]), k, sae)
+    coder = open_coder(Path(sae), architecture, d_sae, k, rows_of(x_eval))
 
     waiting = create(out, "train", x_train.shape)
-    linear_map, prepared = fit_map(x_train, loaded, decoder, sae, cutoff, waiting["nonlinear"])
+    linear_map, prepared = fit_map(x_train, coder, sae, cutoff, waiting["nonlinear"])
     for context, x in enumerate(x_train):
         store(waiting, context, x, torch.from_numpy(waiting["nonlinear"][context]), linear_map, prepared)
     split = create(out, "eval", x_eval.shape)
     for context, x in enumerate(x_eval):
-        store(split, context, x, error(loaded, decoder, x, sae), linear_map, prepared)
+        store(split, context, x, error(coder, x, sae), linear_map, prepared)
     for array in (*waiting.values(), *split.values()):
         array.flush()
     facts = np.array([linear_map.rows, linear_map.rank, prepared.factors["all"].condition_number])
@@ -79,8 +73,7 @@ def write_parts(
 
 def fit_map(
     x: Float[np.ndarray, "context position d_model"],
-    loaded: "SAE",
-    decoder: Decoder,
+    coder: Coder,
     where: str,
     cutoff: float,
     errors: np.ndarray,
@@ -91,7 +84,7 @@ def fit_map(
     x_shift = torch.from_numpy(x[0].mean(0)).double()
     shared = CrossMomentsFitter(everything, d_model, d_model)
     for context in range(contexts):
-        errors[context] = error(loaded, decoder, x[context], where).numpy()
+        errors[context] = error(coder, x[context], where).numpy()
         shifted = shift(x[context], x_shift)
         shared.update(context, shifted, shifted)
     prepared = Prepared(x_shift, {"all": factorise(shared.fit_set("all"), cutoff)})
@@ -103,14 +96,14 @@ def fit_map(
     return fit(prepared.factors["all"], cross.fit_set("all"), x_shift, e_shift.double()), prepared
 
 
-def error(loaded: "SAE", decoder: Decoder, x: np.ndarray, where: str) -> Float[Tensor, "position d_model"]:
+def error(coder: Coder, x: np.ndarray, where: str) -> Float[Tensor, "position d_model"]:
     """SaeError of one context, float32, from codes, as everywhere.
 
     Raises:
         ArtifactError: a value is NaN or infinite.
     """
-    index, value, _ = encode_rows(loaded, x, where)
-    e = torch.from_numpy(np.array(x)) - reconstruct(torch.from_numpy(index), torch.from_numpy(value), decoder)
+    index, value, _ = coder.encode(x)
+    e = torch.from_numpy(np.array(x)) - coder.decoder.decode(torch.from_numpy(index), torch.from_numpy(value))
     if not e.isfinite().all():
         raise ArtifactError(f"{where}: an error is NaN or infinite; run `dvc repro -f activations`")
     return e

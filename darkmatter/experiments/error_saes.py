@@ -7,9 +7,9 @@ import numpy as np
 import torch
 
 from darkmatter.artifacts import open_array, read_arrays, write_arrays
-from darkmatter.codes import encode_sae
-from darkmatter.decode import load_decoder, reconstruct
+from darkmatter.decode import load_decoder
 from darkmatter.experiments.error_sae_names import SUMS
+from darkmatter.sae_folders import encode_sae
 from darkmatter.training import train_sae
 
 
@@ -60,7 +60,7 @@ def score(targets: Path, sae: Path) -> dict[str, np.ndarray]:
     norm_square = np.zeros(contexts)
     for context in range(contexts):
         rows = torch.from_numpy(np.array(t[context])).double()
-        left = rows - reconstruct(torch.from_numpy(index[context]), torch.from_numpy(value[context]), decoder)
+        left = rows - decoder.decode(torch.from_numpy(index[context]), torch.from_numpy(value[context]))
         norm_square[context] = rows.square().sum()
         total[context] = (rows - shift).sum(0)
         square[context] = (rows - shift).square().sum(0)
@@ -73,6 +73,6 @@ def score(targets: Path, sae: Path) -> dict[str, np.ndarray]:
         "square": square,
         "residual": residual,
         "norm_square": norm_square,
-        "latents": np.array([len(fired), len(decoder.W_dec)], dtype=np.float64),
+        "latents": np.array([len(fired), decoder.shape[0]], dtype=np.float64),
         "l0": np.array(codes["l0"].mean(dtype=np.float64)),
     }

@@ -97,14 +97,14 @@ def baselines_of(arrays: Mapping[str, np.ndarray], path: str) -> dict[str, Basel
 
 def results_of(arrays: Mapping[str, np.ndarray], params: Params) -> dict[str, Any]:
     """The results file from STORED."""
-    group = params.norm_baselines.group
+    groups = params.norm_baselines.groups
     saes = []
-    for spec in (spec for spec in params.sae_specs() if spec.group == group):
+    for spec in (spec for spec in params.sae_specs() if spec.group in groups):
         facts = spec.model_dump(include={"name", "hookpoint", "d_sae", "k", "seed"})
         layer = int(spec.hookpoint.rsplit(".", 1)[1])
         saes.append(Measured(facts, layer, baselines_of(arrays, spec.path)))
     bootstrap = params.decomposition.bootstrap.model_dump()
-    return {"group": group} | results(saes, int(arrays["depth"]), bootstrap)
+    return {"groups": groups} | results(saes, int(arrays["depth"]), bootstrap)
 
 
 def derive(sums: Mapping[str, Mapping[str, np.ndarray]], committed: dict[str, Any], params: Params) -> dict[str, Any]:

@@ -8,8 +8,8 @@ import torch
 
 from darkmatter.activation_files import open_activations
 from darkmatter.artifacts import ArtifactError, read_arrays, replacing, write_arrays
-from darkmatter.decode import load_decoder
 from darkmatter.experiments.pursuit import VARIANTS, Dictionary, pursue
+from darkmatter.sae_folders import open_decoder
 
 CODES = "codes.npz"
 OWN = "own"  # the SAE's own codes, on the same rows
@@ -53,16 +53,16 @@ def pursue_contexts(out: Path, activations: str, codes: str, sae: str, first: in
     Args:
         activations: .npy, float32 [context, position, d_model].
         codes: the SAE's own, of at least these contexts; each token's l0 is taken from them.
-        sae: folder of the SAE in sae-lens format, of which the decoder is read.
+        sae: folder of the SAE, of which the decoder is read.
 
     Raises:
         ArtifactError: the decoder has another d_model.
     """
     x = open_activations(Path(activations))
     positions, d_model = x.shape[1:]
-    decoder = load_decoder(Path(sae))
-    if decoder.W_dec.shape[1] != d_model:
-        raise ArtifactError(f"{sae} decodes to {decoder.W_dec.shape[1]} dimensions, {activations} has {d_model}")
+    decoder = open_decoder(Path(sae))
+    if decoder.shape[1] != d_model:
+        raise ArtifactError(f"{sae} decodes to {decoder.shape[1]} dimensions, {activations} has {d_model}")
     own = read_arrays(Path(codes) / CODES)
     l0 = torch.from_numpy(own["l0"][first * positions : last * positions].astype(np.int64))
     signal = torch.from_numpy(np.array(x[first:last])).reshape(-1, d_model) - decoder.b_dec

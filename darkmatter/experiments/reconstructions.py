@@ -9,7 +9,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from darkmatter.artifacts import ArtifactError, read_arrays
-from darkmatter.decode import Decoder, load_decoder, reconstruct
+from darkmatter.decode import Decoder
+from darkmatter.pretrained.streamed import MappedDecoder
+from darkmatter.sae_folders import open_decoder
 
 
 @dataclass(frozen=True)
@@ -18,11 +20,11 @@ class Reconstructions:
 
     index: np.ndarray
     value: np.ndarray
-    decoder: Decoder
+    decoder: Decoder | MappedDecoder
 
     def context(self, number: int) -> Float[Tensor, "position d_model"]:
         """Sae(x) of one context, float32."""
-        return reconstruct(*(torch.from_numpy(codes[number]) for codes in (self.index, self.value)), self.decoder)
+        return self.decoder.decode(*(torch.from_numpy(codes[number]) for codes in (self.index, self.value)))
 
 
 def open_reconstructions(codes: str, sae: str, contexts: int, positions: int) -> Reconstructions:
@@ -30,17 +32,17 @@ def open_reconstructions(codes: str, sae: str, contexts: int, positions: int) ->
 
     Args:
         codes: .npz with `index`, `value` [row, slot].
-        sae: folder of the SAE in sae-lens format, of which the decoder is read.
+        sae: folder of the SAE, of which the decoder is read.
 
     Raises:
         ArtifactError: the codes are those of other rows, or of another SAE.
     """
     arrays = read_arrays(Path(codes))
-    decoder = load_decoder(Path(sae))
+    decoder = open_decoder(Path(sae))
     if len(arrays["index"]) != contexts * positions:
         raise ArtifactError(
             f"{codes} has {len(arrays['index'])} rows, the activations {contexts * positions}; run `dvc repro codes`"
         )
-    if arrays["index"].max(initial=0) >= len(decoder.W_dec):
+    if arrays["index"].max(initial=0) >= decoder.shape[0]:
         raise ArtifactError(f"{codes} names latents that {sae} does not have; run `dvc repro codes`")
     return Reconstructions(*(arrays[name].reshape(contexts, positions, -1) for name in ("index", "value")), decoder)

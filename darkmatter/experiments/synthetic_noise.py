@@ -14,10 +14,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from darkmatter.activation_files import open_activations
+from darkmatter.activation_files import open_activations, rows_of
 from darkmatter.artifacts import ArtifactError, read_arrays, read_json, write_arrays, write_json
-from darkmatter.codes import encode_rows, load_sae
-from darkmatter.decode import Decoder, load_decoder, reconstruct
+from darkmatter.decode import Decoder
 from darkmatter.experiments.noise_moments import (
     VARIANTS,
     CleanMoments,
@@ -27,6 +26,8 @@ from darkmatter.experiments.noise_moments import (
     solve,
 )
 from darkmatter.metrics import ROUNDING
+from darkmatter.pretrained.streamed import MappedDecoder
+from darkmatter.sae_folders import open_coder, open_decoder
 from darkmatter.splits import Splits, draw_splits
 
 CODES_AGAIN, MOMENTS, FACTS, SUMS = "codes.npz", "moments.npz", "facts.json", "sums.npz"
@@ -41,6 +42,7 @@ def prepare_ground_truth(
     sae: str,
     architecture: str,
     d_sae: int,
+    k: int | None,
     contexts: int,
     ablated_shares: list[float],
     fit_share: float,
@@ -51,7 +53,7 @@ def prepare_ground_truth(
     Args:
         activations: .npy, float32 [context, position, d_model]; the first `contexts` are used.
         codes: .npz with `index`, `value` [row, slot] of the same rows.
-        sae: folder of the SAE in sae-lens format.
+        sae: folder of the SAE.
 
     Raises:
         ArtifactError: the SAE, its codes and the activations do not fit together, or rows are too few.
@@ -61,8 +63,8 @@ def prepare_ground_truth(
     splits = draw_splits(len(x), positions, fit_share, FOLDS, split_seed)
     refuse_few_rows(splits, d_model)
     truth, decoder = ground_truth(Path(codes), Path(sae), len(x), positions, d_model)
-    encoder = load_sae(Path(sae), architecture, d_sae, d_model)
-    index, value, _ = encode_rows(encoder, truth.reshape(-1, d_model), sae)
+    coder = open_coder(Path(sae), architecture, d_sae, k, rows_of(x))
+    index, value, _ = coder.encode(truth.reshape(-1, d_model))
     activity = np.bincount(index.ravel(), weights=value.ravel().astype(np.float64), minlength=d_sae)
     rank = np.empty(d_sae, dtype=np.int32)
     rank[np.argsort(activity, kind="stable")] = np.arange(d_sae, dtype=np.int32)
@@ -183,7 +185,12 @@ class Ablated:
     """
 
     def __init__(
-        self, index: np.ndarray, value: np.ndarray, rank: np.ndarray, decoder: Decoder, ablated_shares: list[float]
+        self,
+        index: np.ndarray,
+        value: np.ndarray,
+        rank: np.ndarray,
+        decoder: Decoder | MappedDecoder,
+        ablated_shares: list[float],
     ) -> None:
         self.index, self.value, self.rank, self.decoder = index, value, rank, decoder
         self.ablated = [int(share * len(rank)) for share in ablated_shares]
@@ -192,7 +199,7 @@ class Ablated:
         """(x' [row, d_model], P_f [row, share, d_model]) of a group of contexts, less the shift, float64."""
         index, value = (torch.from_numpy(part[group]) for part in (self.index, self.value))
         rank = torch.from_numpy(self.rank[self.index[group]])
-        kept = [reconstruct(index, value * (rank >= count), self.decoder) for count in self.ablated]
+        kept = [self.decoder.decode(index, value * (rank >= count)) for count in self.ablated]
         return torch.from_numpy(truth).double() - shift, torch.stack(kept, 1).double() - shift
 
 
@@ -200,11 +207,13 @@ def group_of(contexts: int) -> int:
     return math.gcd(contexts, GROUP)
 
 
-def ground_truth(codes: Path, sae: Path, contexts: int, positions: int, d_model: int) -> tuple[np.ndarray, Decoder]:
+def ground_truth(
+    codes: Path, sae: Path, contexts: int, positions: int, d_model: int
+) -> tuple[np.ndarray, Decoder | MappedDecoder]:
     """x' = Sae(x) of the first contexts, float32 [group of contexts, row, d_model], and the SAE's decoder."""
-    arrays, decoder = read_arrays(codes), load_decoder(sae)
-    if decoder.W_dec.shape[1] != d_model:
-        raise ArtifactError(f"{sae} decodes to {decoder.W_dec.shape[1]} dimensions, the activations have {d_model}")
+    arrays, decoder = read_arrays(codes), open_decoder(sae)
+    if decoder.shape[1] != d_model:
+        raise ArtifactError(f"{sae} decodes to {decoder.shape[1]} dimensions, the activations have {d_model}")
     rows = contexts * positions
     if len(arrays["index"]) < rows:
         raise ArtifactError(f"{codes} has {len(arrays['index'])} rows, {rows} are needed; run `dvc repro codes`")
@@ -212,7 +221,7 @@ def ground_truth(codes: Path, sae: Path, contexts: int, positions: int, d_model:
     truth = np.empty((groups, rows // groups, d_model), dtype=np.float32)
     codes_of = zip(*(arrays[name][:rows].reshape(*truth.shape[:2], -1) for name in ("index", "value")), strict=True)
     for group, (index, value) in enumerate(codes_of):
-        truth[group] = reconstruct(torch.from_numpy(index), torch.from_numpy(value), decoder).numpy()
+        truth[group] = decoder.decode(torch.from_numpy(index), torch.from_numpy(value)).numpy()
     return truth, decoder
 
 

@@ -11,7 +11,7 @@ from darkmatter.results import NotDrawn, Results, context_note, estimate
 
 
 def data(results: Results, params: Params) -> dict[str, Any]:
-    group = params.figures.layers_group
+    groups = params.figures.layers_groups
     rows = []
     for hookpoint, run in results.decomposition.items():
         site, layer = hookpoint.rsplit(".", 1)
@@ -28,10 +28,10 @@ def data(results: Results, params: Params) -> dict[str, Any]:
                 "norm_r2": estimate(sae, "norm_r2"),
             }
             for sae in run["saes"]
-            if sae["group"] == group
+            if sae["group"] in groups
         ]
     if not rows:
-        raise NotDrawn(f"no SAE of group {group} at any hookpoint")
+        raise NotDrawn(f"no SAE of {', '.join(groups)} at any hookpoint")
     rows.sort(key=lambda row: (series_of(row), row["layer"]))
     l0 = [row["l0"] for row in rows if row["l0"] is not None]
     stated = (

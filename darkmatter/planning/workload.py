@@ -157,7 +157,7 @@ def from_params(params: Params) -> Workload:
         pursued=in_groups(params.pursuit.groups, main),
         pursued_contexts=params.pursuit.contexts,
         scaled=in_groups(params.per_token_scaling.groups, main),
-        baselines=in_groups([params.norm_baselines.group]),
+        baselines=in_groups(params.norm_baselines.groups),
         explained=at_main(params.components.sae),
         parents=tuple(saes[path] for path in params.components.parents),
         spliced=tuple(at_main(name) for name in params.downstream.saes),

@@ -8,9 +8,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from darkmatter.artifacts import ArtifactError, read_json
-from darkmatter.codes import encode_rows, load_sae
-from darkmatter.decode import load_decoder, reconstruct
-from darkmatter.pretrained.streamed import Codes
+from darkmatter.codes import Codes, encode_rows, load_sae
+from darkmatter.decode import load_decoder
 
 ARCHITECTURES = ("gated", "matching_pursuit", "abstopk")  # their decoders are linear in the codes
 
@@ -31,11 +30,11 @@ class DenseSae:
             raise ArtifactError(
                 f"{self.where}: rows of shape {list(x.shape)} or not finite, expected [row, {self.d_model}]"
             )
-        return Codes(*encode_rows(self.sae, x, self.where))
+        return encode_rows(self.sae, x, self.where)
 
     @torch.no_grad()
     def decode(self, codes: Codes) -> Float[np.ndarray, "row d_model"]:
-        return reconstruct(torch.from_numpy(codes.index), torch.from_numpy(codes.value), self.decoder).numpy()
+        return self.decoder.decode(torch.from_numpy(codes.index), torch.from_numpy(codes.value)).numpy()
 
     def reconstruct(self, rows: Float[np.ndarray, "row d_model"] | Tensor) -> Float[np.ndarray, "row d_model"]:
         return self.decode(self.encode(rows))

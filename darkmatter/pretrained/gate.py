@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from darkmatter.artifacts import ArtifactError
-from darkmatter.pretrained.streamed import Codes
+from darkmatter.codes import Codes
 
 
 @dataclass(frozen=True)

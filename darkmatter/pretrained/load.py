@@ -29,6 +29,7 @@ class Pretrained:
     `sae` has `encode(rows) -> Codes(index, value, l0)`, `decode(codes)` and `reconstruct(rows)`, float32 NumPy arrays
     out. `hookpoint` is in this repository's words (`resid_post.12`, `attn_z.12`, `mlp_out.12`) or None when the files
     do not say. `source` holds repo, revision, folder, format and the SHA-256 of each file; `files` are their paths;
+    `norm_scaling_factor` is what the registry says of activations that an SAE was trained on;
     `measured` is what the gate found on the rows it was given.
     """
 
@@ -40,6 +41,7 @@ class Pretrained:
     hookpoint: str | None
     source: dict[str, Any]
     files: dict[str, Path] = field(default_factory=dict)
+    norm_scaling_factor: float | None = None
     measured: Measured | None = None
 
 
@@ -104,7 +106,8 @@ def open_sae(
         hook = our_hookpoint((config.get("metadata") or {}).get("hook_name"))
         return Pretrained(dense, config["architecture"], dense.d_model, dense.d_sae, l0, hook, source, paths)
     try:
-        weights, hook = READERS[found.format](paths, listed.norm_scaling_factor if listed else None)
+        factor = listed.norm_scaling_factor if listed else None
+        weights, hook = READERS[found.format](paths, factor)
     except (KeyError, TypeError, AttributeError, ZeroDivisionError) as error:
         raise ArtifactError(
             f"{where}: {paths[FILES[found.format][0]]} is no configuration of the format {found.format} "
@@ -116,7 +119,17 @@ def open_sae(
     sae = StreamedSae(weights, where, block_bytes, device)
     check_finite(weights, where, sae.block)
     hookpoint = name.hookpoint or our_hookpoint(hook)
-    return Pretrained(sae, weights.architecture, sae.d_model, sae.d_sae, l0 or weights.k, hookpoint, source, paths)
+    return Pretrained(
+        sae,
+        weights.architecture,
+        sae.d_model,
+        sae.d_sae,
+        l0 or weights.k,
+        hookpoint,
+        source,
+        paths,
+        norm_scaling_factor=factor,
+    )
 
 
 def listed_entry(manifest: Path, wanted: Reference, where: str) -> dict[str, Any]:

@@ -6,28 +6,22 @@ largest of all. Decoding gathers only the rows of W_dec that fired.
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from functools import cached_property
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from darkmatter.activation_files import Bfloat16
 from darkmatter.artifacts import ArtifactError
-from darkmatter.decode import Decoder, reconstruct
+from darkmatter.codes import Codes
+from darkmatter.decode import Decoder
 from darkmatter.pretrained.weights import Weights
 from darkmatter.topk import exact_topk
 
 BLOCK_BYTES = 64 << 20  # float32 weights of one block of latents
 DENSE_ELEMENTS = 1 << 22  # pre-activations at once: 16 MB, which stay in cache between the passes over them
-
-
-class Codes(NamedTuple):
-    """Active latents of each row, ascending; unused slots hold index 0, value 0 (as `darkmatter.codes` writes them)."""
-
-    index: Int[np.ndarray, "row slot"]  # int32
-    value: Float[np.ndarray, "row slot"]  # float32
-    l0: Int[np.ndarray, " row"]  # int32
 
 
 class StreamedSae:
@@ -51,7 +45,7 @@ class StreamedSae:
         self.norms = self.decoder_norms() if weights.norm_in_values else None
 
     @torch.no_grad()
-    def encode(self, rows: Float[np.ndarray, "row d_model"] | Tensor) -> Codes:
+    def encode(self, rows: Float[np.ndarray, "row d_model"] | Bfloat16 | Tensor) -> Codes:
         """The codes of some rows; width: k for TopK, else the largest l0.
 
         The encoder is read once per call, so many rows at a time are best; a memory map of them is never copied whole.
@@ -80,14 +74,14 @@ class StreamedSae:
                 W_dec /= self.norms[latents, None]
             decoder = Decoder(self.tensor(W_dec), b_dec)
             found = self.tensor(inverse.reshape(index[part].shape))
-            out[part] = reconstruct(found, self.tensor(value[part]), decoder).cpu().numpy()
+            out[part] = decoder.decode(found, self.tensor(value[part])).cpu().numpy()
         return out
 
     def reconstruct(self, rows: Float[np.ndarray, "row d_model"] | Tensor) -> Float[np.ndarray, "row d_model"]:
         """Sae(x) of each row, float32."""
         return self.decode(self.encode(rows))
 
-    def above_threshold(self, rows: np.ndarray | Tensor) -> Codes:
+    def above_threshold(self, rows: np.ndarray | Bfloat16 | Tensor) -> Codes:
         threshold = self.weights.threshold
         bound = (
             torch.zeros(self.d_sae, device=self.device) if threshold is None else self.tensor(threshold).clamp(min=0)
@@ -103,7 +97,7 @@ class StreamedSae:
             latent.append((places[:, 1] + start).int().cpu().numpy())
         return pack(np.concatenate(row), np.concatenate(latent), np.concatenate(value), len(rows))
 
-    def largest(self, rows: np.ndarray | Tensor) -> Codes:
+    def largest(self, rows: np.ndarray | Bfloat16 | Tensor) -> Codes:
         k = self.weights.k
         best = torch.full((len(rows), k), -torch.inf, device=self.device)
         where = torch.zeros((len(rows), k), dtype=torch.int64, device=self.device)
@@ -118,7 +112,7 @@ class StreamedSae:
         order = np.lexsort((latents[places], places[0]))
         return pack(places[0][order], latents[places][order], values[places][order], len(rows), k)
 
-    def pre_activations(self, rows: np.ndarray | Tensor) -> Iterator[tuple[int, int, Tensor]]:
+    def pre_activations(self, rows: np.ndarray | Bfloat16 | Tensor) -> Iterator[tuple[int, int, Tensor]]:
         """(first latent, first row, pre-activations [row, latent]): latents outside, rows inside.
 
         All pre-activations are written to one buffer: fresh ones, freed between the codes that are kept, would leave
@@ -145,7 +139,7 @@ class StreamedSae:
         starts = range(0, self.d_sae, self.block)
         return np.concatenate([np.linalg.norm(self.W_dec.block(start, start + self.block), axis=1) for start in starts])
 
-    def flat(self, rows: np.ndarray | Tensor) -> np.ndarray | Tensor:
+    def flat(self, rows: np.ndarray | Bfloat16 | Tensor) -> np.ndarray | Bfloat16 | Tensor:
         shape = tuple(rows.shape)
         flat = rows.reshape(len(rows), -1) if len(shape) == 3 else rows
         if flat.ndim != 2 or flat.shape[1] != self.d_model:
@@ -155,18 +149,40 @@ class StreamedSae:
             )
         return flat
 
-    def part(self, rows: np.ndarray | Tensor, start: int, stop: int) -> Float[Tensor, "row d_model"]:
+    def part(self, rows: np.ndarray | Bfloat16 | Tensor, start: int, stop: int) -> Float[Tensor, "row d_model"]:
         """A copy of some rows, float32, on the device."""
         part = rows[start:stop]
-        copy = (
-            torch.from_numpy(np.array(part, dtype=np.float32)) if isinstance(part, np.ndarray) else part.float().clone()
-        )
+        copy = part.float().clone() if isinstance(part, Tensor) else torch.from_numpy(np.array(part, dtype=np.float32))
         if not copy.isfinite().all():
             raise ArtifactError(f"{self.where}: the rows to encode hold NaN or infinity (rows {start} to {stop - 1})")
         return copy.to(self.device)
 
     def tensor(self, array: np.ndarray) -> Tensor:
         return torch.from_numpy(array).to(self.device)
+
+
+class MappedDecoder:
+    """The decoder of a streamed SAE, in place of a `decode.Decoder`: it reads the rows that fired, each time anew."""
+
+    def __init__(self, sae: StreamedSae) -> None:
+        self.sae = sae
+        self.b_dec = torch.from_numpy(sae.weights.b_dec)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(latents, d_model)"""
+        return self.sae.d_sae, self.sae.d_model
+
+    def decode(self, index: Int[Tensor, "row slot"], value: Float[Tensor, "row slot"]) -> Float[Tensor, "row d_model"]:
+        """Sae(x) of each row, float32."""
+        firings = torch.count_nonzero(value, dim=1).int()
+        return torch.from_numpy(self.sae.decode(Codes(index.numpy(), value.numpy(), firings.numpy())))
+
+    @cached_property
+    def W_dec(self) -> Float[Tensor, "latent d_model"]:  # noqa: N802 - the name of `Decoder`'s
+        """Every row, float32 in memory: for what needs all latents at once."""
+        rows = self.sae.W_dec.block(0, self.sae.d_sae)
+        return torch.from_numpy(rows if self.sae.norms is None else rows / self.sae.norms[:, None])
 
 
 def topk(pre: Float[Tensor, "row latent"], k: int) -> tuple[Tensor, Tensor]:
