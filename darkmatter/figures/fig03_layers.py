@@ -31,7 +31,7 @@ def data(results: Results, params: Params) -> dict[str, Any]:
             if sae["group"] in groups
         ]
     if not rows:
-        raise NotDrawn(f"no SAE of {', '.join(groups)} at any hookpoint")
+        raise NotDrawn(f"no SAE of group {', '.join(groups)} at any hookpoint")
     rows.sort(key=lambda row: (series_of(row), row["layer"]))
     l0 = [row["l0"] for row in rows if row["l0"] is not None]
     stated = (

@@ -25,7 +25,7 @@ REGRESSORS = {
 def data(results: Results, params: Params) -> dict[str, Any]:
     found = results.experiment("norm_baselines")
     if not found["saes"]:
-        raise NotDrawn(f"no SAE of {', '.join(found['groups'])} at any hookpoint")
+        raise NotDrawn(f"no SAE of group {', '.join(found['groups'])} at any hookpoint")
     split, convention = PRIMARY
     rows = []
     for sae in found["saes"]:

@@ -31,7 +31,8 @@ def map_data(results: Results, hookpoint: str, groups: list[str] | None) -> dict
     ]
     if not points:
         raise NotDrawn(f"no SAE at {hookpoint} has a positive L0")
-    budget = f"Every SAE was trained on {kept[0]['train_tokens']:,} tokens; "
+    tokens = kept[0]["train_tokens"]
+    budget = f"Every SAE was trained on {tokens:,} tokens; " if tokens else "Every SAE is as published; "
     return {
         "note": budget + context_note(results, hookpoint),
         "hookpoint": hookpoint,

@@ -20,6 +20,7 @@ from darkmatter.report.summary import duration, opening, strongest_disagreement,
 from darkmatter.report.tokens import tokens_content
 from darkmatter.results import Results, Sae, estimate
 from darkmatter.splits import SPLITS
+from darkmatter.verdicts import PAPER_MODELS, subject_of
 
 Content = dict[str, Any]
 
@@ -100,6 +101,29 @@ def sae_row(sae: Sae) -> Content:
     }
 
 
+def subject_note(models: str, params: Params) -> str:
+    """What a claim of the paper may be held against here."""
+    subject = subject_of(params)
+    if subject.model in PAPER_MODELS and subject.published_saes:
+        return (
+            f"The model is {models} with published SAEs. A claim about another model or hookpoint is not judged by it."
+        )
+    return (
+        f"The model is {models}, not one of the paper's with its published SAEs (Gemma 2 2B and 9B, Llama 3.1 8B). "
+        "Nothing here reproduces, or refutes, a number the paper gives for its own models."
+    )
+
+
+def training_note(saes: list[dict[str, Any]]) -> str:
+    trained = [sae["train_tokens"] for sae in saes if sae["train_tokens"]]
+    if not trained:
+        return "The SAEs are as published: how long each was trained, and on what, is not in these results."
+    return (
+        f"The SAEs saw {span(trained)} tokens each. Undertrained wide SAEs lie above the curve that longer training "
+        "would give, which raises the fitted asymptote."
+    )
+
+
 def limits(results: Results, params: Params) -> list[str]:
     """What these results cannot show; the numbers in it are this run's."""
     runs = results.decomposition.values()
@@ -111,10 +135,8 @@ def limits(results: Results, params: Params) -> list[str]:
     nulls = sum(cell["value"] is None for cell in cells)
     widths = {sae["d_sae"] for sae in saes if sae["group"] == params.figures.widths_group}
     return [
-        f"The model is {models}, not one of the paper's (Gemma 2 2B and 9B, Llama 3.1 8B). Nothing here reproduces, or "
-        "refutes, a number the paper gives for its own models.",
-        f"The SAEs saw {span([sae['train_tokens'] for sae in saes])} tokens each. Undertrained wide SAEs lie above "
-        "the curve that longer training would give, which raises the fitted asymptote.",
+        subject_note(models, params),
+        training_note(saes),
         f"The evaluation has {contexts} contexts. Intervals resample contexts; they hold neither the noise of the "
         "fitted regressions nor that of an SAE's training seed.",
         f"The power law is fitted to {len(widths)} widths. Its interval follows from the scatter around the curve, "

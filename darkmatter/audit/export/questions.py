@@ -56,11 +56,23 @@ def model(sources: Sources) -> Answer:
 
 
 def saes(sources: Sources) -> Answer:
-    return [
+    trained = [
         f"Group {name}: width {listed(group['d_sae'])}, k {listed(group['k'])}, seeds {listed(group['seeds'])}, "
         f"{group['train_tokens']:,} training tokens, at {listed(group['hookpoints'])}."
-        for name, group in sources.params["saes"]["groups"].items()
-    ], ("params.yaml",)
+        for name, group in trained_groups(sources).items()
+    ]
+    published = sources.params["saes"].get("published")
+    if not published:
+        return trained, ("params.yaml",)
+    named = [
+        f"Group {name}: {len(group['saes'])} published SAEs, width {listed({sae['d_sae'] for sae in group['saes']})}."
+        for name, group in published["groups"].items()
+    ]
+    return [*trained, *named], ("params.yaml", f"conf/manifests/{published['manifest']}.json")
+
+
+def trained_groups(sources: Sources) -> Content:
+    return sources.params["saes"].get("groups") or {}
 
 
 def methods(sources: Sources) -> Answer:
@@ -121,9 +133,9 @@ def seeds_in(section: Content, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def runs(sources: Sources) -> Answer:
-    groups = sources.params["saes"]["groups"].values()
+    groups = trained_groups(sources).values()
     count = sum(len(g["hookpoints"]) * len(g["d_sae"]) * len(g["k"]) * len(g["seeds"]) for g in groups)
-    more = [name for name, g in sources.params["saes"]["groups"].items() if len(g["seeds"]) > 1 or g["seeds"] != [0]]
+    more = [name for name, g in trained_groups(sources).items() if len(g["seeds"]) > 1 or g["seeds"] != [0]]
     extra = len(sources.params["error_saes"]["seeds"])
     return [
         f"{count} SAEs are trained once each, with the seeds above (other seeds than 0: {listed(more) or 'none'}).",
