@@ -14,6 +14,8 @@ CODES = DATA / "codes"
 DECOMPOSITION = DATA / "decomposition"
 HOOKPOINT_RESULTS = DATA / "results"
 
+MANIFESTS = Path("conf/manifests")  # lists of published SAEs, with their revisions and SHA-256s
+
 REPORTS = Path("reports")
 RESULTS = REPORTS / "results"
 FIGURES = REPORTS / "figures"

@@ -6,6 +6,8 @@ from pydantic import AfterValidator, Field, StringConstraints, field_validator
 
 from darkmatter.sections import Hookpoint, Name, Section
 
+GATE_CONTEXTS = 8  # of the train split, on whose rows a published SAE is measured before it is used
+
 
 class SaeGroup(Section):
     """A grid of SAEs that share a purpose and a training budget: hookpoints × d_sae × k × seeds."""

@@ -9,11 +9,12 @@ import yaml
 
 from darkmatter.artifacts import ArtifactError, read_json, to_json
 from darkmatter.imports import closure
+from darkmatter.paths import MANIFESTS
 from darkmatter.pretrained import manifests, pins, registry
 from darkmatter.pretrained.names import named, our_hookpoint
 
 ROOT = Path(__file__).parent.parent
-FOLDER = ROOT / manifests.FOLDER
+FOLDER = ROOT / MANIFESTS
 RELEASE, ID, FILE = "gemma-scope-2b-pt-res", "layer_12/width_16k/average_l0_82", "params.npz"
 
 
@@ -76,7 +77,7 @@ def test_a_pin_is_recorded_enforced_and_kept_when_the_list_is_written_again(mani
         pins.record(manifest, RELEASE, ID, "d" * 40, {FILE: "b" * 64})
     with pytest.raises(ArtifactError, match=r"its files are \['other'\]"):
         pins.record(manifest, RELEASE, ID, "a" * 40, {"other": "b" * 64})
-    manifests.write(manifest.parent)
+    manifests.write(manifest.parent, manifest.parent)
     assert pins.entry_of(manifest, RELEASE, ID) == entry
     others = [sae for sae in read_json(manifest)["saes"] if sae["id"] != ID]
     assert all(sae["revision"] is None and sae["sha256"] == {FILE: None} for sae in others)

@@ -5,16 +5,15 @@ What section 4 and the scopes of claims.yaml fix is taken from there; what they 
 
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 
 from darkmatter.artifacts import read_json
 from darkmatter.data_params import Tokens
 from darkmatter.params import Params
+from darkmatter.paths import MANIFESTS
 from darkmatter.planning.shapes import known_shape
 from darkmatter.planning.workload import DOCUMENT, Sae, Workload
 from darkmatter.sections import ParamsError
 
-MANIFESTS = Path("conf/manifests")
 MAIN = {"gemma-2-2b": "resid_post.12", "gemma-2-9b": "resid_post.20", "gemma3-270m": "resid_post.9"}
 PROTOCOL = Tokens(context_length=1024, first_position=200, train_contexts=1, eval_contexts=300, seed=42)  # section 4
 NARROW, WIDE = 16384, 131072  # of sections 5.2, 6.2; of A.3 and C.2

@@ -7,12 +7,11 @@ import numpy as np
 
 from darkmatter.activation_files import open_activations, rows_of
 from darkmatter.artifacts import ArtifactError, write_json
+from darkmatter.paths import MANIFESTS
 from darkmatter.pretrained import cache
 from darkmatter.pretrained.load import load_pretrained
-from darkmatter.pretrained.manifests import FOLDER
 from darkmatter.pretrained.pointer import POINTER
-
-GATE_CONTEXTS = 8  # 6,584 rows at the paper's positions, of which the gate takes an even sample
+from darkmatter.sae_params import GATE_CONTEXTS
 
 
 def check_pinned(reference: str, manifest: str | None) -> None:
@@ -54,7 +53,7 @@ def adopt_sae(
     """
     rows = np.asarray(rows_of(open_activations(Path(activations))[:GATE_CONTEXTS]))
     loaded = load_pretrained(
-        reference, rows=rows, nominal_l0=nominal_l0, manifest=FOLDER / f"{manifest}.json" if manifest else None
+        reference, rows=rows, nominal_l0=nominal_l0, manifest=MANIFESTS / f"{manifest}.json" if manifest else None
     )
     wanted = {"hookpoint": hookpoint, "architecture": architecture, "d_sae": d_sae}
     for name, value in wanted.items():

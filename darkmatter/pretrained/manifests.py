@@ -1,6 +1,6 @@
 """Frozen lists of the SAEs that each profile of published SAEs uses, with the role each plays in the paper's figures.
 
-    python -m darkmatter.pretrained.manifests    # writes conf/manifests/*.json again from sae-lens's registry
+    python -m darkmatter.pretrained.manifests    # writes conf/manifests/*.json and conf/saes/*.yaml again
 
 Layers, widths and roles follow from the registry by the rules of SUITES. Revisions and SHA-256s are not in it: they are
 null until a file is first downloaded, are filled in then (`darkmatter.pretrained.pins`), and stay when the list is
@@ -13,14 +13,15 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from darkmatter.artifacts import read_json, write_json
+from darkmatter.artifacts import read_json, write_json, write_text
+from darkmatter.paths import MANIFESTS
 from darkmatter.pretrained.file_names import FILES
 from darkmatter.pretrained.names import named
+from darkmatter.pretrained.profile_lists import profile_text
 from darkmatter.pretrained.registry import Listed, saes_of, version
 
-FOLDER = Path("conf/manifests")
+PROFILES = Path("conf/saes")
 TARGETS = {"near60": 60, "near50": 50}
-FIG9B_WIDTH = 16384
 ATTENTION = "attn_z"
 
 
@@ -32,22 +33,35 @@ class Suite:
         d_model: width of the residual stream; `d_z` that of the attention heads side by side.
         residual: releases of SAEs on the residual stream; every layer and width of them is swept.
         main: layer of Fig. 2 and its like; `appendix`: layers of Figs. 10 and 11.
-        parents: releases of the attention and MLP SAEs of Fig. 9b, at the layers `parent_layers`.
+        parents: releases of the attention and MLP SAEs of Eq. 16, at the layers `parent_layers`; their role is `fig9b`
+            where the paper has them, else `parents`.
     """
 
     model: str
     d_model: int
     d_z: int
     residual: tuple[str, ...]
-    main: int | None = None
+    main: int
     appendix: tuple[int, ...] = ()
     parents: tuple[str, ...] = ()
     parent_layers: tuple[int, ...] = ()
+    parent_role: str = "fig9b"
     swept_by_l0: bool = True
 
 
 SUITES = {
-    "gemma-2-2b": Suite("google/gemma-2-2b", 2304, 2048, ("gemma-scope-2b-pt-res",), 12, (5, 19)),
+    # Fig. 9b is about 9B alone; with parents of their own the other suites have every experiment.
+    "gemma-2-2b": Suite(
+        "google/gemma-2-2b",
+        2304,
+        2048,
+        ("gemma-scope-2b-pt-res",),
+        12,
+        (5, 19),
+        ("gemma-scope-2b-pt-att", "gemma-scope-2b-pt-mlp"),
+        (12,),
+        "parents",
+    ),
     # The text of section 6.2 takes the parents of layer 19, Eq. 16 and the published code those of layer 20.
     "gemma-2-9b": Suite(
         "google/gemma-2-9b",
@@ -59,9 +73,18 @@ SUITES = {
         ("gemma-scope-9b-pt-att", "gemma-scope-9b-pt-mlp"),
         (19, 20),
     ),
-    # Every SAE of Llama Scope has k = 50 and one of two widths: there is nothing to choose.
+    # Every SAE of Llama Scope has k = 50 and one of two widths: there is nothing to choose. The paper shows all layers
+    # and no main one; 16 of 32 lies where 12 of 26 does.
     "llama-3.1-8b": Suite(
-        "meta-llama/Llama-3.1-8B", 4096, 4096, ("llama_scope_lxr_8x", "llama_scope_lxr_32x"), swept_by_l0=False
+        "meta-llama/Llama-3.1-8B",
+        4096,
+        4096,
+        ("llama_scope_lxr_8x", "llama_scope_lxr_32x"),
+        16,
+        parents=("llama_scope_lxa_8x", "llama_scope_lxm_8x"),
+        parent_layers=(16,),
+        parent_role="parents",
+        swept_by_l0=False,
     ),
     # Beyond the paper. Layer 9 of 18 lies where layers 12 of 26 and 20 of 42 do. Releases without `-all` have four
     # layers at more widths and sparsities; those with it have every layer at two of each.
@@ -74,6 +97,7 @@ SUITES = {
         (5, 12, 15),
         ("gemma-scope-2-270m-pt-att", "gemma-scope-2-270m-pt-mlp"),
         (9,),
+        "parents",
     ),
 }
 
@@ -103,22 +127,25 @@ def with_roles(suite: Suite) -> list[tuple[Listed, list[str]]]:
     """The suite's residual SAEs and the parents of Fig. 9b, each with its roles (perhaps none)."""
     residual = [sae for release in suite.residual for sae in saes_of(release) if place(sae) is not None]
     if not suite.swept_by_l0:
-        return [(sae, ["llama"]) for sae in residual]
+        return [*((sae, ["llama"]) for sae in residual), *parents_of(suite)]
     nearest = {role: set(nearest_per_layer_and_width(residual, target)) for role, target in TARGETS.items()}
     chosen = []
     for sae in residual:
         layer = place(sae)
         roles = ["fig2"] if layer == suite.main else ["figA"] if layer in suite.appendix else []
         chosen.append((sae, roles + [role for role in TARGETS if sae in nearest[role]]))
-    parents = [
-        sae
-        for release in suite.parents
-        for sae in saes_of(release)
-        if place(sae) in suite.parent_layers and named(sae.repo, sae.folder).width == FIG9B_WIDTH
-    ]
-    for _, group in groupby(parents, key=lambda sae: sae.release):
-        chosen += [(sae, ["fig9b"]) for sae in nearest_per_layer_and_width(list(group), TARGETS["near60"])]
-    return chosen
+    return chosen + parents_of(suite)
+
+
+def parents_of(suite: Suite) -> list[tuple[Listed, list[str]]]:
+    """Of each release and layer the narrowest SAE with L0 nearest to 60."""
+    found = []
+    for release in suite.parents:
+        listed = [sae for sae in saes_of(release) if place(sae) in suite.parent_layers]
+        width = min(named(sae.repo, sae.folder).width for sae in listed)
+        narrow = [sae for sae in listed if named(sae.repo, sae.folder).width == width]
+        found += nearest_per_layer_and_width(narrow, TARGETS["near60"])
+    return [(sae, [suite.parent_role]) for sae in found]
 
 
 def place(sae: Listed) -> int | None:
@@ -160,11 +187,13 @@ def entry(suite: Suite, sae: Listed, roles: list[str], kept: dict[str, Any] | No
     }
 
 
-def write(folder: Path = FOLDER) -> list[Path]:
+def write(folder: Path = MANIFESTS, profiles: Path = PROFILES) -> list[Path]:
     paths = []
-    for name in SUITES:
+    for name, suite in SUITES.items():
         path = folder / f"{name}.json"
-        write_json(path, suite_manifest(name, read_json(path) if path.is_file() else None))
+        manifest = suite_manifest(name, read_json(path) if path.is_file() else None)
+        write_json(path, manifest)
+        write_text(profiles / f"{name}.yaml", profile_text(name, manifest, suite.main))
         paths.append(path)
     return paths
 

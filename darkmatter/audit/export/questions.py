@@ -64,9 +64,10 @@ def saes(sources: Sources) -> Answer:
     published = sources.params["saes"].get("published")
     if not published:
         return trained, ("params.yaml",)
+    widths = {name: sorted({sae["d_sae"] for sae in group["saes"]}) for name, group in published["groups"].items()}
     named = [
-        f"Group {name}: {len(group['saes'])} published SAEs, width {listed({sae['d_sae'] for sae in group['saes']})}."
-        for name, group in published["groups"].items()
+        f"Group {name}: {len(published['groups'][name]['saes'])} published SAEs, width {listed(found)}."
+        for name, found in widths.items()
     ]
     return [*trained, *named], ("params.yaml", f"conf/manifests/{published['manifest']}.json")
 
