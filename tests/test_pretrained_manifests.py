@@ -39,7 +39,8 @@ def test_roles() -> None:
         places = [(sae["layer"], sae["width"]) for sae in saes if role in sae["roles"]]
         assert len(set(places)) == len(places)
         assert {layer for layer, width in places if width == 16384} == set(range(26))
-    at_12 = {sae["nominal_l0"]: sae["roles"] for sae in saes if (sae["layer"], sae["width"]) == (12, 16384)}
+    main = [sae for sae in saes if (sae["hookpoint"], sae["width"]) == ("resid_post.12", 16384)]
+    at_12 = {sae["nominal_l0"]: sae["roles"] for sae in main}
     assert at_12 == {22: ["fig2"], 41: ["fig2", "near60", "near50"], 82: ["fig2"], 176: ["fig2"], 445: ["fig2"]}
     parents = [sae for sae in read_json(FOLDER / "gemma-2-9b.json")["saes"] if sae["roles"] == ["fig9b"]]
     assert sorted(sae["hookpoint"] for sae in parents) == ["attn_z.19", "attn_z.20", "mlp_out.19", "mlp_out.20"]
