@@ -49,6 +49,11 @@ class Bfloat16:
 Activations = Float[np.ndarray, "context position d_model"] | Bfloat16
 
 
+def spacing(activations: Activations) -> float:
+    """Distance from 1 to the next number of the type that the model computed them in."""
+    return 2.0**-7 if isinstance(activations, Bfloat16) else float(np.finfo(np.float32).eps)
+
+
 def widened(stored: np.ndarray) -> np.ndarray:
     """float32 of bfloat16 numbers stored as uint16."""
     upper = stored.astype(np.uint32)

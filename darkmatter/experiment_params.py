@@ -5,9 +5,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from darkmatter.sections import Hookpoint, Name, Section
+from darkmatter.sections import HOOKPOINT, Hookpoint, Name, Section
 
-SaePath = Annotated[str, StringConstraints(pattern=r"^(resid_post|attn_out|mlp_out)\.\d+/[A-Za-z0-9][\w-]*$")]
+SaePath = Annotated[str, StringConstraints(pattern=rf"^{HOOKPOINT}/[A-Za-z0-9][\w-]*$")]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 
@@ -87,7 +87,7 @@ class Pursuit(Section):
 
 
 class Components(Section):
-    """`parents`: SAEs of what the residual stream at `sae` is the sum of (Eq. 16)."""
+    """`parents`: SAEs of what the residual stream at `sae` is the sum of (Eq. 16); of attention, attn_out or attn_z."""
 
     sae: Name
     parents: Annotated[list[SaePath], Field(min_length=1)]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 from transformers import PreTrainedModel
 
 from darkmatter.artifacts import ArtifactError
@@ -19,11 +20,12 @@ def layer_of(hookpoint: str) -> int:
 
 
 def module_of(model: PreTrainedModel, hookpoint: str) -> nn.Module:
-    """The module whose output is the activation at `hookpoint`.
+    """The module whose output is the activation at `hookpoint`; of `attn_z.L` the one whose input it is.
 
     `resid_post.L` is the output of block L. (`hidden_states[-1]` of transformers is after the final norm and
     is not resid_post of the last block.) Gemma 2 normalises what attention and MLP write; there `attn_out` and
-    `mlp_out` are taken after those norms, so that the parts add up to the residual stream (Eq. 16).
+    `mlp_out` are taken after those norms, so that the parts add up to the residual stream (Eq. 16). `attn_z.L` is
+    what comes into the output projection: the heads side by side, heads · d_head wide.
 
     Raises:
         ArtifactError: the model has no such layer.
@@ -38,9 +40,11 @@ def module_of(model: PreTrainedModel, hookpoint: str) -> nn.Module:
             return block
         case "attn_out":
             return block.post_attention_layernorm if has_post_norms(model) else block.self_attn
+        case "attn_z":
+            return block.self_attn.o_proj
         case "mlp_out":
             return block.post_feedforward_layernorm if has_post_norms(model) else block.mlp
-    raise ArtifactError(f"hookpoint {hookpoint}: {kind} is none of resid_post, attn_out, mlp_out")
+    raise ArtifactError(f"hookpoint {hookpoint}: {kind} is none of resid_post, attn_out, attn_z, mlp_out")
 
 
 def has_post_norms(model: PreTrainedModel) -> bool:
@@ -52,13 +56,16 @@ def capture(model: PreTrainedModel, hookpoints: list[str]) -> Iterator[Captured]
     """Collect the activations at `hookpoints` during the forward passes inside the block."""
     captured: Captured = {}
 
-    def keep(name: str):
-        def hook(module: nn.Module, inputs: tuple, output: Tensor | tuple) -> None:
-            captured[name] = (output[0] if isinstance(output, tuple) else output).detach()
+    def keep(name: str, found: Tensor | tuple) -> None:
+        captured[name] = (found[0] if isinstance(found, tuple) else found).detach()
 
-        return hook
+    def hook(name: str) -> RemovableHandle:
+        module = module_of(model, name)
+        if name.startswith("attn_z."):
+            return module.register_forward_pre_hook(lambda _, inputs: keep(name, inputs))
+        return module.register_forward_hook(lambda _, inputs, output: keep(name, output))
 
-    handles = [module_of(model, name).register_forward_hook(keep(name)) for name in hookpoints]
+    handles = [hook(name) for name in hookpoints]
     try:
         yield captured
     finally:

@@ -1,6 +1,7 @@
 """activations + codes of an SAE and of the SAEs of its parents → what of its error they explain (section 6.2, Eq. 16).
 
 In:  data/activations/eval, data/codes, data/saes, data/decomposition/PROFILE/HOOKPOINT/moments
+     data/model   output projection and norm of a parent at attn_z
 Out: reports/results/components.json       regressor × target: held-out R²
      reports/results/components_sums.npz   rows of each context, ranks
      data/sums/components.npz              sums per context and dimension, from which R² can be derived again
@@ -13,9 +14,10 @@ from pathlib import Path
 
 from darkmatter.artifacts import read_arrays, write_arrays, write_json
 from darkmatter.decomposition_results import MOMENTS
+from darkmatter.experiments.attention_output import load_attention_output
 from darkmatter.experiments.components import SUMS, TARGET_SUMS, check_parents, check_sum, explain, write_targets
 from darkmatter.experiments.components_results import STORED, STORED_DIMENSIONS, results_of, stored
-from darkmatter.paths import ACTIVATIONS, CODES, DECOMPOSITION, RESULTS, SAES
+from darkmatter.paths import ACTIVATIONS, CODES, DECOMPOSITION, MODEL, RESULTS, SAES
 from darkmatter.stage import Stage, run
 from darkmatter.units import Unit, run_units
 
@@ -30,7 +32,10 @@ def main(stage: Stage) -> None:
     files = {path: stage.reads(ACTIVATIONS / "eval" / f"{path.split('/')[0]}.npy") for path in (main_sae, *parents)}
     sources = {path: (stage.reads(CODES / path), stage.reads(SAES / path)) for path in (main_sae, *parents)}
     moments = stage.reads(DECOMPOSITION / params.profile / hookpoint / MOMENTS)
-    check_sum(files[main_sae], [files[path] for path in parents])
+    of_z = [path for path in parents if path.startswith("attn_z.")]
+    attention = {"model": stage.reads(MODEL).as_posix(), "hookpoint": of_z[0].split("/")[0]} if of_z else None
+    through = load_attention_output(**attention) if attention else None
+    check_sum(files[main_sae], [files[path] for path in parents], through)
 
     splits = params.decomposition.model_dump(include={"fit_share", "folds", "split_seed"})
     codes = {path: {"codes": f"{folder}/codes.npz", "sae": sae.as_posix()} for path, (folder, sae) in sources.items()}
@@ -41,6 +46,9 @@ def main(stage: Stage) -> None:
 
     targets = work / "shared" / "targets"
     common = {**sample, **splits, "targets": targets.as_posix(), "cutoff": params.decomposition.eigen_cutoff}
+    if attention:
+        codes[of_z[0]]["attention"] = attention
+        sources[of_z[0]] += (MODEL,)
     regressors = {**{path: [path] for path in parents}, "all-parents": parents, "self": [main_sae]}
     units = [
         Unit(

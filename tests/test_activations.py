@@ -11,7 +11,7 @@ from darkmatter.hookpoints import capture, module_of, read
 
 SIZES = {
     "vocab_size": 50, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 3, "num_attention_heads": 2,
-    "num_key_value_heads": 1, "head_dim": 8, "max_position_embeddings": 64,
+    "num_key_value_heads": 1, "head_dim": 12, "max_position_embeddings": 64,
 }  # fmt: skip
 CONFIGS = {"llama": transformers.LlamaConfig, "gemma2": transformers.Gemma2Config}
 
@@ -81,3 +81,16 @@ def test_shards_are_joined_in_order_and_only_where_they_have_the_hookpoint(tmp_p
     join_shards(shards, "b", tmp_path / "b.npy")
     assert open_array(tmp_path / "a.npy", (None, 3))[:, 0].tolist() == [0, 0, 1, 1, 2, 2]
     assert len(open_array(tmp_path / "b.npy", (None, 3))) == 2
+
+
+def test_heads_are_what_the_output_projection_reads(model):
+    """attn_z.L is heads · d_head wide; through the projection (and Gemma 2's norm) it is attn_out.L, bit by bit."""
+    model.model.layers[1].self_attn.o_proj.weight.data *= 2
+    found = read(model, TOKENS, ["attn_z.1", "attn_out.1"])
+    block = model.model.layers[1]
+    written = block.self_attn.o_proj(found["attn_z.1"])
+    if hasattr(block, "post_feedforward_layernorm"):
+        written = block.post_attention_layernorm(written)
+    assert torch.equal(written, found["attn_out.1"])
+    assert found["attn_z.1"].shape == (2, 20, 2 * SIZES["head_dim"])
+    assert not module_of(model, "attn_z.1")._forward_pre_hooks

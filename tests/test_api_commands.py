@@ -84,7 +84,7 @@ ERRORS = {
     "not cached": (["--model", "org/other", "--revision", COMMIT], "not in the local cache"),
     "not a model": (["--model", "my_sae"], "transformers knows no model"),
     "layer": (["--model", "my_model", "--hookpoint", "resid_post.3"], "the model has 3 layers"),
-    "heads": (["--model", "my_model", "--hookpoint", "attn_z.1"], "hook_z"),
+    "heads": (["--model", "my_model", "--hookpoint", "attn_z.3"], "the model has 3 layers; there are"),
     "no hookpoint": (["--model", "my_model", "--hookpoint", "blocks.1.x"], "is no hookpoint; there are resid_post.L"),
     "no text": (["--model", "my_model"], "give --text FILE or --tokens"),
     "short": (

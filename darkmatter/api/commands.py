@@ -103,12 +103,13 @@ def model_rows(given: argparse.Namespace, sae: Any, work: Path) -> tuple[Any, di
 
     model = open_model(given.model, given.revision, work)
     hookpoint = check_hookpoint(given.hookpoint or sae.hookpoint, model)
-    if sae.d_model != model.d_model:
-        raise ArtifactError(f"the SAE has d_model {sae.d_model}, {given.model} {model.d_model}: it is another model's")
+    width = model.width(hookpoint)
+    if sae.d_model != width:
+        raise ArtifactError(f"the SAE has d_model {sae.d_model}, {given.model} {width}: it is another model's")
     tokens = work / "tokens.npy"
     length = given.context_length or 1024
     sizes = make_tokens(model, tokens, given.text, given.tokens, length, given.first_position, given.contexts)
-    check_enough(*sizes, model.d_model, decompose.DEFAULTS)
+    check_enough(*sizes, width, decompose.DEFAULTS)
     source = model.source | {"tokens_sha256": array_sha256(np.load(tokens)), "first_position": given.first_position}
     return read_rows(model, hookpoint, tokens, sizes[0], given.first_position), source, hookpoint
 

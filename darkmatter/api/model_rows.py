@@ -34,13 +34,18 @@ SHARD_CONTEXTS = 8
 
 @dataclass(frozen=True)
 class ModelFolder:
-    """A model that `models.load_model` will read, and what is known of it before that."""
+    """A model that `models.load_model` will read, and what is known of it before that; d_z is heads · d_head."""
 
     folder: Path
     d_model: int
+    d_z: int
     layers: int
     vocab_size: int
     source: dict[str, Any]
+
+    def width(self, hookpoint: str) -> int:
+        """Dimensions of the activations at `hookpoint`."""
+        return self.d_z if hookpoint.startswith("attn_z.") else self.d_model
 
 
 def find_model(model: str, revision: str | None) -> Path:
@@ -82,7 +87,9 @@ def open_model(model: str, revision: str | None, work: Path) -> ModelFolder:
     folder = found if (found / MANIFEST).is_file() else link(found, work / "model", text.vocab_size)
     files = read_json(folder / MANIFEST)["files"]
     source = {"model": model, "revision": revision, "sha256": files}
-    return ModelFolder(folder, text.hidden_size, text.num_hidden_layers, text.vocab_size, source)
+    heads = text.num_attention_heads
+    d_z = heads * (getattr(text, "head_dim", None) or text.hidden_size // heads)
+    return ModelFolder(folder, text.hidden_size, d_z, text.num_hidden_layers, text.vocab_size, source)
 
 
 def link(found: Path, folder: Path, vocab_size: int) -> Path:
@@ -110,14 +117,9 @@ def check_hookpoint(hookpoint: str | None, model: ModelFolder) -> str:
     Raises:
         ArtifactError: says which there are.
     """
-    there_are = f"there are resid_post.L, attn_out.L and mlp_out.L with L from 0 to {model.layers - 1}"
+    there_are = f"there are resid_post.L, attn_out.L, attn_z.L and mlp_out.L with L from 0 to {model.layers - 1}"
     if hookpoint is None:
         raise ArtifactError(f"--model needs --hookpoint; {there_are}")
-    if "_z" in hookpoint.partition(".")[0] or hookpoint.endswith("hook_z"):
-        raise ArtifactError(
-            f"{hookpoint}: the heads before the output projection (hook_z) are not read from a model here; save them "
-            f"as [context, position, heads · d_head] and use --activations. For --model {there_are}"
-        )
     try:
         pydantic.TypeAdapter(Hookpoint).validate_python(hookpoint)
     except pydantic.ValidationError:

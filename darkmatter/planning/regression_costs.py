@@ -149,15 +149,17 @@ def components(w: Workload) -> Cost:
     if not w.parents or not w.explained:
         return Cost()
     d, rows = w.explained.d_model, float(w.rows)
-    each = [sae.d_model for sae in (*w.parents, w.explained)]
-    together = sum(sae.d_model for sae in w.parents)
+    each = [d] * (len(w.parents) + 1)  # an SAE of z enters through the output projection
+    together = d * len(w.parents)
     derived = 12 * rows * d * d
     regressions = []
     for x in (*each, together):
         moments, residuals = 2 * rows * x * x + 4 * rows * x * d, 12 * rows * x * d
         regressions.append(Work(single=residuals + derived, double=moments + EIGEN * 3 * float(x) ** 3))
     targets = splitting(w.rows, w.explained, 3)
-    steps = (Work(double=targets.double, traffic=targets.traffic, loads="torch"), many(regressions))
+    projections = sum(8 * rows * sae.d_model * d for sae in w.parents if sae.hookpoint.startswith("attn_z."))
+    shared = Work(single=projections, double=targets.double, traffic=targets.traffic, loads="torch")
+    steps = (shared, many(regressions))
     memory = BASE["torch"] + FLOAT64 * (blocks(w) * float(together) ** 2 / 3 + 6 * together * 3 * d)
     memory += sum(codes_size(w.rows, sae) + held(sae) / 2 for sae in w.parents)
     return Cost(steps, memory, FLOAT64 * DIMENSION_SUMS * 3 * w.tokens.eval_contexts * d * len(each))

@@ -31,6 +31,10 @@ class ModelShape:
     parameters: int
     file_bytes_per_parameter: float = 0.0
 
+    def width(self, hookpoint: str) -> int:
+        """Dimensions of the activations at `hookpoint`."""
+        return self.heads * self.d_head if hookpoint.startswith("attn_z.") else self.d_model
+
     def layer_flops(self, context_length: int) -> float:
         """FLOP of one block for one token: 2 per weight, and attention over the whole context."""
         attention = self.d_model * self.d_head * (2 * self.heads + 2 * self.kv_heads)

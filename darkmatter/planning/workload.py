@@ -124,7 +124,7 @@ def from_params(params: Params) -> Workload:
     saes = {
         spec.path: Sae(
             spec.hookpoint,
-            model.d_model,
+            model.width(spec.hookpoint),
             spec.d_sae,
             spec.k,
             spec.train_tokens,
@@ -147,7 +147,7 @@ def from_params(params: Params) -> Workload:
         name=params.profile,
         model=model,
         tokens=params.tokens,
-        hookpoints=dict.fromkeys(params.hookpoints, model.d_model),
+        hookpoints={name: model.width(name) for name in params.hookpoints},
         train_contexts={name: data.train_contexts for name, data in params.hookpoints.items()},
         batch=params.activations.batch_contexts,
         saes=tuple(saes.values()),

@@ -7,6 +7,8 @@ folder is called.
 import re
 from dataclasses import dataclass
 
+from darkmatter.sections import HOOKPOINT
+
 POWERS = {"4k": 12, "16k": 14, "32k": 15, "65k": 16, "131k": 17, "262k": 18, "524k": 19, "1m": 20}
 TRANSFORMER_LENS = {
     "hook_resid_post": "resid_post",
@@ -50,7 +52,7 @@ def width_in(folder: str) -> int | None:
 
 def our_hookpoint(name: str | None) -> str | None:
     """`blocks.12.hook_resid_post` (TransformerLens) → `resid_post.12`; a name of ours stays; others are None."""
-    if name is None or re.fullmatch(r"(resid_post|attn_z|attn_out|mlp_out)\.\d+", name):
+    if name is None or re.fullmatch(HOOKPOINT, name):
         return name
     match = re.fullmatch(r"blocks\.(\d+)\.(.+)", name)
     return f"{TRANSFORMER_LENS[match[2]]}.{match[1]}" if match and match[2] in TRANSFORMER_LENS else None
