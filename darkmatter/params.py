@@ -29,13 +29,13 @@ from darkmatter.experiment_params import (
     SyntheticNoise,
 )
 from darkmatter.sae_params import Saes, SaeSpec
-from darkmatter.sections import Hookpoint, Name, ParamsError, Section
+from darkmatter.sections import FileName, Hookpoint, ParamsError, Section
 
 PARAMS = Path("params.yaml")
 
 
 class Params(Section):
-    profile: Name
+    profile: FileName
     corpus: Corpus
     model: Model
     tokens: Tokens

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints, field_validator
 
-from darkmatter.sections import Hookpoint, Name, Section
+from darkmatter.sections import FileName, Hookpoint, Name, Section
 
 GATE_CONTEXTS = 8  # of the train split, on whose rows a published SAE is measured before it is used
 
@@ -60,7 +60,7 @@ class Published(Section):
         manifest: NAME of conf/manifests/NAME.json, where revisions and SHA-256s of a registry's SAEs are kept.
     """
 
-    manifest: Name | None = None
+    manifest: FileName | None = None
     groups: dict[Name, PublishedGroup]
 
 

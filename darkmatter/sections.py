@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w-]*$")]
+FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w.-]*$")]
 HOOKPOINT = r"(resid_post|attn_out|attn_z|mlp_out)\.\d+"  # what each is: hookpoints.py
 Hookpoint = Annotated[str, StringConstraints(pattern=rf"^{HOOKPOINT}$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]

@@ -1,16 +1,14 @@
 """Models of the hub, and the first four stages on a hub of this machine, from its files to activations."""
 
 import json
-import time
 from pathlib import Path
 
 import numpy as np
-import pyarrow
 import pytest
 import torch
 import transformers
-from fake_hub import COMMIT, Hub, serve
-from huggingface_hub import constants
+from fake_hub import COMMIT
+from hub_case import MODEL, hub, publish_model, publish_text, run_stage  # noqa: F401 - hub: a fixture
 from profiles import profile_params
 from safetensors.torch import load_file
 
@@ -21,47 +19,15 @@ from darkmatter.hookpoints import capture, module_of, read
 from darkmatter.hub_access import OfflineError, TokenMissingError, WrongBytesError
 from darkmatter.hub_model import SUPPORTED, fetch_model, write_hub_model
 from darkmatter.models import byte_tokenizer, load_model, load_tokenizer, random_model
-from darkmatter.stage import Stage
-from stages import activations, corpus, model, tokens
 
-MODEL = "google/gemma-2-2b"
-PILE = "datasets/monology/pile-uncopyrighted"
 SIZES = {"vocab_size": 259, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 3,
          "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 8, "max_position_embeddings": 64}  # fmt: skip
 IDS = torch.arange(40).reshape(2, 20)
 
 
-@pytest.fixture
-def hub(tmp_path, monkeypatch):
-    """An empty hub, and an empty repository to work in."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("DARKMATTER_HUB_OFFLINE", "")
-    monkeypatch.setenv("DARKMATTER_WORKERS", "1")
-    monkeypatch.setattr(time, "sleep", lambda seconds: None)
-    with serve(tmp_path / "served") as found:
-        monkeypatch.setenv("HF_ENDPOINT", found.url)
-        yield found
-
-
 def spec(dtype: str = "float32", **changes) -> Model:
     facts = {"source": "huggingface", "label": "test", "repo": MODEL, "revision": COMMIT, "dtype": dtype}
     return Model(**facts | changes)
-
-
-def publish(hub: Hub, language_model, tokenizer) -> Path:
-    """Save a model as it stands on the hub: in shards, with pickles and code beside them."""
-    folder = hub.root / MODEL
-    language_model.save_pretrained(folder, max_shard_size="8KB")
-    tokenizer.save_pretrained(folder)
-    (folder / "pytorch_model.bin").write_bytes(b"a pickle")
-    (folder / "modeling_evil.py").write_text("raise SystemExit('executed')\n")
-    (folder / "original").mkdir()
-    (folder / "original" / "model.safetensors").write_bytes(b"another format")
-    config = json.loads((folder / "config.json").read_text())
-    config["auto_map"] = {"AutoConfig": "modeling_evil.Evil", "AutoModelForCausalLM": "modeling_evil.Evil"}
-    (folder / "config.json").write_text(json.dumps(config))
-    return folder
 
 
 def tiny(kind: str, dtype: torch.dtype = torch.float32):
@@ -74,7 +40,7 @@ def tiny(kind: str, dtype: torch.dtype = torch.float32):
 @pytest.mark.parametrize("kind", SUPPORTED)
 def test_each_supported_kind_comes_back_bit_equal_with_its_hookpoints(hub, tmp_path, kind):
     original = tiny(kind)
-    publish(hub, original, byte_tokenizer(add_bos=True))
+    publish_model(hub, original, byte_tokenizer(add_bos=True))
     (tmp_path / "model").mkdir()
     write_hub_model(tmp_path / "model", fetch_model(spec()), spec(), {"label": "test"})
     found = load_model(tmp_path / "model")
@@ -92,7 +58,7 @@ def test_each_supported_kind_comes_back_bit_equal_with_its_hookpoints(hub, tmp_p
 @pytest.mark.parametrize(("published", "wanted"), [("bfloat16", "bfloat16"), ("float32", "bfloat16")])
 def test_weights_keep_their_bytes_or_are_rounded_once(hub, tmp_path, published, wanted):
     original = tiny("llama", getattr(torch, published))
-    folder = publish(hub, original, byte_tokenizer(add_bos=False))
+    folder = publish_model(hub, original, byte_tokenizer(add_bos=False))
     (tmp_path / "model").mkdir()
     write_hub_model(tmp_path / "model", fetch_model(spec(wanted)), spec(wanted), {"label": "test"})
     found = load_model(tmp_path / "model")
@@ -108,7 +74,7 @@ def test_weights_keep_their_bytes_or_are_rounded_once(hub, tmp_path, published, 
 
 
 def test_nothing_but_safetensors_configuration_and_tokenizer_is_downloaded(hub):
-    publish(hub, tiny("llama"), byte_tokenizer(add_bos=False))
+    publish_model(hub, tiny("llama"), byte_tokenizer(add_bos=False))
     files = fetch_model(spec())
     asked = {path.partition(f"{COMMIT}/")[2] for _, path, _ in hub.seen if "/resolve/" in path}
     assert asked == set(files) and not any(name.endswith((".bin", ".py")) or "/" in name for name in asked)
@@ -117,7 +83,7 @@ def test_nothing_but_safetensors_configuration_and_tokenizer_is_downloaded(hub):
 
 
 def test_unknown_kinds_and_pickles_are_refused_before_the_weights(hub):
-    folder = publish(hub, tiny("llama"), byte_tokenizer(add_bos=False))
+    folder = publish_model(hub, tiny("llama"), byte_tokenizer(add_bos=False))
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"model_type": "gpt_neox"}))
     with pytest.raises(ArtifactError, match=r"kind 'gpt_neox'.* Supported: gemma2, gemma3_text, llama"):
@@ -131,33 +97,22 @@ def test_unknown_kinds_and_pickles_are_refused_before_the_weights(hub):
 
 @pytest.mark.parametrize("damage", [lambda body: body[:-40], lambda body: b"\0" * len(body)])
 def test_damaged_weights_are_one_clear_error(hub, tmp_path, damage):
-    folder = publish(hub, tiny("llama"), byte_tokenizer(add_bos=False))
+    folder = publish_model(hub, tiny("llama"), byte_tokenizer(add_bos=False))
     path = next(folder.glob("*.safetensors"))
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(ArtifactError, match="no safetensors file that can be read"):
         write_hub_model(tmp_path, fetch_model(spec()), spec(), {"label": "test"})
 
 
-def run(stage, params) -> Stage:
-    found = Stage(Path(stage.__file__).stem, params, Path(stage.__file__))
-    stage.main(found)
-    return found
-
-
 def test_four_stages_run_from_the_hub_and_again_without_it(hub, monkeypatch):
     """A gated model on another hub is open there; the first contexts of the shuffled Pile shards go through it."""
     params = profile_params("smoke-hub")
     original, tokenizer = random_model(params.model)
-    folder = publish(hub, original.to(torch.bfloat16), tokenizer)
-    (hub.root / PILE / "train").mkdir(parents=True)
-    for shard in range(3):
-        rows = [{"text": f"{shard} {row} " + "words " * row, "meta": {"pile_set_name": "Pile-CC"}}
-                for row in range(60)]  # fmt: skip
-        with pyarrow.CompressedOutputStream(hub.root / PILE / "train" / f"{shard:02d}.jsonl.zst", "zstd") as file:
-            file.write("".join(json.dumps(row) + "\n" for row in rows).encode())
+    folder = publish_model(hub, original.to(torch.bfloat16), tokenizer)
+    publish_text(hub)
 
-    for stage in (corpus, model, tokens, activations):
-        run(stage, params)
+    for stage in ("corpus", "model", "tokens", "activations"):
+        run_stage(stage, params)
     made = {path: sha256_file(path) for path in Path("data").rglob("*") if path.is_file() and "/." not in str(path)}
 
     documents = [json.loads(line) for line in Path("data/corpus/documents.jsonl").read_text().splitlines()]
@@ -172,40 +127,40 @@ def test_four_stages_run_from_the_hub_and_again_without_it(hub, monkeypatch):
     transformers_own = transformers.AutoModelForCausalLM.from_pretrained(
         folder, dtype="bfloat16", local_files_only=True
     )
-    with torch.no_grad(), capture(transformers_own, ["resid_post.1"]) as captured:
+    with torch.no_grad(), capture(transformers_own, ["resid_post.12"]) as captured:
         transformers_own(torch.from_numpy(ids[:4].astype(np.int64)))
-    file = Path("data/activations/eval/resid_post.1.npy")
+    file = Path("data/activations/eval/resid_post.12.npy")
     stored = open_activations(file, (16, 111, 24))
     assert file.stat().st_size < 2.1 * stored.stored.size  # bfloat16, as the model is
-    assert np.array_equal(stored[:4], captured["resid_post.1"][:, 16:-1].float().numpy())
+    assert np.array_equal(stored[:4], captured["resid_post.12"][:, 16:-1].float().numpy())
     assert np.isfinite(open_array(Path("data/activations/eval/loss.npy"), (16, 111))).all()
 
     # The pins are committed; the cache has the model, but of the text only blocks were read.
     monkeypatch.setenv("DARKMATTER_HUB_OFFLINE", "1")
-    run(model, params)
+    run_stage("model", params)
     with pytest.raises(OfflineError, match=r"hf download monology/pile-uncopyrighted train/.* --repo-type dataset"):
-        run(corpus, params)
+        run_stage("corpus", params)
     monkeypatch.setenv("DARKMATTER_HUB_OFFLINE", "")
     answers = iter([429, 503])
     hub.faults["jsonl.zst"] = lambda status, body: (next(answers, status), body)
     hub.cut.append("00.jsonl.zst")
-    run(corpus, params)
+    run_stage("corpus", params)
     assert not hub.cut and next(answers, None) is None
     assert {path: sha256_file(path) for path in made} == made
 
     hub.faults["jsonl.zst"] = lambda status, body: (status, body[:20] + b"\1" + body[21:])
     with pytest.raises(WrongBytesError, match="datasets--monology--pile-uncopyrighted"):
-        run(corpus, params)
+        run_stage("corpus", params)
     hub.gated.add(MODEL)
     for blob in Path("cache").rglob("blobs/*"):
         blob.unlink()
     with pytest.raises(TokenMissingError, match="unset HF_ENDPOINT"):
-        run(model, params)
+        run_stage("model", params)
     assert {path: sha256_file(path) for path in made} == made  # what failed left what was there
 
 
 def test_the_saved_copy_has_the_hubs_tensors(hub, tmp_path):
-    folder = publish(hub, tiny("gemma2", torch.bfloat16), byte_tokenizer(add_bos=True))
+    folder = publish_model(hub, tiny("gemma2", torch.bfloat16), byte_tokenizer(add_bos=True))
     files = fetch_model(spec("bfloat16"))
     (tmp_path / "model").mkdir()
     write_hub_model(tmp_path / "model", files, spec("bfloat16"), {"label": "test"})

@@ -1,0 +1,105 @@
+"""Every stage of the profile gemma-2-2b on a tiny Gemma 2, SAEs under Gemma Scope's names and a hub of this machine."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from hub_case import MODEL, hub, publish_model, publish_saes, publish_text, run_stage  # noqa: F401 - hub: a fixture
+from profiles import composed, profile_params
+
+from darkmatter.artifacts import ArtifactError, read_json, sha256_file
+from darkmatter.hub_access import OfflineError, WrongBytesError
+from darkmatter.models import random_model
+from darkmatter.pretrained import cache
+from darkmatter.pretrained.pointer import POINTER, open_pointer
+from darkmatter.sae_folders import open_decoder
+
+ROOT = Path(__file__).resolve().parent.parent
+PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+PROFILE = "smoke-hub"
+
+
+def test_the_whole_graph_runs_on_published_saes(hub, monkeypatch):  # noqa: F811
+    params = profile_params(PROFILE)
+    Path("params.yaml").write_text(composed(PROFILE))
+    for name in ("claims.yaml", "dvc.yaml"):
+        shutil.copy(ROOT / name, name)
+    original, tokenizer = random_model(params.model)
+    publish_model(hub, original.to(torch.bfloat16), tokenizer)
+    publish_text(hub)
+
+    for name in PIPELINE:
+        if name == "saes":
+            publish_saes(hub, params)
+        for key in params.hookpoints if name == "decomposition" else [None]:
+            run_stage(name, params, *([key] if key else []))
+
+    check_pointers(hub, params)
+    check_results(params)
+    check_refusals(hub, params, monkeypatch)
+
+
+def check_pointers(hub, params):  # noqa: F811
+    manifest = {
+        f"{sae['release']}/{sae['id']}": sae for sae in read_json(Path("conf/manifests/smoke-hub.json"))["saes"]
+    }
+    for spec in params.sae_specs():
+        folder = Path("data/saes") / spec.path
+        assert [file.name for file in folder.iterdir()] == [POINTER]
+        pointer = read_json(folder / POINTER)
+        served = hub.root / pointer["source"]["repo"] / pointer["source"]["folder"] / "params.npz"
+        assert pointer["source"]["sha256"] == {"params.npz": sha256_file(served)} == manifest[spec.reference]["sha256"]
+        assert pointer["source"]["revision"] == hub.commit == manifest[spec.reference]["revision"]
+        assert pointer["measured"]["l0"] == pytest.approx(spec.nominal_l0, rel=0.3)
+        index, value = (np.load(f"data/codes/{spec.path}/codes.npz")[name][:50] for name in ("index", "value"))
+        weights = np.load(served)
+        dense = np.zeros((50, spec.d_sae), dtype=np.float32)
+        np.put_along_axis(dense, index, np.maximum(value, np.take_along_axis(dense, index, 1)), 1)
+        found = open_decoder(folder).decode(torch.from_numpy(index), torch.from_numpy(value))
+        np.testing.assert_allclose(found, dense @ weights["W_dec"] + weights["b_dec"], rtol=1e-4, atol=1e-4)
+
+
+def check_results(params):
+    results = {point: read_json(Path(f"reports/results/decomposition/{point}.json")) for point in params.hookpoints}
+    saes = [sae for run in results.values() for sae in run["saes"]]
+    assert {sae["reference"] for sae in saes} == {spec.reference for spec in params.sae_specs()}
+    assert all(sae["train_tokens"] == 0 for sae in saes)
+    for sae in saes:
+        found = sae["estimates"]["token"]["paper"]
+        assert 0 < found["fvu_nonlinear"]["value"] <= found["fvu"]["value"] < 0.9
+    components = read_json(Path("reports/results/components.json"))
+    assert "attn_z.12" in json.dumps(components)
+    claims = read_json(Path("reports/claims.json"))["claims"]
+    assert {claim["verdict"] for claim in claims} >= {"not-testable-in-this-profile"}
+    assert Path("reports/report.html").stat().st_size > 1e6
+    drawn = [file for file in Path("reports/figures").glob("*.json") if "not_drawn" not in file.read_text()]
+    assert len(drawn) >= 15
+
+
+def check_refusals(hub, params, monkeypatch):  # noqa: F811
+    """Evicted files come again; other bytes, or none without a network, stop the run before it computes."""
+    spec = params.sae_specs()[0]
+    folder = Path("data/saes") / spec.path
+    pointer = read_json(folder / POINTER)
+    monkeypatch.setenv(cache.VARIABLE, "1e-9")
+    open_pointer(folder)  # makes room: every other file goes
+    kept = list((Path("cache")).rglob("params.npz"))
+    assert len(kept) == 1
+    other = Path("data/saes") / params.sae_specs()[1].path
+    monkeypatch.setenv("DARKMATTER_HUB_OFFLINE", "1")
+    with pytest.raises(OfflineError, match="is not in the cache"):
+        open_decoder(other)
+    monkeypatch.setenv("DARKMATTER_HUB_OFFLINE", "")
+    open_decoder(other)
+    assert not kept[0].exists()
+    served = hub.root / pointer["source"]["repo"] / pointer["source"]["folder"] / "params.npz"
+    served.write_bytes(served.read_bytes()[:-1] + b"\1")
+    with pytest.raises(WrongBytesError, match="that the `saes` stage has seen"):
+        open_decoder(folder)
+    monkeypatch.setenv(cache.VARIABLE, "much")
+    with pytest.raises(ArtifactError, match="DARKMATTER_SAE_CACHE_GB='much', which is no positive number"):
+        open_decoder(other)
