@@ -29,13 +29,14 @@ from darkmatter.experiment_params import (
     SyntheticNoise,
 )
 from darkmatter.sae_params import Saes, SaeSpec
-from darkmatter.sections import Hookpoint, Name, ParamsError, Section
+from darkmatter.sections import Device, Hookpoint, Name, ParamsError, Section
 
 PARAMS = Path("params.yaml")
 
 
 class Params(Section):
     profile: Name
+    device: Device
     corpus: Corpus
     model: Model
     tokens: Tokens
