@@ -14,6 +14,7 @@ from torch import Tensor
 from darkmatter.activation_files import open_activations
 from darkmatter.artifacts import ArtifactError, read_arrays, write_arrays
 from darkmatter.context_sums import RowSums
+from darkmatter.device import usable
 from darkmatter.moments import CrossMomentsFitter, make_blocks
 from darkmatter.probes import SINGLE_PRECISION_CONDITION, Factor, factorise
 from darkmatter.splits import Splits, draw_splits
@@ -32,39 +33,54 @@ class Prepared:
     factors: dict[str, Factor]
 
     @property
+    def device(self) -> torch.device:
+        return self.x_shift.device
+
+    @property
     def products(self) -> torch.dtype:
         """float32 where every fit set is conditioned well enough for it, else float64 (at half the speed)."""
         worst = max(factor.condition_number for factor in self.factors.values())
         return torch.float32 if worst <= SINGLE_PRECISION_CONDITION else torch.float64
 
 
-def prepare(out: Path, activations: str, fit_share: float, folds: int, split_seed: int, eigen_cutoff: float) -> None:
+def prepare(
+    out: Path,
+    activations: str,
+    fit_share: float,
+    folds: int,
+    split_seed: int,
+    eigen_cutoff: float,
+    device: str = "cpu",
+) -> None:
     """Write the shared moments of one hookpoint (a unit of the decomposition stage).
 
     Args:
         activations: .npy, float32 [context, position, d_model].
+        device: where the moments are formed; the file does not say where.
 
     Raises:
+        ParamsError: there is no such device here.
         ArtifactError: a value is NaN or infinite, or there are too few rows.
     """
+    place = usable(device)
     x = open_activations(Path(activations))
     contexts, positions, d_model = x.shape
     splits = draw_splits(contexts, positions, fit_share, folds, split_seed)
-    x_shift = float32_mean(x, activations)
-    fitter = CrossMomentsFitter(make_blocks(splits), d_model, d_model)
-    row_sets = torch.from_numpy(splits.row_sets()).double()
+    x_shift = float32_mean(x, activations).to(place)
+    fitter = CrossMomentsFitter(make_blocks(splits), d_model, d_model, device=place)
+    row_sets = torch.from_numpy(splits.row_sets()).double().to(place)
     total, square = RowSums(row_sets, d_model), RowSums(row_sets, d_model)
     for context in range(contexts):
         shifted = shift(x[context], x_shift)
         fitter.update(context, shifted, shifted)
         total.update(context, shifted)
         square.update(context, shifted**2)
-    arrays = {"x_shift": x_shift.numpy(), "x_sum": total.numpy(), "x_square": square.numpy()}
+    arrays = {"x_shift": x_shift.cpu().numpy(), "x_sum": total.numpy(), "x_square": square.numpy()}
     arrays["rows"] = splits.row_sets().sum(-1).astype(np.float64)
     for name in splits.fit_sets:
         factor = factorise(fitter.fit_set(name), eigen_cutoff)
-        arrays[f"{name}/root"] = factor.root.numpy()
-        arrays[f"{name}/mean_x"] = factor.mean_x.numpy()
+        arrays[f"{name}/root"] = factor.root.cpu().numpy()
+        arrays[f"{name}/mean_x"] = factor.mean_x.cpu().numpy()
         arrays[f"{name}/facts"] = np.array([factor.rows, factor.rank, factor.condition_number])
     write_arrays(out / FILE, arrays)
 
@@ -82,15 +98,16 @@ def float32_mean(x: np.ndarray, where: str) -> Float[Tensor, " d_model"]:
 
 
 def shift(rows: np.ndarray, x_shift: Float[Tensor, " d_model"]) -> Float[Tensor, "position d_model"]:
-    """x − x_shift in float64."""
-    return torch.from_numpy(np.array(rows)).double() - x_shift
+    """x − x_shift in float64, where x_shift is."""
+    return torch.from_numpy(np.array(rows)).to(x_shift.device).double() - x_shift
 
 
-def read_prepared(folder: Path, splits: Splits) -> Prepared:
+def read_prepared(folder: Path, splits: Splits, device: torch.device | str = "cpu") -> Prepared:
+    """What `prepare` wrote, on a device."""
     arrays = read_arrays(folder / FILE)
     factors = {}
     for name in splits.fit_sets:
         rows, rank, condition = arrays[f"{name}/facts"].tolist()
-        mean_x, root = (torch.from_numpy(arrays[f"{name}/{part}"]) for part in ("mean_x", "root"))
+        mean_x, root = (torch.from_numpy(arrays[f"{name}/{part}"]).to(device) for part in ("mean_x", "root"))
         factors[name] = Factor(int(rows), mean_x, root, int(rank), condition)
-    return Prepared(torch.from_numpy(arrays["x_shift"]), factors)
+    return Prepared(torch.from_numpy(arrays["x_shift"]).to(device), factors)

@@ -17,12 +17,23 @@ from transformers import PreTrainedModel
 
 from darkmatter.activation_files import BFLOAT16
 from darkmatter.artifacts import ArtifactError, open_array, replacing
+from darkmatter.device import usable
 from darkmatter.hookpoints import capture, read
 from darkmatter.models import load_model
 
 LOSS = "loss"
 
-load_once = functools.cache(load_model)
+
+@functools.cache
+def load_once(folder: Path, device: torch.device) -> PreTrainedModel:
+    """The model of a folder on a device, kept there until `release_model`."""
+    return load_model(folder).to(device)
+
+
+def release_model() -> None:
+    """Drop loaded models, and hand the memory of their device back: what comes next needs it."""
+    load_once.cache_clear()
+    torch.cuda.empty_cache()
 
 
 @torch.no_grad()
@@ -36,6 +47,7 @@ def extract(
     first_position: int,
     batch_contexts: int,
     with_loss: bool,
+    device: str = "cpu",
 ) -> None:
     """Write one shard: `HOOKPOINT.npy` [stop − start, position, d_model], and `loss.npy` if asked.
 
@@ -43,18 +55,21 @@ def extract(
         model: folder of the model.
         tokens: .npy, int32 [context, context_length]; contexts start … stop − 1 are read.
         with_loss: run the whole model and keep its next-token cross-entropy (nats) at each position.
+        device: where the model runs.
 
     Raises:
+        ParamsError: there is no such device here.
         ArtifactError: a hookpoint the model does not have, or an activation that is not finite.
     """
-    language_model = load_once(Path(model))
+    place = usable(device, double=False)
+    language_model = load_once(Path(model), place)
     contexts = torch.from_numpy(open_array(Path(tokens), (None, None), "int32")[start:stop].astype(np.int64))
     kept = slice(first_position, contexts.shape[1] - 1)
     parts: dict[str, list[np.ndarray]] = {}
-    for batch in contexts.split(batch_contexts):
+    for batch in contexts.to(place).split(batch_contexts):
         if with_loss:
             with capture(language_model, hookpoints) as captured:
-                parts.setdefault(LOSS, []).append(token_loss(language_model, batch, first_position).numpy())
+                parts.setdefault(LOSS, []).append(token_loss(language_model, batch, first_position).cpu().numpy())
         else:
             captured = read(language_model, batch, hookpoints)
         for name in hookpoints:

@@ -11,18 +11,22 @@ from torch import Tensor
 
 
 class RowSums:
-    """Per-context sums of one quantity: [row set, context] for scalars, [row set, context, dim] for vectors."""
+    """Per-context sums of one quantity: [row set, context] for scalars, [row set, context, dim] for vectors.
+
+    They are kept where `row_sets` is, and so must be what is added.
+    """
 
     def __init__(self, row_sets: Float[Tensor, "set context position"], dims: int | None = None) -> None:
         self.row_sets = row_sets
         sets, contexts, _ = row_sets.shape
-        self.sums = torch.zeros((sets, contexts) if dims is None else (sets, contexts, dims), dtype=torch.float64)
+        shape = (sets, contexts) if dims is None else (sets, contexts, dims)
+        self.sums = torch.zeros(shape, dtype=torch.float64, device=row_sets.device)
 
     def update(self, context: int, values: Float[Tensor, "position ..."]) -> None:
         self.sums[:, context] = self.row_sets[:, context] @ values.double()
 
     def numpy(self) -> np.ndarray:
-        return self.sums.numpy()
+        return self.sums.cpu().numpy()
 
 
 def scalar_sums(row_sets: Float[np.ndarray, "set context position"], values: Float[np.ndarray, "context position"]):

@@ -43,6 +43,7 @@ def decompose(
     fit_share: float,
     folds: int,
     split_seed: int,
+    device: str = "cpu",
 ) -> None:
     """Decompose the error of one SAE and write its table and sums (a unit of the decomposition stage).
 
@@ -51,11 +52,13 @@ def decompose(
         prepared: folder written by `activation_moments.prepare` for the same activations and splits.
         codes: .npz with `index`, `value` [row, slot] and `l0` [row].
         sae: folder of the SAE in sae-lens format, of which the decoder is read.
+        device: where the passes compute.
 
     Raises:
+        ParamsError: there is no such device here.
         ArtifactError: the codes and the activations have different rows.
     """
-    sample = open_sample(activations, prepared, codes, sae, fit_share, folds, split_seed)
+    sample = open_sample(activations, prepared, codes, sae, fit_share, folds, split_seed, device)
     fired = np.bincount(sample.index[sample.value > 0].ravel(), minlength=sample.decoder.shape[0]) > 0
     write_sums(out, sample, lambda: (sample.l0, fired))
 
@@ -86,7 +89,7 @@ def error_maps(sample: Sample) -> dict[str, LinearMap]:
     x_shift = sample.prepared.x_shift.to(sample.prepared.products)
     x, sae = sample.context(0)
     e_shift = (x - sae).mean(0)
-    fitter = CrossMomentsFitter(sample.blocks, d_model, d_model, sample.prepared.products)
+    fitter = CrossMomentsFitter(sample.blocks, d_model, d_model, sample.prepared.products, sample.prepared.device)
     for context in range(len(sample.x)):
         x, sae = sample.context(context)
         fitter.update(context, x - x_shift, x - sae - e_shift)
@@ -99,7 +102,7 @@ def error_maps(sample: Sample) -> dict[str, LinearMap]:
 def split_error(sample: Sample, maps: dict[str, LinearMap]) -> tuple[Table, Sums, Sums]:
     """Per-token norms of all parts, and per-context sums of the error and of what the maps leave of it."""
     contexts, _, d_model = sample.x.shape
-    row_sets = torch.from_numpy(sample.splits.row_sets()).double()
+    row_sets = torch.from_numpy(sample.splits.row_sets()).double().to(sample.prepared.device)
     total, square = RowSums(row_sets, d_model), RowSums(row_sets, d_model)
     left = {f"{split}/{way}": RowSums(row_sets, d_model) for split in SPLITS for way in ("paper", "authors")}
     table: Table = {}
@@ -133,7 +136,7 @@ def split_error(sample: Sample, maps: dict[str, LinearMap]) -> tuple[Table, Sums
             inner = (linear * x).sum(1, dtype=torch.float64)
             row[f"cosine/{key}"] = inner / (row[f"linear/{key}"] * row["x"]).sqrt().clamp(min=1e-300)
         for name, values in row.items():
-            table.setdefault(name, np.empty(sample.x.shape[:2]))[context] = values.numpy()
+            table.setdefault(name, np.empty(sample.x.shape[:2]))[context] = values.cpu().numpy()
     dimension_sums = {"error_sum": total.numpy(), "error_square": square.numpy()}
     dimension_sums |= {f"nonlinear/{name}": sums.numpy() for name, sums in left.items()}
     pooled = {f"pooled/nonlinear/{name}": sums.numpy().sum(-1) for name, sums in left.items()}
@@ -165,9 +168,10 @@ def norm_probes(sample: Sample, table: Table) -> Sums:
     ways = ("paper", "authors", "cross-fit")
     columns = sorted({column for split in SPLITS for way in ways for column in probe_targets(split, way).values()})
     values = torch.stack([torch.from_numpy(table[name]) for name in columns], -1)  # (context, position, column)
+    values = values.to(sample.prepared.device)
     means = values.mean((0, 1))
     values = values - means
-    fitter = CrossMomentsFitter(sample.blocks, sample.x.shape[-1], len(columns))
+    fitter = CrossMomentsFitter(sample.blocks, sample.x.shape[-1], len(columns), device=sample.prepared.device)
     for context in range(len(sample.x)):
         fitter.update(context, shift(sample.x[context], sample.prepared.x_shift), values[context])
     maps = {
@@ -183,7 +187,7 @@ def norm_probes(sample: Sample, table: Table) -> Sums:
             residuals.setdefault(key, np.empty(table["x"].shape))[context] = residual
     sums = {f"residual/{key}": scalar_sums(row_sets, residual**2) for key, residual in residuals.items()}
     for number, name in enumerate(columns):
-        column = values[..., number].numpy()
+        column = values[..., number].cpu().numpy()
         sums[f"centred_sum/{name}"] = scalar_sums(row_sets, column)
         sums[f"centred_square/{name}"] = scalar_sums(row_sets, column**2)
     return sums
@@ -200,4 +204,4 @@ def probe_residuals(x: Tensor, values: Tensor, columns: list[str], maps: dict[st
             split = fit_set if fit_set in SPLITS else "context"
             for target, column in probe_targets(split, convention).items():
                 key = f"{convention}/{target}" if convention == "cross-fit" else f"{split}/{convention}/{target}"
-                yield key, rows[:, columns.index(column)].numpy()
+                yield key, rows[:, columns.index(column)].cpu().numpy()

@@ -56,6 +56,7 @@ def regress(
     """Fit on the token split, the context split and all rows; score each on what it has not seen.
 
     Args:
+        rows: of each context, all on one device; the work is done there.
         cutoff: relative eigenvalue below which a direction of the regressors is not fitted; a regressor without
             variance is such a direction.
         products: float32 doubles the speed of everything but the regressors' moments with themselves, which are
@@ -75,8 +76,8 @@ def regress(
 
     # Without cross-fitting folds there are 4 blocks of moments, not 20: 24 MB each at 1,728 regressors.
     blocks = make_blocks(replace(splits, fold=np.zeros_like(splits.fold)))
-    shared = SymmetricMomentsFitter(blocks, x.shape[1])
-    cross = CrossMomentsFitter(blocks, x.shape[1], t.shape[1], products)
+    shared = SymmetricMomentsFitter(blocks, x.shape[1], x.device)
+    cross = CrossMomentsFitter(blocks, x.shape[1], t.shape[1], products, x.device)
     for context in range(len(splits.fold)):
         x, t = shifted(context)
         shared.update(context, x)
@@ -84,7 +85,7 @@ def regress(
     factors = {name: factorise(shared.fit_set(name), cutoff) for name in FIT_SETS}
     if products == torch.float32 and max(f.condition_number for f in factors.values()) > SINGLE_PRECISION_CONDITION:
         products = torch.float64
-        cross = CrossMomentsFitter(blocks, x.shape[1], t.shape[1])
+        cross = CrossMomentsFitter(blocks, x.shape[1], t.shape[1], device=x.device)
         for context in range(len(splits.fold)):
             cross.update(context, *shifted(context))
     maps = {name: fit(factor, cross.fit_set(name), x_shift, t_shift) for name, factor in factors.items()}
@@ -128,9 +129,10 @@ def score(rows: Rows, maps: dict[str, LinearMap], splits: Splits, derive: Derive
     for context in range(row_sets.shape[1]):
         x, t = rows(context)
         if derive is None:
+            members = torch.from_numpy(row_sets).double().to(t.device)
             for name, values in (("total", t), ("square", t.square())):
-                whole.setdefault(name, RowSums(torch.from_numpy(row_sets).double(), t.shape[1])).update(context, values)
-        for name, scored in squares.scored(context):
+                whole.setdefault(name, RowSums(members, t.shape[1])).update(context, values)
+        for name, scored in squares.scored(context, x.device):
             for way, residual in residuals(x[scored], t[scored], maps[name]):
                 if key := scored_key(name, way):
                     left = residual if derive is None else derive(name, way, residual)
@@ -151,7 +153,7 @@ def derived_sums(targets: Callable[[int], Tensor], splits: Splits, derive: Deriv
     sums = ScoredSums(splits.row_sets())
     for context in range(len(splits.fold)):
         t = shift(targets(context), by, targets(context).dtype)
-        for name, scored in sums.scored(context):
+        for name, scored in sums.scored(context, t.device):
             for way in CONVENTIONS:
                 if key := scored_key(name, way):
                     derived = derive(name, way, t[scored])
@@ -174,16 +176,16 @@ class ScoredSums:
         self.row_sets = row_sets
         self.sums: dict[str, np.ndarray] = {}
 
-    def scored(self, context: int) -> Iterator[tuple[str, Tensor]]:
-        """(fit set, positions) of one context on which that fit is scored."""
+    def scored(self, context: int, device: torch.device) -> Iterator[tuple[str, Tensor]]:
+        """(fit set, positions) of one context on which that fit is scored, as a tensor on `device`."""
         for number, name in enumerate(ROW_SETS):
-            yield name, torch.from_numpy(np.flatnonzero(self.row_sets[number, context]))
+            yield name, torch.from_numpy(np.flatnonzero(self.row_sets[number, context])).to(device)
 
     def add(self, key: str, fit_set: str, context: int, values: Float[Tensor, "position target"]) -> None:
         shape = (*self.row_sets.shape[:2], values.shape[1])
         if key not in self.sums:
             self.sums[key] = np.full(shape, np.nan)
-        self.sums[key][ROW_SETS.index(fit_set), context] = values.sum(0, dtype=torch.float64).numpy()
+        self.sums[key][ROW_SETS.index(fit_set), context] = values.sum(0, dtype=torch.float64).cpu().numpy()
 
 
 def residuals(x: Tensor, t: Tensor, linear_map: LinearMap) -> Iterator[tuple[str, Tensor]]:

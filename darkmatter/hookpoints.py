@@ -53,11 +53,11 @@ def has_post_norms(model: PreTrainedModel) -> bool:
 
 @contextlib.contextmanager
 def capture(model: PreTrainedModel, hookpoints: list[str]) -> Iterator[Captured]:
-    """Collect the activations at `hookpoints` during the forward passes inside the block."""
+    """Collect the activations at `hookpoints` during the forward passes inside the block, each on the CPU at once."""
     captured: Captured = {}
 
     def keep(name: str, found: Tensor | tuple) -> None:
-        captured[name] = (found[0] if isinstance(found, tuple) else found).detach()
+        captured[name] = (found[0] if isinstance(found, tuple) else found).detach().cpu()
 
     def hook(name: str) -> RemovableHandle:
         module = module_of(model, name)
@@ -86,7 +86,7 @@ def truncated(model: PreTrainedModel, layers: int) -> Iterator[PreTrainedModel]:
 
 @torch.no_grad()
 def read(model: PreTrainedModel, tokens: torch.Tensor, hookpoints: list[str]) -> Captured:
-    """Activations at `hookpoints` from one forward pass that stops after the last layer needed."""
+    """Activations at `hookpoints`, on the CPU, from one forward pass that stops after the last layer needed."""
     with capture(model, hookpoints) as captured, truncated(model, max(map(layer_of, hookpoints)) + 1) as body:
         body(input_ids=tokens, use_cache=False)
     return captured

@@ -16,7 +16,8 @@ def execute_here(
     function: Callable[..., None], units: list[Unit], places: dict[str, Path]
 ) -> Iterable[tuple[Unit, Cost]]:
     """Compute the units, in this process or in a pool of single-threaded ones; yield each when it is stored."""
-    workers = min(worker_count(), len(units))
+    device = units[0].arguments.get("device", "cpu") if units else "cpu"  # the same for all units of a stage
+    workers = min(worker_count(device), len(units))
     if workers <= 1:
         single_thread()
         for unit in units:

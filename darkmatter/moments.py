@@ -30,11 +30,11 @@ class Blocks:
     def count(self) -> int:
         return int(self.members.max()) + 1
 
-    def rows_of(self, context: int) -> Iterator[tuple[int, Tensor]]:
-        """The blocks met in one context, each with the positions it holds there."""
+    def rows_of(self, context: int, device: torch.device | str = "cpu") -> Iterator[tuple[int, Tensor]]:
+        """The blocks met in one context, each with the positions it holds there, as a tensor on `device`."""
         members = torch.from_numpy(self.members[context])
         for block in torch.unique(members).tolist():
-            yield block, torch.nonzero(members == block).squeeze(1)
+            yield block, torch.nonzero(members == block).squeeze(1).to(device)
 
 
 def make_blocks(splits: Splits) -> Blocks:
@@ -53,20 +53,29 @@ class CrossMomentsFitter:
 
     Args:
         products: dtype in which the products of one context are formed; sums are float64 always.
+        device: where x and t are, and the sums are kept.
     """
 
-    def __init__(self, blocks: Blocks, d_model: int, targets: int, products: torch.dtype = torch.float64) -> None:
+    def __init__(
+        self,
+        blocks: Blocks,
+        d_model: int,
+        targets: int,
+        products: torch.dtype = torch.float64,
+        device: torch.device | str = "cpu",
+    ) -> None:
         self.blocks = blocks
         self.products = products
-        self.rows = torch.zeros(blocks.count, dtype=torch.float64)
-        self.sum_x = torch.zeros(blocks.count, d_model, dtype=torch.float64)
-        self.sum_t = torch.zeros(blocks.count, targets, dtype=torch.float64)
-        self.sum_xt = torch.zeros(blocks.count, d_model, targets, dtype=torch.float64)
+        kept = {"dtype": torch.float64, "device": device}
+        self.rows = torch.zeros(blocks.count, **kept)
+        self.sum_x = torch.zeros(blocks.count, d_model, **kept)
+        self.sum_t = torch.zeros(blocks.count, targets, **kept)
+        self.sum_xt = torch.zeros(blocks.count, d_model, targets, **kept)
 
     def update(self, context: int, x: Float[Tensor, "position d_model"], t: Float[Tensor, "position target"]) -> None:
         """Add one context; `x` and `t` come shifted."""
         x, t = x.to(self.products), t.to(self.products)
-        for block, positions in self.blocks.rows_of(context):
+        for block, positions in self.blocks.rows_of(context, x.device):
             x_block, t_block = x[positions], t[positions]
             self.rows[block] += len(positions)
             self.sum_x[block] += x_block.sum(0, dtype=torch.float64)
@@ -75,7 +84,7 @@ class CrossMomentsFitter:
 
     def fit_set(self, name: str) -> "CrossMoments":
         """The centred moments over the rows of one fit set."""
-        chosen = torch.from_numpy(self.blocks.fit_sets[name])
+        chosen = torch.from_numpy(self.blocks.fit_sets[name]).to(self.rows.device)
         rows = float(self.rows[chosen].sum())
         mean_x, mean_t = self.sum_x[chosen].sum(0) / rows, self.sum_t[chosen].sum(0) / rows
         s_xt = self.sum_xt[chosen].sum(0) - rows * torch.outer(mean_x, mean_t)

@@ -29,13 +29,14 @@ from darkmatter.experiment_params import (
     SyntheticNoise,
 )
 from darkmatter.sae_params import Saes, SaeSpec
-from darkmatter.sections import FileName, Hookpoint, ParamsError, Section
+from darkmatter.sections import Device, FileName, Hookpoint, ParamsError, Section
 
 PARAMS = Path("params.yaml")
 
 
 class Params(Section):
     profile: FileName
+    device: Device
     corpus: Corpus
     model: Model
     tokens: Tokens

@@ -62,8 +62,8 @@ def single_thread() -> None:
         torch.set_num_threads(1)
 
 
-def worker_count() -> int:
-    """Processes that one stage may use: DARKMATTER_WORKERS, or one per core.
+def worker_count(device: str = "cpu") -> int:
+    """Processes that one stage may use: DARKMATTER_WORKERS, or one per core, or one for an accelerator.
 
     Raises:
         ArtifactError: DARKMATTER_WORKERS is no positive whole number.
@@ -71,4 +71,6 @@ def worker_count() -> int:
     wanted = os.environ.get("DARKMATTER_WORKERS", "")
     if wanted and not (wanted.isdigit() and int(wanted) > 0):
         raise ArtifactError(f"the environment says DARKMATTER_WORKERS={wanted!r}, which is not a positive whole number")
-    return int(wanted) if wanted else (os.cpu_count() or 1)
+    if wanted:
+        return int(wanted)
+    return (os.cpu_count() or 1) if device == "cpu" else 1  # each process would hold a model there

@@ -13,6 +13,7 @@ from darkmatter.activation_files import open_activations
 from darkmatter.activation_moments import Prepared, read_prepared
 from darkmatter.artifacts import ArtifactError, read_arrays
 from darkmatter.decode import Decoder
+from darkmatter.device import usable
 from darkmatter.moments import Blocks, make_blocks
 from darkmatter.pretrained.streamed import MappedDecoder
 from darkmatter.sae_folders import open_decoder
@@ -41,15 +42,26 @@ class Sample:
         return make_blocks(self.splits)
 
     def context(self, number: int) -> tuple[Tensor, Tensor]:
-        """(x, Sae(x)) of one context, [position, d_model], in the dtype of the products."""
+        """(x, Sae(x)) of one context, [position, d_model], in the dtype of the products, where the moments are.
+
+        Sae(x) is rebuilt on the CPU: a wide decoder is mapped from its file.
+        """
         index, value = (torch.from_numpy(codes[number]) for codes in (self.index, self.value))
         sae = self.decoder.decode(index, value)
         x = torch.from_numpy(np.array(self.x[number]))
-        return x.to(self.prepared.products), sae.to(self.prepared.products)
+        place = {"device": self.prepared.device, "dtype": self.prepared.products}
+        return x.to(**place), sae.to(**place)
 
 
 def open_sample(
-    activations: str, prepared: str, codes: str, sae: str, fit_share: float, folds: int, split_seed: int
+    activations: str,
+    prepared: str,
+    codes: str,
+    sae: str,
+    fit_share: float,
+    folds: int,
+    split_seed: int,
+    device: str = "cpu",
 ) -> Sample:
     """Open the files of one SAE at one hookpoint.
 
@@ -58,10 +70,13 @@ def open_sample(
         prepared: folder written by `activation_moments.prepare` for the same activations and splits.
         codes: .npz with `index`, `value` [row, slot] and `l0` [row].
         sae: folder of the SAE, of which the decoder is read.
+        device: where the rows of each context go.
 
     Raises:
+        ParamsError: there is no such device here.
         ArtifactError: codes, decoder and activations do not fit together.
     """
+    place = usable(device)
     x = open_activations(Path(activations))
     contexts, positions, d_model = x.shape
     arrays = read_arrays(Path(codes))
@@ -77,5 +92,5 @@ def open_sample(
         arrays["l0"].reshape(contexts, positions),
         decoder,
         splits,
-        read_prepared(Path(prepared), splits),
+        read_prepared(Path(prepared), splits, place),
     )

@@ -8,6 +8,7 @@ Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w-]*$")]
 FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w.-]*$")]
 HOOKPOINT = r"(resid_post|attn_out|attn_z|mlp_out)\.\d+"  # what each is: hookpoints.py
 Hookpoint = Annotated[str, StringConstraints(pattern=rf"^{HOOKPOINT}$")]
+Device = Annotated[str, StringConstraints(pattern=r"^(cpu|mps|cuda(:\d+)?)$")]  # whether it is there: device.py
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Requirement = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w.-]*==[\w.!+-]+$")]
 

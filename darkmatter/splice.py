@@ -81,13 +81,13 @@ def resumed(model: PreTrainedModel, hookpoint: str, residual: Residual) -> Itera
 def residual_at(model: PreTrainedModel, tokens: Int[Tensor, "context token"], hookpoint: str) -> Residual:
     """The residual stream at `hookpoint`, all positions, from a pass that stops there."""
     module_of(model, hookpoint)
-    return read(model, tokens, [hookpoint])[hookpoint]
+    return read(model, tokens, [hookpoint])[hookpoint].to(tokens.device)
 
 
 def spliced(residual: Residual, rows: Float[Tensor, "context kept d_model"], first_position: int) -> Residual:
     """`residual` with the rows at positions first_position, first_position + 1, … replaced."""
     replaced = residual.clone()
-    replaced[:, first_position : first_position + rows.shape[1]] = rows.to(residual.dtype)
+    replaced[:, first_position : first_position + rows.shape[1]] = rows.to(residual)
     return replaced
 
 

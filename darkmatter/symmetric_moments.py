@@ -12,14 +12,14 @@ STRIP = 288  # columns formed at once, from the diagonal on: narrower wastes few
 class SymmetricMomentsFitter(CrossMomentsFitter):
     """Accumulates Σ x̃ and the upper triangle of Σ x̃ x̃ᵀ of each block, in float64."""
 
-    def __init__(self, blocks: Blocks, regressors: int) -> None:
-        super().__init__(blocks, regressors, regressors)
+    def __init__(self, blocks: Blocks, regressors: int, device: torch.device | str = "cpu") -> None:
+        super().__init__(blocks, regressors, regressors, device=device)
         self.sum_t = self.sum_x
 
     def update(self, context: int, x: Float[Tensor, "position regressor"]) -> None:
         """Add one context; `x` comes shifted."""
         x = x.double()
-        for block, positions in self.blocks.rows_of(context):
+        for block, positions in self.blocks.rows_of(context, x.device):
             rows = x[positions]
             self.rows[block] += len(positions)
             self.sum_x[block] += rows.sum(0)

@@ -11,7 +11,7 @@ import itertools
 import shutil
 from pathlib import Path
 
-from darkmatter.activations import LOSS, extract, join_shards
+from darkmatter.activations import LOSS, extract, join_shards, release_model
 from darkmatter.artifacts import replacing_folder
 from darkmatter.hookpoints import layer_of
 from darkmatter.params import Params
@@ -42,6 +42,7 @@ def shard_units(params: Params, split: str, depth: int) -> list[Unit]:
             "first_position": params.tokens.first_position,
             "batch_contexts": params.activations.batch_contexts,
             "with_loss": split == "eval",
+            "device": params.device,
         }
         inputs = (MODEL, TOKENS / f"{split}.npy")
         units.append(Unit(f"{split}/{start:06d}", arguments, inputs, cost=(stop - start) * layers))
@@ -54,6 +55,7 @@ def main(stage: Stage) -> None:
     depth = max(map(layer_of, stage.params.hookpoints)) + 1
     units = {split: shard_units(stage.params, split, depth) for split in ("train", "eval")}
     stage.ledger = run_units(extract, [*units["train"], *units["eval"]], SHARDS, stage.name)
+    release_model()
     with replacing_folder(stage.writes(ACTIVATIONS)) as folder:
         for split, members in units.items():
             shards = [SHARDS / unit.name for unit in members]

@@ -38,6 +38,7 @@ def main(stage: Stage) -> None:
     check_sum(files[main_sae], [files[path] for path in parents], through)
 
     splits = params.decomposition.model_dump(include={"fit_share", "folds", "split_seed"})
+    splits["device"] = params.device
     codes = {path: {"codes": f"{folder}/codes.npz", "sae": sae.as_posix()} for path, (folder, sae) in sources.items()}
     sample = {"activations": files[main_sae].as_posix(), "prepared": moments.parent.as_posix(), **codes[main_sae]}
     read = (files[main_sae], moments, *sources[main_sae])

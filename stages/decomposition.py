@@ -38,7 +38,7 @@ def main(stage: Stage) -> None:
     label = read_json(stage.reads(MODEL / "manifest.json"))["label"]
     specs = read_specs(saes)
     splits = {"fit_share": params.fit_share, "folds": params.folds, "split_seed": params.split_seed}
-    x = {"activations": activations.as_posix(), **splits}
+    x = {"activations": activations.as_posix(), **splits, "device": stage.params.device}
 
     work = WORK / "decomposition" / hookpoint
     shared = Unit("moments", {**x, "eigen_cutoff": params.eigen_cutoff}, (activations,))

@@ -13,6 +13,7 @@ import shutil
 from pathlib import Path
 
 from darkmatter.activation_files import open_activations
+from darkmatter.activations import release_model
 from darkmatter.artifacts import read_arrays, read_json, write_arrays, write_json
 from darkmatter.experiments.downstream import MAP, SPLIT, SUMS, fit_map, splice_context
 from darkmatter.experiments.downstream_estimates import held_out_contexts, join_contexts
@@ -40,7 +41,7 @@ def main(stage: Stage) -> None:
     shape = open_activations(activations).shape
     contexts = held_out_contexts(draw_splits(*shape[:2], *split.values()), options.contexts)
 
-    x = {"activations": activations.as_posix(), "prepared": moments.as_posix(), **split}
+    x = {"activations": activations.as_posix(), "prepared": moments.as_posix(), **split, "device": params.device}
     files = {
         name: {
             "codes": f"{codes / name}/codes.npz",
@@ -65,6 +66,7 @@ def main(stage: Stage) -> None:
     )
     units = [Unit(f"{context:06d}", {**passes, "context": context}, inputs) for context in contexts]
     stage.ledger = run_units(splice_context, units, WORK / "contexts", stage.name)
+    release_model()
 
     sums = join_contexts([WORK / "contexts" / unit.name / SUMS for unit in units])
     specs = read_specs(saes)

@@ -47,10 +47,9 @@ def write_sae(folder, x, random):
     return load_decoder(folder).decode(torch.from_numpy(index), torch.from_numpy(value)).double().numpy()
 
 
-@pytest.fixture(scope="module")
-def case(tmp_path_factory):
+def make_case(folder):
     """Three parents, the activation that is their sum, an SAE of each; everything as the stages write it."""
-    folder, random = tmp_path_factory.mktemp("components"), np.random.default_rng(0)
+    random = np.random.default_rng(0)
     shape = (CONTEXTS, POSITIONS, D_MODEL)
     parts = {name: (random.standard_normal(shape) @ random.standard_normal((D_MODEL, D_MODEL)) + 3) for name in PARENTS}
     parts = {name: part.astype(np.float32) for name, part in parts.items()}
@@ -62,6 +61,11 @@ def case(tmp_path_factory):
     (folder / "moments").mkdir()
     prepare(folder / "moments", activations=str(folder / "self.npy"), eigen_cutoff=1e-12, **SPLIT)
     return folder, x.reshape(-1, D_MODEL).astype(np.float64), outputs
+
+
+@pytest.fixture(scope="module")
+def case(tmp_path_factory):
+    return make_case(tmp_path_factory.mktemp("components"))
 
 
 def files(folder, name):

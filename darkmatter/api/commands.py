@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from darkmatter.artifacts import ArtifactError, sha256_file, write_text
+from darkmatter.sections import ParamsError
 
 DESCRIPTION = """Split an SAE's error into a linear function of the activation and the rest, and print L0, FVU,
 FVU_nonlinear and R² of the error vector and of its norm, with intervals, on held-out tokens and held-out contexts.
@@ -42,6 +43,7 @@ def add_decompose(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--max-fvu", type=float, default=1.0, help="refuse an SAE with this FVU on a sample (1)")
     parser.add_argument("--convention", choices=("paper", "authors"), default="paper", help="of the table (paper)")
     parser.add_argument("--threads", type=positive, help="1 gives the bits of the pipeline (default: as torch has it)")
+    parser.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:N: where to compute")
     parser.add_argument("--out", type=Path, help="write the whole result there, as JSON")
     parser.add_argument("--json", action="store_true", help="print the result as JSON, no table")
     parser.set_defaults(run=run)
@@ -62,7 +64,7 @@ def run(given: argparse.Namespace) -> int:
         result = decomposed(given)
         if given.out:
             write_text(given.out, result.to_json())
-    except (ArtifactError, OSError) as error:
+    except (ArtifactError, ParamsError, OSError) as error:
         print(json.dumps({"error": str(error)}) if given.json else f"error: {error}", file=sys.stderr)
         return 1
     print(result.to_json() if given.json else result.table(given.convention), end="" if given.json else "\n")
@@ -71,13 +73,15 @@ def run(given: argparse.Namespace) -> int:
 
 def decomposed(given: argparse.Namespace) -> Any:
     from darkmatter.api.decompose import decompose  # torch: seconds that `darkmatter --help` does not pay
+    from darkmatter.device import usable
     from darkmatter.pretrained.load import load_pretrained
 
+    usable(given.device)
     if given.activations and not given.activations.is_file():
         raise ArtifactError(f"--activations {given.activations} does not exist")
     sae = load_pretrained(given.sae)
     facts = {"reference": given.sae, "architecture": sae.architecture, **sae.source}
-    options = {"max_fvu": given.max_fvu, "threads": given.threads, "progress": True}
+    options = {"max_fvu": given.max_fvu, "threads": given.threads, "device": given.device, "progress": True}
     if given.activations:
         source = {"activations": given.activations.as_posix(), "sha256": sha256_file(given.activations)}
         shape = {"context_length": given.context_length, "contexts": given.contexts}
@@ -111,7 +115,7 @@ def model_rows(given: argparse.Namespace, sae: Any, work: Path) -> tuple[Any, di
     sizes = make_tokens(model, tokens, given.text, given.tokens, length, given.first_position, given.contexts)
     check_enough(*sizes, width, decompose.DEFAULTS)
     source = model.source | {"tokens_sha256": array_sha256(np.load(tokens)), "first_position": given.first_position}
-    return read_rows(model, hookpoint, tokens, sizes[0], given.first_position), source, hookpoint
+    return read_rows(model, hookpoint, tokens, sizes[0], given.first_position, given.device), source, hookpoint
 
 
 def warnings(given: argparse.Namespace, sae: Any, l0: float) -> list[str]:

@@ -23,6 +23,7 @@ from darkmatter.api.result import Decomposed
 from darkmatter.artifacts import ArtifactError, open_array, read_arrays, read_json
 from darkmatter.decomposition import write_sums
 from darkmatter.decomposition_results import ESTIMATES, MOMENTS, estimate_sae, regressions
+from darkmatter.device import usable
 from darkmatter.experiment_params import Bootstrap, Decomposition
 
 # Those of conf/profile/smollm2.yaml, where the reasons stand.
@@ -52,6 +53,7 @@ def decompose(
     seed: int = DEFAULTS.bootstrap.seed,
     max_fvu: float = 1.0,
     threads: int | None = None,
+    device: str = "cpu",
     work_folder: str | Path | None = None,
     progress: bool = False,
     source: dict[str, Any] | None = None,
@@ -75,14 +77,17 @@ def decompose(
         resamples, level, seed: of the bootstrap over contexts.
         max_fvu: refuse an SAE whose FVU on a sample of rows is so much or more.
         threads: of torch; 1 gives the stages' very bits, None leaves torch as it is.
+        device: cpu, cuda or cuda:N, for the passes over the rows; an SAE computes where it is.
         work_folder: where copies and codes are kept meanwhile (default: the system's temporary folder).
         progress: show a bar with the time left, on standard error where that is a terminal.
         source: kept in the result as it is.
 
     Raises:
+        ParamsError: there is no such device here.
         ArtifactError: data or SAE cannot be decomposed; says what is wrong and what to do, before the long work.
     """
     start = time.perf_counter()
+    place = usable(device)
     settings = settings_of(fit_share, folds, split_seed, eigen_cutoff, resamples, level, seed)
     if sae is None and reconstructions is None:
         raise ArtifactError("give an SAE, or Sae(x) as reconstructions")
@@ -110,9 +115,11 @@ def decompose(
             moments = work / MOMENTS
             moments.parent.mkdir()
             split = {"fit_share": settings.fit_share, "folds": settings.folds, "split_seed": settings.split_seed}
-            prepare(moments.parent, file.as_posix(), **split, eigen_cutoff=settings.eigen_cutoff)
+            prepare(moments.parent, file.as_posix(), **split, eigen_cutoff=settings.eigen_cutoff, device=device)
             watch.tick(len(x))
-            rows = engine.Rows(engine.Watched(x, watch.tick), rebuild, splits, read_prepared(moments.parent, splits))
+            rows = engine.Rows(
+                engine.Watched(x, watch.tick), rebuild, splits, read_prepared(moments.parent, splits, place)
+            )
             (decomposed := work / "decomposed").mkdir()
             nothing = engine.Firings(x.shape[0] * x.shape[1], 0)  # of a given Sae(x) no latents are known
             write_sums(decomposed, rows, lambda: (firings or nothing).of_contexts(x.shape[:2]))

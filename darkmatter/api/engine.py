@@ -52,9 +52,10 @@ class Rows:
         return make_blocks(self.splits)
 
     def context(self, number: int) -> tuple[Tensor, Tensor]:
-        """(x, Sae(x)) of one context, in the dtype of the products."""
+        """(x, Sae(x)) of one context, in the dtype of the products, where the moments are."""
         x, sae = torch.from_numpy(np.array(self.x[number])), self.rebuild(number)
-        return x.to(self.prepared.products), sae.to(self.prepared.products)
+        place = {"device": self.prepared.device, "dtype": self.prepared.products}
+        return x.to(**place), sae.to(**place)
 
 
 class Firings:

@@ -23,7 +23,7 @@ import huggingface_hub
 import transformers
 
 from darkmatter.activation_files import open_activations
-from darkmatter.activations import extract, load_once
+from darkmatter.activations import extract, release_model
 from darkmatter.artifacts import ArtifactError, read_json, sha256_file, write_json
 from darkmatter.hookpoints import layer_of
 from darkmatter.sections import Hookpoint
@@ -130,7 +130,7 @@ def check_hookpoint(hookpoint: str | None, model: ModelFolder) -> str:
 
 
 def read_rows(
-    model: ModelFolder, hookpoint: str, tokens: Path, contexts: int, first_position: int
+    model: ModelFolder, hookpoint: str, tokens: Path, contexts: int, first_position: int, device: str
 ) -> Iterator[Float[np.ndarray, "position d_model"]]:
     """Activations of each context at positions first_position … length − 2, from forward passes of a few at a time."""
     check_manifest(model.folder, weights=False)
@@ -139,7 +139,8 @@ def read_rows(
         for start in starts:
             stop = min(start + SHARD_CONTEXTS, contexts)
             with tempfile.TemporaryDirectory(dir=tokens.parent) as name:
-                arguments = {"hookpoints": [hookpoint], "first_position": first_position, "with_loss": False}
+                arguments = {"hookpoints": [hookpoint], "first_position": first_position}
+                arguments |= {"with_loss": False, "device": device}
                 try:
                     extract(Path(name), str(model.folder), str(tokens), start, stop, batch_contexts=2, **arguments)
                 except AttributeError as error:
@@ -149,4 +150,4 @@ def read_rows(
                     ) from error
                 yield from open_activations(Path(name) / f"{hookpoint}.npy")
             bar.update(stop - start)
-    load_once.cache_clear()  # the decomposition needs the memory
+    release_model()  # the decomposition needs the memory

@@ -23,6 +23,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from darkmatter.activation_files import open_activations, spacing
+from darkmatter.activation_moments import Prepared
 from darkmatter.artifacts import ArtifactError, read_arrays, write_arrays
 from darkmatter.decomposition import error_maps
 from darkmatter.experiments.attention_output import AttentionOutput, load_attention_output
@@ -103,10 +104,10 @@ def write_targets(out: Path, **sample: Any) -> None:
     """
     opened = open_sample(**sample)
     fitted = error_maps(opened)
-    maps = {f"{name}/paper": fitted[name].weight.numpy() for name in FIT_SETS}
-    maps |= {f"{name}/authors": through_origin(fitted[name]).numpy() for name in FIT_SETS}
+    maps = {f"{name}/paper": fitted[name].weight.cpu().numpy() for name in FIT_SETS}
+    maps |= {f"{name}/authors": through_origin(fitted[name]).cpu().numpy() for name in FIT_SETS}
     write_arrays(out / MAPS, maps)
-    derive = parts(maps, opened.prepared.products)
+    derive = parts(maps, opened.prepared)
     write_arrays(out / TARGET_SUMS, derived_sums(lambda context: error_and_x(opened, context), opened.splits, derive))
 
 
@@ -136,9 +137,10 @@ def explain(
     sources = [open_regressor(**files, contexts=contexts, positions=positions) for files in regressors]
 
     def rows(context: int) -> tuple[Tensor, Tensor]:
-        return torch.cat([source(context) for source in sources], 1), error_and_x(opened, context)
+        x = torch.cat([source(context) for source in sources], 1)
+        return x.to(opened.prepared.device), error_and_x(opened, context)
 
-    derive = parts(read_arrays(Path(targets) / MAPS), opened.prepared.products)
+    derive = parts(read_arrays(Path(targets) / MAPS), opened.prepared)
     found = regress(rows, opened.splits, cutoff, opened.prepared.products, derive)
     write_arrays(out / SUMS, found.sums | {f"rank/{name}": np.array(rank) for name, rank in found.rank.items()})
 
@@ -159,9 +161,10 @@ def open_regressor(
     return lambda context: after(opened.context(context))
 
 
-def parts(maps: dict[str, np.ndarray], products: torch.dtype) -> Derive:
+def parts(maps: dict[str, np.ndarray], prepared: Prepared) -> Derive:
     """(error, LinearError, NonlinearError) [row, 3·d_model] from (error, x) [row, 2·d_model], up to a constant."""
-    weights = {name: torch.from_numpy(weight).to(products) for name, weight in maps.items()}
+    place = {"device": prepared.device, "dtype": prepared.products}
+    weights = {name: torch.from_numpy(weight).to(**place) for name, weight in maps.items()}
 
     def derive(fit_set: str, convention: str, base: Tensor) -> Tensor:
         error, x = base.chunk(2, 1)

@@ -25,6 +25,7 @@ from darkmatter.activation_files import open_activations
 from darkmatter.activations import load_once
 from darkmatter.artifacts import ArtifactError, open_array, read_arrays, sha256_bytes, write_arrays
 from darkmatter.decomposition import error_maps
+from darkmatter.device import usable
 from darkmatter.samples import Sample, open_sample
 from darkmatter.splice import residual_at, spliced, spliced_loss
 
@@ -32,7 +33,9 @@ MAP = "map.npz"  # b* of one SAE: weight [d_model, d_model], intercept [d_model]
 SUMS = "sums.npz"  # of one context: cross-entropies, norms, squares
 PARTS = ("linear", "nonlinear")
 SPLIT = "context"
-RESIDUAL_TOLERANCE = 1e-4  # of a row's norm: other CPUs add in another order, another model or text is far beyond it
+# Of a row's norm: other CPUs and batches add in another order, and bfloat16 has two to three digits. Another model or
+# text is far beyond it.
+RESIDUAL_TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.1}
 
 Rows = Float[Tensor, "position d_model"]
 open_once = functools.cache(open_sample)
@@ -48,8 +51,9 @@ def fit_map(out: Path, **sample: Any) -> None:
         ArtifactError: codes, decoder and activations do not fit together.
     """
     linear_map = error_maps(open_sample(**sample))[SPLIT]
-    facts = {"rank": np.array(linear_map.rank), "rows": np.array(linear_map.rows)}
-    write_arrays(out / MAP, {"weight": linear_map.weight.numpy(), "intercept": linear_map.intercept.numpy(), **facts})
+    arrays = {"rank": np.array(linear_map.rank), "rows": np.array(linear_map.rows)}
+    arrays |= {name: getattr(linear_map, name).cpu().numpy() for name in ("weight", "intercept")}
+    write_arrays(out / MAP, arrays)
 
 
 def splice_context(
@@ -67,6 +71,7 @@ def splice_context(
     fit_share: float,
     folds: int,
     split_seed: int,
+    device: str = "cpu",
 ) -> None:
     """Write the sums of one context over all its splices (a unit of the downstream stage).
 
@@ -76,6 +81,7 @@ def splice_context(
         context: which context of `tokens` and `activations`.
         saes: `name`, and the paths `codes`, `sae` (as `samples.open_sample`) and `map` (as `fit_map` writes it).
         controls: parts whose norms random vectors take.
+        device: where the model runs and the vectors are made.
 
     `sums.npz` holds, summed over the kept positions in float64: `rows`; `ce/clean`; `x_sum` and `x_square` [d_model],
     shifted; `residual_gap`, the largest relative distance of a row from the stored activation; and for each SAE
@@ -85,30 +91,33 @@ def splice_context(
     Raises:
         ArtifactError: the residual is not the stored one, files do not fit together, or a loss is not finite.
     """
-    language_model = load_once(Path(model))
-    ids = torch.from_numpy(open_array(Path(tokens), (None, None), "int32")[context : context + 1].astype(np.int64))
+    place = usable(device)
+    language_model = load_once(Path(model), place)
+    texts = open_array(Path(tokens), (None, None), "int32")
+    ids = torch.from_numpy(texts[context : context + 1].astype(np.int64)).to(place)
     residual = residual_at(language_model, ids, hookpoint)
-    stored = torch.from_numpy(np.array(open_activations(Path(activations))[context]))
+    file = open_activations(Path(activations))
+    stored = torch.from_numpy(np.array(file[context])).to(place)
     gap = residual_gap(residual[0, first_position:-1], stored, f"{activations}, context {context}")
 
     def loss_of(spliced_residual: Tensor, name: str) -> np.ndarray:
         loss = spliced_loss(language_model, ids, hookpoint, spliced_residual, first_position)
         if not loss.isfinite().all():
             raise ArtifactError(f"context {context}, splice {name}: the model returned NaN or infinity")
-        return loss.sum(dtype=torch.float64).numpy()
+        return loss.sum(dtype=torch.float64).cpu().numpy()
 
     sums = {"rows": np.array(float(len(stored))), "residual_gap": np.array(gap), "ce/clean": loss_of(residual, "clean")}
     for entry in saes:
         name = entry["name"]
-        sample = open_once(activations, prepared, entry["codes"], entry["sae"], fit_share, folds, split_seed)
+        sample = open_once(activations, prepared, entry["codes"], entry["sae"], fit_share, folds, split_seed, device)
         parts = split_context(sample, context, read_arrays(Path(entry["map"])))
         x = parts["x"].double()
         if "x_sum" not in sums:
             shifted = x - sample.prepared.x_shift
-            sums |= {"x_sum": shifted.sum(0).numpy(), "x_square": shifted.square().sum(0).numpy()}
-        sums |= {f"{name}/norm/{part}": norms(rows).sum().numpy() for part, rows in parts.items()}
+            sums |= {"x_sum": shifted.sum(0).cpu().numpy(), "x_square": shifted.square().sum(0).cpu().numpy()}
+        sums |= {f"{name}/norm/{part}": norms(rows).sum().cpu().numpy() for part, rows in parts.items()}
         for splice, rows in replacements(parts, controls, (seed, context, f"{hookpoint}/{name}")).items():
-            sums[f"{name}/left/{splice}"] = (x - rows.double()).square().sum(0).numpy()
+            sums[f"{name}/left/{splice}"] = (x - rows.double()).square().sum(0).cpu().numpy()
             sums[f"{name}/ce/{splice}"] = loss_of(spliced(residual, rows[None], first_position), f"{name}/{splice}")
     write_arrays(out / SUMS, sums)
 
@@ -124,7 +133,7 @@ def residual_gap(found: Rows, stored: Rows, where: str) -> float:
         raise ArtifactError(f"{where}: stored {list(stored.shape)}, the model gives {list(found.shape)}. {mend}")
     distance = (found.double() - stored.double()).norm(dim=1)
     gap = float((distance / stored.double().norm(dim=1).clamp(min=1e-300)).max())
-    if not gap <= RESIDUAL_TOLERANCE:
+    if not gap <= RESIDUAL_TOLERANCE[found.dtype]:
         raise ArtifactError(f"{where}: a row differs by {gap:.1e} of its norm from what the model gives now. {mend}")
     return gap
 
@@ -132,7 +141,7 @@ def residual_gap(found: Rows, stored: Rows, where: str) -> float:
 def split_context(sample: Sample, context: int, linear_map: dict[str, np.ndarray]) -> dict[str, Rows]:
     """x, Sae(x), SaeError and its two parts at the kept positions of one context."""
     x, sae = sample.context(context)
-    weight, intercept = (torch.from_numpy(linear_map[name]).to(x.dtype) for name in ("weight", "intercept"))
+    weight, intercept = (torch.from_numpy(linear_map[name]).to(x) for name in ("weight", "intercept"))
     linear = (x - sample.prepared.x_shift.to(x.dtype)) @ weight + intercept
     error = x - sae
     return {"x": x, "sae": sae, "error": error, "linear": linear, "nonlinear": error - linear}
@@ -154,7 +163,7 @@ def random_directions(vectors: Rows, seed: int, context: int, *names: str) -> Ro
     """Vectors of uniform random direction, each of the norm of its row of `vectors`."""
     stream = [int(sha256_bytes(name.encode())[:16], 16) for name in names]
     draws = np.random.default_rng([seed, context, *stream]).standard_normal(tuple(vectors.shape))
-    directions = torch.from_numpy(draws / np.linalg.norm(draws, axis=1, keepdims=True))
+    directions = torch.from_numpy(draws / np.linalg.norm(draws, axis=1, keepdims=True)).to(vectors.device)
     return (norms(vectors)[:, None] * directions).to(vectors.dtype)
 
 

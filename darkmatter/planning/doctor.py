@@ -33,7 +33,8 @@ def examine(given: argparse.Namespace) -> Iterator[Finding]:
         yield from of_parameters(params, given.suite)
     yield from doctor_environment.cluster()
     gpus = os.environ.get("DARKMATTER_GPUS", "0") not in ("", "0")
-    yield from doctor_environment.gpu(gpus or given.device not in (None, "cpu"))
+    configured = params is not None and params.device.startswith("cuda")
+    yield from doctor_environment.gpu(gpus or configured or given.device not in (None, "cpu"))
 
 
 def planned(given: argparse.Namespace) -> tuple[Params | None, Plan | None, Finding | None]:
