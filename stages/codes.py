@@ -21,6 +21,7 @@ def main(stage: Stage) -> None:
         arguments = spec.model_dump(include={"architecture", "d_sae", "k"}) | {
             "activations": file.as_posix(),
             "sae": sae.as_posix(),
+            "device": stage.params.device,
         }
         return Unit(spec.path, arguments, (file, sae), cost=spec.d_sae)
 

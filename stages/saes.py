@@ -36,6 +36,7 @@ def main(stage: Stage) -> None:
         arguments = spec.model_dump(exclude={"name", "seed", "train_tokens"}) | {
             "activations": file.as_posix(),
             "manifest": published.manifest,
+            "device": params.device,
         }
         return Unit(spec.path, arguments, (file,), cost=spec.d_sae)
 

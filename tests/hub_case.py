@@ -1,4 +1,4 @@
-"""A hub of this machine with a language model, text and SAEs in the formats of the real ones, and stages that use it."""
+"""A hub of this machine with a model, text and SAEs in the formats of the real ones, and stages that use it."""
 
 import importlib
 import json

@@ -8,7 +8,7 @@ import pytest
 import torch
 import transformers
 from fake_hub import COMMIT
-from hub_case import MODEL, hub, publish_model, publish_text, run_stage  # noqa: F401 - hub: a fixture
+from hub_case import MODEL, publish_model, publish_text, run_stage
 from profiles import profile_params
 from safetensors.torch import load_file
 

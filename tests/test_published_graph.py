@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from hub_case import MODEL, hub, publish_model, publish_saes, publish_text, run_stage  # noqa: F401 - hub: a fixture
+from hub_case import publish_model, publish_saes, publish_text, run_stage
 from profiles import composed, profile_params
 
+from darkmatter.activation_files import open_activations, rows_of
 from darkmatter.artifacts import ArtifactError, read_json, sha256_file
 from darkmatter.hub_access import OfflineError, WrongBytesError
 from darkmatter.models import random_model
@@ -23,7 +24,7 @@ PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 PROFILE = "smoke-hub"
 
 
-def test_the_whole_graph_runs_on_published_saes(hub, monkeypatch):  # noqa: F811
+def test_the_whole_graph_runs_on_published_saes(hub, monkeypatch):
     params = profile_params(PROFILE)
     Path("params.yaml").write_text(composed(PROFILE))
     for name in ("claims.yaml", "dvc.yaml"):
@@ -43,7 +44,7 @@ def test_the_whole_graph_runs_on_published_saes(hub, monkeypatch):  # noqa: F811
     check_refusals(hub, params, monkeypatch)
 
 
-def check_pointers(hub, params):  # noqa: F811
+def check_pointers(hub, params):
     manifest = {
         f"{sae['release']}/{sae['id']}": sae for sae in read_json(Path("conf/manifests/smoke-hub.json"))["saes"]
     }
@@ -55,12 +56,14 @@ def check_pointers(hub, params):  # noqa: F811
         assert pointer["source"]["sha256"] == {"params.npz": sha256_file(served)} == manifest[spec.reference]["sha256"]
         assert pointer["source"]["revision"] == hub.commit == manifest[spec.reference]["revision"]
         assert pointer["measured"]["l0"] == pytest.approx(spec.nominal_l0, rel=0.3)
-        index, value = (np.load(f"data/codes/{spec.path}/codes.npz")[name][:50] for name in ("index", "value"))
+        x = np.asarray(rows_of(open_activations(Path(f"data/activations/eval/{spec.hookpoint}.npy"))))[:50]
         weights = np.load(served)
-        dense = np.zeros((50, spec.d_sae), dtype=np.float32)
-        np.put_along_axis(dense, index, np.maximum(value, np.take_along_axis(dense, index, 1)), 1)
-        found = open_decoder(folder).decode(torch.from_numpy(index), torch.from_numpy(value))
-        np.testing.assert_allclose(found, dense @ weights["W_dec"] + weights["b_dec"], rtol=1e-4, atol=1e-4)
+        pre = x @ weights["W_enc"] + weights["b_enc"]
+        dense = np.where(pre > weights["threshold"], pre, 0)
+        codes = np.load(f"data/codes/{spec.path}/codes.npz")
+        assert np.array_equal(codes["l0"][:50], np.count_nonzero(dense, axis=1))
+        found = open_decoder(folder).decode(*(torch.from_numpy(codes[name][:50]) for name in ("index", "value")))
+        np.testing.assert_allclose(found, dense @ weights["W_dec"] + weights["b_dec"], rtol=1e-4, atol=1e-3)
 
 
 def check_results(params):
@@ -80,7 +83,7 @@ def check_results(params):
     assert len(drawn) >= 15
 
 
-def check_refusals(hub, params, monkeypatch):  # noqa: F811
+def check_refusals(hub, params, monkeypatch):
     """Evicted files come again; other bytes, or none without a network, stop the run before it computes."""
     spec = params.sae_specs()[0]
     folder = Path("data/saes") / spec.path

@@ -163,12 +163,11 @@ def open_regressor(
 
 def parts(maps: dict[str, np.ndarray], prepared: Prepared) -> Derive:
     """(error, LinearError, NonlinearError) [row, 3·d_model] from (error, x) [row, 2·d_model], up to a constant."""
-    place = {"device": prepared.device, "dtype": prepared.products}
-    weights = {name: torch.from_numpy(weight).to(**place) for name, weight in maps.items()}
+    weights = {name: torch.from_numpy(weight).to(prepared.device) for name, weight in maps.items()}
 
     def derive(fit_set: str, convention: str, base: Tensor) -> Tensor:
         error, x = base.chunk(2, 1)
-        linear = x @ weights[f"{fit_set}/{convention}"]
+        linear = x @ weights[f"{fit_set}/{convention}"].to(base.dtype)  # float64 where the regressors need it
         return torch.cat([error, linear, error - linear], 1)
 
     return derive

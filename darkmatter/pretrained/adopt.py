@@ -38,6 +38,7 @@ def adopt_sae(
     nominal_l0: float | None,
     manifest: str | None,
     activations: str,
+    device: str = "cpu",
 ) -> None:
     """Write `out`/published.json (a unit of the saes stage).
 
@@ -52,9 +53,8 @@ def adopt_sae(
         ArtifactError: they are not what they claim to be, or not what the parameters say.
     """
     rows = np.asarray(rows_of(open_activations(Path(activations))[:GATE_CONTEXTS]))
-    loaded = load_pretrained(
-        reference, rows=rows, nominal_l0=nominal_l0, manifest=MANIFESTS / f"{manifest}.json" if manifest else None
-    )
+    listed = MANIFESTS / f"{manifest}.json" if manifest else None
+    loaded = load_pretrained(reference, rows=rows, nominal_l0=nominal_l0, manifest=listed, device=device)
     wanted = {"hookpoint": hookpoint, "architecture": architecture, "d_sae": d_sae}
     for name, value in wanted.items():
         if (found := getattr(loaded, name)) not in (None, value):
