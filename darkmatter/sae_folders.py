@@ -56,12 +56,19 @@ def open_decoder(folder: Path) -> Decoder | MappedDecoder:
 
 
 def open_coder(
-    folder: Path, architecture: str, d_sae: int, k: int | None, rows: Activations, device: str = "cpu"
+    folder: Path,
+    architecture: str,
+    d_sae: int,
+    k: int | None,
+    rows: Activations,
+    device: str = "cpu",
+    outlier_norm_ratio: float | None = None,
 ) -> Coder:
     """
     Args:
         rows: [row, d_model]; the SAE is measured on a sample of them before it is used.
         device: where a published SAE's products are computed; those trained here are small and stay on the CPU.
+        outlier_norm_ratio: rows of the sample with more than so many of its median norms are left out of it.
 
     Raises:
         ArtifactError: the SAE does not fit the rows, or contradicts its own description.
@@ -70,22 +77,30 @@ def open_coder(
         sae = open_pointer(folder, device)  # measured when it was taken in
         return Coder(sae.encode, MappedDecoder(sae))
     sae, decoder = load_sae(folder, architecture, d_sae, rows.shape[1]), load_decoder(folder)
-    check_on_sample(sae, decoder, rows, k, str(folder))
+    check_on_sample(sae, decoder, rows, k, str(folder), outlier_norm_ratio)
     width = k if architecture == "topk" else None
     return Coder(lambda wanted: encode_rows(sae, wanted, str(folder), width), decoder)
 
 
 def encode_sae(
-    out: Path, sae: str, activations: str, architecture: str, d_sae: int, k: int | None, device: str = "cpu"
+    out: Path,
+    sae: str,
+    activations: str,
+    architecture: str,
+    d_sae: int,
+    k: int | None,
+    device: str = "cpu",
+    outlier_norm_ratio: float | None = None,
 ) -> None:
     """Write `out`/codes.npz: index int32 and value float32 [row, width], l0 int32 [row] (a unit of the codes stage).
 
     Rows are the contexts × positions of `activations` ([context, position, d_model]) in C order; width is the largest
     l0, or k for TopK; latents of a row are in ascending order; unused slots hold index 0, value 0.
+    Outliers are encoded like all rows; only the check of the SAE leaves them out.
 
     Raises:
         ArtifactError: as `open_coder`.
     """
     rows = rows_of(open_activations(Path(activations)))
-    index, value, l0 = open_coder(Path(sae), architecture, d_sae, k, rows, device).encode(rows)
+    index, value, l0 = open_coder(Path(sae), architecture, d_sae, k, rows, device, outlier_norm_ratio).encode(rows)
     write_arrays(out / "codes.npz", {"index": index, "value": value, "l0": l0})

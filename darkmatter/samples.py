@@ -1,6 +1,6 @@
 """The rows of one hookpoint with the reconstructions of one SAE: what every experiment on an SAE's error reads."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -86,11 +86,12 @@ def open_sample(
     if decoder.shape[1] != d_model:
         raise ArtifactError(f"{sae} decodes to {decoder.shape[1]} dimensions, {activations} has {d_model}")
     splits = draw_splits(contexts, positions, fit_share, folds, split_seed)
+    shared = read_prepared(Path(prepared), splits, place)
     return Sample(
         x,
         *(arrays[name].reshape(contexts, positions, -1) for name in ("index", "value")),
         arrays["l0"].reshape(contexts, positions),
         decoder,
-        splits,
-        read_prepared(Path(prepared), splits, place),
+        replace(splits, kept=shared.kept),
+        shared,
     )

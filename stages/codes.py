@@ -18,10 +18,12 @@ def main(stage: Stage) -> None:
 
     def unit(spec: SaeSpec) -> Unit:
         file, sae = files[spec.hookpoint], SAES / spec.path
+        ratio = stage.params.decomposition.outlier_norm_ratio
         arguments = spec.model_dump(include={"architecture", "d_sae", "k"}) | {
             "activations": file.as_posix(),
             "sae": sae.as_posix(),
             "device": stage.params.device,
+            "outlier_norm_ratio": ratio,
         }
         return Unit(spec.path, arguments, (file, sae), cost=spec.d_sae)
 

@@ -34,7 +34,7 @@ def main(stage: Stage) -> None:
     common = decomposition.model_dump(include={"fit_share", "folds", "split_seed", "eigen_cutoff"})
     common |= {"contexts": chosen.contexts, "seed": chosen.seed}
     files = {"activations": f"{activations}", "codes": f"{codes}/codes.npz", "sae": f"{sae}"}
-    files |= {"shares": chosen.planted_shares}
+    files |= {"shares": chosen.planted_shares, "outlier_norm_ratio": decomposition.outlier_norm_ratio}
     units = [
         Unit(name, common | files | {"control": name}, (activations, codes, sae), cost)
         for name, cost in (("planted", 3.0), *((name, 1.0) for name in CONTROLS))

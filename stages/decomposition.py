@@ -19,7 +19,7 @@ from pathlib import Path
 
 from darkmatter.activation_files import open_activations
 from darkmatter.activation_moments import prepare
-from darkmatter.artifacts import read_json, replacing_folder, write_arrays, write_json
+from darkmatter.artifacts import read_arrays, read_json, replacing_folder, write_arrays, write_json
 from darkmatter.decomposition import decompose
 from darkmatter.decomposition_results import MOMENTS, committed_sums, estimate_sae, hookpoint_results
 from darkmatter.paths import ACTIVATIONS, CODES, DECOMPOSITION, HOOKPOINT_RESULTS, MODEL, SAES
@@ -41,7 +41,8 @@ def main(stage: Stage) -> None:
     x = {"activations": activations.as_posix(), **splits, "device": stage.params.device}
 
     work = WORK / "decomposition" / hookpoint
-    shared = Unit("moments", {**x, "eigen_cutoff": params.eigen_cutoff}, (activations,))
+    outliers = {"outlier_norm_ratio": params.outlier_norm_ratio}
+    shared = Unit("moments", {**x, **outliers, "eigen_cutoff": params.eigen_cutoff}, (activations,))
     run_units(prepare, [shared], work / "prepared", stage.name)
     moments = work / "prepared" / MOMENTS
     units, intervals = [], []
@@ -62,8 +63,11 @@ def main(stage: Stage) -> None:
     (work / "prepared" / "moments").rename(folder / "moments")
     contexts, positions, d_model = open_activations(activations).shape
     first = stage.params.tokens.first_position
-    facts = {"hookpoint": hookpoint, "model": label, "rows": contexts * positions, "contexts": contexts}
+    rows = int(read_arrays(folder / MOMENTS)["kept"].sum())
+    facts = {"hookpoint": hookpoint, "model": label, "rows": rows, "contexts": contexts}
     facts |= {"d_model": d_model, "positions": [first, first + positions - 1]}
+    if params.outlier_norm_ratio is not None:
+        facts |= outliers | {"dropped_rows": contexts * positions - rows}
     results = hookpoint_results(folder, work / "estimates", list(specs.values()), facts)
     with replacing_folder(stage.writes(HOOKPOINT_RESULTS / stage.params.profile / hookpoint)) as small:
         write_json(small / "results.json", results)

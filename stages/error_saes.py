@@ -13,7 +13,7 @@ import shutil
 from pathlib import Path
 
 from darkmatter.artifacts import read_arrays, read_json, write_arrays, write_json
-from darkmatter.experiments.error_parts import MAP, write_parts
+from darkmatter.experiments.error_parts import KEPT, MAP, write_parts
 from darkmatter.experiments.error_sae_names import PARTS, SUMS, sae_name
 from darkmatter.experiments.error_sae_results import STORED, STORED_DIMENSIONS, results_of, stored
 from darkmatter.experiments.error_saes import train_error_sae
@@ -36,16 +36,17 @@ def main(stage: Stage) -> None:
 
     sources = {"train": train.as_posix(), "held_out": held_out.as_posix(), "sae": sae.as_posix()}
     arguments = sources | spec | {"contexts": own.train_contexts, "cutoff": params.decomposition.eigen_cutoff}
-    split = Unit("parts", arguments, (train, held_out, sae))
+    outliers = {"outlier_norm_ratio": params.decomposition.outlier_norm_ratio}
+    split = Unit("parts", arguments | outliers, (train, held_out, sae))
     run_units(write_parts, [split], WORK, "error_saes_parts")
     parts = WORK / split.name
     budget = own.model_dump(include={"d_sae", "k", "train_tokens"}) | {"contexts": own.train_contexts}
-    shared = budget | {"hookpoint": hookpoint, "training": params.saes.training.model_dump()}
+    shared = budget | outliers | {"hookpoint": hookpoint, "training": params.saes.training.model_dump()}
     units = [
         Unit(
             sae_name(part, seed),
             shared | {"parts": parts.as_posix(), "part": part, "seed": seed},
-            tuple(parts / f"{side}-{part}.npy" for side in ("train", "eval")),
+            (*(parts / f"{side}-{part}.npy" for side in ("train", "eval")), parts / KEPT),
         )
         for part in PARTS
         for seed in own.seeds

@@ -1,6 +1,6 @@
 """codes of an SAE + its decoder → the probe of a reconstruction's norm against every latent (appendix C.2, Fig. 14).
 
-In:  data/codes/HOOKPOINT/SAE, data/saes/HOOKPOINT/SAE, data/activations/eval/HOOKPOINT.npy (its shape)
+In:  data/codes/HOOKPOINT/SAE, data/saes/HOOKPOINT/SAE, data/activations/eval/HOOKPOINT.npy (which rows)
 Out: reports/results/latent_probe.json       ratios and rank correlations over latents, R² of the probe, the curve
      reports/results/latent_probe_sums.npz   latent: firings, Σ w, Σ w², a*·y for each fit of a*
 
@@ -10,7 +10,6 @@ Out: reports/results/latent_probe.json       ratios and rank correlations over l
 import shutil
 from pathlib import Path
 
-from darkmatter.activation_files import open_activations
 from darkmatter.artifacts import read_arrays, write_arrays, write_json
 from darkmatter.experiments.latent_probe import LATENTS, PROBE_RANK, PROBE_SUMS, probe_latents
 from darkmatter.experiments.latent_probe_estimates import STORED, results_of, stored
@@ -27,11 +26,10 @@ def main(stage: Stage) -> None:
     path = f"{hookpoint}/{chosen.sae}"
     codes, sae = stage.reads(CODES / path), stage.reads(SAES / path)
     activations = stage.reads(ACTIVATIONS / "eval" / f"{hookpoint}.npy")
-    contexts, positions, _ = open_activations(activations).shape
 
-    arguments = {"codes": f"{codes}/codes.npz", "sae": sae.as_posix(), "contexts": contexts, "positions": positions}
-    arguments |= params.decomposition.model_dump(include={"fit_share", "folds", "split_seed"})
-    unit = Unit("probe", {**arguments, "cutoff": params.decomposition.eigen_cutoff}, (codes, sae))
+    arguments = {"codes": f"{codes}/codes.npz", "sae": sae.as_posix(), "activations": activations.as_posix()}
+    arguments |= params.decomposition.model_dump(include={"fit_share", "folds", "split_seed", "outlier_norm_ratio"})
+    unit = Unit("probe", {**arguments, "cutoff": params.decomposition.eigen_cutoff}, (codes, sae, activations))
     work = WORK / stage.name
     stage.ledger = run_units(probe_latents, [unit], work, stage.name)
     latents, sums, rank = (read_arrays(work / "probe" / name) for name in (LATENTS, PROBE_SUMS, PROBE_RANK))

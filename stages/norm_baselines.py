@@ -34,13 +34,14 @@ def main(stage: Stage) -> None:
     depth = read_json(stage.reads(MODEL / "manifest.json"))["layers"]
 
     first = params.tokens.first_position
-    splits = draw_splits(*loss.shape, decomposition.fit_share, decomposition.folds, decomposition.split_seed)
+    split = (decomposition.fit_share, decomposition.folds, decomposition.split_seed)
     ids = tokens[:, first : first + loss.shape[1]]
     saes = {}
     for spec in specs:
         table, sums = (read_arrays(folder / spec.path / name) for name in ("tokens.npz", "sums.npz"))
         moments = read_arrays(folder / spec.hookpoint / MOMENTS)
         rank = {name: facts["rank"] for name, facts in regressions(moments).items()}
+        splits = draw_splits(*loss.shape, *split, moments["kept"])
         found = baselines(table, ids, loss, splits, decomposition.eigen_cutoff)
         saes[spec.path] = {ACTIVATION: from_decomposition(sums, moments["rows"], rank)} | found
     arrays = stored(saes, depth)

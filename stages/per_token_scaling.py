@@ -1,6 +1,6 @@
 """per-token tables → how small SAEs' errors predict large ones' (section 4.4, appendices A.4 and E).
 
-In:  data/decomposition/PROFILE/HOOKPOINT/*/tokens.npz, data/tokens, data/model (tokenizer, for the text of the tokens)
+In:  data/decomposition/PROFILE/HOOKPOINT/{moments,*/tokens.npz}, data/tokens, data/model (tokenizer, for the text)
 Out: reports/results/per_token_scaling.json       pairs of SAEs; the tokens of Figs. 5 and 12; estimands
      reports/results/per_token_scaling_sums.npz   the sums that these follow from
 
@@ -8,6 +8,7 @@ Out: reports/results/per_token_scaling.json       pairs of SAEs; the tokens of F
 """
 
 from darkmatter.artifacts import open_array, read_arrays, write_arrays, write_json
+from darkmatter.decomposition_results import MOMENTS
 from darkmatter.experiments.per_token_scaling_results import STORED, compared, results_of, stored
 from darkmatter.experiments.scaling import scaling_regressions
 from darkmatter.experiments.token_series import SHOWN_CONTEXT, token_sums
@@ -28,11 +29,12 @@ def main(stage: Stage) -> None:
     tokens = open_array(stage.reads(TOKENS / "eval.npy"), (None, None), "int32")
     tokenizer = load_tokenizer(stage.reads(MODEL))
 
-    contexts, positions = next(iter(tables.values()))["error"].shape
-    splits = draw_splits(contexts, positions, decomposition.fit_share, decomposition.folds, decomposition.split_seed)
+    kept = read_arrays(folder / MOMENTS)["kept"]
+    split = (decomposition.fit_share, decomposition.folds, decomposition.split_seed)
+    splits = draw_splits(*kept.shape, *split, kept)
     scalings = scaling_regressions(saes, tables, splits, decomposition.eigen_cutoff)
     first, shown = params.tokens.first_position, params.per_token_scaling.tokens_shown
-    ids = tokens[SHOWN_CONTEXT, first : first + positions]
+    ids = tokens[SHOWN_CONTEXT, first : first + kept.shape[1]]
     arrays = stored(scalings, token_sums(saes, tables, splits, shown, ids))
 
     content = results_of(arrays, params)

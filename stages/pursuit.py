@@ -51,7 +51,8 @@ def main(stage: Stage) -> None:
 
     splits = {"fit_share": params.fit_share, "folds": params.folds, "split_seed": params.split_seed}
     rows = {"activations": x.as_posix(), **splits}
-    shared = Unit("moments", {**rows, "eigen_cutoff": params.eigen_cutoff}, (x,))
+    outliers = {"outlier_norm_ratio": params.outlier_norm_ratio, "hookpoint": activations.as_posix()}
+    shared = Unit("moments", {**rows, **outliers, "eigen_cutoff": params.eigen_cutoff}, (x, activations))
     run_units(prepare, [shared], WORK / "prepared", stage.name)
     moments = WORK / "prepared" / MOMENTS
 

@@ -31,6 +31,7 @@ def main(stage: Stage) -> None:
     shared |= {"fit_share": decomposition.fit_share, "split_seed": decomposition.split_seed}
     own = {"activations": activations.as_posix(), "contexts": params.contexts}
     own |= spec.model_dump(include={"architecture", "d_sae", "k"})
+    own |= {"outlier_norm_ratio": decomposition.outlier_norm_ratio}
     run_units(
         prepare_ground_truth,
         [Unit("truth", shared | own, (activations, codes, sae))],

@@ -26,6 +26,7 @@ BOOTSTRAP = {"resamples": 200, "level": 0.95, "seed": 0}
 CONTEXTS, POSITIONS, D_MODEL = 12, 60, 5
 SPLIT = {"fit_share": 0.6, "folds": 3, "split_seed": 0}
 ONE = np.ones((1, CONTEXTS))
+KEPT = np.ones((CONTEXTS, POSITIONS), bool)
 
 
 def activations(seed=0):
@@ -62,7 +63,7 @@ def test_leverage_is_the_diagonal_of_the_dense_hat_matrix(split):
 
 
 def test_a_planted_share_of_one_is_found_exactly_without_noise():
-    arrays, _ = sums_of(activations(), planted(activations(), [1.0], 0))
+    arrays, _ = sums_of(activations(), planted(activations(), KEPT, [1.0], 0))
     for split in SPLITS:
         fit = Fit(arrays, split, slice(None))
         assert value(fit, fit.r2) == pytest.approx(1, abs=1e-12)
@@ -71,7 +72,7 @@ def test_a_planted_share_of_one_is_found_exactly_without_noise():
 
 def test_planted_shares_have_unit_variance_and_their_share_of_it():
     x = activations()
-    whole = torch.stack([planted(x, [0.0, 0.3, 1.0], 0)(context) for context in range(CONTEXTS)]).flatten(0, 1)
+    whole = torch.stack([planted(x, KEPT, [0.0, 0.3, 1.0], 0)(context) for context in range(CONTEXTS)]).flatten(0, 1)
     noise, mixed, linear = whole.split(D_MODEL, 1)
     np.testing.assert_allclose(linear.square().mean(0), 1, rtol=1e-9)
     np.testing.assert_allclose(mixed, 0.3**0.5 * linear + 0.7**0.5 * noise, atol=1e-12)
@@ -84,7 +85,7 @@ def test_share_gives_back_what_the_fit_costs(true):
     x = activations()[:, :20]  # few rows, so that fitting costs much
     r2, share = [], []
     for seed in range(30):
-        fit = Fit(sums_of(x, planted(x, [true], seed))[0], "token", slice(None))
+        fit = Fit(sums_of(x, planted(x, np.ones(x.shape[:2], bool), [true], seed))[0], "token", slice(None))
         r2.append(value(fit, fit.r2))
         share.append(value(fit, fit.share))
     error = np.std(share) / len(share) ** 0.5
@@ -94,7 +95,7 @@ def test_share_gives_back_what_the_fit_costs(true):
 
 def test_shuffling_keeps_every_error_and_breaks_its_row():
     errors = torch.from_numpy(activations(1))
-    vectors = shuffled(errors, 0)
+    vectors = shuffled(errors, KEPT, 0)
     moved = torch.stack([vectors(context) for context in range(CONTEXTS)])
     assert not torch.equal(moved, errors)
     order = lambda rows: rows.flatten(0, 1)[rows.flatten(0, 1)[:, 0].argsort()]  # noqa: E731
@@ -105,11 +106,11 @@ def test_shuffling_keeps_every_error_and_breaks_its_row():
 
 def test_random_directions_keep_the_norm_and_no_direction():
     errors = torch.from_numpy(activations(1))
-    vectors = random_direction(errors, 0)(2)
+    vectors = random_direction(errors, KEPT, 0)(2)
     np.testing.assert_allclose(vectors.norm(dim=1), errors[2].double().norm(dim=1), rtol=1e-9)
     cosine = torch.nn.functional.cosine_similarity(vectors, errors[2].double())
     assert abs(cosine.mean()) < 4 / (POSITIONS * D_MODEL) ** 0.5
-    assert torch.equal(vectors, random_direction(errors, 0)(2))
+    assert torch.equal(vectors, random_direction(errors, KEPT, 0)(2))
 
 
 @pytest.fixture
@@ -199,7 +200,7 @@ def test_relations(relation, known, low, high, holds):
 def test_controls_can_fail():
     """A wrong share and a predictable error are found out."""
     x = activations()
-    arrays, _ = sums_of(x, planted(x, [0.5], 0))
+    arrays, _ = sums_of(x, planted(x, KEPT, [0.5], 0))
     controls = [
         Control("wrong-share", "", "planted", "all", "equals", 0.9),
         Control("no-null", "", "planted", "all", "at most", 0.0),

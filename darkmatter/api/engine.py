@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from darkmatter.activation_moments import Prepared
@@ -59,16 +59,18 @@ class Rows:
 
 
 class Firings:
-    """How many latents fired on each row, and which ever did."""
+    """How many latents fired on each row, and which ever did on a kept row."""
 
-    def __init__(self, rows: int, d_sae: int) -> None:
-        self.l0 = np.zeros(rows, dtype=np.int32)
+    def __init__(self, kept: Bool[np.ndarray, "context position"], d_sae: int) -> None:
+        self.kept = kept.ravel()
+        self.l0 = np.zeros(kept.size, dtype=np.int32)
         self.fired = np.zeros(d_sae, dtype=bool)
 
     def count(self, start: int, codes: Csr) -> None:
         latents, values, counts = codes
         self.l0[start : start + len(counts)] = counts
-        self.fired[latents[values > 0]] = True
+        kept = self.kept[start : start + len(counts)].repeat(counts)
+        self.fired[latents[kept & (values > 0)]] = True
 
     def of_contexts(self, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
         """l0 [context, position], and whether each latent fired."""

@@ -20,6 +20,7 @@ class Decomposed:
     """The error of one SAE, split into a linear function of the activation and the rest.
 
     Attributes:
+        rows: all but `dropped_rows`, the outliers.
         estimates: split (`token`, `context`) → convention (`paper`, `authors`) → name → estimate; an estimate is
             `value`, `low`, `high`, `rows`, `contexts`, `rank`, or a null value with its `reason`.
         l0: latents that fire per row; None where Sae(x) came without its SAE. So are d_sae and dead_latents.
@@ -31,6 +32,7 @@ class Decomposed:
     """
 
     rows: int
+    dropped_rows: int
     contexts: int
     d_model: int
     d_sae: int | None
@@ -68,7 +70,8 @@ class Decomposed:
         return [shown(self.estimate(name, split, convention)) for name in SHOWN] + [f"{fact:,}" for fact in facts]
 
     def head(self) -> list[str]:
-        lines = [f"{self.rows:,} rows of {self.contexts:,} contexts, d_model {self.d_model:,}"]
+        dropped = f" ({self.dropped_rows:,} outliers left out)" if self.dropped_rows else ""
+        lines = [f"{self.rows:,} rows of {self.contexts:,} contexts{dropped}, d_model {self.d_model:,}"]
         if self.l0 is None:
             return [*lines, "Sae(x) given without its SAE: L0 unknown"]
         return [*lines, f"L0 {self.l0:.2f} of {self.d_sae:,} latents, {self.dead_latents:,} of them never fire here"]

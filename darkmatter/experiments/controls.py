@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from sympy import Rational
 from torch import Tensor
 
@@ -21,6 +21,7 @@ from darkmatter.experiments.reconstructions import open_reconstructions
 from darkmatter.held_out import HeldOut, Rows, regress
 from darkmatter.held_out_estimates import of_targets
 from darkmatter.moments import CrossMomentsFitter, make_blocks
+from darkmatter.outliers import kept_rows
 from darkmatter.probes import factorise
 from darkmatter.splits import ROW_SETS, SPLITS, Splits, draw_splits
 from darkmatter.theory.lemma_table import bernoulli_draw, poisson_draw, sparse_exponential_draw
@@ -42,6 +43,7 @@ def on_activations(
     folds: int,
     split_seed: int,
     eigen_cutoff: float,
+    outlier_norm_ratio: float | None = None,
 ) -> None:
     """One control on the first contexts of a hookpoint (a unit of the controls stage).
 
@@ -50,15 +52,17 @@ def on_activations(
         shares: of the planted errors' variance that are linear.
         activations: .npy, float32 [context, position, d_model].
         codes, sae: codes.npz and folder of the SAE.
+        outlier_norm_ratio: as in `outliers.kept_rows`.
 
     Raises:
         ArtifactError: the SAE does not fit the activations.
     """
     everything = open_activations(Path(activations))
     x = np.array(everything[:contexts])
-    splits = draw_splits(*x.shape[:2], fit_share, folds, split_seed)
+    kept = kept_rows(Path(activations), outlier_norm_ratio)[:contexts]
+    splits = draw_splits(*x.shape[:2], fit_share, folds, split_seed, kept)
     if control != "planted":
-        vectors = CONTROLS[control](sae_errors(x, codes, sae, len(everything)), seed)
+        vectors = CONTROLS[control](sae_errors(x, codes, sae, len(everything)), kept, seed)
 
         def rows(context: int) -> tuple[Tensor, Tensor]:
             return torch.from_numpy(x[context]), with_norm(vectors(context))
@@ -66,7 +70,7 @@ def on_activations(
         found = regress(rows, splits, eigen_cutoff, torch.float32)
         write_arrays(out / f"{control}.npz", found.sums | ranks(found))
         return
-    vectors = planted(x, shares, seed)
+    vectors = planted(x, kept, shares, seed)
 
     def planted_rows(context: int) -> tuple[Tensor, Tensor]:
         return torch.from_numpy(x[context]), vectors(context)
@@ -127,6 +131,7 @@ def feature_draw(weights: str, features: int, probability: float) -> Draw:
     raise ValueError(f"unknown weights {weights!r}; there are {FEATURES}")
 
 
+Kept = Bool[np.ndarray, "context position"]  # rows that are no outliers
 Vectors = Callable[[int], Float[Tensor, "position d_model"]]  # the error that stands for SaeError in one context
 
 
@@ -142,18 +147,21 @@ def sae_errors(x: np.ndarray, codes: str, sae: str, contexts: int) -> Float[Tens
     return torch.stack([torch.from_numpy(x[context]) - source.context(context) for context in range(len(x))])
 
 
-def real(errors: Float[Tensor, "context position d_model"], seed: int) -> Vectors:
+def real(errors: Float[Tensor, "context position d_model"], kept: Kept, seed: int) -> Vectors:
     return lambda context: errors[context]
 
 
-def shuffled(errors: Float[Tensor, "context position d_model"], seed: int) -> Vectors:
-    """Each row gets the error of another row of any context: nothing is left to predict."""
+def shuffled(errors: Float[Tensor, "context position d_model"], kept: Kept, seed: int) -> Vectors:
+    """Each kept row gets the error of another kept row of any context: nothing is left to predict."""
     flat = errors.flatten(0, 1)
-    order = torch.from_numpy(np.random.default_rng(seed).permutation(len(flat))).view(errors.shape[:2])
+    rows = np.flatnonzero(kept)
+    order = np.arange(len(flat))
+    order[rows] = rows[np.random.default_rng(seed).permutation(len(rows))]
+    order = torch.from_numpy(order).view(errors.shape[:2])
     return lambda context: flat[order[context]]
 
 
-def random_direction(errors: Float[Tensor, "context position d_model"], seed: int) -> Vectors:
+def random_direction(errors: Float[Tensor, "context position d_model"], kept: Kept, seed: int) -> Vectors:
     """The norm of each error in a uniformly random direction: as predictable in norm, and not at all as a vector."""
 
     def vectors(context: int) -> Tensor:
@@ -166,16 +174,18 @@ def random_direction(errors: Float[Tensor, "context position d_model"], seed: in
 CONTROLS = {"error": real, "shuffled": shuffled, "random-direction": random_direction}
 
 
-def planted(x: Float[np.ndarray, "context position d_model"], shares: list[float], seed: int) -> Vectors:
+def planted(x: Float[np.ndarray, "context position d_model"], kept: Kept, shares: list[float], seed: int) -> Vectors:
     """√s · L + √(1 − s) · N for each share s: L a random linear map of x, N Gaussian noise, each of unit variance.
 
-    The dimensions of all shares stand side by side; L and N are the same for all.
+    The variance is that over the kept rows. The dimensions of all shares stand side by side; L and N are the same for
+    all.
     """
     d_model = x.shape[-1]
     matrix = torch.from_numpy(np.random.default_rng([seed, d_model]).standard_normal((d_model, d_model)))
-    mean = torch.from_numpy(x.mean((0, 1), dtype=np.float64))
+    mean = torch.from_numpy(x[kept].mean(0, dtype=np.float64))
     linear = [(torch.from_numpy(rows).double() - mean) @ matrix for rows in x]
-    scale = (sum(part.square().sum(0) for part in linear) / (x.shape[0] * x.shape[1])).sqrt()
+    squares = [part[torch.from_numpy(rows)].square().sum(0) for part, rows in zip(linear, kept, strict=True)]
+    scale = (sum(squares) / int(kept.sum())).sqrt()
     linear = [part / scale for part in linear]
 
     def vectors(context: int) -> Tensor:
@@ -196,7 +206,7 @@ def leverages(rows: Rows, splits: Splits, cutoff: float) -> Float[np.ndarray, "s
 
     The error of a prediction at x by a fit to noise of variance σ² has the variance σ² h.
     """
-    x_shift = rows(0)[0].double().mean(0)
+    x_shift = rows(0)[0][torch.from_numpy(splits.kept[0])].double().mean(0)
     fitter = CrossMomentsFitter(make_blocks(splits), len(x_shift), len(x_shift))
     for context in range(len(splits.fold)):
         x = rows(context)[0].double() - x_shift

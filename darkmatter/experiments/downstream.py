@@ -8,8 +8,9 @@ At the kept positions of one hookpoint x is replaced by
     random_P    Sae(x) + ‖P(x)‖ u,  P one of the parts, u uniform on the unit sphere, drawn anew for every token
 
 and the blocks above run on. The random vectors are the control for "any vector of that size". `clean` is x itself.
-LinearError is that of the context split's map, intercept included, and the contexts are among those it was not fitted
-on; NonlinearError is what remains: SaeError = x − Sae(x) = LinearError + NonlinearError.
+Outliers (`outliers`) keep x and are not averaged over. LinearError is that of the context split's map, intercept
+included, and the contexts are among those it was not fitted on; NonlinearError is what remains: SaeError =
+x − Sae(x) = LinearError + NonlinearError.
 """
 
 import functools
@@ -22,6 +23,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from darkmatter.activation_files import open_activations
+from darkmatter.activation_moments import FILE
 from darkmatter.activations import load_once
 from darkmatter.artifacts import ArtifactError, open_array, read_arrays, sha256_bytes, write_arrays
 from darkmatter.decomposition import error_maps
@@ -79,14 +81,15 @@ def splice_context(
         model: folder of the model.
         tokens: .npy, int32 [context, context_length].
         context: which context of `tokens` and `activations`.
+        prepared: folder written by `activation_moments.prepare` for the activations.
         saes: `name`, and the paths `codes`, `sae` (as `samples.open_sample`) and `map` (as `fit_map` writes it).
         controls: parts whose norms random vectors take.
         device: where the model runs and the vectors are made.
 
-    `sums.npz` holds, summed over the kept positions in float64: `rows`; `ce/clean`; `x_sum` and `x_square` [d_model],
-    shifted; `residual_gap`, the largest relative distance of a row from the stored activation; and for each SAE
-    `NAME/ce/SPLICE` (nats), `NAME/norm/VECTOR` (norms, unsquared) and `NAME/left/SPLICE` [d_model], the squares of what
-    the splice leaves of x.
+    `sums.npz` holds, summed over the kept positions but outliers, in float64: `rows`; `ce/clean`; `x_sum` and
+    `x_square` [d_model], shifted; `residual_gap`, the largest relative distance of a row from the stored activation;
+    and for each SAE `NAME/ce/SPLICE` (nats), `NAME/norm/VECTOR` (norms, unsquared) and `NAME/left/SPLICE` [d_model],
+    the squares of what the splice leaves of x.
 
     Raises:
         ArtifactError: the residual is not the stored one, files do not fit together, or a loss is not finite.
@@ -99,25 +102,27 @@ def splice_context(
     file = open_activations(Path(activations))
     stored = torch.from_numpy(np.array(file[context])).to(place)
     gap = residual_gap(residual[0, first_position:-1], stored, f"{activations}, context {context}")
+    kept = torch.from_numpy(read_arrays(Path(prepared) / FILE)["kept"][context]).to(place)
 
     def loss_of(spliced_residual: Tensor, name: str) -> np.ndarray:
         loss = spliced_loss(language_model, ids, hookpoint, spliced_residual, first_position)
         if not loss.isfinite().all():
             raise ArtifactError(f"context {context}, splice {name}: the model returned NaN or infinity")
-        return loss.sum(dtype=torch.float64).cpu().numpy()
+        return loss.flatten()[kept].sum(dtype=torch.float64).cpu().numpy()
 
-    sums = {"rows": np.array(float(len(stored))), "residual_gap": np.array(gap), "ce/clean": loss_of(residual, "clean")}
+    sums = {"rows": np.array(float(kept.sum())), "residual_gap": np.array(gap), "ce/clean": loss_of(residual, "clean")}
     for entry in saes:
         name = entry["name"]
         sample = open_once(activations, prepared, entry["codes"], entry["sae"], fit_share, folds, split_seed, device)
         parts = split_context(sample, context, read_arrays(Path(entry["map"])))
-        x = parts["x"].double()
+        x = parts["x"]
         if "x_sum" not in sums:
-            shifted = x - sample.prepared.x_shift
+            shifted = x[kept].double() - sample.prepared.x_shift
             sums |= {"x_sum": shifted.sum(0).cpu().numpy(), "x_square": shifted.square().sum(0).cpu().numpy()}
-        sums |= {f"{name}/norm/{part}": norms(rows).sum().cpu().numpy() for part, rows in parts.items()}
+        sums |= {f"{name}/norm/{part}": norms(rows[kept]).sum().cpu().numpy() for part, rows in parts.items()}
         for splice, rows in replacements(parts, controls, (seed, context, f"{hookpoint}/{name}")).items():
-            sums[f"{name}/left/{splice}"] = (x - rows.double()).square().sum(0).cpu().numpy()
+            sums[f"{name}/left/{splice}"] = (x[kept].double() - rows[kept].double()).square().sum(0).cpu().numpy()
+            rows = torch.where(kept[:, None], rows, x)
             sums[f"{name}/ce/{splice}"] = loss_of(spliced(residual, rows[None], first_position), f"{name}/{splice}")
     write_arrays(out / SUMS, sums)
 

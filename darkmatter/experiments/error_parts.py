@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from darkmatter.activation_files import open_activations, rows_of
@@ -20,9 +20,11 @@ from darkmatter.activation_moments import Prepared, shift
 from darkmatter.artifacts import ArtifactError, write_arrays
 from darkmatter.experiments.error_sae_names import PARTS
 from darkmatter.moments import Blocks, CrossMomentsFitter
+from darkmatter.outliers import kept_rows
 from darkmatter.probes import LinearMap, factorise, fit
 from darkmatter.sae_folders import Coder, open_coder
 
+KEPT = "kept.npy"  # bool [context, position], eval rows that are no outliers
 MAP = "map.npz"  # weight [d_model, d_model], intercept, x_shift [d_model], facts: rows, rank, condition number
 
 
@@ -36,13 +38,15 @@ def write_parts(
     d_sae: int,
     k: int | None,
     cutoff: float,
+    outlier_norm_ratio: float | None = None,
 ) -> None:
-    """Write `out`/{train,eval}-{linear,nonlinear}.npy, float32 [context, position, d_model], and `out`/map.npz.
+    """Write `out`/{train,eval}-{linear,nonlinear}.npy, float32 [context, position, d_model], MAP and KEPT.
 
     Args:
         train, held_out: .npy, float32 [context, position, d_model]; of `train` the first `contexts` contexts.
         sae: folder of the SAE whose error it is.
         cutoff: relative eigenvalue below which a direction of the activations is not fitted.
+        outlier_norm_ratio: as in `outliers.kept_rows`; b* is fitted on the rows kept.
 
     Raises:
         ArtifactError: too few contexts or rows, NaN, or an SAE that does not fit the activations.
@@ -55,10 +59,12 @@ def write_parts(
             "hookpoints.*.train_contexts."
         )
     x_train = x_train[:contexts]
-    coder = open_coder(Path(sae), architecture, d_sae, k, rows_of(x_eval))
+    coder = open_coder(Path(sae), architecture, d_sae, k, rows_of(x_eval), outlier_norm_ratio=outlier_norm_ratio)
+    np.save(out / KEPT, kept_rows(Path(held_out), outlier_norm_ratio))
 
     waiting = create(out, "train", x_train.shape)
-    linear_map, prepared = fit_map(x_train, coder, sae, cutoff, waiting["nonlinear"])
+    kept = kept_rows(Path(train), outlier_norm_ratio)[:contexts]
+    linear_map, prepared = fit_map(x_train, kept, coder, sae, cutoff, waiting["nonlinear"])
     for context, x in enumerate(x_train):
         store(waiting, context, x, torch.from_numpy(waiting["nonlinear"][context]), linear_map, prepared)
     split = create(out, "eval", x_eval.shape)
@@ -73,22 +79,23 @@ def write_parts(
 
 def fit_map(
     x: Float[np.ndarray, "context position d_model"],
+    kept: Bool[np.ndarray, "context position"],
     coder: Coder,
     where: str,
     cutoff: float,
     errors: np.ndarray,
 ) -> tuple[LinearMap, Prepared]:
-    """b* over all rows, and what it was fitted with; leaves SaeError in `errors`."""
-    contexts, positions, d_model = x.shape
-    everything = Blocks(np.zeros((contexts, positions), dtype=np.int64), {"all": np.array([0])})
-    x_shift = torch.from_numpy(x[0].mean(0)).double()
+    """b* over the kept rows, and what it was fitted with; leaves SaeError in `errors`."""
+    contexts, _, d_model = x.shape
+    everything = Blocks((~kept).astype(np.int64), {"all": np.array([0])})
+    x_shift = torch.from_numpy(x[0][kept[0]].mean(0)).double()
     shared = CrossMomentsFitter(everything, d_model, d_model)
     for context in range(contexts):
         errors[context] = error(coder, x[context], where).numpy()
         shifted = shift(x[context], x_shift)
         shared.update(context, shifted, shifted)
-    prepared = Prepared(x_shift, {"all": factorise(shared.fit_set("all"), cutoff)})
-    e_shift = torch.from_numpy(errors[0].mean(0))
+    prepared = Prepared(x_shift, {"all": factorise(shared.fit_set("all"), cutoff)}, kept)
+    e_shift = torch.from_numpy(errors[0][kept[0]].mean(0))
     cross = CrossMomentsFitter(everything, d_model, d_model, prepared.products)
     for context in range(contexts):
         e = torch.from_numpy(errors[context])

@@ -11,16 +11,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from darkmatter.artifacts import write_arrays
 from darkmatter.conventions import CONVENTIONS
 from darkmatter.experiments.reconstructions import Reconstructions, open_reconstructions
 from darkmatter.held_out import regress, through_origin
+from darkmatter.outliers import kept_rows
 from darkmatter.splits import SPLITS, draw_splits
 
-LATENTS = "latents.npz"  # [latent]: `firings`, `sum` Σ w, `square` Σ w² over all rows, `probe/SPLIT/CONVENTION` a*·y
+LATENTS = "latents.npz"  # [latent]: `firings`, `sum` Σ w, `square` Σ w² over rows, `probe/SPLIT/CONVENTION` a*·y
 PROBE_SUMS = "probe_sums.npz"  # per-context sums of the probe, as `held_out.HeldOut.sums`
 PROBE_RANK = "probe_rank.npz"
 
@@ -29,25 +30,28 @@ def probe_latents(
     out: Path,
     codes: str,
     sae: str,
-    contexts: int,
-    positions: int,
+    activations: str,
     fit_share: float,
     folds: int,
     split_seed: int,
     cutoff: float,
+    outlier_norm_ratio: float | None = None,
 ) -> None:
     """Fit a* and project it on every latent; write LATENTS, PROBE_SUMS and PROBE_RANK (a unit of the stage).
 
     Args:
         codes: .npz with `index` and `value` [row, slot].
         sae: folder of the SAE in sae-lens format, of which the decoder is read.
+        activations: .npy, float32 [context, position, d_model], of the same rows.
         cutoff: as in `held_out.regress`.
+        outlier_norm_ratio: as in `outliers.kept_rows`.
 
     Raises:
         ArtifactError: codes and decoder do not fit together, or too few rows.
     """
-    source = open_reconstructions(codes, sae, contexts, positions)
-    splits = draw_splits(contexts, positions, fit_share, folds, split_seed)
+    kept = kept_rows(Path(activations), outlier_norm_ratio)
+    source = open_reconstructions(codes, sae, *kept.shape)
+    splits = draw_splits(*kept.shape, fit_share, folds, split_seed, kept)
 
     def rows(context: int) -> tuple[Tensor, Tensor]:
         sparse_sum = source.context(context).double() - source.decoder.b_dec
@@ -55,7 +59,7 @@ def probe_latents(
 
     found = regress(rows, splits, cutoff)
     norms = source.decoder.W_dec.double().norm(dim=1)
-    latents = activity(source, norms.numpy())
+    latents = activity(source, kept, norms.numpy())
     for split in SPLITS:
         probes = (found.maps[split].weight[:, 0], through_origin(found.maps[split])[:, 0])
         for convention, probe in zip(CONVENTIONS, probes, strict=True):
@@ -70,10 +74,12 @@ def along(W_dec: Tensor, norms: Float[Tensor, " latent"], probe: Float[Tensor, "
     return W_dec.double() @ probe / torch.where(norms > 0, norms, torch.ones_like(norms))
 
 
-def activity(source: Reconstructions, norms: Float[np.ndarray, " latent"]) -> dict[str, np.ndarray]:
-    """Firings, Σ w and Σ w² of each latent over all rows. An unused slot (value 0) is no firing."""
-    fired = source.value.ravel() != 0
-    index, value = source.index.ravel()[fired], source.value.ravel()[fired].astype(np.float64)
+def activity(
+    source: Reconstructions, kept: Bool[np.ndarray, "context position"], norms: Float[np.ndarray, " latent"]
+) -> dict[str, np.ndarray]:
+    """Firings, Σ w and Σ w² of each latent over the kept rows. An unused slot (value 0) is no firing."""
+    fired = (source.value != 0) & kept[..., None]
+    index, value = source.index[fired], source.value[fired].astype(np.float64)
     weight = value * norms[index]
     count = len(norms)
     return {

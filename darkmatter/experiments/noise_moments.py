@@ -31,18 +31,18 @@ VARIANTS = {
 
 
 def make_row_blocks(splits: Splits, group: int = 1) -> Blocks:
-    """Rows by their side of both splits, and the row sets of VARIANTS as unions of these four blocks.
+    """Rows by their side of both splits, outliers apart, and the row sets of VARIANTS as unions of the first four.
 
     Args:
         group: contexts that the fitters take together, a divisor of their number: they then count as one, since no
             number here is resampled over contexts.
     """
-    members = 2 * splits.token_fit.astype(np.int64) + splits.context_fit[:, None]
+    members = np.where(splits.kept, 2 * splits.token_fit.astype(np.int64) + splits.context_fit[:, None], 4)
     members = members.reshape(len(members) // group, -1)
     chosen = {"token": [2, 3], "token/held-out": [0, 1], "context": [1, 3], "context/held-out": [0, 2]}
     present = np.unique(members)
     fit_sets = {name: np.intersect1d(blocks, present) for name, blocks in chosen.items()}
-    return Blocks(members, fit_sets | {"all": present})
+    return Blocks(members, fit_sets | {"all": present[present < 4]})
 
 
 class ProductSums:

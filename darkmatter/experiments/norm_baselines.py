@@ -73,7 +73,7 @@ def token_means(ids: Int[np.ndarray, "context position"], target: PerToken, spli
     `token_identity` is scored on all held-out rows, `token_identity_seen` on those whose token has a mean of its own:
     the difference is what rare tokens cost. The sums are as those of `held_out.regress`.
     """
-    shifted = target - target.mean()
+    shifted = target - target[splits.kept].mean()
     tokens = np.unique(ids, return_inverse=True)[1].reshape(ids.shape)
     sets = splits.row_sets().astype(np.float64)
     seen, residuals, rank = sets.copy(), {}, {}

@@ -26,6 +26,7 @@ from darkmatter.experiments.noise_moments import (
     solve,
 )
 from darkmatter.metrics import ROUNDING
+from darkmatter.outliers import kept_rows
 from darkmatter.pretrained.streamed import MappedDecoder
 from darkmatter.sae_folders import open_coder, open_decoder
 from darkmatter.splits import Splits, draw_splits
@@ -47,6 +48,7 @@ def prepare_ground_truth(
     ablated_shares: list[float],
     fit_share: float,
     split_seed: int,
+    outlier_norm_ratio: float | None = None,
 ) -> None:
     """Encode x' again, rank the latents, and write what all noise seeds share (a unit of the stage).
 
@@ -54,31 +56,34 @@ def prepare_ground_truth(
         activations: .npy, float32 [context, position, d_model]; the first `contexts` are used.
         codes: .npz with `index`, `value` [row, slot] of the same rows.
         sae: folder of the SAE.
+        outlier_norm_ratio: as in `outliers.kept_rows`, of the activations.
 
     Raises:
         ArtifactError: the SAE, its codes and the activations do not fit together, or rows are too few.
     """
     x = open_activations(Path(activations))[:contexts]
     _, positions, d_model = x.shape
-    splits = draw_splits(len(x), positions, fit_share, FOLDS, split_seed)
+    kept = kept_rows(Path(activations), outlier_norm_ratio)[: len(x)]
+    splits = draw_splits(len(x), positions, fit_share, FOLDS, split_seed, kept)
     refuse_few_rows(splits, d_model)
     truth, decoder = ground_truth(Path(codes), Path(sae), len(x), positions, d_model)
-    coder = open_coder(Path(sae), architecture, d_sae, k, rows_of(x))
+    coder = open_coder(Path(sae), architecture, d_sae, k, rows_of(x), outlier_norm_ratio=outlier_norm_ratio)
     index, value, _ = coder.encode(truth.reshape(-1, d_model))
-    activity = np.bincount(index.ravel(), weights=value.ravel().astype(np.float64), minlength=d_sae)
+    rows = kept.reshape(-1)
+    activity = np.bincount(index[rows].ravel(), weights=value[rows].ravel().astype(np.float64), minlength=d_sae)
     rank = np.empty(d_sae, dtype=np.int32)
     rank[np.argsort(activity, kind="stable")] = np.arange(d_sae, dtype=np.int32)
     shape = (*truth.shape[:2], index.shape[1])
     again = Ablated(index.reshape(shape), value.reshape(shape), rank, decoder, ablated_shares)
 
-    shift = truth.mean((0, 1), dtype=np.float64)
+    shift = truth[kept.reshape(truth.shape[:2])].mean(0, dtype=np.float64)
     clean = CleanMoments(make_row_blocks(splits, group_of(len(x))), d_model, len(ablated_shares))
     for group, rows in enumerate(truth):
         clean.update(group, *again.shifted(group, rows, torch.from_numpy(shift)))
-    pairs = zip(x.reshape(truth.shape), truth, strict=True)
-    error_square = sum(float(np.square(rows.astype(np.float64) - sae_rows).sum()) for rows, sae_rows in pairs)
+    groups = zip(x.reshape(truth.shape), truth, kept.reshape(truth.shape[:2]), strict=True)
+    error_square = sum(float(np.square(rows[own].astype(np.float64) - sae[own]).sum()) for rows, sae, own in groups)
     facts = {
-        "unit": float(np.sqrt(error_square / truth.size)),
+        "unit": float(np.sqrt(error_square / (kept.sum() * d_model))),
         "d_sae": d_sae,
         "d_model": d_model,
         "contexts": len(x),
@@ -89,7 +94,7 @@ def prepare_ground_truth(
     if not facts["unit"] > 0:
         raise ArtifactError(f"{sae} reconstructs {activations} exactly: there is no error to measure noise in")
     write_json(out / FACTS, facts)
-    write_arrays(out / CODES_AGAIN, {"index": again.index, "value": again.value, "rank": rank})
+    write_arrays(out / CODES_AGAIN, {"index": again.index, "value": again.value, "rank": rank, "kept": kept})
     write_arrays(out / MOMENTS, clean.arrays() | {"shift": shift})
 
 
@@ -119,7 +124,7 @@ def noise_sums(
     folder = Path(prepared)
     facts, stored, arrays = read_json(folder / FACTS), read_arrays(folder / CODES_AGAIN), read_arrays(folder / MOMENTS)
     contexts, d_model, shares = facts["contexts"], facts["d_model"], len(ablated_shares)
-    splits = draw_splits(contexts, positions, fit_share, FOLDS, split_seed)
+    splits = draw_splits(contexts, positions, fit_share, FOLDS, split_seed, stored["kept"])
     row_blocks = make_row_blocks(splits, group_of(contexts))
     truth, decoder = ground_truth(Path(codes), Path(sae), contexts, positions, d_model)
     again = Ablated(stored["index"], stored["value"], stored["rank"], decoder, ablated_shares)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from darkmatter.experiments.synthetic_noise_estimates import Sums, all_estimands, cell_estimates
+from darkmatter.experiments.synthetic_noise_estimates import Sums, all_estimands, cell_estimates, facts_of
 from darkmatter.params import Params
 from darkmatter.paths import RESULTS
 
@@ -33,7 +33,7 @@ def results_of(arrays: Sums, params: Params) -> dict[str, Any]:
         "level": level,
         **section.model_dump(include={"noise_deviations", "ablated_shares", "seeds"}),
         **facts,
-        "rows": facts["contexts"] * int(arrays["positions"]),
+        "rows": facts_of(by_seed, "in_sample")[0],
         **all_estimands(by_seed, sigmas, facts["d_model"], level),
         **cell_estimates(by_seed, section.noise_deviations, section.ablated_shares, facts["unit"], level),
     }

@@ -34,20 +34,23 @@ def token_sums(saes: Saes, tables: Tables, splits: Splits, shown: int, ids: np.n
         ids: its token ids, from the tables' first column on.
 
     Returns:
-        `token_ids` [token]; `tokens`, the number of all; `rows/SPLIT` [context], held out; of each SAE
-        `shown/COLUMN` [token], squared norms; `sum/PART` over all tokens; `sum/PART/SOURCE/SPLIT` [context] over the
-        rows held out of SPLIT, PART as the map of SOURCE makes it (see `sources`).
+        `token_ids` [token]; `shown_columns` [token], where outliers interrupt them; `tokens`, the number of all kept;
+        `rows/SPLIT` [context], held out; of each SAE `shown/COLUMN` [token], squared norms; `sum/PART` over all kept
+        tokens; `sum/PART/SOURCE/SPLIT` [context] over the rows held out of SPLIT, PART as the map of SOURCE makes it
+        (see `sources`).
     """
     held_out = dict(zip(SPLITS, splits.row_sets(), strict=False))
-    count = min(shown, len(ids))
+    columns_shown = np.flatnonzero(splits.kept[SHOWN_CONTEXT])[:shown]
     arrays = {f"rows/{split}": rows.sum(axis=1).astype(np.float64) for split, rows in held_out.items()}
-    arrays |= {"token_ids": np.asarray(ids[:count]), "tokens": np.array(splits.token_fit.size)}
+    arrays |= {"token_ids": np.asarray(ids[columns_shown]), "tokens": np.array(splits.kept.sum())}
+    if not np.array_equal(columns_shown, np.arange(len(columns_shown))):
+        arrays["shown_columns"] = columns_shown
     for sae in saes:
         name, table = sae["name"], tables[sae["name"]]
         columns = {"error", *(f"{part}/{source}" for part in PARTS for source in (*SPLITS, "all"))}
-        arrays |= {f"{name}/shown/{column}": table[column][SHOWN_CONTEXT, :count] for column in columns}
+        arrays |= {f"{name}/shown/{column}": table[column][SHOWN_CONTEXT, columns_shown] for column in columns}
         for part in PARTS:
-            arrays[f"{name}/sum/{part}"] = table[f"{part}/token"].sum(dtype=np.float64)
+            arrays[f"{name}/sum/{part}"] = table[f"{part}/token"][splits.kept].sum(dtype=np.float64)
             for split, rows in held_out.items():
                 for source in sources(split).values():
                     squared = table[f"{part}/{source}"].astype(np.float64)
@@ -67,10 +70,10 @@ def token_series(saes: Saes, sums: Sums, first_position: int) -> dict[str, Any]:
         sums: of `token_sums`.
         first_position: position of the tables' first column in its context.
     """
-    count = len(sums["token_ids"])
+    columns = sums.get("shown_columns", np.arange(len(sums["token_ids"])))
     facts = {
         "context": SHOWN_CONTEXT,
-        "positions": list(range(first_position, first_position + count)),
+        "positions": (first_position + columns).tolist(),
         "token_ids": sums["token_ids"].tolist(),
         "saes": [
             {"name": sae["name"], "d_sae": sae["d_sae"]}

