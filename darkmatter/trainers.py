@@ -4,7 +4,13 @@ import math
 from statistics import NormalDist
 
 import torch
-from sae_lens import JumpReLUTrainingSAE, JumpReLUTrainingSAEConfig, SAETrainer, TopKTrainingSAEConfig
+from sae_lens import (
+    JumpReLUTrainingSAE,
+    JumpReLUTrainingSAEConfig,
+    SAETrainer,
+    TopKTrainingSAE,
+    TopKTrainingSAEConfig,
+)
 from sae_lens.config import SAETrainerConfig
 
 from darkmatter.rows import TrainingRows
@@ -26,9 +32,19 @@ def initial_threshold(k: int, d_sae: int) -> float:
 
 
 def make_trainer(
-    architecture: str, rows: TrainingRows, schedule: Schedule, training: Training, d_sae: int, k: int, seed: int
+    architecture: str,
+    rows: TrainingRows,
+    schedule: Schedule,
+    training: Training,
+    d_sae: int,
+    k: int,
+    seed: int,
+    device: str = "cpu",
 ) -> SAETrainer:
-    """A trainer over shuffled standardised rows, its SAE initialised from `seed`."""
+    """A trainer over shuffled standardised rows, its SAE initialised from `seed`.
+
+    TopK trains by sparse sums on the CPU, which has memory to wait for; elsewhere by sae-lens's own dense products.
+    """
     config = SAETrainerConfig(
         total_training_samples=schedule.tokens,
         train_batch_size_samples=schedule.batch_size,
@@ -37,22 +53,24 @@ def make_trainer(
         lr_warm_up_steps=schedule.warm_up_steps,
         lr_decay_steps=schedule.decay_steps,
         dead_feature_window=math.ceil(training.dead_after_tokens / schedule.batch_size),
+        device=device,
     )
-    batches = (torch.from_numpy(batch) for batch in rows.batches(schedule.batch_size, seed))
+    batches = (torch.from_numpy(batch).to(device) for batch in rows.batches(schedule.batch_size, seed))
     torch.manual_seed(seed)
     match architecture:
         case "topk":
-            sae = SparseTopKTrainingSAE(
-                TopKTrainingSAEConfig(
-                    d_in=rows.d_model,
-                    d_sae=d_sae,
-                    k=k,
-                    aux_loss_coefficient=training.auxiliary_coefficient,
-                    decoder_init_norm=1.0,
-                    rescale_acts_by_decoder_norm=False,
-                )
+            topk = TopKTrainingSAEConfig(
+                d_in=rows.d_model,
+                d_sae=d_sae,
+                k=k,
+                aux_loss_coefficient=training.auxiliary_coefficient,
+                decoder_init_norm=1.0,
+                rescale_acts_by_decoder_norm=False,
+                device=device,
             )
-            return SparseTopKTrainer(config, sae, batches)
+            if device == "cpu":
+                return SparseTopKTrainer(config, SparseTopKTrainingSAE(topk), batches)
+            return SAETrainer(config, TopKTrainingSAE(topk), batches)
         case "jumprelu":
             sae = JumpReLUTrainingSAE(
                 JumpReLUTrainingSAEConfig(
@@ -65,6 +83,7 @@ def make_trainer(
                     l0_warm_up_steps=schedule.warm_up_steps,
                     jumprelu_init_threshold=initial_threshold(k, d_sae),
                     jumprelu_bandwidth=1.0,
+                    device=device,
                 )
             )
             return SAETrainer(config, sae, batches)

@@ -35,6 +35,7 @@ def train_sae(
     seed: int,
     train_tokens: int,
     training: dict[str, Any],
+    device: str = "cpu",
 ) -> None:
     """Train an SAE and leave cfg.json, sae_weights.safetensors (sae-lens) and training.json in `out`.
 
@@ -43,6 +44,7 @@ def train_sae(
         contexts: how many of the file's contexts to use.
         k: latents per token: exact for `topk`, the target of the sparsity loss for `jumprelu`.
         training: the fields of `params.Training`.
+        device: where it trains; what is saved does not say where.
 
     Raises:
         ParamsError: k > d_sae, or a schedule that does not fit.
@@ -55,11 +57,12 @@ def train_sae(
     schedule = Schedule.of(settings, d_sae, train_tokens)
     rows = open_rows(Path(activations), contexts, settings.outlier_norm_ratio, schedule.batch_size)
 
+    from darkmatter.device import usable
     from darkmatter.trainers import make_trainer
 
-    trainer = make_trainer(architecture, rows, schedule, settings, d_sae, k, seed)
+    trainer = make_trainer(architecture, rows, schedule, settings, d_sae, k, seed, str(usable(device, double=False)))
     curve = fit(trainer, schedule, settings.curve_points)
-    sae = trainer.sae
+    sae = trainer.sae.to("cpu")
     train_fvu, train_l0 = measure(sae, rows, seed)
     fold(sae, rows.mean, rows.scale)
     sae.cfg.metadata.hook_name = hookpoint

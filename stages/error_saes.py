@@ -35,13 +35,14 @@ def main(stage: Stage) -> None:
     spec = {key: read_facts(sae)[key] for key in ("architecture", "d_sae", "k")}
 
     sources = {"train": train.as_posix(), "held_out": held_out.as_posix(), "sae": sae.as_posix()}
-    arguments = sources | spec | {"contexts": own.train_contexts, "cutoff": params.decomposition.eigen_cutoff}
+    device = {"device": params.device}
+    arguments = sources | spec | device | {"contexts": own.train_contexts, "cutoff": params.decomposition.eigen_cutoff}
     outliers = {"outlier_norm_ratio": params.decomposition.outlier_norm_ratio}
     split = Unit("parts", arguments | outliers, (train, held_out, sae))
     run_units(write_parts, [split], WORK, "error_saes_parts")
     parts = WORK / split.name
     budget = own.model_dump(include={"d_sae", "k", "train_tokens"}) | {"contexts": own.train_contexts}
-    shared = budget | outliers | {"hookpoint": hookpoint, "training": params.saes.training.model_dump()}
+    shared = budget | outliers | device | {"hookpoint": hookpoint, "training": params.saes.training.model_dump()}
     units = [
         Unit(
             sae_name(part, seed),

@@ -50,7 +50,8 @@ def main(stage: Stage) -> None:
     write_first_contexts(x, activations, chosen.contexts)
 
     splits = {"fit_share": params.fit_share, "folds": params.folds, "split_seed": params.split_seed}
-    rows = {"activations": x.as_posix(), **splits}
+    device = {"device": stage.params.device}
+    rows = {"activations": x.as_posix(), **splits, **device}
     outliers = {"outlier_norm_ratio": params.outlier_norm_ratio, "hookpoint": activations.as_posix()}
     shared = Unit("moments", {**rows, **outliers, "eigen_cutoff": params.eigen_cutoff}, (x, activations))
     run_units(prepare, [shared], WORK / "prepared", stage.name)
@@ -61,7 +62,7 @@ def main(stage: Stage) -> None:
         sources = {"codes": (codes / name).as_posix(), "sae": (saes / name).as_posix()}
         parts = {f"{name}/{first:05}": (first, last) for first, last in ranges(chosen.contexts)}
         for part, (first, last) in parts.items():
-            arguments = {"activations": x.as_posix(), "first": first, "last": last, **sources}
+            arguments = {"activations": x.as_posix(), "first": first, "last": last, **sources, **device}
             pursued.append(Unit(part, arguments, (x, codes / name, saes / name), cost=(last - first) * spec["d_sae"]))
         folders = [WORK / "pursued" / part for part in parts]
         arguments = {"parts": [folder.as_posix() for folder in folders], "codes": sources["codes"]}

@@ -39,6 +39,7 @@ def write_parts(
     k: int | None,
     cutoff: float,
     outlier_norm_ratio: float | None = None,
+    device: str = "cpu",
 ) -> None:
     """Write `out`/{train,eval}-{linear,nonlinear}.npy, float32 [context, position, d_model], MAP and KEPT.
 
@@ -47,6 +48,7 @@ def write_parts(
         sae: folder of the SAE whose error it is.
         cutoff: relative eigenvalue below which a direction of the activations is not fitted.
         outlier_norm_ratio: as in `outliers.kept_rows`; b* is fitted on the rows kept.
+        device: where a published SAE encodes.
 
     Raises:
         ArtifactError: too few contexts or rows, NaN, or an SAE that does not fit the activations.
@@ -59,7 +61,7 @@ def write_parts(
             "hookpoints.*.train_contexts."
         )
     x_train = x_train[:contexts]
-    coder = open_coder(Path(sae), architecture, d_sae, k, rows_of(x_eval), outlier_norm_ratio=outlier_norm_ratio)
+    coder = open_coder(Path(sae), architecture, d_sae, k, rows_of(x_eval), device, outlier_norm_ratio)
     np.save(out / KEPT, kept_rows(Path(held_out), outlier_norm_ratio))
 
     waiting = create(out, "train", x_train.shape)

@@ -27,6 +27,7 @@ def train_error_sae(
     train_tokens: int,
     training: dict[str, Any],
     outlier_norm_ratio: float | None = None,
+    device: str = "cpu",
 ) -> None:
     """Leave a TopK SAE (sae-lens), training.json, codes.npz of the eval rows and sums.npz in `out` (a unit).
 
@@ -34,11 +35,13 @@ def train_error_sae(
         parts: folder written by `error_parts.write_parts`.
         part: `linear` or `nonlinear`.
         outlier_norm_ratio: as in `sae_folders.open_coder`.
+        device: where the SAE trains.
 
     Raises:
         ParamsError, ArtifactError, FloatingPointError: as `train_sae` and `encode_sae`.
     """
-    train_sae(out, f"{parts}/train-{part}.npy", contexts, hookpoint, "topk", d_sae, k, seed, train_tokens, training)
+    rows = f"{parts}/train-{part}.npy"
+    train_sae(out, rows, contexts, hookpoint, "topk", d_sae, k, seed, train_tokens, training, device)
     held_out = f"{parts}/eval-{part}.npy"
     encode_sae(out, out.as_posix(), held_out, "topk", d_sae, k, outlier_norm_ratio=outlier_norm_ratio)
     kept = open_array(Path(parts) / KEPT, (None, None), "bool")

@@ -79,7 +79,7 @@ class Tokens:
     @classmethod
     def begin(cls, signal: Float[Tensor, "token d_model"], dictionary: Dictionary) -> "Tokens":
         start = None if dictionary.gram is None else signal @ dictionary.W_dec.T
-        empty = torch.zeros(len(signal), 0, dtype=torch.long)
+        empty = torch.zeros(len(signal), 0, dtype=torch.long, device=signal.device)
         return cls(signal, start, signal, empty, empty.to(signal.dtype))
 
     def keep(self, which: slice | Tensor) -> "Tokens":
@@ -151,7 +151,7 @@ def exact_step(tokens: Tokens, dictionary: Dictionary) -> tuple[Tokens, Tensor]:
 
 def published(signal: Tensor, steps: Int[Tensor, " token"], dictionary: Dictionary) -> tuple[Tensor, Tensor]:
     """Latents and values [token, slot] of a batch whose `steps` fall."""
-    latents = torch.zeros(len(signal), int(steps.max()), dtype=torch.long)
+    latents = torch.zeros(len(signal), int(steps.max()), dtype=torch.long, device=signal.device)
     values = torch.zeros_like(latents, dtype=signal.dtype)
     tokens = Tokens.begin(signal, dictionary)
     for step in range(latents.shape[1]):
@@ -164,9 +164,9 @@ def published(signal: Tensor, steps: Int[Tensor, " token"], dictionary: Dictiona
 def exact_l0(signal: Tensor, l0: Int[Tensor, " token"], dictionary: Dictionary) -> tuple[Tensor, Tensor]:
     """Latents and values [token, slot] of a batch, with l0 positive values wherever that can be had."""
     most = STEPS_PER_LATENT * int(l0.max())
-    latents = torch.zeros(len(signal), most, dtype=torch.long)
+    latents = torch.zeros(len(signal), most, dtype=torch.long, device=signal.device)
     values = torch.zeros_like(latents, dtype=signal.dtype)
-    tokens, waiting = Tokens.begin(signal, dictionary), torch.arange(len(signal))
+    tokens, waiting = Tokens.begin(signal, dictionary), torch.arange(len(signal), device=signal.device)
     going = l0 > 0
     for step in range(most):
         tokens, waiting = tokens.keep(going), waiting[going]
@@ -185,19 +185,24 @@ def pursue(
     """Codes of both variants as `codes.encode_sae` writes them: `index`, `value` [token, width], `l0` [token].
 
     Args:
-        signal: x − b_dec.
-        l0: latents the SAE itself has active on each token, at most `width`.
+        signal: x − b_dec, on the dictionary's device.
+        l0: latents the SAE itself has active on each token, at most `width`; on the CPU.
     """
     codes = {name: empty_codes(len(signal), width) for name in VARIANTS}
     order = l0.argsort(descending=True, stable=True)  # tokens of one batch end about together
     for rows in order[: int((l0 > 0).sum())].split(BATCH):
-        fill(codes["published"], rows, *published(signal[rows], l0[rows], dictionary))
+        fill(codes["published"], rows, *published(*at(rows, signal, l0), dictionary))
     for name, array in codes["published"].items():
         codes["exact_l0"][name][:] = array
     for rows in order[torch.from_numpy(codes["published"]["l0"])[order] < l0[order]].split(BATCH):
         if len(rows):
-            fill(codes["exact_l0"], rows, *exact_l0(signal[rows], l0[rows], dictionary))
+            fill(codes["exact_l0"], rows, *exact_l0(*at(rows, signal, l0), dictionary))
     return codes
+
+
+def at(rows: Tensor, signal: Tensor, l0: Tensor) -> tuple[Tensor, Tensor]:
+    """Signal and l0 of some tokens, on the signal's device."""
+    return signal[rows.to(signal.device)], l0[rows].to(signal.device)
 
 
 def empty_codes(rows: int, width: int) -> dict[str, np.ndarray]:
@@ -207,7 +212,7 @@ def empty_codes(rows: int, width: int) -> dict[str, np.ndarray]:
 
 def fill(codes: dict[str, np.ndarray], rows: Tensor, latents: Tensor, values: Tensor) -> None:
     """Write the positive slots of some rows: ascending latents first, then empty slots (latent 0, value 0)."""
-    number = rows.numpy()
+    number, latents, values = rows.numpy(), latents.cpu(), values.cpu()
     order = latents.where(values > 0, torch.iinfo(torch.int64).max).argsort(1)[:, : codes["index"].shape[1]]
     latents, values = latents.gather(1, order), values.gather(1, order)
     for name, slots in (("index", latents * (values > 0)), ("value", values)):

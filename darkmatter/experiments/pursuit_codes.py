@@ -8,6 +8,7 @@ import torch
 
 from darkmatter.activation_files import open_activations
 from darkmatter.artifacts import ArtifactError, read_arrays, replacing, write_arrays
+from darkmatter.device import usable
 from darkmatter.experiments.pursuit import VARIANTS, Dictionary, pursue
 from darkmatter.sae_folders import open_decoder
 
@@ -47,17 +48,21 @@ def ranges(contexts: int) -> list[tuple[int, int]]:
 
 
 @torch.no_grad()
-def pursue_contexts(out: Path, activations: str, codes: str, sae: str, first: int, last: int) -> None:
+def pursue_contexts(
+    out: Path, activations: str, codes: str, sae: str, first: int, last: int, device: str = "cpu"
+) -> None:
     """Pursue some contexts with the decoder of one SAE: `out`/VARIANT/codes.npz (a unit of the pursuit stage).
 
     Args:
         activations: .npy, float32 [context, position, d_model].
         codes: the SAE's own, of at least these contexts; each token's l0 is taken from them.
         sae: folder of the SAE, of which the decoder is read.
+        device: where the pursuit is computed.
 
     Raises:
         ArtifactError: the decoder has another d_model.
     """
+    place = usable(device)
     x = open_activations(Path(activations))
     positions, d_model = x.shape[1:]
     decoder = open_decoder(Path(sae))
@@ -65,8 +70,8 @@ def pursue_contexts(out: Path, activations: str, codes: str, sae: str, first: in
         raise ArtifactError(f"{sae} decodes to {decoder.shape[1]} dimensions, {activations} has {d_model}")
     own = read_arrays(Path(codes) / CODES)
     l0 = torch.from_numpy(own["l0"][first * positions : last * positions].astype(np.int64))
-    signal = torch.from_numpy(np.array(x[first:last])).reshape(-1, d_model) - decoder.b_dec
-    found = pursue(signal, l0, Dictionary.of(decoder.W_dec), own["index"].shape[1])
+    signal = (torch.from_numpy(np.array(x[first:last])).reshape(-1, d_model) - decoder.b_dec).to(place)
+    found = pursue(signal, l0, Dictionary.of(decoder.W_dec.to(place)), own["index"].shape[1])
     for variant, arrays in found.items():
         write_arrays(out / variant / CODES, arrays)
 
