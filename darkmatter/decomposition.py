@@ -89,7 +89,7 @@ def error_maps(sample: Sample) -> dict[str, LinearMap]:
     d_model = sample.x.shape[-1]
     x_shift = sample.prepared.x_shift.to(sample.prepared.products)
     x, sae = sample.context(0)
-    e_shift = (x - sae)[torch.from_numpy(sample.splits.kept[0])].mean(0)
+    e_shift = (x - sae)[torch.from_numpy(sample.splits.kept[0]).to(x.device)].mean(0)
     fitter = CrossMomentsFitter(sample.blocks, d_model, d_model, sample.prepared.products, sample.prepared.device)
     for context in range(len(sample.x)):
         x, sae = sample.context(context)
@@ -170,7 +170,7 @@ def norm_probes(sample: Sample, table: Table) -> Sums:
     columns = sorted({column for split in SPLITS for way in ways for column in probe_targets(split, way).values()})
     values = torch.stack([torch.from_numpy(table[name]) for name in columns], -1)  # (context, position, column)
     values = values.to(sample.prepared.device)
-    means = values[torch.from_numpy(sample.splits.kept)].mean(0)
+    means = values[torch.from_numpy(sample.splits.kept).to(values.device)].mean(0)
     values = values - means
     fitter = CrossMomentsFitter(sample.blocks, sample.x.shape[-1], len(columns), device=sample.prepared.device)
     for context in range(len(sample.x)):

@@ -69,7 +69,7 @@ def regress(
     """
     x, t = (part.double() for part in rows(0))
     check_rows(splits, x.shape[1])
-    first = torch.from_numpy(splits.kept[0])
+    first = torch.from_numpy(splits.kept[0]).to(x.device)
     x_shift, t_shift = x[first].mean(0).float().double(), t[first].mean(0).float().double()
 
     def shifted(context: int, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
@@ -150,7 +150,8 @@ def derived_sums(targets: Callable[[int], Tensor], splits: Splits, derive: Deriv
     Args:
         targets: the targets [position, target] of one context, before `derive`.
     """
-    by = targets(0)[torch.from_numpy(splits.kept[0])].double().mean(0).float()
+    first = targets(0)
+    by = first[torch.from_numpy(splits.kept[0]).to(first.device)].double().mean(0).float()
     sums = ScoredSums(splits.row_sets())
     for context in range(len(splits.fold)):
         t = shift(targets(context), by, targets(context).dtype)

@@ -9,7 +9,7 @@ from safetensors.numpy import save_file
 from darkmatter import decompose as decompose_rows
 from darkmatter.activation_moments import prepare
 from darkmatter.artifacts import ArtifactError, read_arrays, write_arrays, write_json
-from darkmatter.decode import load_decoder, reconstruct
+from darkmatter.decode import load_decoder
 from darkmatter.decomposition import DIMENSION_SUMS, SUMS, decompose
 from darkmatter.decomposition_results import regressions
 from darkmatter.estimates import hookpoint_sums, sae_estimates
@@ -52,7 +52,7 @@ def write_case(folder, sink=1e3, rows=slice(None)):
     write_arrays(folder / "codes.npz", {"index": index, "value": value, "l0": (value > 0).sum(1).astype(np.int32)})
     write_json(folder / "cfg.json", {"d_sae": D_SAE, "d_in": D_MODEL})
     save_file({"W_dec": decoder, "b_dec": b_dec}, folder / "sae_weights.safetensors")
-    sae = reconstruct(*map(torch.from_numpy, (index, value)), load_decoder(folder))
+    sae = load_decoder(folder).decode(*map(torch.from_numpy, (index, value)))
     return x.reshape(-1, D_MODEL).astype(np.float64), sae.double().numpy()
 
 
