@@ -14,6 +14,7 @@ from darkmatter.decomposition import decompose
 from darkmatter.device import usable
 from darkmatter.experiments.components import explain, write_targets
 from darkmatter.experiments.downstream import fit_map
+from darkmatter.experiments.pursuit import Dictionary, pursue
 from darkmatter.local_units import execute_here
 from darkmatter.processes import worker_count
 from darkmatter.sections import ParamsError
@@ -149,3 +150,16 @@ def test_one_process_serves_an_accelerator_unless_told_otherwise(monkeypatch):
     monkeypatch.setenv("DARKMATTER_WORKERS", "3")
     assert worker_count("cuda:0") == 3
     assert list(execute_here(print, [], {})) == []
+
+
+def test_pursuit_computes_there_and_leaves_the_same_codes(second):
+    torch.manual_seed(0)
+    W_dec, signal = torch.randn(40, 12), torch.randn(30, 12)
+    l0 = torch.randint(0, 6, (30,))
+    here = pursue(signal, l0, Dictionary.of(W_dec), 6)
+    with second:
+        there = pursue(signal.to(NAME), l0, Dictionary.of(W_dec.to(NAME)), 6)
+    assert second.calls
+    for variant, arrays in here.items():
+        for name, array in arrays.items():
+            assert np.array_equal(there[variant][name], array), (variant, name)

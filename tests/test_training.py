@@ -76,6 +76,15 @@ def fvu(sae: SAE, x: torch.Tensor) -> float:
         return float((x - sae(x)).square().sum() / (x - x.mean(0)).square().sum())
 
 
+def test_the_dense_trainer_of_accelerators_learns_what_the_sparse_one_does(tmp_path: Path) -> None:
+    """`cpu:0` is the CPU by a name that takes sae-lens's own step, as a GPU would."""
+    path = save(tmp_path, planted())
+    sparse, dense = (train(tmp_path / name.replace(":", "-"), path, device=name) for name in ("cpu", "cpu:0"))
+    assert dense["train_fvu"] == pytest.approx(sparse["train_fvu"], rel=0.1)
+    assert dense["train_l0"] <= ACTIVE
+    assert SAE.load_from_disk(tmp_path / "cpu-0").W_dec.device.type == "cpu"
+
+
 def test_trained_sae_works_on_raw_activations(tmp_path: Path) -> None:
     """The FVU told by training.json, measured in z, is that of the loaded SAE on x; and it has learned something."""
     array = planted()

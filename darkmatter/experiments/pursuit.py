@@ -94,7 +94,7 @@ class Tokens:
 
     def with_slot(self, latent: Int[Tensor, " token"]) -> tuple[Tensor, Tensor]:
         """Latents and values with one more slot, of value 0."""
-        values = torch.cat([self.values, self.values.new_zeros(len(self.values), 1)], 1)
+        values = torch.cat([self.values, self.signal.new_zeros(len(self.values), 1)], 1)
         return torch.cat([self.latents, latent[:, None]], 1), values
 
     def moved(self, latents: Tensor, values: Tensor, dictionary: Dictionary) -> "Tokens":
