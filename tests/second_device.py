@@ -27,10 +27,10 @@ class SecondDevice(TorchFunctionMode):
         self.places, self.kept, self.calls = set(), [], 0
 
     def is_there(self, tensor):
-        return tensor.untyped_storage().data_ptr() in self.places if tensor.numel() else False
+        return (tensor.untyped_storage().data_ptr() if tensor.numel() else -id(tensor)) in self.places
 
     def put(self, tensor):
-        self.places.add(tensor.untyped_storage().data_ptr())
+        self.places.add(tensor.untyped_storage().data_ptr() if tensor.numel() else -id(tensor))  # no storage: itself
         self.kept.append(tensor)
         return tensor
 
@@ -67,7 +67,7 @@ class SecondDevice(TorchFunctionMode):
         if any(there) or any(map(is_second, asked)):
             self.calls += 1
             for leaf in tree_leaves(found):
-                if isinstance(leaf, torch.Tensor) and leaf.numel():
+                if isinstance(leaf, torch.Tensor):
                     self.put(leaf)
         return found
 
