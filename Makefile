@@ -8,7 +8,7 @@ PIP_INSTALL := $(BIN)/pip install --quiet --require-hashes --no-deps --disable-p
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: repro plots test lint bench clean-units lock
+.PHONY: repro plots test lint bench gpu-check clean-units lock
 
 repro: $(VENV)/installed
 	dvc repro
@@ -33,6 +33,10 @@ bench: $(VENV)/installed
 	python -m tests.bench_synthetic
 	python -m tests.bench_training
 	python -m tests.bench_pursuit
+
+# One published SAE on Gemma 2 2B, for a machine with a GPU and HF_TOKEN: docs/paper-scale.md. Writes gpu-check.json.
+gpu-check: $(VENV)/installed
+	python -m darkmatter.cli gpu-check
 
 clean-units: ## forget stored units: the next run computes every SAE again
 	rm -rf data/.units

@@ -10,6 +10,7 @@ from darkmatter.api.commands import add_decompose
 from darkmatter.artifacts import ArtifactError, read_json
 from darkmatter.audit.commands import add_audit
 from darkmatter.composing import compose_to
+from darkmatter.gpu_check.commands import add_gpu_check
 from darkmatter.params import PARAMS, load_params
 from darkmatter.paths import RECEIPTS, REPORT, REPORTS
 from darkmatter.planning.commands import add_doctor, add_plan
@@ -42,6 +43,7 @@ def main(arguments: list[str] | None = None) -> None:
     add_decompose(commands)
     add_plan(commands)
     add_doctor(commands)
+    add_gpu_check(commands)
     given = parser.parse_args(arguments)
     if code := given.run(given):
         sys.exit(code)

@@ -74,14 +74,7 @@ class Stage:
             "seconds": round(time.time() - self.started, 2),
             "cpu_seconds": round(cpu_seconds, 2),
             "peak_memory_bytes": max(peaks),  # of the largest process
-            "machine": {
-                "cpu": cpu_model(),
-                "cores": os.cpu_count(),
-                "workers": worker_count(),
-                "threads_per_worker": 1,
-                "platform": platform.platform(),
-                "python": platform.python_version(),
-            },
+            "machine": machine() | {"workers": worker_count(self.params.device), "threads_per_worker": 1},
             "libraries": library_versions(),
             "units": {"computed": self.ledger.computed, "reused": self.ledger.reused},
             "code": {path.relative_to(ROOT).as_posix(): input_hash(path) for path in closure(self.source)},
@@ -102,6 +95,15 @@ def run(main: Callable[[Stage], None], name: str | None = None) -> None:
         write_json(RECEIPTS / f"{name}.json", stage.receipt())
     except (ArtifactError, ParamsError, UnitError, OSError) as error:
         sys.exit(f"error in stage {name}: {error}")
+
+
+def machine() -> dict[str, Any]:
+    return {
+        "cpu": cpu_model(),
+        "cores": os.cpu_count(),
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+    }
 
 
 def git_revision() -> str | None:

@@ -24,6 +24,7 @@ Fault = Callable[[int, bytes], tuple[int, bytes]]
 class Hub:
     def __init__(self, root: Path) -> None:
         self.root, self.commit = root, COMMIT
+        self.commits: dict[str, str] = {}  # of repositories that stand at another one
         self.faults: dict[str, Fault] = {}
         self.cut: list[str] = []
         self.gated: set[str] = set()
@@ -38,7 +39,10 @@ class Hub:
             return (403 if token else 401), "GatedRepo"
         if not (self.root / repo).is_dir():
             return 404, "RepoNotFound"
-        return None if revision in ("main", self.commit) else (404, "RevisionNotFound")
+        return None if revision in ("main", self.commit_of(repo)) else (404, "RevisionNotFound")
+
+    def commit_of(self, repo: str) -> str:
+        return self.commits.get(repo, self.commit)
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -65,7 +69,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         for suffix, fault in self.hub.faults.items():
             if self.path.endswith(suffix):
                 status, body = fault(status, body)
-        headers = {"ETag": f'"{hashlib.sha256(whole).hexdigest()}"', "X-Repo-Commit": self.hub.commit}
+        headers = {"ETag": f'"{hashlib.sha256(whole).hexdigest()}"', "X-Repo-Commit": self.hub.commit_of(match[1])}
         if status == 200 and (span := re.match(r"bytes=(\d+)-(\d*)", wanted or "")):
             first, last = int(span[1]), int(span[2] or len(body) - 1)
             if first >= len(body):
