@@ -12,6 +12,7 @@ from pathlib import Path
 import asyncssh
 import pytest
 import toy
+import yaml
 from ssh_server import ssh_server, write_home
 
 from darkmatter.audit.verify import verify
@@ -177,3 +178,10 @@ def test_settings_of_buckets_are_valid_and_hold_no_credentials(reader):
         assert reader.run(line), reader.said
     config = (reader.folder / ".dvc" / "config").read_text()
     assert {"url", "verify", "analytics", "remote"} == set(re.findall(r"^    (\w+) =", config, re.MULTILINE))
+
+
+def test_figures_and_report_read_only_what_git_holds():
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    below_data = lambda stage: [path for path in stages[stage]["deps"] if path.startswith("data/")]  # noqa: E731
+    assert (below_data("figures"), below_data("report")) == ([], [])
+    assert below_data("claims")
