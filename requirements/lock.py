@@ -1,6 +1,9 @@
 """Rewrite the lock files from pyproject.toml: every version pinned, every file hashed, for Python 3.11-3.13.
 
-    uv must be on PATH; then:  python requirements/lock.py
+    uv must be on PATH; then:  python requirements/lock.py [--upgrade]
+
+Pins stay what they are as long as pyproject.toml allows them, so that a new requirement adds its packages and changes
+nothing else; `--upgrade` takes the newest of each.
 
 torch is kept apart from the rest because it exists twice: a small CPU build (on PyTorch's own index, or in
 a local folder named by PIP_FIND_LINKS), and PyPI's Linux build, which brings several GB of CUDA libraries.
@@ -9,6 +12,8 @@ a local folder named by PIP_FIND_LINKS), and PyPI's Linux build, which brings se
 
 import re
 import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -21,12 +26,15 @@ def compile_lock(extra: list[str]) -> list[str]:
     """Resolve pyproject.toml for every platform; one string per pinned requirement, hashes included."""
     command = ["uv", "pip", "compile", "pyproject.toml", "--universal", "--generate-hashes"]
     command += ["--python-version", "3.11", "--no-annotate", "--no-header", "--quiet", *extra]
-    text = subprocess.run(command, cwd=HERE.parent, check=True, capture_output=True, text=True).stdout
-    return re.split(r"\n(?=[a-z0-9])", text.strip())
+    with tempfile.TemporaryDirectory() as folder:
+        known = Path(folder) / "known.txt"  # uv keeps what its output file pins
+        known.write_text("".join((HERE / f"{name}.lock").read_text() for name in ("base", "torch-pypi")))
+        subprocess.run([*command, "--output-file", known], cwd=HERE.parent, check=True)
+        return re.split(r"\n(?=[a-z0-9])", known.read_text().strip())
 
 
 def main() -> None:
-    pins = compile_lock(["--extra", "dev"])
+    pins = compile_lock(["--extra", "dev", *sys.argv[1:]])
     torch = [pin for pin in pins if TORCH_STACK.match(pin)]
     base = [pin for pin in pins if pin not in torch]
     build = [pin for pin in pins if pin.startswith(("setuptools==", "wheel==", "packaging=="))]

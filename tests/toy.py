@@ -40,11 +40,11 @@ STAGES = {"make": ([], ["data/numbers"]), "use": (["data/numbers/a.txt"], ["repo
 def build(folder: Path) -> Path:
     """Run both stages once, write their receipts, and commit."""
     files = {"make.py": MAKE, "use.py": USE, "dvc.yaml": PIPELINE, "params.yaml": "size: 3\n", ".gitignore": "/data/\n"}
+    files |= {".dvc/config": "[core]\n    analytics = false\n", ".dvc/.gitignore": "/config.local\n/tmp\n/cache\n"}
+    (folder / ".dvc").mkdir()
     for name, text in files.items():
         (folder / name).write_text(text)
     git(folder, "init", "-q")
-    dvc(folder, "init", "-q")
-    dvc(folder, "config", "core.analytics", "false")
     dvc(folder, "repro", "-q")
     receipts(folder)
     commit(folder)
