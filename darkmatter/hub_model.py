@@ -1,4 +1,4 @@
-"""A language model of the hub as a model folder: its own weights in the configured dtype, and its tokenizer.
+"""A model of the hub, or in a folder of this machine, as a model folder: its weights in the configured dtype.
 
 Only safetensors, the configuration and the tokenizer's files are ever downloaded; a model's own code and pickles are
 not. Weights go from file to file, so no more of the model is in memory than one of its files.
@@ -17,7 +17,7 @@ import safetensors
 import torch
 from safetensors.torch import load_file, save_file
 
-from darkmatter.artifacts import ArtifactError, read_json, to_json
+from darkmatter.artifacts import ArtifactError, read_json, sha256_bytes, sha256_file, to_json
 from darkmatter.data_params import Model
 from darkmatter.hub import fetch, listing, pinned
 from darkmatter.hub_access import Repo
@@ -48,13 +48,39 @@ def fetch_model(spec: Model) -> dict[str, Path]:
             "pickled weights are never loaded. Name another repository or revision in conf/profile/."
         )
     config = fetch(repo, [CONFIG])
-    kind = read_json(config[CONFIG]).get("model_type")
+    check_kind(config[CONFIG], str(repo))
+    return {**config, **fetch(repo, [name for name in names if name != CONFIG])}
+
+
+def folder_model(spec: Model) -> dict[str, Path]:
+    """The files by name of a model in a folder of this machine.
+
+    Raises:
+        ArtifactError: not a model that can be read, or other files than `spec.sha256` stands for; says what it is now.
+    """
+    files = {path.name: path for path in sorted(Path(spec.folder).glob("*")) if wanted(path.name)}
+    if not complete(list(files)):
+        raise ArtifactError(
+            f"model.folder {spec.folder} lacks {CONFIG}, {TOKENIZER} or model*.safetensors; pickled weights are never "
+            "loaded. `model.save_pretrained(FOLDER)` and `tokenizer.save_pretrained(FOLDER)` write them."
+        )
+    check_kind(files[CONFIG], spec.folder)
+    found = sha256_bytes("".join(f"{name} {sha256_file(path)}\n" for name, path in files.items()).encode())
+    if spec.sha256 != found:
+        said = "no sha256" if spec.sha256 is None else f"sha256 {spec.sha256}"
+        raise ArtifactError(
+            f"model.folder {spec.folder}: the parameters say {said}. Its files are model.sha256={found}"
+        )
+    return files
+
+
+def check_kind(config: Path, where: str) -> None:
+    kind = read_json(config).get("model_type")
     if kind not in SUPPORTED:
         raise ArtifactError(
-            f"{repo} is a model of kind {kind!r}, whose hookpoints are not known here. Supported: "
+            f"{where} is a model of kind {kind!r}, whose hookpoints are not known here. Supported: "
             f"{', '.join(SUPPORTED)}."
         )
-    return {**config, **fetch(repo, [name for name in names if name != CONFIG])}
 
 
 def wanted(name: str) -> bool:
@@ -82,9 +108,15 @@ def write_hub_model(folder: Path, files: dict[str, Path], spec: Model, facts: di
     if INDEX in files:
         index = json.loads(files[INDEX].read_text())
         (folder / INDEX).write_text(to_json({**index, "metadata": {"total_size": size}}))
+    write_manifest(folder, {**facts, **origin(spec, files)}, spec.dtype)
+
+
+def origin(spec: Model, files: dict[str, Path]) -> dict[str, Any]:
+    """Where the files come from, for the manifest."""
+    if spec.source == "folder":
+        return {"folder": spec.folder, "folder_sha256": spec.sha256}
     hub_files = {name: pinned(Repo(spec.repo, spec.revision))[name] for name in sorted(files)}
-    origin = {"repo": spec.repo, "revision": spec.revision, "hub_files": hub_files}
-    write_manifest(folder, {**facts, **origin}, spec.dtype)
+    return {"repo": spec.repo, "revision": spec.revision, "hub_files": hub_files}
 
 
 def recast(source: Path, target: Path, dtype: str) -> int:

