@@ -217,6 +217,14 @@ def test_a_gpu_is_looked_for_only_when_one_is_asked_for(monkeypatch):
     assert doctor_environment.gpu(True)[0].ok
 
 
+@pytest.mark.parametrize(("profile", "asked"), [("gemma-2-2b", True), ("smoke", False)])
+def test_a_gpu_is_asked_for_where_the_profile_computes_on_one(capsys, monkeypatch, profile, asked):
+    monkeypatch.setattr(doctor_hub, "reachable", lambda asked: doctor.Finding(f"hub {asked[0]}", True, "answers"))
+    exit_code("--profile", profile, "--json")
+    checks = [one["check"] for one in json.loads(capsys.readouterr().out)["findings"]]
+    assert ("gpu" in checks) == asked
+
+
 def test_the_judges_key_must_be_set_and_is_never_shown(params, monkeypatch):
     judge = params.interpretability
     assert doctor_environment.key(judge) == []

@@ -113,11 +113,11 @@ def splice_context(
     sums = {"rows": np.array(float(kept.sum())), "residual_gap": np.array(gap), "ce/clean": loss_of(residual, "clean")}
     for entry in saes:
         name = entry["name"]
-        sample = open_once(activations, prepared, entry["codes"], entry["sae"], fit_share, folds, split_seed, device)
-        parts = split_context(sample, context, read_arrays(Path(entry["map"])))
+        sample = open_once(activations, prepared, entry["codes"], entry["sae"], fit_share, folds, split_seed)
+        parts = split_context(sample, context, read_arrays(Path(entry["map"])), place)
         x = parts["x"]
         if "x_sum" not in sums:
-            shifted = x[kept].double() - sample.prepared.x_shift
+            shifted = x[kept].double() - sample.prepared.x_shift.to(place)
             sums |= {"x_sum": shifted.sum(0).cpu().numpy(), "x_square": shifted.square().sum(0).cpu().numpy()}
         sums |= {f"{name}/norm/{part}": norms(rows[kept]).sum().cpu().numpy() for part, rows in parts.items()}
         for splice, rows in replacements(parts, controls, (seed, context, f"{hookpoint}/{name}")).items():
@@ -143,11 +143,16 @@ def residual_gap(found: Rows, stored: Rows, where: str) -> float:
     return gap
 
 
-def split_context(sample: Sample, context: int, linear_map: dict[str, np.ndarray]) -> dict[str, Rows]:
-    """x, Sae(x), SaeError and its two parts at the kept positions of one context."""
-    x, sae = sample.context(context)
+def split_context(
+    sample: Sample, context: int, linear_map: dict[str, np.ndarray], place: torch.device
+) -> dict[str, Rows]:
+    """x, Sae(x), SaeError and its two parts at the kept positions of one context, on a device.
+
+    The sample stays on the CPU: of what it holds, the regressions' factors among it, no splice needs more than this.
+    """
+    x, sae = (part.to(place) for part in sample.context(context))
     weight, intercept = (torch.from_numpy(linear_map[name]).to(x) for name in ("weight", "intercept"))
-    linear = (x - sample.prepared.x_shift.to(x.dtype)) @ weight + intercept
+    linear = (x - sample.prepared.x_shift.to(x)) @ weight + intercept
     error = x - sae
     return {"x": x, "sae": sae, "error": error, "linear": linear, "nonlinear": error - linear}
 
