@@ -27,6 +27,10 @@ def fail(out: Path, number: int) -> None:
     raise ValueError(f"number {number}")
 
 
+def gpus(out: Path, wanted: str) -> None:
+    (out / "visible").write_text(os.environ.get("CUDA_VISIBLE_DEVICES", ""))
+
+
 def make(folder: Path, count: int, seconds: float = 0.0, kill_once: str = "") -> list[units.Unit]:
     log = (folder / "log.txt").as_posix()
     shared = {"seconds": seconds, "log": log, "kill_once": kill_once}

@@ -15,7 +15,7 @@ from darkmatter import units
 from darkmatter.artifacts import ArtifactError, sha256_path
 from darkmatter.unit import Unit, UnitError
 from darkmatter.units import run_units
-from tests.ray_driver import fail, make, walk
+from tests.ray_driver import fail, gpus, make, walk
 
 ROOT = Path(__file__).parent.parent
 ray = pytest.importorskip("ray", reason="the extra [ray] is not installed")
@@ -23,10 +23,10 @@ ray = pytest.importorskip("ray", reason="the extra [ray] is not installed")
 
 @pytest.fixture(scope="module")
 def cluster():
-    """Two nodes of one core each, each with its own raylet."""
+    """Two nodes of one core each, each with its own raylet; the first says that it has a GPU."""
     from ray.cluster_utils import Cluster
 
-    both = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    both = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "num_gpus": 1, "include_dashboard": False})
     both.add_node(num_cpus=1)
     yield both
     ray.shutdown()
@@ -49,7 +49,7 @@ def local(tmp_path: Path, count: int, monkeypatch: pytest.MonkeyPatch) -> str:
     (tmp_path / "here").mkdir()
     with monkeypatch.context() as here:
         here.setenv("DARKMATTER_EXECUTOR", "local")
-        here.setenv("DARKMATTER_WORKERS", "1")
+        here.setenv("DARKMATTER_WORKERS", "2")  # pool: this process may have imported NumPy with more threads
         here.setattr(units, "STORE", tmp_path / "here" / "store")
         run_units(walk, make(tmp_path / "here", count), tmp_path / "here" / "out", "walks")
     return sha256_path(tmp_path / "here" / "out")
@@ -100,6 +100,13 @@ def test_a_killed_driver_resumes(cluster, folder, monkeypatch):
     assert len(ledger.reused) == before
     assert sum(started(folder).values()) <= 8 + 2  # two cores: no more than two were in flight
     assert sha256_path(folder / "out") == local(folder, 8, monkeypatch)
+
+
+def test_a_unit_gets_the_gpus_it_asks_for(folder, monkeypatch):
+    for wanted, seen in {"0": "", "1": "0"}.items():
+        monkeypatch.setenv("DARKMATTER_GPUS", wanted)
+        run_units(gpus, [Unit("one", {"wanted": wanted})], folder / "out", "gpus")
+        assert (folder / "out" / "one" / "visible").read_text() == seen
 
 
 def finished(store: Path) -> list[Path]:

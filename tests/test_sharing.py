@@ -57,7 +57,7 @@ class Clone:
         if words[0] == "darkmatter":
             words = [sys.executable, "-m", "darkmatter.cli", *words[1:]]
         done = subprocess.run(words, cwd=self.folder, env=environment, capture_output=True, text=True, check=False)
-        self.said = done.stdout + done.stderr
+        self.said = f"{done.stdout}{done.stderr}" + (f"exit code {done.returncode}" if done.returncode else "")
         return done.returncode == 0
 
 
