@@ -61,6 +61,28 @@ def widened(stored: np.ndarray) -> np.ndarray:
     return upper.view(np.float32)
 
 
+def narrowed(values: Float[np.ndarray, "..."]) -> np.ndarray:
+    """bfloat16 nearest to finite float32 numbers (of two, the even one), as uint16."""
+    bits = values.view(np.uint32)
+    return ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype(np.uint16)
+
+
+def create_activations(path: Path, like: Activations) -> np.ndarray:
+    """A new file of the shape and number type of `like`, mapped for writing: what `stored` returns goes in."""
+    dtype = BFLOAT16 if isinstance(like, Bfloat16) else np.float32
+    return np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=like.shape)
+
+
+def stored(values: Float[np.ndarray, "..."], file: np.ndarray) -> np.ndarray:
+    """float32 numbers as `file` holds them."""
+    return narrowed(values) if file.dtype == BFLOAT16 else values
+
+
+def readable(file: np.ndarray) -> Activations:
+    """What reads as float32, of a mapped file of either number type."""
+    return Bfloat16(file) if file.dtype == BFLOAT16 else file
+
+
 def open_activations(path: Path, shape: tuple[int | None, int | None, int | None] = (None, None, None)) -> Activations:
     """Memory-map the activations of one hookpoint; whatever their number type, they read as float32.
 
@@ -74,7 +96,7 @@ def open_activations(path: Path, shape: tuple[int | None, int | None, int | None
             dtype = read(file)[2]
     except (OSError, ValueError):
         return open_array(path, shape)  # says what is wrong
-    return Bfloat16(open_array(path, shape, BFLOAT16)) if dtype == BFLOAT16 else open_array(path, shape)
+    return readable(open_array(path, shape, BFLOAT16 if dtype == BFLOAT16 else "float32"))
 
 
 def rows_of(activations: Activations) -> Activations:

@@ -99,8 +99,9 @@ def token_loss(
 
 
 def join_shards(shards: list[Path], name: str, target: Path) -> None:
-    """Concatenate `NAME.npy` of the shards that have it, in order, without holding them all in memory."""
-    arrays = [np.load(folder / f"{name}.npy", mmap_mode="r") for folder in shards if (folder / f"{name}.npy").is_file()]
+    """Concatenate `NAME.npy` of the shards that have it, in order, and remove those; no more than one is in memory."""
+    files = [file for folder in shards if (file := folder / f"{name}.npy").is_file()]
+    arrays = [np.load(file, mmap_mode="r") for file in files]
     shape = (sum(len(array) for array in arrays), *arrays[0].shape[1:])
     with replacing(target) as temporary:
         joined = np.lib.format.open_memmap(temporary, mode="w+", dtype=arrays[0].dtype, shape=shape)
@@ -109,3 +110,5 @@ def join_shards(shards: list[Path], name: str, target: Path) -> None:
             joined[row : row + len(array)] = array
             row += len(array)
         joined.flush()
+    for file in files:
+        file.unlink()

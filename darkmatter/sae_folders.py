@@ -103,4 +103,6 @@ def encode_sae(
     """
     rows = rows_of(open_activations(Path(activations)))
     index, value, l0 = open_coder(Path(sae), architecture, d_sae, k, rows, device, outlier_norm_ratio).encode(rows)
-    write_arrays(out / "codes.npz", {"index": index, "value": value, "l0": l0})
+    # Without a k the row with most latents sets the width of all: most slots are empty, and compress to nothing.
+    published = (Path(sae) / POINTER).is_file()
+    write_arrays(out / "codes.npz", {"index": index, "value": value, "l0": l0}, compress=published)

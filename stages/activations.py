@@ -56,12 +56,12 @@ def main(stage: Stage) -> None:
     units = {split: shard_units(stage.params, split, depth) for split in ("train", "eval")}
     stage.ledger = run_units(extract, [*units["train"], *units["eval"]], SHARDS, stage.name)
     release_model()
+    forget_units(stage.name)  # every shard is here, and no longer kept twice: each file goes once it is joined
     with replacing_folder(stage.writes(ACTIVATIONS)) as folder:
         for split, members in units.items():
             shards = [SHARDS / unit.name for unit in members]
             for name in (*stage.params.hookpoints, *([LOSS] if split == "eval" else [])):
                 join_shards(shards, name, folder / split / f"{name}.npy")
-    forget_units(stage.name)
     shutil.rmtree(SHARDS)
 
 

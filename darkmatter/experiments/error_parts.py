@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from darkmatter.activation_files import open_activations, rows_of
+from darkmatter.activation_files import Activations, create_activations, open_activations, readable, rows_of, stored
 from darkmatter.activation_moments import Prepared, shift
 from darkmatter.artifacts import ArtifactError, write_arrays
 from darkmatter.experiments.error_sae_names import PARTS
@@ -41,7 +41,9 @@ def write_parts(
     outlier_norm_ratio: float | None = None,
     device: str = "cpu",
 ) -> None:
-    """Write `out`/{train,eval}-{linear,nonlinear}.npy, float32 [context, position, d_model], MAP and KEPT.
+    """Write `out`/{train,eval}-{linear,nonlinear}.npy, [context, position, d_model], MAP and KEPT.
+
+    The files are in the number type of the activations; of bfloat16 the error is rounded before it waits for its map.
 
     Args:
         train, held_out: .npy, float32 [context, position, d_model]; of `train` the first `contexts` contexts.
@@ -64,12 +66,13 @@ def write_parts(
     coder = open_coder(Path(sae), architecture, d_sae, k, rows_of(x_eval), device, outlier_norm_ratio)
     np.save(out / KEPT, kept_rows(Path(held_out), outlier_norm_ratio))
 
-    waiting = create(out, "train", x_train.shape)
+    waiting = create(out, "train", x_train)
     kept = kept_rows(Path(train), outlier_norm_ratio)[:contexts]
     linear_map, prepared = fit_map(x_train, kept, coder, sae, cutoff, waiting["nonlinear"])
     for context, x in enumerate(x_train):
-        store(waiting, context, x, torch.from_numpy(waiting["nonlinear"][context]), linear_map, prepared)
-    split = create(out, "eval", x_eval.shape)
+        e = torch.from_numpy(np.array(readable(waiting["nonlinear"])[context]))
+        store(waiting, context, x, e, linear_map, prepared)
+    split = create(out, "eval", x_eval)
     for context, x in enumerate(x_eval):
         store(split, context, x, error(coder, x, sae), linear_map, prepared)
     for array in (*waiting.values(), *split.values()):
@@ -93,14 +96,15 @@ def fit_map(
     x_shift = torch.from_numpy(x[0][kept[0]].mean(0)).double()
     shared = CrossMomentsFitter(everything, d_model, d_model)
     for context in range(contexts):
-        errors[context] = error(coder, x[context], where).numpy()
+        errors[context] = stored(error(coder, x[context], where).numpy(), errors)
         shifted = shift(x[context], x_shift)
         shared.update(context, shifted, shifted)
     prepared = Prepared(x_shift, {"all": factorise(shared.fit_set("all"), cutoff)}, kept)
-    e_shift = torch.from_numpy(errors[0][kept[0]].mean(0))
+    waiting = readable(errors)
+    e_shift = torch.from_numpy(waiting[0][kept[0]].mean(0))
     cross = CrossMomentsFitter(everything, d_model, d_model, prepared.products)
     for context in range(contexts):
-        e = torch.from_numpy(errors[context])
+        e = torch.from_numpy(waiting[context])
         cross.update(context, shift(x[context], x_shift), e - e_shift)
     return fit(prepared.factors["all"], cross.fit_set("all"), x_shift, e_shift.double()), prepared
 
@@ -118,11 +122,8 @@ def error(coder: Coder, x: np.ndarray, where: str) -> Float[Tensor, "position d_
     return e
 
 
-def create(out: Path, side: str, shape: tuple[int, ...]) -> dict[str, np.ndarray]:
-    return {
-        part: np.lib.format.open_memmap(out / f"{side}-{part}.npy", mode="w+", dtype=np.float32, shape=shape)
-        for part in PARTS
-    }
+def create(out: Path, side: str, x: Activations) -> dict[str, np.ndarray]:
+    return {part: create_activations(out / f"{side}-{part}.npy", x) for part in PARTS}
 
 
 def store(
@@ -132,5 +133,5 @@ def store(
     dtype = prepared.products
     shifted = torch.from_numpy(np.array(x)).to(dtype) - prepared.x_shift.to(dtype)
     linear = shifted @ linear_map.weight.to(dtype) + linear_map.intercept.to(dtype)
-    arrays["nonlinear"][context] = (e - linear).float().numpy()
-    arrays["linear"][context] = linear.float().numpy()
+    for name, part in (("nonlinear", e - linear), ("linear", linear)):
+        arrays[name][context] = stored(part.float().numpy(), arrays[name])

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool
 
+from darkmatter.activation_files import open_activations
 from darkmatter.artifacts import open_array, read_arrays, write_arrays
 from darkmatter.decode import load_decoder
 from darkmatter.experiments.error_parts import KEPT
@@ -61,7 +62,7 @@ def score(targets: Path, sae: Path, kept: Bool[np.ndarray, "context position"]) 
     """Per-context sums of t and of t − Sae(t) over the kept rows: what FVU with its interval is made from.
 
     Args:
-        targets: .npy, float32 [context, position, d_model].
+        targets: .npy of `error_parts`, [context, position, d_model].
         kept: the other rows have no active latent, see `silence`.
         sae: folder with decoder and codes.npz of these rows.
 
@@ -69,7 +70,7 @@ def score(targets: Path, sae: Path, kept: Bool[np.ndarray, "context position"]) 
         `rows` and `norm_square` (Σ ‖t‖²) [context]; `total` and `square` of t − shift, and `residual` (squared)
         [context, d_model]; `shift` [d_model]; `latents`: [fired at least once, all]; `l0`: mean.
     """
-    t = open_array(targets, (None, None, None))
+    t = open_activations(targets)
     contexts, positions, d_model = t.shape
     decoder, codes = load_decoder(sae), read_arrays(sae / "codes.npz")
     index, value = (codes[name].reshape(contexts, positions, -1) for name in ("index", "value"))

@@ -7,9 +7,9 @@ from dataclasses import asdict
 
 from darkmatter.artifacts import ArtifactError
 from darkmatter.planning.devices import GPUS, REFERENCE, Device, named
-from darkmatter.planning.inputs import add_what, workload
+from darkmatter.planning.inputs import add_what, wanted
 from darkmatter.planning.plan import make_plan
-from darkmatter.planning.workload import Workload
+from darkmatter.planning.workload import Workload, from_params
 from darkmatter.sections import ParamsError
 
 
@@ -67,9 +67,7 @@ def device_of(given: argparse.Namespace) -> Device:
 
 def run_plan(given: argparse.Namespace) -> int:
     try:
-        if given.check and given.suite:
-            raise ParamsError("--check compares with receipts of a run, and a suite has none: leave out --suite")
-        w, _ = workload(given)
+        w = from_params(wanted(given))
         device = device_of(given)
         if given.check:
             return run_check(w, device, given.json)

@@ -15,6 +15,8 @@ class Work:
         traffic: bytes through memory outside of products: sparse sums, sorting, optimiser, elementwise.
         python: seconds of interpreter and text that no accelerator shortens, on the machine of the receipts.
         loads: the library whose import the step begins with; each process pays for it, all at once.
+        on_device: whether it runs where `device` of the parameters says, an accelerator with one process, or always on
+            the CPU.
     """
 
     KINDS: ClassVar = ("forward", "single", "double", "traffic", "python")
@@ -26,6 +28,7 @@ class Work:
     python: float = 0.0
     units: int = 1
     loads: str | None = None
+    on_device: bool = False
 
     @property
     def flops(self) -> float:
@@ -42,14 +45,18 @@ class Cost:
 
     Attributes:
         steps: one after another.
-        memory: at the peak of one process, host and accelerator together; without mapped files, whose pages the system
-            takes back when it needs them (a receipt's peak counts them).
+        memory: at the peak of one process, on the host whatever the device; without mapped files, whose pages the
+            system takes back when it needs them (a receipt's peak counts them).
+        device: what the same process holds where `device` of the parameters says: on an accelerator, or on the host too.
+        staged: of what goes to an accelerator, what is on the host first.
         disk: what it leaves; `scratch`: what it needs beside that while it runs.
-        read: published weights, which no page cache holds.
+        read: published weights that it maps from the hub's cache, and fetches again where they were evicted.
     """
 
     steps: tuple[Work, ...] = ()
     memory: float = 0.0
+    device: float = 0.0
+    staged: float = 0.0
     disk: float = 0.0
     scratch: float = 0.0
     download: float = 0.0
@@ -61,3 +68,6 @@ class Cost:
 
     def total(self, kind: str) -> float:
         return sum(getattr(step, kind) for step in self.steps)
+
+    def host_memory(self, accelerator: bool) -> float:
+        return self.memory + (self.staged if accelerator else self.device)

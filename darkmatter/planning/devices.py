@@ -4,6 +4,7 @@ Peaks of accelerators are the makers' published ones, without sparsity; `used` i
 counts on, an assumption that nothing here has measured. The machine of the receipts is measured, not published.
 """
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -28,6 +29,7 @@ class Device:
     model_bytes: of one number while a language model runs there.
     disk: bytes/s of files written and read.
     imports: seconds that a library takes to import.
+    host: of an accelerator, the machine that it is in; the stages compute there what they do not compute on it.
     """
 
     name: str
@@ -38,10 +40,11 @@ class Device:
     model_bytes: int
     disk: float
     imports: Mapping[str, float]
+    host: "Device | None" = None
 
     @property
     def is_gpu(self) -> bool:
-        return self.name != "cpu"
+        return self.host is not None
 
     def rate(self, kind: str) -> float:
         return self.peak[kind] * self.used[kind]
@@ -62,11 +65,13 @@ REFERENCE = Device(
     IMPORTS,
 )
 
+HOST = dataclasses.replace(REFERENCE, workers=16, memory=200e9, disk=2e9)  # cores, memory, NVMe disk: assumptions
+
 
 def gpu(name: str, bf16: float, float32: float, float64: float, bandwidth: float, memory: float) -> Device:
-    """One accelerator, with the machine of the receipts as its host and an NVMe disk of 2 GB/s (an assumption)."""
+    """One accelerator in the machine HOST, whose cores are as fast as those of the receipts."""
     peak = {"forward": bf16, "single": float32, "double": float64, "traffic": bandwidth}
-    return Device(name, peak, USED, memory, 1, 2, 2e9, IMPORTS)
+    return Device(name, peak, USED, memory, 1, 2, HOST.disk, IMPORTS, HOST)
 
 
 GPUS = {
@@ -93,11 +98,12 @@ def named(name: str) -> Device | None:
 
 
 def work_seconds(work: Work, device: Device) -> float:
-    """Of one step. Python and imports stay on the host, whatever the device."""
+    """Of one step, on the device or on its host. Python is the host's in any case."""
+    place = device if work.on_device or device.host is None else device.host
     kinds = ("forward", "single", "double", "traffic")
-    computing = sum(getattr(work, kind) / device.rate(kind) for kind in kinds)
-    starting = device.imports[work.loads] if work.loads else 0.0
-    return starting + (computing + work.python) / work.speedup(device.workers)
+    computing = sum(getattr(work, kind) / place.rate(kind) for kind in kinds)
+    starting = place.imports[work.loads] if work.loads else 0.0
+    return starting + (computing + work.python) / work.speedup(place.workers)
 
 
 def seconds(cost: Cost, device: Device) -> float:

@@ -1,14 +1,15 @@
-"""How much disk a workload takes at its peak, as the stages are written and as a budget would have it."""
+"""How much disk a workload takes at its peak: with every published SAE kept, and with a bound on them."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from darkmatter.planning.cost import Cost
-from darkmatter.planning.data_costs import codes_size
-from darkmatter.planning.workload import FLOAT32, Workload
+from darkmatter.planning.workload import Workload
 
 STORED_UNITS = ("saes", "codes", "decomposition", "error_saes")
-BUDGET = 0.2e12  # bytes that a suite of published SAEs may take
+BUDGET = 0.2e12  # bytes that a profile of the paper should take at most
+GB = 1e9
 
 
 @dataclass(frozen=True)
@@ -16,44 +17,39 @@ class Layout:
     """Attributes:
     peak: bytes at the fullest moment, where files can share their blocks (reflinks: XFS, btrfs, APFS).
     copied: where they cannot (ext4): DVC's cache holds a second copy of outputs, and stored units a third of theirs.
+    again: bytes that are downloaded again, for SAEs that had to make room.
     """
 
     name: str
     peak: float
     copied: float
+    again: float = 0.0
 
 
 def layouts(w: Workload, costs: Mapping[str, Cost]) -> tuple[Layout, ...]:
-    """From everything kept in float32 to one hookpoint at a time; for SAEs trained here only the first."""
-    everything = Layout("everything kept, activations in float32", *peaks(costs))
-    published = sum(sae.file_size for sae in w.saes if sae.published)
-    if not published:
+    """Everything kept, and the least that DARKMATTER_SAE_CACHE_GB can allow; without published SAEs only the first."""
+    sizes = [sae.file_size for sae in w.saes if sae.published]
+    everything = Layout("every file kept", *peaks(costs, sum(sizes)))
+    if not sizes:
         return (everything,)
-    largest = max(sae.file_size for sae in w.saes)
-    saved = published - largest
-    evicted = Layout("SAEs streamed and evicted", *peaks(costs, {"saes": saved}))
-    dtype = w.model_bytes / FLOAT32
-    rows = costs["activations"].disk
-    halved = {"saes": saved, "activations": rows * (1 - dtype)}
-    in_dtype = Layout("and activations in the model's dtype", *peaks(costs, halved))
-    row = FLOAT32 * w.tokens.positions
-    one = max(row * d * (w.tokens.eval_contexts + w.train_contexts.get(name, 0)) for name, d in w.hookpoints.items())
-    of_one = max(sum(codes_size(w.rows, sae) for sae in w.at(name)) for name in w.hookpoints)
-    single = {"saes": saved, "activations": rows - one * dtype, "codes": costs["codes"].disk - of_one}
-    return everything, evicted, in_dtype, Layout("and one hookpoint at a time", *peaks(costs, single))
+    bound = bound_gb(w)
+    again = sum(cost.read for cost in costs.values()) if bound * GB < sum(sizes) else 0.0
+    bounded = Layout(f"DARKMATTER_SAE_CACHE_GB={bound}", *peaks(costs, min(bound * GB, sum(sizes))), again)
+    return everything, bounded
 
 
-def peaks(costs: Mapping[str, Cost], saved: Mapping[str, float] | None = None) -> tuple[float, float]:
+def bound_gb(w: Workload) -> int:
+    """The largest SAE in gigabytes: less would not be kept to."""
+    return math.ceil(max(sae.file_size for sae in w.saes if sae.published) / GB)
+
+
+def peaks(costs: Mapping[str, Cost], saes: float) -> tuple[float, float]:
     """Bytes when the stage that needs most beside what is kept runs; the same without reflinks.
 
     Args:
-        saved: of what each stage leaves, the bytes that a leaner way does without.
+        saes: bytes of published SAEs in the hub's cache, whose files have no second copy anywhere.
     """
-    saved = saved or {}
-    kept = {name: cost.disk - saved.get(name, 0.0) for name, cost in costs.items()}
-    scratch = {name: cost.scratch for name, cost in costs.items()}
-    scratch["activations"] -= saved.get("activations", 0.0)
-    peak = sum(kept.values()) + max(scratch.values())
-    if costs["saes"].download:
-        kept["saes"] = 0.0  # published SAEs stay in the hub's cache
+    hub = saes + (costs["model"].download if not costs["model"].scratch else 0.0)
+    kept = {name: cost.disk for name, cost in costs.items()}
+    peak = hub + sum(kept.values()) + max(cost.scratch for cost in costs.values())
     return peak, peak + sum(kept.values()) + sum(kept[name] for name in STORED_UNITS)

@@ -9,10 +9,11 @@ from dataclasses import asdict
 from darkmatter.artifacts import ArtifactError
 from darkmatter.params import Params
 from darkmatter.planning import doctor_data, doctor_environment, doctor_hub
-from darkmatter.planning.devices import REFERENCE
+from darkmatter.planning.devices import GPUS, REFERENCE
 from darkmatter.planning.finding import Finding
-from darkmatter.planning.inputs import workload
+from darkmatter.planning.inputs import wanted
 from darkmatter.planning.plan import Plan, make_plan
+from darkmatter.planning.workload import from_params
 from darkmatter.sections import ParamsError
 
 
@@ -30,30 +31,24 @@ def examine(given: argparse.Namespace) -> Iterator[Finding]:
         yield doctor_data.disk(plan)
         yield doctor_data.memory(plan)
     if params:
-        yield from of_parameters(params, given.suite)
+        yield doctor_data.cache(params)
+        yield from doctor_environment.key(params.interpretability)
+        yield from doctor_hub.hub(doctor_hub.of_params(params))
     yield from doctor_environment.cluster()
     gpus = os.environ.get("DARKMATTER_GPUS", "0") not in ("", "0")
     configured = params is not None and params.device.startswith("cuda")
-    yield from doctor_environment.gpu(gpus or configured or given.device not in (None, "cpu"))
+    needed = plan.device_memory if plan else 0.0
+    yield from doctor_environment.gpu(gpus or configured or given.device not in (None, "cpu"), needed)
 
 
 def planned(given: argparse.Namespace) -> tuple[Params | None, Plan | None, Finding | None]:
+    """Parameters, and their plan: of bytes alone, so that any accelerator stands for the one that they name."""
     try:
-        w, params = workload(given)
-        return params, make_plan(w, REFERENCE), None
+        params = wanted(given)
+        device = REFERENCE if params.device == "cpu" else next(iter(GPUS.values()))
+        return params, make_plan(from_params(params), device), None
     except (ArtifactError, ParamsError) as error:
         return None, None, Finding("parameters", False, str(error), "git status conf claims.yaml dvc.yaml")
-
-
-def of_parameters(params: Params, suite: str | None) -> Iterator[Finding]:
-    if suite:
-        command = "darkmatter plan --suite " + suite
-        yield Finding("suite", False, f"this revision has no profile {suite} and cannot run it yet", command)
-        yield from doctor_hub.hub(doctor_hub.of_suite(suite))
-        return
-    yield doctor_data.cache(params)
-    yield from doctor_environment.key(params.interpretability)
-    yield from doctor_hub.hub(doctor_hub.of_params(params))
 
 
 def run_doctor(given: argparse.Namespace, show: Callable[[str], None] = print) -> int:

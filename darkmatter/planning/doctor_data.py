@@ -18,6 +18,7 @@ from darkmatter.processes import worker_count
 from darkmatter.sections import ParamsError
 
 CACHE = Path(".dvc/cache")
+BOUND = "DARKMATTER_SAE_CACHE_GB"
 FICLONE = 0x40049409  # Linux: share the blocks of another file
 
 
@@ -49,27 +50,38 @@ def reflinks(folder: Path) -> bool:
 
 
 def disk(plan: Plan) -> Finding:
-    """What the plan needs at its fullest moment, less what lies in data/ and in DVC's cache already."""
+    """What the plan needs at its fullest moment, less what lies in data/ and in DVC's cache already.
+
+    Of published SAEs as many as DARKMATTER_SAE_CACHE_GB allows, all without it; the hub's cache may be on another disk.
+    """
     folder = place().resolve()
     shared = os.access(folder, os.W_OK) and reflinks(folder)
-    whole = plan.layouts[-1].peak if shared else plan.layouts[-1].copied
+    layout = plan.layouts[-1 if os.environ.get(BOUND) else 0]
+    whole = layout.peak if shared else layout.copied
     free, here = psutil.disk_usage(str(folder)).free, sum(used(part) for part in (DATA, CACHE))
     needed = max(0.0, whole - here)
     why = "" if shared else ", this file system has no reflinks"
     said = f"{size(free)} free, {size(needed)} needed ({size(whole)} in all, {size(here)} here already{why})"
     ok = free >= needed
+    if ok:
+        return Finding("disk", True, said)
     mend = "dvc gc --workspace  # or: dvc cache dir /LARGE/DISK && ln -s /LARGE/DISK/data data"
-    return Finding("disk", ok, said, None if ok else mend)
+    bound = plan.layouts[-1].name if layout is not plan.layouts[-1] else None
+    return Finding("disk", False, said, f"export {bound}  # or: {mend}" if bound else mend)
 
 
 def memory(plan: Plan) -> Finding:
-    """The largest stage in one process must fit; as many processes as are configured should."""
+    """The largest stage in one process must fit; as many processes as are configured should.
+
+    A stage that an accelerator computes has one process, unless DARKMATTER_WORKERS says otherwise.
+    """
     available = psutil.virtual_memory().available
-    try:
-        workers = worker_count()
-    except ArtifactError:
-        workers = 1
-    stage = max(plan.stages, key=lambda stage: stage.memory)
+    cores, ones = workers_of("cpu"), workers_of("cuda") if plan.is_gpu else workers_of("cpu")
+    workers = {stage.stage: ones if stage.on_device else cores for stage in plan.stages}
+    stage = max(plan.stages, key=lambda stage: stage.memory * workers[stage.stage])
+    if available < (largest := max(plan.stages, key=lambda stage: stage.memory)).memory:
+        stage = largest
+    workers = workers[stage.stage]
     said = f"{size(available)} available, {stage.stage} needs {size(stage.memory)} in each of {workers} processes"
     if available < stage.memory:
         return Finding("memory", False, said, "free -g  # another machine is needed, or a smaller profile")
@@ -77,6 +89,13 @@ def memory(plan: Plan) -> Finding:
     if fitting < workers:
         return Finding("memory", False, said, f"export DARKMATTER_WORKERS={fitting}")
     return Finding("memory", True, said)
+
+
+def workers_of(device: str) -> int:
+    try:
+        return worker_count(device)
+    except ArtifactError:
+        return 1  # `variables` says what is wrong
 
 
 def store() -> Finding:

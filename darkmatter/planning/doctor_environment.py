@@ -12,13 +12,14 @@ from packaging.requirements import InvalidRequirement, Requirement
 from darkmatter.artifacts import ArtifactError
 from darkmatter.experiment_params import Interpretability
 from darkmatter.planning.finding import Finding
+from darkmatter.planning.text import size
 from darkmatter.processes import worker_count
 from darkmatter.sections import ParamsError
 
 LOCKS = (Path("requirements/base.lock"), Path("requirements/torch-pypi.lock"))
 PYTHONS = ((3, 11), (3, 14))  # from, and before
 INSTALL = "make -B .venv/installed"
-VARIABLES = ("EXECUTOR", "FRESH", "GPUS", "HUB_OFFLINE", "WORKERS")
+VARIABLES = ("EXECUTOR", "FRESH", "GPUS", "HUB_OFFLINE", "SAE_CACHE_GB", "WORKERS")
 SHOWN = 5
 
 
@@ -95,6 +96,7 @@ def variables() -> list[Finding]:
 
 
 def problem_of(short: str, value: str) -> str | None:
+    from darkmatter.pretrained.cache import allowed
     from darkmatter.ray_units import gpus_per_unit
 
     try:
@@ -103,6 +105,8 @@ def problem_of(short: str, value: str) -> str | None:
                 worker_count()
             case "GPUS":
                 gpus_per_unit()
+            case "SAE_CACHE_GB":
+                allowed()
             case "EXECUTOR" if value not in ("local", "ray"):
                 return f"{value!r}; there are local and ray"
             case "FRESH" if value not in ("", "0", "1"):
@@ -130,14 +134,17 @@ def cluster() -> list[Finding]:
     return [Finding("ray", True, f"{resources.get('CPU', 0):g} CPUs, {resources.get('GPU', 0):g} GPUs")]
 
 
-def gpu(wanted: bool) -> list[Finding]:
-    """Whether torch sees a GPU, where one is asked for."""
+def gpu(wanted: bool, needed: float = 0.0) -> list[Finding]:
+    """Whether torch sees a GPU with so many bytes, where one is asked for."""
     if not wanted:
         return []
     import torch
 
     if torch.cuda.is_available():
-        return [Finding("gpu", True, torch.cuda.get_device_name(0))]
+        memory = torch.cuda.get_device_properties(0).total_memory
+        said = f"{torch.cuda.get_device_name(0)}, {size(memory)}, {size(needed)} needed"
+        mend = "nvidia-smi  # another GPU is needed, or a smaller profile"
+        return [Finding("gpu", memory >= needed, said, None if memory >= needed else mend)]
     build = f"torch {torch.__version__}"
     if torch.version.cuda is None:
         mend = ".venv/bin/pip install --require-hashes --no-deps -r requirements/torch-pypi.lock"

@@ -4,32 +4,34 @@ from collections.abc import Iterable, Sequence
 
 from darkmatter.artifacts import read_json
 from darkmatter.params import Params
+from darkmatter.paths import MANIFESTS
 from darkmatter.planning.finding import Finding
-from darkmatter.planning.suites import MANIFESTS
 
 CONFIG = "config.json"
 TIMEOUT = 10.0
-GATED = ("google/", "meta-llama/")  # whose language models ask for terms to be accepted
 Asked = tuple[str, str, str, bool, str]  # repository, revision, kind, gated, file
 
 
 def of_params(params: Params) -> list[Asked]:
-    asked = []
+    """Model, text, and one file of each repository of SAEs that the parameters' manifest lists."""
+    asked: list[Asked] = []
     model, dataset = params.model, params.corpus.dataset
     if model.source == "huggingface":
         asked.append((model.repo, model.revision, "model", model.gated, CONFIG))
     if dataset:
         asked.append((dataset.repo, dataset.revision, "dataset", False, dataset.files.format(0)))
-    return asked
+    return asked + of_saes(params)
 
 
-def of_suite(name: str) -> list[Asked]:
-    """The model, and one file of each repository of SAEs. A suite has no profile, so no commit of its model yet."""
-    manifest = read_json(MANIFESTS / f"{name}.json")
-    found = {manifest["model"]: (manifest["model"], "main", "model", manifest["model"].startswith(GATED), CONFIG)}
-    for entry in manifest["saes"]:
-        file = f"{entry['folder']}/{next(iter(entry['sha256']))}"
-        found.setdefault(entry["repo"], (entry["repo"], entry["revision"] or "main", "model", False, file))
+def of_saes(params: Params) -> list[Asked]:
+    if params.saes.published is None or params.saes.published.manifest is None:
+        return []
+    references = {spec.reference for spec in params.sae_specs()}
+    found: dict[str, Asked] = {}
+    for entry in read_json(MANIFESTS / f"{params.saes.published.manifest}.json")["saes"]:
+        if f"{entry['release']}/{entry['id']}" in references:
+            file = f"{entry['folder']}/{next(iter(entry['sha256']))}"
+            found.setdefault(entry["repo"], (entry["repo"], entry["revision"] or "main", "model", False, file))
     return list(found.values())
 
 

@@ -4,8 +4,29 @@ An experiment that the workload does not have costs nothing.
 """
 
 from darkmatter.planning.cost import Cost, Work
-from darkmatter.planning.data_costs import BASE, LOGITS, codes_size, encoding, held, training
-from darkmatter.planning.regression_costs import DECODED, DIMENSION_SUMS, EIGEN, FLOAT64, blocks, fit_sets, many
+from darkmatter.planning.data_costs import (
+    BASE,
+    LOGITS,
+    codes_size,
+    decoder,
+    encoding,
+    encoding_memory,
+    opened,
+    training,
+    unpacked,
+)
+from darkmatter.planning.regression_costs import (
+    DECODED,
+    DIMENSION_SUMS,
+    EIGEN,
+    FLOAT64,
+    blocks,
+    fit_sets,
+    many,
+    moments_memory,
+    opening,
+    roots,
+)
 from darkmatter.planning.workload import FLOAT32, Workload, layer_of
 
 
@@ -21,13 +42,27 @@ def downstream(w: Workload) -> Cost:
     d = w.model.d_model
     maps = [Work(double=2.0 * w.rows * d * d + 4.0 * fit_sets(w) * d**3) for _ in w.spliced]
     steps = (
-        many(maps, "torch"),
-        Work(forward=forward, python=0.1 * passes * w.spliced_contexts, units=w.spliced_contexts),
+        many([*maps, opening(w.spliced)], "torch", on_device=True),
+        Work(
+            forward=forward,
+            python=0.1 * passes * w.spliced_contexts + 2 * opening(w.spliced).python,
+            units=w.spliced_contexts,
+            on_device=True,
+        ),
     )
     logits = LOGITS * FLOAT32 * scored * w.model.vocabulary
-    samples = sum(codes_size(w.rows, sae) + held(sae) / 2 for sae in w.spliced)
-    memory = BASE["torch"] + w.model_bytes * w.model.parameters + logits + samples + FLOAT64 * 2 * d * d
-    return Cost(steps, memory, 1e6, scratch=FLOAT64 * d * d * len(w.spliced))
+    samples = sum(codes_size(w.rows, sae) + decoder(sae) for sae in w.spliced)
+    weights, factors = w.number_bytes * w.model.parameters, roots(w, d) * len(w.spliced)
+    device = max(moments_memory(w, d), weights + logits + factors)
+    return Cost(
+        steps,
+        BASE["torch"] + samples,
+        device,
+        weights + roots(w, d),
+        1e6,
+        max(unpacked(w.spliced), FLOAT64 * d * d * len(w.spliced)),
+        read=opened(w.spliced),
+    )
 
 
 def error_saes(w: Workload) -> Cost:
@@ -39,9 +74,10 @@ def error_saes(w: Workload) -> Cost:
     run, memory = training(w, sae)
     code = encoding(w.rows, sae)
     parts = Work(
-        single=encoding(trained + w.rows, sae).single,
+        single=encoding(trained + w.rows, w.erring).single,
         double=4.0 * trained * d * d + 2.0 * (trained + w.rows) * d * d + EIGEN * float(d) ** 3,
-        traffic=FLOAT32 * (trained + w.rows) * d * (10.0 + sae.l0),
+        traffic=FLOAT32 * (trained + w.rows) * d * (10.0 + w.erring.l0),
+        python=opening([w.erring]).python,
         loads="sae_lens",
     )
     steps = (
@@ -53,9 +89,10 @@ def error_saes(w: Workload) -> Cost:
             loads="sae_lens",
         ),
     )
-    scratch = 2.0 * FLOAT32 * (trained + w.rows) * d
-    memory = max(memory, BASE["sae_lens"] + FLOAT64 * 6 * d * d + 2 * codes_size(w.rows, sae))
-    return Cost(steps, memory, w.error_runs * (sae.size + codes_size(w.rows, sae)), scratch)
+    scratch = 2.0 * w.number_bytes * (trained + w.rows) * d
+    memory = max(memory, BASE["sae_lens"] + FLOAT64 * 6 * d * d + encoding_memory(w.rows, sae))
+    disk = w.error_runs * (sae.size + codes_size(w.rows, sae))
+    return Cost(steps, memory, disk=disk, scratch=scratch, read=opened([w.erring]))
 
 
 def interpretability(w: Workload) -> Cost:
@@ -80,8 +117,9 @@ def latent_probe(w: Workload) -> Cost:
         python=3.0,
         loads="torch",
     )
-    memory = BASE["torch"] + 2 * codes_size(w.rows, sae) + held(sae) + FLOAT64 * (4 * d * d + sae.d_sae * 12)
-    return Cost((work,), memory, 1e6)
+    whole = sae.size / 2 + FLOAT64 * sae.d_sae * (d + 12)  # the decoder in both number types
+    memory = BASE["torch"] + 2 * codes_size(w.rows, sae) + whole + FLOAT64 * 12 * d * d
+    return Cost((work, opening([sae])), memory, disk=1e6, scratch=unpacked([sae]), read=opened([sae]))
 
 
 def synthetic_noise(w: Workload) -> Cost:
@@ -104,8 +142,12 @@ def synthetic_noise(w: Workload) -> Cost:
         traffic=FLOAT64 * rows * d * (4 + 3 * shares) + FLOAT32 * rows * d * sae.l0 * (1 + shares),
         python=40e-9 * rows * d,
     )
-    memory = FLOAT64 * 4 * d * d * (5 + 2 * shares) + 2 * codes_size(rows, sae) + held(sae) + FLOAT32 * 2 * rows * d
-    return Cost((truth, many([per_seed] * seeds)), BASE["sae_lens"] + memory, 1e6, FLOAT64 * 8 * d * d * shares)
+    kept = (4 + 2) * (5 + 2 * shares) + 10 * (1 + shares)  # blocks, two row sets of them, and what one cell is made of
+    memory = FLOAT64 * d * d * kept + codes_size(w.rows, sae) + FLOAT32 * 2 * rows * d
+    memory += decoder(sae) if sae.published else sae.size
+    scratch = max(unpacked([sae]), FLOAT64 * 8 * d * d * shares)
+    steps = (truth, many([per_seed] * seeds), opening([sae] * 2))
+    return Cost(steps, BASE["sae_lens"] + memory, disk=1e6, scratch=scratch, read=opened([sae]))
 
 
 def random_features(w: Workload) -> Cost:
@@ -120,7 +162,7 @@ def random_features(w: Workload) -> Cost:
     )
     memory = BASE["torch"] + 4 * p.features * d + 16 * groups * d**2 + 4096 * d * (groups + 6) + 48 * d**2
     units = many([one] * (2 * len(p.seeds)), "torch")
-    return Cost((units,), memory, 1e6)
+    return Cost((units,), memory, disk=1e6)
 
 
 def controls(w: Workload) -> Cost:
@@ -131,28 +173,30 @@ def controls(w: Workload) -> Cost:
     rows, d = float(w.controlled_contexts * w.tokens.positions), float(sae.d_model)
     usual = Work(double=4 * rows * d * d, single=12 * rows * d * d, traffic=FLOAT32 * rows * d * sae.l0)
     planted = Work(double=(6 + 4) * rows * d * d, single=8 * w.planted * rows * d * d)
-    steps = (many([planted, usual, usual, usual], "torch"), Work(python=3.0))
+    steps = (many([planted, usual, usual, usual], "torch"), Work(python=3.0 + opening([sae]).python))
     memory = FLOAT32 * rows * d * (3 + 2 * w.planted) + FLOAT64 * blocks(w) * d * d * (1 + w.planted) / 2
-    return Cost(steps, BASE["torch"] + memory + held(sae), FLOAT64 * DIMENSION_SUMS * w.controlled_contexts * d)
+    memory += BASE["torch"] + codes_size(w.rows, sae) + decoder(sae)
+    disk = FLOAT64 * DIMENSION_SUMS * w.controlled_contexts * d
+    return Cost(steps, memory, disk=disk, scratch=unpacked([sae]), read=opened([sae]))
 
 
 def token_view(w: Workload) -> Cost:
-    return Cost((Work(python=3.0),), BASE["torch"], 1e6)
+    return Cost((Work(python=3.0),), BASE["torch"], disk=1e6)
 
 
 def lemmas(w: Workload) -> Cost:
     if w.lemmas is None:
         return Cost()
-    return Cost((Work(python=2.5 + 0.4e-6 * w.lemmas.rows * w.lemmas.features),), 0.2e9, 1e5)
+    return Cost((Work(python=2.5 + 0.4e-6 * w.lemmas.rows * w.lemmas.features),), 0.2e9, disk=1e5)
 
 
 def claims(w: Workload) -> Cost:
-    return Cost((Work(python=4.0 + 0.12 * len(w.saes)),), 0.5e9, 1e6)
+    return Cost((Work(python=4.0 + 0.12 * len(w.saes)),), 0.5e9, disk=1e6)
 
 
 def figures(w: Workload) -> Cost:
-    return Cost((Work(python=5.0 + 0.1 * len(w.saes)),), 0.26e9, 5e6)
+    return Cost((Work(python=5.0 + 0.1 * len(w.saes)),), 0.26e9, disk=5e6)
 
 
 def report(w: Workload) -> Cost:
-    return Cost((Work(python=4.0),), BASE["torch"], 3e6)
+    return Cost((Work(python=4.0),), BASE["torch"], disk=3e6)

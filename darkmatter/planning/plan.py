@@ -15,15 +15,24 @@ from darkmatter.planning.workload import Workload
 
 @dataclass(frozen=True)
 class StagePlan:
-    """Bytes and seconds."""
+    """Bytes and seconds.
+
+    Attributes:
+        memory: of one process, on the host; `device_memory`: on the accelerator, where there is one.
+        on_device: whether that accelerator computes part of it, in one process.
+        read: published weights that are mapped from the hub's cache.
+    """
 
     stage: str
     flops: float
     seconds: float
     memory: float
+    device_memory: float
+    on_device: bool
     disk: float
     scratch: float
     download: float
+    read: float
 
 
 @dataclass(frozen=True)
@@ -31,7 +40,7 @@ class ClaimPlan:
     """What one claim needs.
 
     Attributes:
-        covered: whether its scope names this suite's model, or none; an analogue does not need it.
+        covered: whether its scope names this model, or none; elsewhere the outcome is that of an analogue.
         alone: seconds of all stages behind it.
         shared: of these, the seconds of stages that claims of other experiments need as well.
     """
@@ -52,7 +61,9 @@ class Plan:
     name: str
     model: str
     device: str
-    device_memory: float
+    is_gpu: bool
+    capacity: float
+    host_memory: float
     workers: int
     saes: int
     rows: int
@@ -60,7 +71,6 @@ class Plan:
     claims: tuple[ClaimPlan, ...]
     layouts: tuple[Layout, ...]
     budget: float | None
-    runs: bool
     notes: tuple[str, ...]
 
     @property
@@ -76,16 +86,21 @@ class Plan:
         return max(stage.memory for stage in self.stages)
 
     @property
+    def device_memory(self) -> float:
+        return max(stage.device_memory for stage in self.stages)
+
+    @property
     def download(self) -> float:
         return sum(stage.download for stage in self.stages)
 
     @property
     def disk(self) -> float:
-        """Bytes of the leanest way to run it that the plan knows, with reflinks."""
+        """Bytes of the leaner way to run it, with reflinks."""
         return self.layouts[-1].peak
 
     def to_dict(self) -> dict[str, Any]:
-        totals = {name: getattr(self, name) for name in ("seconds", "flops", "memory", "download", "disk")}
+        names = ("seconds", "flops", "memory", "device_memory", "download", "disk")
+        totals = {name: getattr(self, name) for name in names}
         return asdict(self) | {"total": totals}
 
 
@@ -102,25 +117,38 @@ def make_plan(w: Workload, device: Device, claims: Sequence[Claim] | None = None
     """
     graph = parents()
     costs = {name: stage_cost(name)(w) for name in graph}
-    stages = tuple(
-        StagePlan(name, c.flops, seconds(c, device), c.memory, c.disk, c.scratch, c.download)
-        for name, c in costs.items()
-    )
+    stages = tuple(stage_plan(name, cost, device) for name, cost in costs.items())
     ledger = load_claims().claims if claims is None else claims
     return Plan(
         w.name,
         w.model.name,
         device.name,
+        device.is_gpu,
         device.memory,
-        device.workers,
+        (device.host or device).memory,
+        (device.host or device).workers,
         len(w.saes),
         w.rows,
         stages,
         claim_plans(w, stages, ledger, graph),
         layouts(w, costs),
-        None if w.runs else BUDGET,
-        w.runs,
-        (*w.notes, *assumptions(device)),
+        BUDGET if any(sae.published for sae in w.saes) else None,
+        assumptions(w, device),
+    )
+
+
+def stage_plan(name: str, cost: Cost, device: Device) -> StagePlan:
+    return StagePlan(
+        name,
+        cost.flops,
+        seconds(cost, device),
+        cost.host_memory(device.is_gpu),
+        cost.device if device.is_gpu else 0.0,
+        any(step.on_device for step in cost.steps),
+        cost.disk,
+        cost.scratch,
+        cost.download,
+        cost.read,
     )
 
 
@@ -137,7 +165,7 @@ def claim_plans(
             ClaimPlan(
                 claim.id,
                 claim.experiment,
-                w.runs or not claim.scope.models or w.name in claim.scope.models,
+                not claim.scope.models or w.label in claim.scope.models,
                 tuple(stage.stage for stage in chosen),
                 sum(stage.flops for stage in chosen),
                 sum(stage.seconds for stage in chosen),
@@ -149,13 +177,24 @@ def claim_plans(
     return tuple(found)
 
 
-def assumptions(device: Device) -> tuple[str, ...]:
-    network = f"downloads are not in the hours; the connection is taken to bring {NETWORK / 1e6:.0f} MB/s."
+def assumptions(w: Workload, device: Device) -> tuple[str, ...]:
+    notes = [f"downloads are not in the hours; the connection is taken to bring {NETWORK / 1e6:.0f} MB/s."]
+    if w.error_sae:
+        rows = w.error_contexts * w.tokens.positions
+        notes.append(
+            f"section 5.2 trains on {w.error_sae.train_tokens / 1e6:.3g}M rows: {rows / 1e6:.3g}M distinct ones, each "
+            f"used {w.error_sae.train_tokens / rows:.0f} times."
+        )
     if not device.is_gpu:
-        return (f"{device.workers} processes of one thread each.", network)
+        return (f"{device.workers} processes of one thread each.", *notes)
     used = ", ".join(f"{share:.0%} of {kind}" for kind, share in USED.items())
     return (
-        f"the stages of this revision compute on the CPU: hours on {device.name} are what the same arithmetic takes "
-        f"there, at {used} (published peaks without sparsity), Python on the host as on the machine of the receipts.",
-        network,
+        f"{device.name} at {used} (published peaks without sparsity) for the stages that the parameter `device` is "
+        f"about, in one process: {', '.join(stages_on_device(w))}. No GPU run has been made by us.",
+        f"everything else on {device.host.workers} cores of its host, each as fast as the machine of the receipts.",
+        *notes,
     )
+
+
+def stages_on_device(w: Workload) -> list[str]:
+    return [name for name in parents() if any(step.on_device for step in stage_cost(name)(w).steps)]

@@ -4,8 +4,10 @@ Regressions are counted in float64, though well-conditioned ones multiply in flo
 A stage whose SAEs the workload does not have costs nothing.
 """
 
+from collections.abc import Iterable
+
 from darkmatter.planning.cost import Cost, Work
-from darkmatter.planning.data_costs import BASE, codes_size, held
+from darkmatter.planning.data_costs import BASE, HASH, codes_size, decoder, opened, together, unpacked
 from darkmatter.planning.workload import FLOAT32, Sae, Workload
 
 FLOAT64 = 8
@@ -14,11 +16,13 @@ VECTOR_PASSES = 30  # elementwise passes over rows of d_model while an error is 
 DECODED = 4  # times that an SAE's reconstruction is built from its codes
 TABLE_COLUMNS = 17  # of the per-token table
 DIMENSION_SUMS = 6 * 3  # sums per context and dimension: kinds × row sets
+REGRESSED_BLOCKS = 4  # sets of rows without folds
 EIGEN = 10  # d_model³ FLOP of one factorisation
 GRAM_LATENTS = 8192  # beyond, gradient pursuit multiplies by the whole decoder at every step
 DIMS_PER_GRAM_ROW = 16
 PURSUIT_PASSES = 4  # over the correlations of a step: argmax, and those it is read from
 PURSUITS = 2  # as published, and to the exact L0
+PURSUIT_BATCH = 128  # tokens at once
 
 
 def fit_sets(w: Workload) -> int:
@@ -45,14 +49,26 @@ def shared_moments(rows: int, d: int, sets: int) -> Work:
 
 
 def moments_memory(w: Workload, d: int) -> float:
-    """Moments of every block, factors and maps of every fit set, maps of every fold side by side."""
+    """Moments of every block, factors and maps of every fit set, and then either the blocks of a fit set once more or
+    the maps of every fold side by side.
+    """
     return FLOAT64 * float(d) ** 2 * (blocks(w) + 2 * fit_sets(w) + 4 * w.folds)
 
 
-def many(works: list[Work], loads: str | None = None) -> Work:
+def roots(w: Workload, d: int) -> float:
+    """Factors of every fit set, as they are stored."""
+    return FLOAT64 * float(d) ** 2 * fit_sets(w)
+
+
+def many(works: list[Work], loads: str | None = None, on_device: bool = False) -> Work:
     """Units of one step."""
     total = {kind: sum(getattr(one, kind) for one in works) for kind in Work.KINDS}
-    return Work(**total, units=max(1, len(works)), loads=loads)
+    return Work(**total, units=max(1, len(works)), loads=loads, on_device=on_device)
+
+
+def opening(saes: Iterable[Sae]) -> Work:
+    """Hashing the files of published SAEs, in each process that opens them."""
+    return Work(python=opened(saes) / HASH)
 
 
 def decomposition_at(w: Workload, hookpoint: str) -> Cost:
@@ -62,35 +78,25 @@ def decomposition_at(w: Workload, hookpoint: str) -> Cost:
         return Cost()
     shared = shared_moments(w.rows, d, fit_sets(w))
     steps = (
-        Work(double=shared.double, traffic=shared.traffic, loads="torch"),
-        many([splitting(w.rows, sae, fit_sets(w)) for sae in saes]),
+        Work(double=shared.double, traffic=shared.traffic, loads="torch", on_device=True),
+        many([*(splitting(w.rows, sae, fit_sets(w)) for sae in saes), opening(saes)], on_device=True),
         Work(python=0.2 * len(saes)),
     )
-    own = max(held(sae) / 2 + codes_size(w.rows, sae) for sae in saes) + FLOAT64 * w.rows * TABLE_COLUMNS * 2
-    memory = BASE["torch"] + moments_memory(w, d) + own
+    own = max(decoder(sae) + codes_size(w.rows, sae) for sae in saes) + FLOAT64 * w.rows * TABLE_COLUMNS * 2
     sums = FLOAT64 * DIMENSION_SUMS * w.tokens.eval_contexts * d
-    disk = FLOAT64 * fit_sets(w) * float(d) ** 2 + len(saes) * (FLOAT32 * w.rows * TABLE_COLUMNS + sums)
-    return Cost(steps, memory, disk)
+    staged = roots(w, d) + sums
+    disk = roots(w, d) + len(saes) * (FLOAT32 * w.rows * TABLE_COLUMNS + sums)
+    return Cost(
+        steps, BASE["torch"] + own, moments_memory(w, d) + sums, staged, disk, unpacked(saes), read=opened(saes)
+    )
 
 
 def decomposition(w: Workload) -> Cost:
-    return joined([decomposition_at(w, hookpoint) for hookpoint in w.hookpoints])
-
-
-def joined(costs: list[Cost]) -> Cost:
-    """One after another."""
-    return Cost(
-        tuple(step for cost in costs for step in cost.steps),
-        max((cost.memory for cost in costs), default=0.0),
-        sum(cost.disk for cost in costs),
-        max((cost.scratch for cost in costs), default=0.0),
-        sum(cost.download for cost in costs),
-        sum(cost.read for cost in costs),
-    )
+    return together([decomposition_at(w, hookpoint) for hookpoint in w.hookpoints])
 
 
 def results(w: Workload) -> Cost:
-    return Cost((Work(python=1.3),), 0.1e9, 0.2e6 * len(w.saes))
+    return Cost((Work(python=1.3),), 0.1e9, disk=0.2e6 * len(w.saes))
 
 
 def per_token_scaling(w: Workload) -> Cost:
@@ -99,14 +105,15 @@ def per_token_scaling(w: Workload) -> Cost:
         return Cost()
     pairs = len(w.scaled) * (len(w.scaled) - 1) / 2
     columns = FLOAT64 * w.rows * (TABLE_COLUMNS * len(w.scaled))
-    return Cost((Work(python=0.9 * pairs * w.rows / 82300, loads="torch"),), BASE["torch"] + columns, 1e6)
+    return Cost((Work(python=0.9 * pairs * w.rows / 82300, loads="torch"),), BASE["torch"] + columns, disk=1e6)
 
 
 def norm_baselines(w: Workload) -> Cost:
     if not w.baselines:
         return Cost()
     python = 0.8 * len(w.baselines) * w.rows / 82300
-    return Cost((Work(python=python, loads="torch"),), BASE["torch"] + FLOAT64 * w.rows * TABLE_COLUMNS, 1e6)
+    memory = BASE["torch"] + FLOAT64 * w.rows * TABLE_COLUMNS
+    return Cost((Work(python=python, loads="torch"),), memory, disk=1e6)
 
 
 def pursuit_of(w: Workload, sae: Sae, rows: int) -> Work:
@@ -124,6 +131,7 @@ def pursuit_of(w: Workload, sae: Sae, rows: int) -> Work:
 
 
 def pursuit(w: Workload) -> Cost:
+    """On the CPU. The decoder of one SAE is in memory whole, for every step asks all latents."""
     if not w.pursued:
         return Cost()
     rows, d = w.pursued_contexts * w.tokens.positions, w.pursued[0].d_model
@@ -135,13 +143,20 @@ def pursuit(w: Workload) -> Cost:
         Work(single=pursued.single, traffic=pursued.traffic, units=units, loads="torch"),
         many(encoders),
         Work(python=1.0 * len(w.pursued)),
+        opening(w.pursued),
     )
-    gram = max(FLOAT32 * float(min(sae.d_sae, GRAM_LATENTS)) ** 2 for sae in w.pursued)
-    widest = max(held(sae) for sae in w.pursued) + 3 * max(codes_size(w.rows, sae) for sae in w.pursued)
-    memory = BASE["torch"] + gram + widest + 20 * FLOAT32 * w.tokens.positions * d
+    memory = BASE["torch"] + max(pursuing_memory(w, sae) for sae in w.pursued)
     memory = max(memory, BASE["torch"] + moments_memory(w, d))
     scratch = FLOAT32 * rows * d + sum((1 + PURSUITS) * 2 * codes_size(rows, sae) for sae in w.pursued)
-    return Cost(steps, memory, FLOAT64 * DIMENSION_SUMS * w.pursued_contexts * d * len(encoders), scratch)
+    disk = FLOAT64 * DIMENSION_SUMS * w.pursued_contexts * d * len(encoders)
+    return Cost(steps, memory, disk=disk, scratch=scratch, read=opened(w.pursued))
+
+
+def pursuing_memory(w: Workload, sae: Sae) -> float:
+    """The decoder, its Gram matrix, correlations of a batch, the SAE's own codes and a unit's rows."""
+    gram = FLOAT32 * float(sae.d_sae) ** 2 if sae.d_sae <= GRAM_LATENTS else 0.0
+    batch = FLOAT32 * PURSUIT_BATCH * float(sae.d_sae) * 3
+    return sae.size / 2 + gram + batch + codes_size(w.rows, sae) + 20 * FLOAT32 * w.tokens.positions * sae.d_model
 
 
 def components(w: Workload) -> Cost:
@@ -150,16 +165,25 @@ def components(w: Workload) -> Cost:
         return Cost()
     d, rows = w.explained.d_model, float(w.rows)
     each = [d] * (len(w.parents) + 1)  # an SAE of z enters through the output projection
-    together = d * len(w.parents)
+    side_by_side = d * len(w.parents)
     derived = 12 * rows * d * d
     regressions = []
-    for x in (*each, together):
+    for x in (*each, side_by_side):
         moments, residuals = 2 * rows * x * x + 4 * rows * x * d, 12 * rows * x * d
         regressions.append(Work(single=residuals + derived, double=moments + EIGEN * 3 * float(x) ** 3))
+    hashing = opening(w.parents).python + 2 * opening([w.explained]).python
     targets = splitting(w.rows, w.explained, 3)
     projections = sum(8 * rows * sae.d_model * d for sae in w.parents if sae.hookpoint.startswith("attn_z."))
-    shared = Work(single=projections, double=targets.double, traffic=targets.traffic, loads="torch")
-    steps = (shared, many(regressions))
-    memory = BASE["torch"] + FLOAT64 * (blocks(w) * float(together) ** 2 / 3 + 6 * together * 3 * d)
-    memory += sum(codes_size(w.rows, sae) + held(sae) / 2 for sae in w.parents)
-    return Cost(steps, memory, FLOAT64 * DIMENSION_SUMS * 3 * w.tokens.eval_contexts * d * len(each))
+    shared = Work(
+        single=projections,
+        double=targets.double,
+        traffic=targets.traffic,
+        python=hashing,
+        loads="torch",
+        on_device=True,
+    )
+    steps = (shared, many(regressions, on_device=True))
+    device = FLOAT64 * (REGRESSED_BLOCKS * float(side_by_side) * (side_by_side + 2 * d) + 6 * side_by_side * 3 * d)
+    memory = BASE["torch"] + sum(codes_size(w.rows, sae) + decoder(sae) for sae in (*w.parents, w.explained))
+    disk = FLOAT64 * DIMENSION_SUMS * 3 * w.tokens.eval_contexts * d * len(each)
+    return Cost(steps, memory, device, roots(w, d), disk, unpacked(w.parents), read=opened((*w.parents, w.explained)))

@@ -1,4 +1,4 @@
-"""A plan in words and tables for the terminal, and the table of docs/paper-scale.md."""
+"""A plan in words and tables for the terminal, and numbers as they are written in every table of it."""
 
 import textwrap
 from collections.abc import Sequence
@@ -13,9 +13,8 @@ Row = Sequence[str]
 def render(plan: Plan) -> str:
     lines = [
         f"{plan.name}: {plan.model}, {plan.saes} SAEs, {plan.rows:,} rows, on {plan.device}",
-        *([] if plan.runs else ["", *wrapped(f"NOT RUNNABLE YET: {plan.notes[0]}")]),
         "",
-        *table(("stage", "TFLOP", "time", "memory", "disk", "download"), stage_rows(plan)),
+        *table(("stage", "TFLOP", "time", "memory", "on the GPU", "disk", "download"), stage_rows(plan)),
         "",
         *disk_lines(plan),
         "",
@@ -28,7 +27,7 @@ def render(plan: Plan) -> str:
         *covered_lines(plan),
         "",
         "Assumed:",
-        *(line for note in (plan.notes if plan.runs else plan.notes[1:]) for line in wrapped(note, "- ")),
+        *(line for note in plan.notes for line in wrapped(note, "- ")),
     ]
     return "\n".join(lines)
 
@@ -39,15 +38,16 @@ def stage_rows(plan: Plan) -> list[Row]:
             stage.stage,
             teraflops(stage.flops),
             duration(stage.seconds),
-            size(stage.memory) + ("!" if stage.memory > plan.device_memory else ""),
+            size(stage.memory) + ("!" if stage.memory > plan.host_memory else ""),
+            size(stage.device_memory) + ("!" if stage.device_memory > plan.capacity else ""),
             size(stage.disk),
             size(stage.download) if stage.download else "",
         )
         for stage in plan.stages
         if stage.seconds or stage.download
     ]
-    total = ("all", teraflops(plan.flops), duration(plan.seconds), size(plan.memory), "", size(plan.download))
-    return [*rows, total]
+    most = (size(plan.memory), size(plan.device_memory))
+    return [*rows, ("all", teraflops(plan.flops), duration(plan.seconds), *most, "", size(plan.download))]
 
 
 def disk_lines(plan: Plan) -> list[str]:
@@ -56,12 +56,21 @@ def disk_lines(plan: Plan) -> list[str]:
     for layout in plan.layouts:
         against = ""
         if plan.budget:
-            against = f"{'over' if layout.peak > plan.budget else 'within'} the budget of {size(plan.budget)}"
-        rows.append((layout.name, size(layout.peak), size(layout.copied), against))
-    lines += table(("", "with reflinks", "without (ext4)", ""), rows)
-    if tight := [stage.stage for stage in plan.stages if stage.memory > plan.device_memory]:
-        lines.append(f"! more than the {size(plan.device_memory)} of {plan.device}: {', '.join(tight)}")
+            against = f"{'over' if layout.peak > plan.budget else 'within'} the aim of {size(plan.budget)}"
+        rows.append((layout.name, size(layout.peak), size(layout.copied), size(layout.again), against))
+    lines += table(("", "with reflinks", "without (ext4)", "fetched again", ""), rows)
+    if any(layout.again for layout in plan.layouts):
+        lines += wrapped(f"fetched again, at most: {', '.join(again(plan))}")
+    if tight := [stage.stage for stage in plan.stages if stage.device_memory > plan.capacity]:
+        lines.append(f"! more than the {size(plan.capacity)} of {plan.device}: {', '.join(tight)}")
+    if tight := [stage.stage for stage in plan.stages if stage.memory > plan.host_memory]:
+        lines.append(f"! more than the {size(plan.host_memory)} of memory: {', '.join(tight)}")
     return lines
+
+
+def again(plan: Plan) -> list[str]:
+    """What each stage downloads again where the SAEs that it reads were evicted."""
+    return [f"{stage.stage} {size(stage.read)}" for stage in plan.stages if stage.read]
 
 
 def by_experiment(claims: Sequence[ClaimPlan]) -> list[list[ClaimPlan]]:
@@ -71,7 +80,7 @@ def by_experiment(claims: Sequence[ClaimPlan]) -> list[list[ClaimPlan]]:
 
 def claim_rows(plan: Plan) -> list[Row]:
     rows = []
-    for group in by_experiment([claim for claim in plan.claims if claim.covered]):
+    for group in by_experiment(plan.claims):
         one = group[0]
         name = "the text alone" if one.experiment == "claims" else one.experiment
         times = (teraflops(one.flops), duration(one.alone), duration(one.shared))
@@ -80,10 +89,11 @@ def claim_rows(plan: Plan) -> list[Row]:
 
 
 def covered_lines(plan: Plan) -> list[str]:
-    if plan.runs:
-        return wrapped("Every claim; for claims about another model the outcome is that of an analogue.")
-    inside = [claim.claim for claim in plan.claims if claim.covered]
-    return wrapped(f"Within the scope of this suite: {len(inside)} of {len(plan.claims)} claims: {', '.join(inside)}")
+    inside = sum(claim.covered for claim in plan.claims)
+    return wrapped(
+        f"{inside} of {len(plan.claims)} claims are about this model, or about none; of the others the outcome is that "
+        "of an analogue."
+    )
 
 
 def table(head: Row, rows: Sequence[Row]) -> list[str]:

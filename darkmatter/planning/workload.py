@@ -1,24 +1,31 @@
-"""What there is to do: model, rows, SAEs and the sizes of each experiment, whichever way they were configured."""
+"""What there is to do: model, rows, SAEs and the sizes of each experiment, read from composed parameters."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from darkmatter.artifacts import read_json
 from darkmatter.data_params import Tokens
 from darkmatter.experiment_params import Interpretability, Lemmas, RandomFeatures
 from darkmatter.params import Params
+from darkmatter.paths import MANIFESTS
 from darkmatter.planning.shapes import ModelShape, shape_of
+from darkmatter.sae_params import SaeSpec, Saes
 
 FLOAT32 = 4
 WHEELS, PACKED = 25e6, 28e6  # bytes of the seven packages of text of the default profile, packed and as documents
 SYNTHETIC = 0.2e6
-DOCUMENT = 6000  # bytes of one of the Pile on average; one in four fills a context
+DOCUMENT = 6000  # bytes of one of the Pile on average
+SHORT = 3  # documents of the Pile passed over for each that is long enough for a context
+UNKNOWN_L0 = 100  # of a published SAE that says nothing of it
+FILE_BYTES = {"llama-scope": 2}  # of one number as published, where it is no float32
 
 
 @dataclass(frozen=True)
 class Sae:
     """Attributes:
-    l0: active latents per token: k of TopK, the nominal L0 of a published SAE.
+    l0: active latents per token: k of one trained here, the nominal L0 of a published one.
     train_tokens: 0 for one that is published.
-    stored_l0: slots that its codes take per token.
+    dense: trained here as JumpReLU, through every latent.
+    file_bytes: of one number, as published.
     """
 
     hookpoint: str
@@ -29,7 +36,7 @@ class Sae:
     group: str = ""
     dense: bool = False
     published: bool = False
-    file_bytes: int = FLOAT32  # of one number, as published
+    file_bytes: int = FLOAT32
 
     @property
     def file_size(self) -> float:
@@ -40,28 +47,29 @@ class Sae:
         """Bytes of encoder, decoder and biases in float32."""
         return FLOAT32 * (2 * self.d_model * self.d_sae + 2 * self.d_sae + self.d_model)
 
-    @property
-    def stored_l0(self) -> float:
-        """A row of codes has as many slots as the token with most active latents: of a JumpReLU SAE about 3 L0."""
-        return 3 * self.l0 if self.published or self.dense else self.l0
-
 
 @dataclass(frozen=True)
 class Workload:
     """Attributes:
     hookpoints: dimensions of each; `train_contexts` of each that has rows to train on.
-    batch: contexts of one pass.
+    batch, shard: contexts of one pass, and of one file on the way.
     pursued, scaled, baselines, spliced: SAEs of gradient pursuit, per-token scaling, Fig. 13 and Fig. 8.
     splices: passes for each SAE of Fig. 8.
+    erring: the SAE whose error `error_sae` is trained on.
+    number_bytes: of one weight and one activation, as the model is stored and run.
+    label: of the model, as the scopes of claims.yaml name it.
+    device: what the parameters say.
     error_runs: SAEs trained on parts of an error.
     """
 
     name: str
+    label: str
     model: ModelShape
     tokens: Tokens
     hookpoints: dict[str, int]
     train_contexts: dict[str, int]
     batch: int
+    shard: int
     saes: tuple[Sae, ...]
     batch_size: int
     folds: int
@@ -75,6 +83,7 @@ class Workload:
     spliced: tuple[Sae, ...] = ()
     splices: int = 0
     spliced_contexts: int = 0
+    erring: Sae | None = None
     error_sae: Sae | None = None
     error_contexts: int = 0
     error_runs: int = 0
@@ -90,9 +99,8 @@ class Workload:
     lemmas: Lemmas | None = None
     wheels: float = 0.0
     text: float = 0.0
-    model_bytes: int = FLOAT32  # of one weight, as the model is stored and run
-    runs: bool = True
-    notes: tuple[str, ...] = field(default_factory=tuple)
+    number_bytes: int = FLOAT32
+    device: str = "cpu"
 
     @property
     def rows(self) -> int:
@@ -103,10 +111,10 @@ class Workload:
 
 
 def text_bytes(params: Params) -> float:
-    """Bytes of all text: of the packages as measured; of a data set until it has given its documents."""
+    """Bytes of the text that is kept: of the packages as measured; of a data set by its number of documents."""
     dataset = params.corpus.dataset
     if dataset:
-        return float(DOCUMENT * (dataset.buffer + 4 * dataset.documents))
+        return float(DOCUMENT * dataset.documents)
     return PACKED / 7 * sum(source.package is not None for source in params.corpus.sources.values()) or SYNTHETIC
 
 
@@ -114,23 +122,39 @@ def layer_of(hookpoint: str) -> int:
     return int(hookpoint.rpartition(".")[2])
 
 
+def formats(saes: Saes) -> dict[str, str]:
+    """Format of each SAE of the manifest that the parameters name, by `release/id`."""
+    if saes.published is None or saes.published.manifest is None:
+        return {}
+    listed = read_json(MANIFESTS / f"{saes.published.manifest}.json")["saes"]
+    return {f"{sae['release']}/{sae['id']}": sae["format"] for sae in listed}
+
+
+def sae_of(spec: SaeSpec, d_model: int, file_format: str | None) -> Sae:
+    return Sae(
+        spec.hookpoint,
+        d_model,
+        spec.d_sae,
+        spec.nominal_l0 or spec.k or UNKNOWN_L0,
+        spec.train_tokens,
+        spec.group,
+        dense=spec.reference is None and spec.architecture != "topk",
+        published=spec.reference is not None,
+        file_bytes=FILE_BYTES.get(file_format, FLOAT32),
+    )
+
+
 def from_params(params: Params) -> Workload:
     """The workload of composed parameters.
 
     Raises:
         ParamsError: the model's shape is not known.
+        ArtifactError: the list of published SAEs cannot be read.
     """
     model, main = shape_of(params.model), params.figures.main_hookpoint
+    format_of = formats(params.saes)
     saes = {
-        spec.path: Sae(
-            spec.hookpoint,
-            model.width(spec.hookpoint),
-            spec.d_sae,
-            spec.k,
-            spec.train_tokens,
-            spec.group,
-            spec.architecture != "topk",
-        )
+        spec.path: sae_of(spec, model.width(spec.hookpoint), format_of.get(spec.reference))
         for spec in params.sae_specs()
     }
 
@@ -145,11 +169,13 @@ def from_params(params: Params) -> Workload:
     error_sae = Sae(main, model.d_model, own.d_sae, own.k, own.train_tokens)
     return Workload(
         name=params.profile,
+        label=params.model.label,
         model=model,
         tokens=params.tokens,
         hookpoints={name: model.width(name) for name in params.hookpoints},
         train_contexts={name: data.train_contexts for name, data in params.hookpoints.items()},
         batch=params.activations.batch_contexts,
+        shard=params.activations.shard_contexts,
         saes=tuple(saes.values()),
         batch_size=params.saes.training.batch_size,
         folds=params.decomposition.folds,
@@ -163,6 +189,7 @@ def from_params(params: Params) -> Workload:
         spliced=tuple(at_main(name) for name in params.downstream.saes),
         splices=3 + len(params.downstream.controls),
         spliced_contexts=params.downstream.contexts,
+        erring=at_main(own.sae),
         error_sae=error_sae,
         error_contexts=own.train_contexts,
         error_runs=2 * len(own.seeds),
@@ -178,5 +205,6 @@ def from_params(params: Params) -> Workload:
         lemmas=params.lemmas,
         wheels=WHEELS * len(sources) / 7,
         text=text_bytes(params),
-        model_bytes=2 if params.model.dtype == "bfloat16" else FLOAT32,
+        number_bytes=2 if params.model.dtype == "bfloat16" else FLOAT32,
+        device=params.device,
     )
