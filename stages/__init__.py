@@ -1,0 +1,9 @@
+"""One thread of arithmetic in every stage: its sums come out the same whatever the machine's cores.
+
+OpenBLAS reads its variable when NumPy is imported, which is after this package and before anything else.
+"""
+
+import os
+
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[name] = "1"

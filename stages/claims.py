@@ -6,10 +6,6 @@ Out: reports/claims.json   per claim: our components with intervals, verdict, an
     python -m stages.claims
 """
 
-import os
-
-os.environ["OPENBLAS_NUM_THREADS"] = "1"  # read when NumPy is imported: the same sums whatever the number of cores
-
 from darkmatter.artifacts import write_json
 from darkmatter.claim_rows import claims_content
 from darkmatter.claims import CLAIM_RESULTS, CLAIMS, load_claims

@@ -1,6 +1,8 @@
 """Every stage of the profile gemma-2-2b on a tiny Gemma 2, SAEs under Gemma Scope's names and a hub of this machine."""
 
 import json
+import re
+import shlex
 import shutil
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from dvc.utils.hydra import compose_and_dump
 from hub_case import publish_model, publish_saes, publish_text, run_stage
 from profiles import composed, profile_params
 
@@ -15,6 +18,7 @@ from darkmatter.activation_files import open_activations, rows_of
 from darkmatter.artifacts import ArtifactError, read_json, sha256_file
 from darkmatter.hub_access import OfflineError, WrongBytesError
 from darkmatter.models import random_model
+from darkmatter.params import parse_params
 from darkmatter.pretrained import cache
 from darkmatter.pretrained.pointer import POINTER, open_pointer
 from darkmatter.sae_folders import open_decoder
@@ -22,6 +26,7 @@ from darkmatter.sae_folders import open_decoder
 ROOT = Path(__file__).resolve().parent.parent
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 PROFILE = "smoke-hub"
+DOCUMENT = (ROOT / "docs" / "extending.md").read_text()
 
 
 def test_the_whole_graph_runs_on_published_saes(hub, monkeypatch):
@@ -41,6 +46,7 @@ def test_the_whole_graph_runs_on_published_saes(hub, monkeypatch):
 
     check_pointers(hub, params)
     check_results(params)
+    check_own_sae(params)
     check_refusals(hub, params, monkeypatch)
 
 
@@ -52,7 +58,7 @@ def check_pointers(hub, params):
         folder = Path("data/saes") / spec.path
         assert [file.name for file in folder.iterdir()] == [POINTER]
         pointer = read_json(folder / POINTER)
-        served = hub.root / pointer["source"]["repo"] / pointer["source"]["folder"] / "params.npz"
+        served = files_of(spec) / "params.npz"
         assert pointer["source"]["sha256"] == {"params.npz": sha256_file(served)} == manifest[spec.reference]["sha256"]
         assert pointer["source"]["revision"] == hub.commit == manifest[spec.reference]["revision"]
         assert pointer["measured"]["l0"] == pytest.approx(spec.nominal_l0, rel=0.3)
@@ -83,11 +89,45 @@ def check_results(params):
     assert len(drawn) >= 15
 
 
+def check_own_sae(params):
+    """One more SAE, in a folder: it alone is computed, and what it gives is what the same files gave from the hub."""
+    first = params.sae_specs()[0]
+    shutil.copytree(files_of(first), "mine")
+    own = {"sae": "mine", "hookpoint": first.hookpoint, "d_sae": first.d_sae, "l0": first.nominal_l0}
+    content = yaml.safe_load(composed(PROFILE))
+    content["saes"]["published"]["groups"] |= {"mine": {"saes": [own]}}
+    with pytest.raises(ArtifactError, match="pins no commit"):
+        content["saes"]["published"]["manifest"] = None
+        run_stage("saes", parse_params(content))
+    content["saes"]["published"]["manifest"] = params.saes.published.manifest
+    more = parse_params(content)
+    for name, key in (("saes", None), ("codes", None), ("decomposition", first.hookpoint)):
+        stage = run_stage(name, more, *([key] if key else []))
+        assert [unit.rpartition("/")[2] for unit in stage.ledger.computed] == [f"mine-{first.d_sae}-l0_8"], name
+    results = read_json(Path(f"data/results/{PROFILE}/{first.hookpoint}/results.json"))
+    saes = {sae["name"]: sae for sae in results["saes"]}
+    mine, published = saes[f"mine-{first.d_sae}-l0_8"], saes[first.name]
+    assert mine["reference"] == "mine" and mine["estimates"] == published["estimates"]
+
+
+def files_of(spec) -> Path:
+    source = read_json(Path("data/saes") / spec.path / POINTER)["source"]
+    return Path("served") / source["repo"] / source["folder"]
+
+
+@pytest.mark.parametrize("command", re.findall(r"^dvc exp run (.*)$", DOCUMENT, re.MULTILINE))
+def test_the_commands_of_the_document_compose(command, tmp_path):
+    """What they stop with is only what they name: files that are not here."""
+    overrides = [word for word in shlex.split(command) if word != "-S"]
+    compose_and_dump(tmp_path / "params.yaml", str(ROOT / "conf"), None, "config", "", overrides)
+    params = parse_params(yaml.safe_load((tmp_path / "params.yaml").read_text()))
+    assert params.model.source != "gguf-wheel" or params.sae_specs()[-1].group == "mine"
+
+
 def check_refusals(hub, params, monkeypatch):
     """Evicted files come again; other bytes, or none without a network, stop the run before it computes."""
     spec = params.sae_specs()[0]
     folder = Path("data/saes") / spec.path
-    pointer = read_json(folder / POINTER)
     monkeypatch.setenv(cache.VARIABLE, "1e-9")
     open_pointer(folder)  # makes room: every other file goes
     kept = list((Path("cache")).rglob("params.npz"))
@@ -99,7 +139,7 @@ def check_refusals(hub, params, monkeypatch):
     monkeypatch.setenv("DARKMATTER_HUB_OFFLINE", "")
     open_decoder(other)
     assert not kept[0].exists()
-    served = hub.root / pointer["source"]["repo"] / pointer["source"]["folder"] / "params.npz"
+    served = files_of(spec) / "params.npz"
     served.write_bytes(served.read_bytes()[:-1] + b"\1")
     with pytest.raises(WrongBytesError, match="that the `saes` stage has seen"):
         open_decoder(folder)

@@ -20,11 +20,16 @@ def check_pinned(reference: str, manifest: str | None) -> None:
     Raises:
         ArtifactError: says how to pin it.
     """
-    if manifest is None and not Path(reference).is_dir() and not re.search(r"@[0-9a-f]{40}:", reference):
+    if manifest is None and not pins_itself(reference):
         raise ArtifactError(
             f"saes.published: {reference} is no folder here and pins no commit. Write org/repo@COMMIT:folder with 40 "
             "hex digits, or set saes.published.manifest to the list in conf/manifests/ that has it"
         )
+
+
+def pins_itself(reference: str) -> bool:
+    """A folder of this machine, or a repository at a commit; all else is pinned by the list that has it."""
+    return Path(reference).is_dir() or re.search(r"@[0-9a-f]{40}:", reference) is not None
 
 
 def adopt_sae(
@@ -53,7 +58,7 @@ def adopt_sae(
         ArtifactError: they are not what they claim to be, or not what the parameters say.
     """
     rows = np.asarray(rows_of(open_activations(Path(activations))[:GATE_CONTEXTS]))
-    listed = MANIFESTS / f"{manifest}.json" if manifest else None
+    listed = None if pins_itself(reference) else MANIFESTS / f"{manifest}.json"
     loaded = load_pretrained(reference, rows=rows, nominal_l0=nominal_l0, manifest=listed, device=device)
     wanted = {"hookpoint": hookpoint, "architecture": architecture, "d_sae": d_sae}
     for name, value in wanted.items():
