@@ -217,10 +217,10 @@ def test_a_gpu_is_looked_for_only_when_one_is_asked_for(monkeypatch):
     assert doctor_environment.gpu(True)[0].ok
 
 
-@pytest.mark.parametrize(("profile", "asked"), [("gemma-2-2b", True), ("smoke", False)])
-def test_a_gpu_is_asked_for_where_the_profile_computes_on_one(capsys, monkeypatch, profile, asked):
-    monkeypatch.setattr(doctor_hub, "reachable", lambda asked: doctor.Finding(f"hub {asked[0]}", True, "answers"))
-    exit_code("--profile", profile, "--json")
+@pytest.mark.parametrize(("device", "asked"), [("cuda:0", True), ("cpu", False)])
+def test_a_gpu_is_asked_for_where_the_profile_computes_on_one(params, capsys, monkeypatch, device, asked):
+    monkeypatch.setattr(doctor, "planned", lambda given: (params.model_copy(update={"device": device}), None, None))
+    exit_code("--json")
     checks = [one["check"] for one in json.loads(capsys.readouterr().out)["findings"]]
     assert ("gpu" in checks) == asked
 
