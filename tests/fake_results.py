@@ -216,7 +216,7 @@ def fake_data(params: Params) -> dict[str, Any]:
     }
     domains = sorted({source.domain for source in params.corpus.sources.values()})
     return {
-        "model": {"label": params.model.label, "package": params.model.wheels[0].package, "layers": 30, "d_model": 576},
+        "model": {"label": params.model.label, "package": "a-model==1.0", "layers": 30, "d_model": 576},
         "corpus": {"documents": 840, "sources": sources},
         "tokens": {"counts": {side: dict.fromkeys(domains, 14) for side in ("train", "eval")}},
     }
