@@ -47,7 +47,7 @@ class Cost:
         steps: one after another.
         memory: at the peak of one process, on the host whatever the device; without mapped files, whose pages the
             system takes back when it needs them (a receipt's peak counts them).
-        device: what the same process holds where `device` of the parameters says: on an accelerator, or on the host too.
+        device: what the same process holds where the parameter `device` says: on an accelerator, or on the host, too.
         staged: on the host while its part goes to an accelerator or comes from there.
         disk: what it leaves; `scratch`: what it needs beside that while it runs.
         read: published weights that it maps from the hub's cache, and fetches again where they were evicted.

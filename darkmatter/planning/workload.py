@@ -8,7 +8,7 @@ from darkmatter.experiment_params import Interpretability, Lemmas, RandomFeature
 from darkmatter.params import Params
 from darkmatter.paths import MANIFESTS
 from darkmatter.planning.shapes import ModelShape, shape_of
-from darkmatter.sae_params import SaeSpec, Saes
+from darkmatter.sae_params import Saes, SaeSpec
 
 FLOAT32 = 4
 WHEELS, PACKED = 25e6, 28e6  # bytes of the seven packages of text of the default profile, packed and as documents
