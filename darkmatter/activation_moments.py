@@ -3,6 +3,7 @@
 Computed once per hookpoint and stored as one .npz; `Prepared` is its reader.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -108,6 +109,11 @@ def float32_mean(x: np.ndarray, kept: np.ndarray, where: str) -> Float[Tensor, "
 def shift(rows: np.ndarray, x_shift: Float[Tensor, " d_model"]) -> Float[Tensor, "position d_model"]:
     """x − x_shift in float64, where x_shift is."""
     return torch.from_numpy(np.array(rows)).to(x_shift.device).double() - x_shift
+
+
+def without_factors(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What `prepare` wrote, less what only `read_prepared` needs: d_model² numbers for each fit set."""
+    return {name: array for name, array in arrays.items() if not name.endswith("/root")}
 
 
 def read_prepared(folder: Path, splits: Splits, device: torch.device | str = "cpu") -> Prepared:

@@ -2,7 +2,7 @@
 
 In:  data/activations/eval/HOOKPOINT.npy, data/codes/HOOKPOINT, data/saes/HOOKPOINT, data/model/manifest.json
 Out: data/decomposition/PROFILE/HOOKPOINT/
-         moments/activations.npz  what all SAEs share: regressions, sums of x
+         moments/activations.npz  what all SAEs share: regressions, sums of x; factors at the main hookpoint alone
          SAE/tokens.npz           per-token table, float32 [context, position]
          SAE/sums.npz             per-context sums, scalar and pooled
          SAE/dimension_sums.npz   per-context sums of every dimension
@@ -18,14 +18,14 @@ import sys
 from pathlib import Path
 
 from darkmatter.activation_files import open_activations
-from darkmatter.activation_moments import prepare
+from darkmatter.activation_moments import prepare, without_factors
 from darkmatter.artifacts import read_arrays, read_json, replacing_folder, write_arrays, write_json
 from darkmatter.decomposition import decompose
 from darkmatter.decomposition_results import MOMENTS, committed_sums, estimate_sae, hookpoint_results
 from darkmatter.paths import ACTIVATIONS, CODES, DECOMPOSITION, HOOKPOINT_RESULTS, MODEL, SAES
 from darkmatter.sae_folders import read_specs
 from darkmatter.stage import Stage, run
-from darkmatter.units import Unit, run_units
+from darkmatter.units import Unit, forget_units, run_units
 
 WORK = Path("data/.work")
 
@@ -43,7 +43,8 @@ def main(stage: Stage) -> None:
     work = WORK / "decomposition" / hookpoint
     outliers = {"outlier_norm_ratio": params.outlier_norm_ratio}
     shared = Unit("moments", {**x, **outliers, "eigen_cutoff": params.eigen_cutoff}, (activations,))
-    run_units(prepare, [shared], work / "prepared", stage.name)
+    own_store = f"{stage.name}-moments"
+    run_units(prepare, [shared], work / "prepared", own_store)
     moments = work / "prepared" / MOMENTS
     units, intervals = [], []
     for name in specs:
@@ -61,6 +62,9 @@ def main(stage: Stage) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     (work / "decomposed").rename(folder)
     (work / "prepared" / "moments").rename(folder / "moments")
+    if hookpoint != stage.params.figures.main_hookpoint:  # nobody asks for factors elsewhere: 35 GB of Gemma 2 9B
+        write_arrays(folder / MOMENTS, without_factors(read_arrays(folder / MOMENTS)))
+        forget_units(own_store)
     contexts, positions, d_model = open_activations(activations).shape
     first = stage.params.tokens.first_position
     rows = int(read_arrays(folder / MOMENTS)["kept"].sum())

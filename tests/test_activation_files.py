@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from darkmatter.activation_files import Bfloat16, open_activations, rows_of
+from darkmatter.activation_files import Bfloat16, create_activations, narrowed, open_activations, rows_of, widened
+from darkmatter.activation_files import stored as as_file_has
 from darkmatter.activations import as_stored
 from darkmatter.artifacts import ArtifactError
 
@@ -29,6 +30,26 @@ def test_bfloat16_reads_as_the_float32_numbers_it_equals(stored):
         (rows[8:20], flat[8:20]),
     ]:
         assert np.asarray(a).dtype == np.float32 and np.array_equal(np.asarray(a), b)
+
+
+def test_narrowing_rounds_as_torch_does():
+    random = np.random.default_rng(0)
+    values = (random.standard_normal(10_000) * 10 ** random.uniform(-38, 38, 10_000)).astype(np.float32)
+    halfway = np.array([1 + 2**-8, 1 + 3 * 2**-8, -0.0], dtype=np.float32)  # to the even one
+    for part in (values, halfway):
+        np.testing.assert_array_equal(narrowed(part), as_stored(torch.from_numpy(part).bfloat16()))
+    assert widened(narrowed(halfway)).tolist() == [1.0, 1 + 2**-6, 0.0]
+
+
+def test_files_are_created_in_the_number_type_of_others(stored, tmp_path):
+    found, expected = stored
+    for like, exact in ((found, True), (expected, True), (found, False)):
+        file = create_activations(tmp_path / "new.npy", like)
+        file[:] = as_file_has(expected if exact else expected * np.float32(1.01), file)
+        file.flush()
+        again = np.asarray(open_activations(tmp_path / "new.npy"))
+        assert np.array_equal(again, expected) == exact
+        assert np.allclose(again, expected, rtol=0.02)
 
 
 def test_float32_is_the_plain_memory_map(tmp_path):

@@ -81,6 +81,7 @@ def test_shards_are_joined_in_order_and_only_where_they_have_the_hookpoint(tmp_p
     join_shards(shards, "b", tmp_path / "b.npy")
     assert open_array(tmp_path / "a.npy", (None, 3))[:, 0].tolist() == [0, 0, 1, 1, 2, 2]
     assert len(open_array(tmp_path / "b.npy", (None, 3))) == 2
+    assert not [file for folder in shards for file in folder.iterdir()]  # nothing is kept twice
 
 
 def test_heads_are_what_the_output_projection_reads(model):

@@ -93,14 +93,15 @@ def test_what_is_in_the_cache_is_not_asked_for(served, monkeypatch, tmp_path):
     assert reachable(GATED).ok and not served.seen
 
 
-def test_the_hub_is_asked_for_model_and_text_of_a_profile_and_for_every_repository_of_a_suite(params):
+def test_the_hub_is_asked_for_model_and_text_of_a_profile_and_for_every_repository_of_its_saes(params):
     assert doctor_hub.of_params(params) == []
-    (model, dataset) = doctor_hub.of_params(composed("smoke-hub"))
-    assert model == ("google/gemma-2-2b", COMMIT, "model", True, "config.json")
-    assert dataset == ("monology/pile-uncopyrighted", COMMIT, "dataset", False, "train/00.jsonl.zst")
-    repositories = [asked[0] for asked in doctor_hub.of_suite("gemma-2-9b")]
-    assert repositories[0] == "google/gemma-2-9b" and "google/gemma-scope-9b-pt-att" in repositories
-    assert all(asked[3] == (asked[0] == "google/gemma-2-9b") for asked in doctor_hub.of_suite("gemma-2-9b"))
+    model, dataset, *repositories = doctor_hub.of_params(composed("gemma-2-9b"))
+    assert model[0] == "google/gemma-2-9b" and re.fullmatch("[0-9a-f]{40}", model[1])
+    assert model[2:] == ("model", True, "config.json")
+    assert dataset[0] == "monology/pile-uncopyrighted" and dataset[2:] == ("dataset", False, "train/00.jsonl.zst")
+    parts = ("att", "mlp", "res")
+    assert [asked[0] for asked in repositories] == [f"google/gemma-scope-9b-pt-{part}" for part in parts]
+    assert all(asked[2] == "model" and not asked[3] and asked[4].endswith("/params.npz") for asked in repositories)
 
 
 def test_disk_counts_what_is_here_and_the_copies_of_a_file_system_without_reflinks(plan, monkeypatch, tmp_path):
@@ -179,6 +180,8 @@ def test_programs_that_are_missing(monkeypatch, tmp_path):
         ("GPUS", "-1", False),
         ("EXECUTOR", "local", True),
         ("EXECUTOR", "slurm", False),
+        ("SAE_CACHE_GB", "31", True),
+        ("SAE_CACHE_GB", "much", False),
         ("FRESH", "1", True),
         ("FRESH", "yes", False),
         ("WORKER", "3", False),
@@ -214,7 +217,10 @@ def test_a_gpu_is_looked_for_only_when_one_is_asked_for(monkeypatch):
     assert doctor_environment.gpu(True)[0].command == "nvidia-smi"
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda number: "NVIDIA H100")
-    assert doctor_environment.gpu(True)[0].ok
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda number: SimpleNamespace(total_memory=80e9))
+    assert doctor_environment.gpu(True, 24e9)[0].ok
+    (small,) = doctor_environment.gpu(True, 81e9)
+    assert not small.ok and "80 GB, 81 GB needed" in small.message
 
 
 @pytest.mark.parametrize(("device", "asked"), [("cuda:0", True), ("cpu", False)])
@@ -264,18 +270,28 @@ def test_the_command_leaves_with_1_where_something_stops_a_run(capsys, monkeypat
     assert "no profile 'none'" in capsys.readouterr().out
 
 
-def test_a_suite_is_refused_until_there_is_a_profile_for_it(capsys, monkeypatch):
+def test_a_profile_of_published_saes_needs_a_gpu_and_room_for_its_saes(capsys, monkeypatch):
     monkeypatch.setattr(doctor_hub, "reachable", lambda asked: doctor.Finding(f"hub {asked[0]}", True, "answers"))
-    assert exit_code("--suite", "gemma3-270m", "--json") == 1
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    room = SimpleNamespace(free=400e9)
+    monkeypatch.setattr(doctor_data.psutil, "disk_usage", lambda path: room)
+    monkeypatch.setattr(doctor_data, "reflinks", lambda folder: True)
+    monkeypatch.setattr(doctor_data, "used", lambda folder: 0)
+    assert exit_code("--profile", "gemma-2-9b", "--json") == 1
     found = {one["check"]: one for one in json.loads(capsys.readouterr().out)["findings"]}
-    assert not found["suite"]["ok"] and found["hub google/gemma-scope-2-270m-pt"]["ok"]
+    assert found["hub google/gemma-scope-9b-pt-res"]["ok"] and not found["gpu"]["ok"] and not found["disk"]["ok"]
+    assert found["disk"]["command"].startswith("export DARKMATTER_SAE_CACHE_GB=31")
+    monkeypatch.setenv("DARKMATTER_SAE_CACHE_GB", "31")
+    exit_code("--profile", "gemma-2-9b", "--json")
+    assert {one["check"]: one for one in json.loads(capsys.readouterr().out)["findings"]}["disk"]["ok"]
 
 
 def test_the_commands_of_the_document_run(capsys, monkeypatch):
     monkeypatch.setattr(doctor_hub, "reachable", lambda asked: doctor.Finding(f"hub {asked[0]}", True, "answers"))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     lines = re.findall(r"^darkmatter (plan|doctor)(.*?)  +#", DOCUMENT.read_text(), re.MULTILINE)
     assert {command for command, _ in lines} == {"plan", "doctor"}
     for command, arguments in lines:
-        expected = 1 if command == "doctor" else 0  # a suite cannot be run yet
+        expected = 1 if command == "doctor" else 0  # there is no GPU here
         assert exit_code(*shlex.split(arguments), command=command) == expected
-        assert "gemma-2-9b" in capsys.readouterr().out
+        assert "gemma-2-" in capsys.readouterr().out

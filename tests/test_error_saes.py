@@ -9,6 +9,7 @@ import torch
 from decomposition_reference import fvu, r2, regress
 from sae_lens import TopKSAE, TopKSAEConfig
 
+from darkmatter.activation_files import Bfloat16, narrowed, open_activations, widened
 from darkmatter.artifacts import ArtifactError, read_arrays, read_json
 from darkmatter.bootstrap import ContextBootstrap
 from darkmatter.experiments.error_parts import write_parts
@@ -99,6 +100,24 @@ def test_parts_are_those_of_a_dense_regression_on_training_rows(folder: Path) ->
         np.testing.assert_allclose(total, error[side], atol=2e-6)
     facts = read_arrays(folder / "parts" / "map.npz")["facts"]
     assert facts[:2].tolist() == [TRAIN * POSITIONS, D_MODEL]
+
+
+def test_parts_of_bfloat16_activations_are_rounded_to_bfloat16(folder: Path, tmp_path: Path) -> None:
+    for side in ("train", "eval"):
+        x = np.load(folder / f"{side}.npy")
+        np.save(tmp_path / f"{side}.npy", narrowed(x))
+        np.save(tmp_path / f"{side}-single.npy", widened(narrowed(x)))
+    single = {"train": f"{tmp_path}/train-single.npy", "held_out": f"{tmp_path}/eval-single.npy"}
+    half = {"train": f"{tmp_path}/train.npy", "held_out": f"{tmp_path}/eval.npy"}
+    for name, files in (("single", single), ("half", half)):
+        (tmp_path / name).mkdir()
+        write_parts(tmp_path / name, **arguments(folder, **files))
+    for part in PARTS:
+        for side in ("train", "eval"):
+            exact, rounded = (open_activations(tmp_path / name / f"{side}-{part}.npy") for name in ("single", "half"))
+            assert isinstance(rounded, Bfloat16) and not isinstance(exact, Bfloat16)
+            gap = np.square(np.asarray(rounded) - exact).sum() / np.square(exact).sum()
+            assert 1e-8 < gap < 1e-4, (part, side)
 
 
 def test_nonlinear_error_has_nothing_linear_left_on_training_rows(folder: Path) -> None:

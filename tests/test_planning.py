@@ -1,4 +1,4 @@
-"""`darkmatter plan`: dimensions, limits, recorded seconds of the default profile, suites, claims, and its tables."""
+"""`darkmatter plan`: dimensions, limits, recorded seconds of the default profile, published SAEs, claims, tables."""
 
 import dataclasses
 import json
@@ -16,13 +16,12 @@ from darkmatter.planning import document, probe, text
 from darkmatter.planning.check import compare
 from darkmatter.planning.cost import Work
 from darkmatter.planning.devices import GPUS, REFERENCE, named, seconds, work_seconds
-from darkmatter.planning.disk import layouts
+from darkmatter.planning.disk import bound_gb
 from darkmatter.planning.graph import behind, behind_claim, overlap, parents
 from darkmatter.planning.plan import make_plan, stage_cost
 from darkmatter.planning.regression_costs import decomposition_at, pursuit
 from darkmatter.planning.shapes import TABLE, known_shape
-from darkmatter.planning.suites import from_suite, names
-from darkmatter.planning.workload import from_params
+from darkmatter.planning.workload import UNKNOWN_L0, formats, from_params, sae_of
 from darkmatter.sections import ParamsError
 
 # Seconds of the default profile where everything was computed, two processes on the machine of the receipts, alone.
@@ -63,8 +62,8 @@ def default(params):
 
 
 @pytest.fixture(scope="module")
-def suites(params):
-    return {name: from_suite(name, params) for name in names()}
+def published():
+    return {name: from_params(composed(name)) for name in (*document.PROFILES, "gemma3-270m")}
 
 
 @pytest.mark.parametrize("stage", RECORDED)
@@ -95,9 +94,9 @@ def test_work_grows_with_the_size_it_is_about(default):
     wider = [dataclasses.replace(sae, d_model=2 * sae.d_model) for sae in default.saes]
     broad = dataclasses.replace(default, saes=tuple(wider))
     assert stage_cost("codes")(broad).flops == pytest.approx(2 * stage_cost("codes")(default).flops)
-    published = dataclasses.replace(default.pursued[0], d_sae=65536)  # without a Gram matrix: one product a step
-    longer = dataclasses.replace(published, l0=2 * published.l0)
-    steps = [pursuit(dataclasses.replace(default, pursued=(sae,))).steps[1].single for sae in (published, longer)]
+    wide = dataclasses.replace(default.pursued[0], d_sae=65536)  # without a Gram matrix: one product a step
+    longer = dataclasses.replace(wide, l0=2 * wide.l0)
+    steps = [pursuit(dataclasses.replace(default, pursued=(sae,))).steps[1].single for sae in (wide, longer)]
     assert steps[1] == pytest.approx(2 * steps[0])
 
 
@@ -128,38 +127,74 @@ def test_parameters_of_the_table_follow_from_its_shapes(name):
 
 def test_equal_units_share_processes_in_rounds():
     assert Work(units=5).speedup(2) == 5 / 3 and Work(units=1).speedup(64) == 1 and Work(units=64).speedup(2) == 2
-    work = Work(single=65e9, units=4)
-    assert work_seconds(work, REFERENCE) == pytest.approx(0.5)
-    assert work_seconds(work, GPUS["h100"]) == pytest.approx(65e9 / (0.6 * 67e12))
+    work, there = Work(single=65e9, units=4), Work(single=65e9, units=4, on_device=True)
+    assert work_seconds(work, REFERENCE) == work_seconds(there, REFERENCE) == pytest.approx(0.5)
+    assert work_seconds(there, GPUS["h100"]) == pytest.approx(65e9 / (0.6 * 67e12))
+    assert work_seconds(work, GPUS["h100"]) == pytest.approx(0.25)  # on cores of its host, one for each unit
 
 
-def test_suites_are_the_papers_protocol_on_every_listed_sae(suites):
-    nine = suites["gemma-2-9b"]
-    assert len(nine.saes) == 171 and nine.rows == 246_900 and not nine.runs
+def test_profiles_of_published_saes_are_the_papers_protocol_on_every_listed_sae(published):
+    nine = published["gemma-2-9b"]
+    assert len(nine.saes) == 169 and nine.rows == 246_900 and nine.device == "cuda"
     assert nine.explained.d_sae == 16384 and nine.probed.d_sae == 131072 and len(nine.pursued) == 7
     assert [sae.hookpoint for sae in nine.parents] == ["resid_post.19", "attn_z.20", "mlp_out.20"]
-    assert {sae.d_sae for sae in nine.baselines} == {131072} and len(nine.baselines) == 42
-    total = sum(sae.size for name in ("gemma-2-2b", "gemma-2-9b", "llama-3.1-8b") for sae in suites[name].saes)
+    assert [sae.d_model for sae in nine.parents] == [3584, 4096, 3584]
+    assert [sae.l0 for sae in nine.pursued] == [58, 57, 55, 62, 50, 48, 57]  # published, where k says what was aimed at
+    total = sum(sae.size for name in document.PROFILES for sae in published[name].saes)
     assert total == pytest.approx(1.6e12, rel=0.01)
-    llama = suites["llama-3.1-8b"]
-    assert stage_cost("saes")(llama).download == pytest.approx(86e9, rel=0.01)
-    assert not stage_cost("pursuit")(llama).steps  # it has no role in section 6
+    assert stage_cost("saes")(published["llama-3.1-8b"]).download == pytest.approx(87e9, rel=0.01)  # in bfloat16
 
 
-def test_disk_falls_with_each_leaner_way_and_the_budget_is_told_honestly(suites):
-    for w in suites.values():
-        found = layouts(w, {name: stage_cost(name)(w) for name in parents()})
-        peaks = [layout.peak for layout in found]
-        assert peaks == sorted(peaks, reverse=True) and len(peaks) == 4
-        assert all(layout.copied > layout.peak for layout in found)
-    plan = make_plan(suites["gemma-2-9b"], GPUS["h100"])
-    assert plan.layouts[0].peak > 1e12 and "over the budget of 200 GB" in text.render(plan)
+def test_activations_take_the_bytes_of_the_models_numbers(published):
+    two = published["gemma-2-2b"]
+    single = dataclasses.replace(two, number_bytes=4)
+    for stage in ("activations", "model"):
+        assert stage_cost(stage)(single).disk == pytest.approx(2 * stage_cost(stage)(two).disk)
+    rows = two.tokens.positions * (300 * (27 * 2304 + 2048) + (2000 + 26 * 8) * 2304 + 8 * 2048)
+    assert stage_cost("activations")(two).disk == pytest.approx(2 * rows)
 
 
-def test_a_suite_says_that_it_cannot_be_run_yet_and_what_does_not_fit(suites):
-    shown = text.render(make_plan(suites["gemma-2-9b"], GPUS["rtx-4090"]))
-    assert "NOT RUNNABLE YET" in shown and "more than the 24 GB of rtx-4090: activations" in shown
-    assert "compute on the CPU" in shown and "each used 61 times" in shown
+def test_a_published_sae_is_mapped_and_only_what_asks_all_latents_holds_it_whole(published):
+    nine = published["gemma-2-9b"]
+    widest = max(nine.saes, key=lambda sae: sae.size)
+    assert widest.size > 30e9
+    host = {name: stage_cost(name)(nine).host_memory(accelerator=True) for name in parents()}
+    assert max(host.values()) < 24e9
+    assert host["pursuit"] > widest.size / 2  # the decoder
+    others = [name for name in ("saes", "codes", "decomposition") if host[name] > widest.size / 2]
+    assert not others
+    assert stage_cost("decomposition")(nine).device > 20 * 8 * 3584**2  # moments of every block
+
+
+def test_an_accelerator_takes_part_of_the_memory(published, default):
+    cost = stage_cost("downstream")(published["gemma-2-2b"])
+    assert cost.host_memory(accelerator=False) == cost.memory + cost.device > cost.host_memory(accelerator=True)
+    plan = make_plan(published["gemma-2-2b"], GPUS["h100"])
+    assert 0 < plan.device_memory < plan.capacity == 80e9
+    assert make_plan(default, REFERENCE).device_memory == 0
+
+
+def test_a_bound_on_the_hubs_cache_saves_disk_and_costs_downloads(published, default):
+    for w in published.values():
+        everything, bounded = make_plan(w, GPUS["h100"]).layouts
+        kept = sum(sae.file_size for sae in w.saes)
+        assert everything.peak - bounded.peak == pytest.approx(kept - bound_gb(w) * 1e9)
+        assert everything.again == 0 and bounded.again > 2 * kept  # for `codes` and for `decomposition`
+        assert bounded.copied > bounded.peak
+    (only,) = make_plan(default, REFERENCE).layouts
+    assert only.again == 0
+    few = published["gemma3-270m"]
+    one = dataclasses.replace(few, saes=few.saes[:1])
+    assert all(layout.again == 0 for layout in make_plan(one, REFERENCE).layouts)  # there is room for it
+
+
+def test_a_plan_says_what_does_not_fit_and_what_is_fetched_again(published):
+    shown = text.render(make_plan(published["gemma-2-9b"], GPUS["l4"]))
+    assert "more than the 24 GB of l4: " in shown and "DARKMATTER_SAE_CACHE_GB=31" in shown
+    assert "fetched again, at most: codes 893 GB" in shown and "each used 61 times" in shown
+    assert "No GPU run has been made by us" in shown
+    roomy = text.render(make_plan(published["gemma3-270m"], GPUS["h100"]))
+    assert "more than" not in roomy
 
 
 def test_stages_behind_a_stage_follow_from_the_files_they_read():
@@ -190,21 +225,22 @@ def test_a_claim_costs_the_stages_behind_it_and_what_others_share_is_said(defaul
     assert pursued.alone == pytest.approx(sum(by_stage[stage] for stage in pursued.stages))
     assert pursued.alone - pursued.shared == pytest.approx(by_stage["pursuit"])
     assert claims["norm-r2-range"].shared == pytest.approx(claims["norm-r2-range"].alone)  # components need it all
-    assert claims["row-count"].stages == ("claims",)
-    assert all(claim.covered for claim in plan.claims)
+    assert claims["row-count"].stages == ("claims",) and claims["row-count"].covered and not pursued.covered
 
 
-def test_of_a_suite_only_claims_in_its_scope_count(suites):
-    plan = make_plan(suites["llama-3.1-8b"], GPUS["h100"])
+def test_claims_about_another_model_are_told_apart(published):
+    plan = make_plan(published["llama-3.1-8b"], GPUS["h100"])
     covered = {claim.claim for claim in plan.claims if claim.covered}
     assert {"norm-r2-range", "lemma-poisson"} <= covered and "pursuit-fvu" not in covered
+    assert f"{len(covered)} of {len(plan.claims)} claims are about this model" in text.render(plan)
 
 
-def test_the_tables_of_the_document_are_what_the_command_writes():
-    found = document.DOCUMENT.read_text()
-    assert document.renewed(found, document.tables(document.plans())) == found
+def test_the_tables_of_the_documents_are_what_the_command_writes(tmp_path):
+    for path, found in document.documents(document.plans()).items():
+        assert path.read_text() == found, f"{path}: run python -m darkmatter.planning.document"
+    (tmp_path / "other.md").write_text("no tables here")
     with pytest.raises(ArtifactError, match="no marks"):
-        document.renewed("no tables here", "")
+        document.renewed(tmp_path / "other.md", "")
 
 
 def receipt(folder, stage, took, reused=()):
@@ -249,9 +285,9 @@ def test_the_command_prints_a_plan_or_json_and_leaves_params_alone(capsys):
     main(["plan", "--profile", "smoke", "--no-probe"])
     shown = capsys.readouterr().out
     assert shown.startswith("smoke: random Llama") and "activations" in shown and "Claims, by" in shown
-    main(["plan", "--suite", "gemma3-270m", "--device", "4090", "--json"])
+    main(["plan", "--profile", "gemma3-270m", "--device", "4090", "--json"])
     found = json.loads(capsys.readouterr().out)
-    assert found["device"] == "rtx-4090" and not found["runs"] and len(found["claims"]) == 54
+    assert found["device"] == "rtx-4090" and found["saes"] == 90 and len(found["claims"]) == 54
     assert found["total"]["seconds"] == pytest.approx(sum(stage["seconds"] for stage in found["stages"]))
     assert Path("params.yaml").read_bytes() == before
 
@@ -260,9 +296,8 @@ def test_the_command_prints_a_plan_or_json_and_leaves_params_alone(capsys):
     ("arguments", "said"),
     [
         (["--profile", "none"], "no profile 'none'"),
-        (["--suite", "none"], "no suite 'none'; conf/manifests has gemma-2-2b"),
         (["--device", "abacus"], "no device 'abacus'"),
-        (["--suite", "gemma-2-2b", "--check"], "leave out --suite"),
+        (["--profile", "gemma3-270m", "--check"], "are of profile smollm2, not gemma3-270m"),
     ],
 )
 def test_what_cannot_be_planned_is_refused(capsys, arguments, said):
@@ -297,6 +332,16 @@ def test_an_unknown_model_says_where_to_add_it(params):
     other = params.model.model_copy(update={"label": "Other"})
     with pytest.raises(ParamsError, match="has no shape of Other"):
         from_params(params.model_copy(update={"model": other}))
+
+
+def test_saes_that_no_list_has_are_float32_of_the_l0_they_are_said_to_have(published, params):
+    entry = {"sae": "my_sae", "hookpoint": "resid_post.14", "d_sae": 64, "architecture": "relu"}
+    group = {"own": {"saes": [entry | {"l0": 7}, entry]}}
+    saes = params.saes.model_validate(params.saes.model_dump() | {"published": {"groups": group}})
+    specs = [spec for spec in saes.specs() if spec.reference]
+    found = [sae_of(spec, 576, None) for spec in specs]
+    assert [sae.l0 for sae in found] == [7, UNKNOWN_L0] and all(sae.file_size == sae.size for sae in found)
+    assert formats(saes) == {} and published["llama-3.1-8b"].saes[0].file_bytes == 2
 
 
 def test_a_profile_composes_in_memory(monkeypatch, tmp_path):

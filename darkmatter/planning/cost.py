@@ -47,8 +47,8 @@ class Cost:
         steps: one after another.
         memory: at the peak of one process, on the host whatever the device; without mapped files, whose pages the
             system takes back when it needs them (a receipt's peak counts them).
-        device: what the same process holds where `device` of the parameters says: on an accelerator, or on the host too.
-        staged: of what goes to an accelerator, what is on the host first.
+        device: what the same process holds where the parameter `device` says: on an accelerator, or on the host, too.
+        staged: on the host while its part goes to an accelerator or comes from there.
         disk: what it leaves; `scratch`: what it needs beside that while it runs.
         read: published weights that it maps from the hub's cache, and fetches again where they were evicted.
     """
@@ -70,4 +70,4 @@ class Cost:
         return sum(getattr(step, kind) for step in self.steps)
 
     def host_memory(self, accelerator: bool) -> float:
-        return self.memory + (self.staged if accelerator else self.device)
+        return max(self.memory, self.staged) if accelerator else self.memory + self.device

@@ -26,7 +26,7 @@ LOGITS = 3  # copies of a batch's logits while cross-entropy is taken
 TOPK_PASSES = 4  # over the pre-activations of a row, forwards and backwards
 OPTIMISER_PASSES = 20  # over each weight and step: gradient, Adam's moments, unit norms; read or written
 SPARSE_PASSES = 6  # over k decoder or encoder rows: decoding, its gradients, sums over rows
-JUMPRELU_PRODUCTS = 6  # forwards and backwards through both matrices; a sparse TopK step has one
+DENSE_PRODUCTS = 6  # forwards and backwards through both matrices; a step of TopK by sparse sums, on the CPU, has one
 GATHERED_PASSES = 6  # over dense activations of a row while codes are gathered
 FETCHED_TEXT = 0.4  # bytes downloaded for a byte of text
 
@@ -72,17 +72,22 @@ def activations(w: Workload) -> Cost:
     weights = w.number_bytes * w.model.parameters
     shards = max(1, (w.tokens.eval_contexts + cuts[-1]) // w.shard)
     work = Work(forward=forward, units=shards, loads="torch", on_device=True)
-    return Cost((work,), BASE["torch"] + shard, weights + logits, weights, sum(sizes), scratch=max(sizes))
+    loading = BASE["torch"] + weights
+    return Cost((work,), BASE["torch"] + shard, weights + logits, loading, sum(sizes), scratch=max(sizes))
 
 
-def training(w: Workload, sae: Sae) -> tuple[Work, float]:
-    """Of one SAE: its work and its memory."""
-    products = JUMPRELU_PRODUCTS if sae.dense else 1
+def training(w: Workload, sae: Sae, dense: bool) -> tuple[Work, float]:
+    """Of one SAE: its work, and its memory where it trains.
+
+    Args:
+        dense: through every latent, as JumpReLU does everywhere and TopK anywhere but on the CPU.
+    """
+    products = DENSE_PRODUCTS if dense else 1
     single = 2.0 * products * sae.d_model * sae.d_sae * sae.train_tokens
     per_token = FLOAT32 * sae.d_sae * (TOPK_PASSES + OPTIMISER_PASSES * sae.d_model / w.batch_size)
-    active = sae.d_sae if sae.dense else sae.l0
-    per_token += FLOAT32 * SPARSE_PASSES * sae.d_model * active * (0 if sae.dense else 1)
-    memory = BASE["sae_lens"] + 4 * sae.size + FLOAT32 * 4 * w.batch_size * sae.d_sae
+    if not dense:
+        per_token += FLOAT32 * SPARSE_PASSES * sae.d_model * sae.l0
+    memory = 4 * sae.size + FLOAT32 * 4 * w.batch_size * sae.d_sae
     return Work(single=single, traffic=per_token * sae.train_tokens), memory
 
 
@@ -105,14 +110,15 @@ def saes(w: Workload) -> Cost:
         return Cost((work,), BASE["torch"] + BLOCKS + rows, DEVICE_BLOCKS, scratch=unpacked(published), download=size)
     if not trained:
         return Cost()
-    runs = [training(w, sae) for sae in trained]
+    runs = [training(w, sae, sae.dense) for sae in trained]
     work = Work(
         single=sum(run.single for run, _ in runs),
         traffic=sum(run.traffic for run, _ in runs),
         units=len(runs),
         loads="sae_lens",
     )
-    return Cost((work,), max(memory for _, memory in runs), disk=sum(sae.size for sae in trained))
+    memory = BASE["sae_lens"] + max(memory for _, memory in runs)
+    return Cost((work,), memory, disk=sum(sae.size for sae in trained))
 
 
 def together(costs: list[Cost]) -> Cost:

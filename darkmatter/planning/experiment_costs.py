@@ -58,7 +58,7 @@ def downstream(w: Workload) -> Cost:
         steps,
         BASE["torch"] + samples,
         device,
-        weights + roots(w, d),
+        BASE["torch"] + max(weights, samples + roots(w, d)),
         1e6,
         max(unpacked(w.spliced), FLOAT64 * d * d * len(w.spliced)),
         read=opened(w.spliced),
@@ -71,28 +71,30 @@ def error_saes(w: Workload) -> Cost:
     if sae is None:
         return Cost()
     trained, d = w.error_contexts * w.tokens.positions, sae.d_model
-    run, memory = training(w, sae)
+    run, device = training(w, sae, dense=w.device != "cpu")
     code = encoding(w.rows, sae)
     parts = Work(
-        single=encoding(trained + w.rows, w.erring).single,
         double=4.0 * trained * d * d + 2.0 * (trained + w.rows) * d * d + EIGEN * float(d) ** 3,
         traffic=FLOAT32 * (trained + w.rows) * d * (10.0 + w.erring.l0),
         python=opening([w.erring]).python,
         loads="sae_lens",
     )
     steps = (
+        encoding(trained + w.rows, w.erring),
         parts,
         Work(
-            single=w.error_runs * (run.single + code.single),
-            traffic=w.error_runs * (run.traffic + code.traffic),
+            single=w.error_runs * run.single,
+            traffic=w.error_runs * run.traffic,
             units=w.error_runs,
             loads="sae_lens",
+            on_device=True,
         ),
+        Work(single=w.error_runs * code.single, traffic=w.error_runs * code.traffic, units=w.error_runs),
     )
     scratch = 2.0 * w.number_bytes * (trained + w.rows) * d
-    memory = max(memory, BASE["sae_lens"] + FLOAT64 * 6 * d * d + encoding_memory(w.rows, sae))
+    memory = BASE["sae_lens"] + max(FLOAT64 * 6 * d * d, encoding_memory(w.rows, sae))
     disk = w.error_runs * (sae.size + codes_size(w.rows, sae))
-    return Cost(steps, memory, disk=disk, scratch=scratch, read=opened([w.erring]))
+    return Cost(steps, memory, device, disk=disk, scratch=scratch, read=opened([w.erring]))
 
 
 def interpretability(w: Workload) -> Cost:

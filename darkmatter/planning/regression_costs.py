@@ -23,6 +23,7 @@ DIMS_PER_GRAM_ROW = 16
 PURSUIT_PASSES = 4  # over the correlations of a step: argmax, and those it is read from
 PURSUITS = 2  # as published, and to the exact L0
 PURSUIT_BATCH = 128  # tokens at once
+READ = 2e9  # bytes/s of a matrix of a published SAE that is copied from its file
 
 
 def fit_sets(w: Workload) -> int:
@@ -84,8 +85,8 @@ def decomposition_at(w: Workload, hookpoint: str) -> Cost:
     )
     own = max(decoder(sae) + codes_size(w.rows, sae) for sae in saes) + FLOAT64 * w.rows * TABLE_COLUMNS * 2
     sums = FLOAT64 * DIMENSION_SUMS * w.tokens.eval_contexts * d
-    staged = roots(w, d) + sums
-    disk = roots(w, d) + len(saes) * (FLOAT32 * w.rows * TABLE_COLUMNS + sums)
+    staged = BASE["torch"] + own + roots(w, d) + sums
+    disk = len(saes) * (FLOAT32 * w.rows * TABLE_COLUMNS + sums) + (roots(w, d) if hookpoint == w.main else 0.0)
     return Cost(
         steps, BASE["torch"] + own, moments_memory(w, d) + sums, staged, disk, unpacked(saes), read=opened(saes)
     )
@@ -131,32 +132,33 @@ def pursuit_of(w: Workload, sae: Sae, rows: int) -> Work:
 
 
 def pursuit(w: Workload) -> Cost:
-    """On the CPU. The decoder of one SAE is in memory whole, for every step asks all latents."""
+    """The decoder of one SAE is in memory whole, for every step asks all latents; each unit reads it anew."""
     if not w.pursued:
         return Cost()
     rows, d = w.pursued_contexts * w.tokens.positions, w.pursued[0].d_model
     pursued = many([pursuit_of(w, sae, rows) for sae in w.pursued])
     units = max(1, round(w.pursued_contexts / 10)) * len(w.pursued)
     encoders = [splitting(rows, sae, fit_sets(w)) for sae in w.pursued for _ in range(1 + PURSUITS)]
+    decoders = sum(sae.size / 2 for sae in w.pursued if sae.published) * units / len(w.pursued)
     steps = (
-        shared_moments(rows, d, fit_sets(w)),
-        Work(single=pursued.single, traffic=pursued.traffic, units=units, loads="torch"),
-        many(encoders),
+        many([shared_moments(rows, d, fit_sets(w))], on_device=True),
+        Work(single=pursued.single, traffic=pursued.traffic, units=units, loads="torch", on_device=True),
+        Work(python=opening(w.pursued).python + decoders / READ, units=units),
+        many(encoders, on_device=True),
         Work(python=1.0 * len(w.pursued)),
-        opening(w.pursued),
     )
-    memory = BASE["torch"] + max(pursuing_memory(w, sae) for sae in w.pursued)
-    memory = max(memory, BASE["torch"] + moments_memory(w, d))
+    own = BASE["torch"] + max(codes_size(w.rows, sae) for sae in w.pursued) + 20 * FLOAT32 * w.tokens.positions * d
+    device = max(moments_memory(w, d), *(pursuing_memory(sae) for sae in w.pursued))
+    staged = own + max(sae.size / 2 for sae in w.pursued)
     scratch = FLOAT32 * rows * d + sum((1 + PURSUITS) * 2 * codes_size(rows, sae) for sae in w.pursued)
     disk = FLOAT64 * DIMENSION_SUMS * w.pursued_contexts * d * len(encoders)
-    return Cost(steps, memory, disk=disk, scratch=scratch, read=opened(w.pursued))
+    return Cost(steps, own, device, staged, disk, scratch, read=opened(w.pursued))
 
 
-def pursuing_memory(w: Workload, sae: Sae) -> float:
-    """The decoder, its Gram matrix, correlations of a batch, the SAE's own codes and a unit's rows."""
+def pursuing_memory(sae: Sae) -> float:
+    """The decoder, its Gram matrix and correlations of a batch."""
     gram = FLOAT32 * float(sae.d_sae) ** 2 if sae.d_sae <= GRAM_LATENTS else 0.0
-    batch = FLOAT32 * PURSUIT_BATCH * float(sae.d_sae) * 3
-    return sae.size / 2 + gram + batch + codes_size(w.rows, sae) + 20 * FLOAT32 * w.tokens.positions * sae.d_model
+    return sae.size / 2 + gram + FLOAT32 * PURSUIT_BATCH * float(sae.d_sae) * 3
 
 
 def components(w: Workload) -> Cost:
@@ -186,4 +188,5 @@ def components(w: Workload) -> Cost:
     device = FLOAT64 * (REGRESSED_BLOCKS * float(side_by_side) * (side_by_side + 2 * d) + 6 * side_by_side * 3 * d)
     memory = BASE["torch"] + sum(codes_size(w.rows, sae) + decoder(sae) for sae in (*w.parents, w.explained))
     disk = FLOAT64 * DIMENSION_SUMS * 3 * w.tokens.eval_contexts * d * len(each)
-    return Cost(steps, memory, device, roots(w, d), disk, unpacked(w.parents), read=opened((*w.parents, w.explained)))
+    saes = (*w.parents, w.explained)
+    return Cost(steps, memory, device, memory + roots(w, d), disk, unpacked(saes), read=opened(saes))

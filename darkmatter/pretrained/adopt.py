@@ -10,7 +10,7 @@ from darkmatter.artifacts import ArtifactError, write_json
 from darkmatter.paths import MANIFESTS
 from darkmatter.pretrained import cache
 from darkmatter.pretrained.load import load_pretrained
-from darkmatter.pretrained.pointer import POINTER
+from darkmatter.pretrained.pointer import POINTER, WIDEST
 from darkmatter.sae_params import GATE_CONTEXTS
 
 
@@ -58,6 +58,8 @@ def adopt_sae(
         ArtifactError: they are not what they claim to be, or not what the parameters say.
     """
     rows = np.asarray(rows_of(open_activations(Path(activations))[:GATE_CONTEXTS]))
+    if not Path(reference).is_dir():
+        cache.make_room(WIDEST * 2 * d_sae * (rows.shape[1] + 1))
     listed = None if pins_itself(reference) else MANIFESTS / f"{manifest}.json"
     loaded = load_pretrained(reference, rows=rows, nominal_l0=nominal_l0, manifest=listed, device=device)
     wanted = {"hookpoint": hookpoint, "architecture": architecture, "d_sae": d_sae}

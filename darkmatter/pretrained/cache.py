@@ -1,8 +1,8 @@
 """Files of published SAEs in the hub's cache, and how much room they may take there.
 
-Nothing is evicted unless DARKMATTER_SAE_CACHE_GB says how much they may take. Then the file unused longest makes room,
-and is fetched again when it is wanted. One lock covers eviction and the moment between finding a file and mapping it;
-a map that is open outlives its file.
+Nothing is evicted unless DARKMATTER_SAE_CACHE_GB says how much they may take. Then the file unused longest makes room
+before another is fetched, and is fetched again when it is wanted. One lock covers eviction and the moment between
+finding a file and mapping it; a map that is open outlives its file.
 """
 
 import contextlib
@@ -45,11 +45,12 @@ def allowed() -> float | None:
 
 
 @contextlib.contextmanager
-def files_of(source: Mapping[str, Any]) -> Iterator[dict[str, Path]]:
+def files_of(source: Mapping[str, Any], size: int) -> Iterator[dict[str, Path]]:
     """The files of one SAE, checked; inside they are there to be mapped.
 
     Args:
         source: `repo` (None: `folder` is one of this machine), `revision`, `folder`, and the `sha256` of each file.
+        size: bytes that they take at most.
 
     Raises:
         HubError: a file is neither in the cache nor to be had.
@@ -61,6 +62,8 @@ def files_of(source: Mapping[str, Any]) -> Iterator[dict[str, Path]]:
         yield paths
         return
     while True:
+        if not all(hub.cached(source["repo"], inside(source, file), source["revision"]) for file in source["sha256"]):
+            make_room(size)
         paths = {file: fetched(source, file) for file in source["sha256"]}
         check(paths, source["sha256"])
         with lock():
@@ -71,8 +74,11 @@ def files_of(source: Mapping[str, Any]) -> Iterator[dict[str, Path]]:
 
 
 def fetched(source: Mapping[str, Any], file: str) -> Path:
-    name = f"{source['folder']}/{file}" if source["folder"] else file
-    return hub.fetch(source["repo"], name, source["revision"]).path
+    return hub.fetch(source["repo"], inside(source, file), source["revision"]).path
+
+
+def inside(source: Mapping[str, Any], file: str) -> str:
+    return f"{source['folder']}/{file}" if source["folder"] else file
 
 
 def check(paths: Mapping[str, Path], sha256: Mapping[str, str]) -> None:
@@ -95,8 +101,18 @@ def lock() -> FileLock:
     return FileLock(folder / f"{INDEX}.lock")
 
 
-def use(paths: Iterable[Path]) -> None:
-    """Note that these files are in use, and evict others until all take what they may; under `lock`."""
+def make_room(size: int) -> None:
+    """Evict files until so many bytes more are no more than all may take."""
+    with lock():
+        use((), coming=size)
+
+
+def use(paths: Iterable[Path], coming: int = 0) -> None:
+    """Note that these files are in use, and evict others until all take what they may; under `lock`.
+
+    Args:
+        coming: bytes that are about to be fetched.
+    """
     index = Path(constants.HF_HUB_CACHE) / INDEX
     used = read_json(index) if index.is_file() else {}
     kept = {path.as_posix() for path in paths}
@@ -106,7 +122,7 @@ def use(paths: Iterable[Path]) -> None:
     if limit is not None and not offline():  # without a network nothing could be fetched again
         sizes = {name: Path(name).stat().st_size for name in used}
         for name in sorted(used.keys() - kept, key=used.__getitem__):
-            if sum(sizes[other] for other in used) <= limit:
+            if sum(sizes[other] for other in used) + coming <= limit:
                 break
             hub.evict(Path(name))
             del used[name]

@@ -11,6 +11,7 @@ from pathlib import Path
 from huggingface_hub import constants
 
 from darkmatter.artifacts import ArtifactError
+from darkmatter.hub import cached as in_cache
 from darkmatter.hub import download
 from darkmatter.hub_access import OfflineError, Repo, TokenMissingError, UnknownFileError
 
@@ -38,6 +39,11 @@ def fetch(repo: str, file: str, revision: str | None = None) -> Fetched:
     except TokenMissingError:  # nothing says beforehand which repositories of SAEs are gated
         path = download(dataclasses.replace(wanted, gated=True), file)
     return Fetched(path, commit_of(path, repo, revision))
+
+
+def cached(repo: str, file: str, revision: str) -> bool:
+    """Whether a file is in the cache at a pinned revision."""
+    return in_cache(Repo(repo, revision), file) is not None
 
 
 def commit_of(path: Path, repo: str, revision: str | None) -> str:

@@ -9,6 +9,7 @@ from darkmatter.pretrained.streamed import BLOCK_BYTES, StreamedSae
 from darkmatter.pretrained.weights import check_shapes
 
 POINTER = "published.json"
+WIDEST = 4  # bytes of a number in any format
 DEVICE_BLOCK_BYTES = 1 << 30  # of an accelerator: every block of weights reads all rows once
 
 
@@ -21,7 +22,8 @@ def open_pointer(folder: Path, device: str = "cpu") -> StreamedSae:
     """
     pointer = read_json(folder / POINTER)
     source, where = pointer["source"], pointer["reference"]
-    with files_of(source) as paths:
+    size = WIDEST * 2 * pointer["d_sae"] * (pointer["d_model"] + 1)
+    with files_of(source, size) as paths:
         weights, _ = READERS[source["format"]](paths, source["norm_scaling_factor"])
         check_shapes(weights, where, pointer["d_sae"], pointer["d_model"])
         return StreamedSae(weights, where, BLOCK_BYTES if device == "cpu" else DEVICE_BLOCK_BYTES, device)
