@@ -10,6 +10,7 @@ from darkmatter.api.commands import add_decompose
 from darkmatter.artifacts import ArtifactError, read_json
 from darkmatter.audit.commands import add_audit
 from darkmatter.composing import compose_to
+from darkmatter.families import keep
 from darkmatter.gpu_check.commands import add_gpu_check
 from darkmatter.params import PARAMS, load_params
 from darkmatter.paths import RECEIPTS, REPORT, REPORTS
@@ -39,6 +40,8 @@ def main(arguments: list[str] | None = None) -> None:
     params.set_defaults(run=run_params)
     summary = commands.add_parser("summary", help="what the last run came to, in five lines, and where its report is")
     summary.set_defaults(run=run_summary)
+    kept = commands.add_parser("keep", help="keep what the claims came to, to stand beside another profile's report")
+    kept.set_defaults(run=run_keep)
     add_audit(commands)
     add_decompose(commands)
     add_plan(commands)
@@ -55,6 +58,14 @@ def run_params(given: argparse.Namespace) -> int | str:
     except ParamsError as error:
         return f"error: {error}"
     print(f"{PARAMS}: {load_params().profile}")
+    return 0
+
+
+def run_keep(given: argparse.Namespace) -> int | str:
+    try:
+        print(keep(load_params()))
+    except (ArtifactError, ParamsError) as error:
+        return f"error: {error}"
     return 0
 
 

@@ -1,8 +1,8 @@
 """Rows of absurd norm, left out of every fit and every score: `decomposition.outlier_norm_ratio`.
 
-Some models send attention sinks through the residual stream: a few tokens of each context with hundreds of times the
-norm of the others. One of them outweighs all other rows in any sum of squares, so that without a filter the numbers
-are about the sinks. A row is an outlier if its norm exceeds so many median norms of its hookpoint.
+Some models send attention sinks through the residual stream: a few tokens of each context with many times the norm of
+the others, all in one direction. They hold most of the variance, so that without a filter the numbers are about the
+sinks. A row is an outlier if its norm exceeds so many median norms of its hookpoint.
 """
 
 from pathlib import Path

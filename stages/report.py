@@ -1,6 +1,7 @@
 """Write the report: one HTML file that needs no network, and no JavaScript to be read.
 
-In:  reports/results/, reports/figures/, reports/claims.json, claims.yaml, params.yaml; receipts, where there are any.
+In:  reports/results/, reports/figures/, reports/families/, reports/claims.json, claims.yaml, params.yaml; receipts,
+     where there are any.
 Out: reports/report.html. It shows times and revisions, so no stage ever reads it.
 Run: python -m stages.report
 """
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from darkmatter.artifacts import read_json, write_text
 from darkmatter.claims import CLAIM_RESULTS, CLAIMS, load_claims
+from darkmatter.families import FAMILIES, read_families
 from darkmatter.paths import FIGURES, RECEIPTS, REPORT, RESULTS
 from darkmatter.report.content import report_content
 from darkmatter.report.render import render
@@ -36,7 +38,9 @@ def main(stage: Stage) -> None:
     stale = stale_stages(receipts, Path())
     provenance = Provenance(receipts, stale, params.figures.main_hookpoint)
 
-    content = report_content(params, results, figures, claims, lemmas, data, tokens, ledger, provenance)
+    families = read_families(stage.reads(FAMILIES), params.profile)
+
+    content = report_content(params, results, figures, claims, lemmas, data, tokens, ledger, provenance, families)
 
     write_text(stage.writes(REPORT), render(content))
 

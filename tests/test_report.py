@@ -350,6 +350,7 @@ def test_both_stages_from_files_to_files(tmp_path: Path, monkeypatch: pytest.Mon
     write_json(Path("reports/results/token_view.json"), fake_token_view())
     shutil.copyfile(ROOT / "claims.yaml", "claims.yaml")
     Path("reports/figures").mkdir()
+    Path("reports/families").mkdir()
     Path("reports/figures/stale.svg").write_text("of another profile")
 
     stages.figures.main(Stage("figures", params, Path(stages.figures.__file__)))

@@ -3,7 +3,7 @@
 Nothing here is a finding of its own: every sentence and number comes from the files that it is given.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from darkmatter.headline import METRICS, headline_sentences, span
 from darkmatter.params import Params
 from darkmatter.report.claims import claims_content, judged_now
 from darkmatter.report.errata import errata
+from darkmatter.report.families import families_content
 from darkmatter.report.figures import figure_content
 from darkmatter.report.sources import Provenance
 from darkmatter.report.summary import duration, opening, strongest_disagreement, total_seconds
@@ -35,6 +36,7 @@ def report_content(
     tokens: Content,
     ledger: Mapping[str, Claim],
     provenance: Provenance,
+    families: Sequence[Content] = (),
 ) -> Content:
     """Everything the template shows.
 
@@ -46,6 +48,7 @@ def report_content(
         tokens: content of token_view.json.
         ledger: claim id → claim, as people wrote it.
         provenance: what receipts and lock say; without receipts its places say so.
+        families: kept runs of other profiles.
     """
     receipts = provenance.receipts
     claims = judged_now(claims, provenance)
@@ -58,6 +61,7 @@ def report_content(
         "strongest": strongest and strongest.claim,
         "headline": headline_sentences(results, params),
         "claims": claims_content(claims, provenance),
+        "families": families_content(claims, data["model"]["label"], families),
         "variants": [{"split": split, "convention": convention} for split in SPLITS for convention in CONVENTIONS],
         "metrics": METRICS,
         "hookpoints": [

@@ -1,0 +1,59 @@
+"""The claims of this profile beside those of kept runs on other models (`darkmatter keep`)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from darkmatter.report.claims import component
+from darkmatter.report.summary import duration
+
+Content = dict[str, Any]
+
+OTHER_RULE = "judged by another rule than the one here"
+
+
+def families_content(claims: Content, model: str, runs: Sequence[Content]) -> Content:
+    """Columns and rows of the table of model families; only claims that were put to a model.
+
+    Args:
+        claims: content of claims.json.
+        model: label of the model that they are about.
+        runs: content of each reports/families/PROFILE.json.
+    """
+    columns = [model, *(run["model"] for run in runs)]
+    of_runs = [{row["id"]: row for row in run["claims"]} for run in runs]
+    rows = []
+    for row in claims["claims"]:
+        founds = [row, *(run.get(row["id"]) for run in of_runs)]
+        if any(found and found["analogue"] != "none" for found in founds):
+            rows.append({"id": row["id"], "reads": row["reads"], "cells": [cell(row, found) for found in founds]})
+    return {"columns": columns, "rows": rows, "runs": [run_facts(run) for run in runs]}
+
+
+def cell(row: Content, found: Content | None) -> Content | None:
+    """One claim on one model; None where that run did not know it.
+
+    Args:
+        row: of claims.json, with the rule.
+        found: the same claim of a run.
+    """
+    if found is None:
+        return None
+    judged = row["rule"].get(found["judged_by"]) or {}
+    numbers = [component(name, item, True) for name, item in found["components"].items() if name in judged]
+    notes = [OTHER_RULE] if found["rule_sha256"] != row["rule_sha256"] else []
+    notes += ["by the offline surrogate"] if found["judge"] == "surrogate" else []
+    return {"outcome": found["analogue"], "verdict": found["verdict"], "numbers": numbers, "notes": notes}
+
+
+def run_facts(run: Content) -> list[str]:
+    """Where a kept run is from, in sentences."""
+    main, machine = run["main"], run["machine"]
+    dropped = ""
+    if "dropped_rows" in main:
+        dropped = f", without {main['dropped_rows']:,} with more than {main['outlier_norm_ratio']:g} median norms"
+    return [
+        f"{run['model']}, profile {run['profile']}: main hookpoint {main['hookpoint']}, {main['rows']:,} rows of "
+        f"{main['contexts']} contexts{dropped}.",
+        f"Revision {(run['revision'] or 'unknown')[:12]}, {machine['cores']} cores of {machine['cpu']}, "
+        f"{duration(run['seconds'])}, begun {run['started']}; claims.json had sha256 {run['claims_sha256'][:16]}.",
+    ]

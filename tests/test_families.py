@@ -1,0 +1,87 @@
+"""Kept runs of other profiles: what is kept, when that is refused, and how the page shows them."""
+
+import json
+from pathlib import Path
+
+import pytest
+from fake_results import fake_estimate, fake_receipt, fake_results, write_results
+from profiles import composed
+
+from darkmatter.artifacts import ArtifactError, write_json
+from darkmatter.families import FAMILIES, keep, read_families
+from darkmatter.params import load_params
+from darkmatter.report.families import OTHER_RULE, families_content
+
+
+def claim(analogue="agrees", **more):
+    return {
+        "id": "a-claim",
+        "reads": "what it says",
+        "rule": {"analogue": {"r2": {"low": 0.5}}},
+        "rule_sha256": "ab" * 32,
+        "judged_by": "analogue",
+        "components": {"r2": [fake_estimate(0.8) | {"place": "inside"}], "beside": [fake_estimate(0.1)]},
+        "verdict": "not-testable-in-this-profile",
+        "analogue": analogue,
+        "reason": None,
+        "judge": None,
+        "variants": {"token/authors": {}},
+    } | more
+
+
+@pytest.fixture
+def finished(tmp_path, monkeypatch):
+    """A repository whose reports are of a finished run of `smoke`."""
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_text(composed("smoke"), encoding="utf-8")
+    params = load_params()
+    write_results(fake_results(params), Path("reports/results"))
+    write_json(Path("reports/claims.json"), {"profile": "smoke", "model": "a model", "claims": [claim()]})
+    for name in ("claims", "figures"):
+        nothing = {"code": {}, "inputs": {}, "outputs": {}, "params": {}}
+        write_json(Path(f"reports/receipts/{name}.json"), fake_receipt(name) | nothing | {"profile": "smoke"})
+    return params
+
+
+def test_a_finished_run_is_kept_without_its_variants(finished):
+    path = keep(finished)
+    assert path == FAMILIES / "smoke.json"
+    found = json.loads(path.read_text())
+    assert (found["profile"], found["model"]) == ("smoke", "a model")
+    assert found["main"]["hookpoint"] == finished.figures.main_hookpoint
+    assert found["claims"][0]["components"] == claim()["components"] and "variants" not in found["claims"][0]
+    assert read_families(FAMILIES, "another") == [found]
+    assert read_families(FAMILIES, "smoke") == []  # the page's own profile stands there already
+
+
+def test_another_profile_and_another_state_are_refused(finished):
+    receipt = json.loads(Path("reports/receipts/claims.json").read_text())
+    write_json(Path("reports/receipts/claims.json"), receipt | {"inputs": {"claims.yaml": "ab" * 32}})
+    with pytest.raises(ArtifactError, match=r"claims read another claims\.yaml than is here"):
+        keep(finished)
+    Path("reports/receipts/claims.json").unlink()
+    with pytest.raises(ArtifactError, match="dvc repro"):
+        keep(finished)
+    assert not FAMILIES.exists()
+
+
+def test_claims_stand_side_by_side_with_the_numbers_that_were_judged(finished):
+    run = json.loads(keep(finished).read_text())
+    claims = {"claims": [claim("disagrees"), claim("none", id="text", components={})]}
+    found = families_content(claims, "this model", [run])
+    assert found["columns"] == ["this model", "a model"]
+    (row,) = found["rows"]  # a claim that no model was asked about is left out
+    assert [cell["outcome"] for cell in row["cells"]] == ["disagrees", "agrees"]
+    assert [number["label"] for number in row["cells"][1]["numbers"]] == ["r2"]
+    assert row["cells"][1]["notes"] == []
+    changed = families_content({"claims": [claim(rule_sha256="cd" * 32)]}, "this model", [run])
+    assert changed["rows"][0]["cells"][1]["notes"] == [OTHER_RULE]
+    unknown = families_content({"claims": [claim(id="new")]}, "this model", [run])
+    assert unknown["rows"][0]["cells"][1] is None
+
+
+def test_outliers_left_out_are_said(finished):
+    run = json.loads(keep(finished).read_text())
+    run["main"] |= {"outlier_norm_ratio": 5.0, "dropped_rows": 42}
+    facts = families_content({"claims": []}, "this model", [run])["runs"][0]
+    assert "without 42 with more than 5 median norms" in facts[0]
