@@ -37,6 +37,7 @@ def test_the_whole_graph_runs_on_published_saes(hub, monkeypatch):
     original, tokenizer = random_model(params.model)
     publish_model(hub, original.to(torch.bfloat16), tokenizer)
     publish_text(hub)
+    Path("reports/families").mkdir(parents=True)
 
     for name in PIPELINE:
         if name == "saes":
