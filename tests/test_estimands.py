@@ -274,10 +274,10 @@ def test_two_saes_are_too_few_to_resample(evidence):
     assert found["value"] is None and "too few to resample" in found["reason"]
 
 
-def test_numbers_of_different_rows_are_never_combined(evidence):
+def test_numbers_of_different_contexts_are_never_combined(evidence):
     point = evidence.main_grid()[0]
     parts = [evidence.formula(point, variant, "norm_r2") for variant in (PRIMARY, Variant("context", "paper"))]
-    with pytest.raises(ValueError, match="different rows"):
+    with pytest.raises(ValueError, match="different contexts"):
         Sampled(parts, lambda numbers: numbers.mean(0)).at(BOOTSTRAP, 1)
 
 

@@ -9,10 +9,12 @@ from safetensors.numpy import save_file
 from darkmatter import decompose as decompose_rows
 from darkmatter.activation_moments import prepare
 from darkmatter.artifacts import ArtifactError, read_arrays, write_arrays, write_json
+from darkmatter.bootstrap import ContextBootstrap
 from darkmatter.decode import load_decoder
 from darkmatter.decomposition import DIMENSION_SUMS, SUMS, decompose
 from darkmatter.decomposition_results import regressions
-from darkmatter.estimates import hookpoint_sums, sae_estimates
+from darkmatter.estimands.quantities import Formula, Sampled
+from darkmatter.estimates import RowSet, hookpoint_sums, sae_estimates
 from darkmatter.experiments.components import explain, write_targets
 from darkmatter.experiments.controls import CONTROLS, on_activations
 from darkmatter.experiments.error_saes import score, silence
@@ -210,3 +212,16 @@ def test_damaged_rows_and_empty_contexts_are_refused(tmp_path):
     np.save(tmp_path / "x.npy", x)
     with pytest.raises(ArtifactError, match="context 3 holds a NaN"):
         kept_rows(tmp_path / "x.npy", RATIO)
+
+
+def test_hookpoints_with_other_outliers_are_resampled_together():
+    """Their contexts are the same, if not their rows; numbers of other contexts are still refused."""
+    bootstrap = ContextBootstrap(3, **BOOTSTRAP)
+    rows = [np.array([5.0, 5.0, 4.0]), np.array([5.0, 3.0, 5.0])]
+    views = [RowSet(0, np.arange(3), one, bootstrap) for one in rows]
+    parts = [Formula(view, lambda weights, own=view.rows: weights @ own, 2) for view in views]
+    found = Sampled(parts, lambda numbers: numbers.sum(0)).at(BOOTSTRAP, 1)
+    assert (found["value"], found["rows"], found["contexts"]) == (27, 13, 3)
+    other = Formula(RowSet(0, np.array([0, 1, 3]), rows[0], bootstrap), parts[0].statistic, 2)
+    with pytest.raises(ValueError, match="different contexts"):
+        Sampled([parts[0], other], lambda numbers: numbers.sum(0)).at(BOOTSTRAP, 1)

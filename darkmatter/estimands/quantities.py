@@ -81,7 +81,8 @@ class Sampled:
     """What `combine` makes of the numbers of several SAEs, resampled over the contexts that they share.
 
     Attributes:
-        parts: on the same rows, so that one weight of a context counts for all.
+        parts: on the same contexts, so that one weight of a context counts for all. Their rows may differ by the
+            outliers of their hookpoints; the fewest are stated.
         over_saes: where the rule resamples SAEs too; then the wider interval counts, and both are kept.
         many_resamples: whether `resamples` may exceed those of a single interval.
     """
@@ -97,14 +98,15 @@ class Sampled:
         if not self.many_resamples:
             bootstrap["resamples"] = own
         view = self.parts[0].view
-        if any(not np.array_equal(part.view.rows, view.rows) for part in self.parts):
-            raise ValueError("numbers of different rows cannot be resampled together")
+        if any(not np.array_equal(part.view.used, view.used) for part in self.parts):
+            raise ValueError("numbers of different contexts cannot be resampled together")
+        rows = min((part.view.rows for part in self.parts), key=np.sum)
         units = units_of(len(view.used), bootstrap["resamples"], bootstrap["level"], bootstrap["seed"])
 
         statistic = Watched(
             lambda weights: self.combine(np.stack([part.statistic(weights) for part in self.parts])), units.resamples
         )
-        found = estimate(units, statistic, view.rows, max(part.rank for part in self.parts))
+        found = estimate(units, statistic, rows, max(part.rank for part in self.parts))
         facts = {key: found[key] for key in ("rows", "contexts", "rank")} | {"saes": len(self.parts)}
         if found["value"] is None:
             return null("not defined: a variance or a norm is zero", **facts)
