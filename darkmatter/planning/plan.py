@@ -95,7 +95,7 @@ class Plan:
 
     @property
     def disk(self) -> float:
-        """Bytes of the leaner way to run it, with reflinks."""
+        """Bytes of the leanest way to run it, with reflinks."""
         return self.layouts[-1].peak
 
     def to_dict(self) -> dict[str, Any]:
