@@ -312,6 +312,7 @@ def test_the_command_prints_a_plan_or_json_and_leaves_params_alone(capsys):
     ("arguments", "said"),
     [
         (["--profile", "none"], "no profile 'none'"),
+        (["--profile", "smoke-hub"], "there is no conf/manifests/smoke-hub.json"),
         (["--device", "abacus"], "no device 'abacus'"),
         (["--profile", "gemma3-270m", "--check"], "are of profile smollm2, not gemma3-270m"),
     ],
