@@ -2,10 +2,13 @@
 
 import dataclasses
 import json
+import re
+import shlex
 from pathlib import Path
 
 import pytest
 import yaml
+from dvc.utils.hydra import compose_and_dump
 
 from darkmatter import composing
 from darkmatter.artifacts import ArtifactError, write_json
@@ -176,11 +179,12 @@ def test_an_accelerator_takes_part_of_the_memory(published, default):
 
 def test_a_bound_on_the_hubs_cache_saves_disk_and_costs_downloads(published, default):
     for w in published.values():
-        everything, bounded = make_plan(w, GPUS["h100"]).layouts
+        everything, bounded, leanest = make_plan(w, GPUS["h100"]).layouts
         kept = sum(sae.file_size for sae in w.saes)
         assert everything.peak - bounded.peak == pytest.approx(kept - bound_gb(w) * 1e9)
         assert everything.again == 0 and bounded.again > 2 * kept  # for `codes` and for `decomposition`
-        assert bounded.copied > bounded.peak
+        assert bounded.peak - leanest.peak == pytest.approx(stage_cost("model")(w).download)
+        assert leanest.copied > leanest.peak
     (only,) = make_plan(default, REFERENCE).layouts
     assert only.again == 0
     few = published["gemma3-270m"]
@@ -243,6 +247,18 @@ def test_the_tables_of_the_documents_are_what_the_command_writes(tmp_path):
         document.renewed(tmp_path / "other.md", "")
 
 
+def test_the_experiments_of_the_document_compose(tmp_path):
+    found = re.findall(r"^dvc exp run (.*?)  +#", document.DOCUMENT.read_text(), re.MULTILINE)
+    assert len(found) == 5
+    for given in found:
+        overrides = shlex.split(given)[1::2]
+        compose_and_dump(tmp_path / "params.yaml", str(Path("conf").resolve()), None, "config", "", overrides)
+        params = load_params(tmp_path / "params.yaml")
+        section, _, name = overrides[1].partition("=")[0].partition(".")
+        value = getattr(getattr(params, section), name) if name else getattr(params, section)
+        assert str(value) == overrides[1].partition("=")[2]
+
+
 def receipt(folder, stage, took, reused=()):
     units = {"computed": [], "reused": list(reused)}
     machine = {"workers": 2}
@@ -296,6 +312,7 @@ def test_the_command_prints_a_plan_or_json_and_leaves_params_alone(capsys):
     ("arguments", "said"),
     [
         (["--profile", "none"], "no profile 'none'"),
+        (["--profile", "smoke-hub"], "there is no conf/manifests/smoke-hub.json"),
         (["--device", "abacus"], "no device 'abacus'"),
         (["--profile", "gemma3-270m", "--check"], "are of profile smollm2, not gemma3-270m"),
     ],

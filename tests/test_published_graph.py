@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 import shutil
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,7 @@ def test_the_whole_graph_runs_on_published_saes(hub, monkeypatch):
             run_stage(name, params, *([key] if key else []))
 
     check_pointers(hub, params)
+    check_room(params)
     check_results(params)
     check_own_sae(params)
     check_refusals(hub, params, monkeypatch)
@@ -71,6 +73,17 @@ def check_pointers(hub, params):
         assert np.array_equal(codes["l0"][:50], np.count_nonzero(dense, axis=1))
         found = open_decoder(folder).decode(*(torch.from_numpy(codes[name][:50]) for name in ("index", "value")))
         np.testing.assert_allclose(found, dense @ weights["W_dec"] + weights["b_dec"], rtol=1e-4, atol=1e-3)
+
+
+def check_room(params):
+    """What would take a disk at the paper's own scale is not kept."""
+    for point in params.hookpoints:
+        with np.load(f"data/decomposition/{PROFILE}/{point}/moments/activations.npz") as moments:
+            factors = [name for name in moments.files if name.endswith("/root")]
+        assert bool(factors) == (point == params.figures.main_hookpoint)
+    for spec in params.sae_specs():
+        with zipfile.ZipFile(f"data/codes/{spec.path}/codes.npz") as codes:
+            assert all(member.compress_type == zipfile.ZIP_DEFLATED for member in codes.infolist())
 
 
 def check_results(params):

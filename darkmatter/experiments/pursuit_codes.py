@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from darkmatter.activation_files import open_activations
+from darkmatter.activation_files import Bfloat16, open_activations
 from darkmatter.artifacts import ArtifactError, read_arrays, replacing, write_arrays
 from darkmatter.device import usable
 from darkmatter.experiments.pursuit import VARIANTS, Dictionary, pursue
@@ -18,7 +18,7 @@ CONTEXTS_PER_UNIT = 10  # small enough that two processes end together, large en
 
 
 def write_first_contexts(path: Path, activations: Path, contexts: int) -> tuple[int, int]:
-    """Copy the first contexts of `activations` to `path`; returns their positions and d_model.
+    """Copy the first contexts of `activations` to `path`, number type and all; returns their positions and d_model.
 
     Raises:
         ArtifactError: there are not as many.
@@ -29,7 +29,8 @@ def write_first_contexts(path: Path, activations: Path, contexts: int) -> tuple[
             f"pursuit.contexts is {contexts}, but {activations} has {len(x)}: lower it, or raise tokens.eval_contexts"
         )
     with replacing(path) as temporary, temporary.open("wb") as file:
-        np.save(file, x[:contexts])
+        part = x[:contexts]
+        np.save(file, part.stored if isinstance(part, Bfloat16) else part)
     return x.shape[1], x.shape[2]
 
 

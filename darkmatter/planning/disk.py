@@ -27,15 +27,19 @@ class Layout:
 
 
 def layouts(w: Workload, costs: Mapping[str, Cost]) -> tuple[Layout, ...]:
-    """Everything kept, and the least that DARKMATTER_SAE_CACHE_GB can allow; without published SAEs only the first."""
+    """Everything kept; the least that DARKMATTER_SAE_CACHE_GB can allow; and the model's files of the hub removed once
+    the stage `model` has its copy. Without published SAEs only the first.
+    """
     sizes = [sae.file_size for sae in w.saes if sae.published]
-    everything = Layout("every file kept", *peaks(costs, sum(sizes)))
+    model = 0.0 if costs["model"].scratch else costs["model"].download
+    everything = Layout("every file kept", *peaks(costs, sum(sizes) + model))
     if not sizes:
         return (everything,)
     bound = bound_gb(w)
-    again = sum(cost.read for cost in costs.values()) if bound * GB < sum(sizes) else 0.0
-    bounded = Layout(f"DARKMATTER_SAE_CACHE_GB={bound}", *peaks(costs, min(bound * GB, sum(sizes))), again)
-    return everything, bounded
+    saes = min(bound * GB, sum(sizes))
+    again = sum(cost.read for cost in costs.values()) if saes < sum(sizes) else 0.0
+    bounded = Layout(f"DARKMATTER_SAE_CACHE_GB={bound}", *peaks(costs, saes + model), again)
+    return everything, bounded, Layout("and the model removed from the hub's cache", *peaks(costs, saes), again)
 
 
 def bound_gb(w: Workload) -> int:
@@ -43,13 +47,12 @@ def bound_gb(w: Workload) -> int:
     return math.ceil(max(sae.file_size for sae in w.saes if sae.published) / GB)
 
 
-def peaks(costs: Mapping[str, Cost], saes: float) -> tuple[float, float]:
+def peaks(costs: Mapping[str, Cost], hub: float) -> tuple[float, float]:
     """Bytes when the stage that needs most beside what is kept runs; the same without reflinks.
 
     Args:
-        saes: bytes of published SAEs in the hub's cache, whose files have no second copy anywhere.
+        hub: bytes in the hub's cache, whose files have no second copy anywhere.
     """
-    hub = saes + (costs["model"].download if not costs["model"].scratch else 0.0)
     kept = {name: cost.disk for name, cost in costs.items()}
     peak = hub + sum(kept.values()) + max(cost.scratch for cost in costs.values())
     return peak, peak + sum(kept.values()) + sum(kept[name] for name in STORED_UNITS)

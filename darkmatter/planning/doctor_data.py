@@ -56,7 +56,7 @@ def disk(plan: Plan) -> Finding:
     """
     folder = place().resolve()
     shared = os.access(folder, os.W_OK) and reflinks(folder)
-    layout = plan.layouts[-1 if os.environ.get(BOUND) else 0]
+    layout = plan.layouts[1 if os.environ.get(BOUND) and len(plan.layouts) > 1 else 0]
     whole = layout.peak if shared else layout.copied
     free, here = psutil.disk_usage(str(folder)).free, sum(used(part) for part in (DATA, CACHE))
     needed = max(0.0, whole - here)
@@ -66,8 +66,8 @@ def disk(plan: Plan) -> Finding:
     if ok:
         return Finding("disk", True, said)
     mend = "dvc gc --workspace  # or: dvc cache dir /LARGE/DISK && ln -s /LARGE/DISK/data data"
-    bound = plan.layouts[-1].name if layout is not plan.layouts[-1] else None
-    return Finding("disk", False, said, f"export {bound}  # or: {mend}" if bound else mend)
+    leaner = len(plan.layouts) > 1 and layout is plan.layouts[0]
+    return Finding("disk", False, said, f"export {plan.layouts[1].name}  # or: {mend}" if leaner else mend)
 
 
 def memory(plan: Plan) -> Finding:

@@ -83,16 +83,16 @@ def stages(profiles: Sequence[Sequence[Plan]]) -> str:
 
 
 def disk(plans: Sequence[Plan]) -> str:
-    """The peak of each profile, with all SAEs kept and with the least that may be kept."""
+    """The peak of each profile, from everything kept to the leanest way."""
     rows = []
     for plan in plans:
-        everything, bounded = plan.layouts
-        over = bounded.peak - plan.budget
+        everything, bounded, leanest = plan.layouts
+        over = plan.disk - plan.budget
         kept = "kept" if over <= 0 else f"exceeded by {size(over)}"
-        peaks = (everything.peak, bounded.peak, bounded.copied, bounded.again)
-        rows.append([plan.name, size(peaks[0]), bounded.name.partition("=")[2], *map(size, peaks[1:]), kept])
-    head = ["profile", "every file kept", "DARKMATTER_SAE_CACHE_GB", "then at most", "without reflinks"]
-    return lines([*head, "fetched again", f"aim of {size(plans[0].budget)}"], rows)
+        peaks = (bounded.peak, bounded.again, leanest.peak, leanest.copied)
+        rows.append([plan.name, size(everything.peak), bounded.name.partition("=")[2], *map(size, peaks), kept])
+    head = ["profile", "every file kept", "DARKMATTER_SAE_CACHE_GB", "then", "fetched again", "the model removed, too"]
+    return lines([*head, "the same without reflinks", f"aim of {size(plans[0].budget)}"], rows)
 
 
 def renewed(path: Path, found: str) -> str:

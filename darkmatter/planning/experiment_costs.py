@@ -51,14 +51,14 @@ def downstream(w: Workload) -> Cost:
         ),
     )
     logits = LOGITS * FLOAT32 * scored * w.model.vocabulary
-    samples = sum(codes_size(w.rows, sae) + decoder(sae) for sae in w.spliced)
-    weights, factors = w.number_bytes * w.model.parameters, roots(w, d) * len(w.spliced)
-    device = max(moments_memory(w, d), weights + logits + factors)
+    samples = sum(codes_size(w.rows, sae) + decoder(sae) + roots(w, d) for sae in w.spliced)
+    weights = w.number_bytes * w.model.parameters
+    device = max(moments_memory(w, d), weights + logits + FLOAT64 * 2 * d * d)
     return Cost(
         steps,
         BASE["torch"] + samples,
         device,
-        BASE["torch"] + max(weights, samples + roots(w, d)),
+        BASE["torch"] + max(weights, samples),
         1e6,
         max(unpacked(w.spliced), FLOAT64 * d * d * len(w.spliced)),
         read=opened(w.spliced),

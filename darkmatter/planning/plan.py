@@ -12,6 +12,8 @@ from darkmatter.planning.disk import BUDGET, Layout, layouts
 from darkmatter.planning.graph import behind_claim, parents
 from darkmatter.planning.workload import Workload
 
+RUNTIME = 1e9  # bytes of an accelerator that its libraries take; an assumption
+
 
 @dataclass(frozen=True)
 class StagePlan:
@@ -95,7 +97,7 @@ class Plan:
 
     @property
     def disk(self) -> float:
-        """Bytes of the leaner way to run it, with reflinks."""
+        """Bytes of the leanest way to run it, with reflinks."""
         return self.layouts[-1].peak
 
     def to_dict(self) -> dict[str, Any]:
@@ -143,7 +145,7 @@ def stage_plan(name: str, cost: Cost, device: Device) -> StagePlan:
         cost.flops,
         seconds(cost, device),
         cost.host_memory(device.is_gpu),
-        cost.device if device.is_gpu else 0.0,
+        cost.device + RUNTIME if device.is_gpu and cost.device else 0.0,
         any(step.on_device for step in cost.steps),
         cost.disk,
         cost.scratch,

@@ -9,6 +9,7 @@ from darkmatter.params import Params
 from darkmatter.paths import MANIFESTS
 from darkmatter.planning.shapes import ModelShape, shape_of
 from darkmatter.sae_params import Saes, SaeSpec
+from darkmatter.sections import ParamsError
 
 FLOAT32 = 4
 WHEELS, PACKED = 25e6, 28e6  # bytes of the seven packages of text of the default profile, packed and as documents
@@ -126,7 +127,10 @@ def formats(saes: Saes) -> dict[str, str]:
     """Format of each SAE of the manifest that the parameters name, by `release/id`."""
     if saes.published is None or saes.published.manifest is None:
         return {}
-    listed = read_json(MANIFESTS / f"{saes.published.manifest}.json")["saes"]
+    path = MANIFESTS / f"{saes.published.manifest}.json"
+    if not path.is_file():
+        raise ParamsError(f"saes.published.manifest: there is no {path}; name another, or run `git checkout {path}`")
+    listed = read_json(path)["saes"]
     return {f"{sae['release']}/{sae['id']}": sae["format"] for sae in listed}
 
 
@@ -148,8 +152,7 @@ def from_params(params: Params) -> Workload:
     """The workload of composed parameters.
 
     Raises:
-        ParamsError: the model's shape is not known.
-        ArtifactError: the list of published SAEs cannot be read.
+        ParamsError: the model's shape is not known, or there is no such list of published SAEs.
     """
     model, main = shape_of(params.model), params.figures.main_hookpoint
     format_of = formats(params.saes)
