@@ -37,6 +37,7 @@ def main(stage: Stage) -> None:
             "activations": file.as_posix(),
             "manifest": published.manifest,
             "device": params.device,
+            "outlier_norm_ratio": params.decomposition.outlier_norm_ratio,
         }
         return Unit(spec.path, arguments, (file,), cost=spec.d_sae)
 

@@ -64,6 +64,13 @@ def test_what_the_parameters_say_is_held_against_the_files(adopted, tmp_path):
             adopt_sae(tmp_path, **arguments | {name: wrong})
     with pytest.raises(ArtifactError, match=r"L0 is \d+.\d on 220 rows, expected about 900"):
         adopt_sae(tmp_path, **arguments | {"nominal_l0": 900})
+    sinks = ROWS.copy()
+    sinks[:, 7] *= 3000
+    np.save("x.npy", sinks)
+    if arguments["architecture"] == "jumprelu":  # TopK scales with a row, thresholds do not
+        with pytest.raises(ArtifactError, match="expected"):
+            adopt_sae(tmp_path, **arguments)
+    adopt_sae(tmp_path, **arguments, outlier_norm_ratio=50.0)
     np.save("x.npy", 100 * ROWS)
     with pytest.raises(ArtifactError, match="expected"):
         adopt_sae(tmp_path, **arguments | {"nominal_l0": arguments["nominal_l0"] or 36})

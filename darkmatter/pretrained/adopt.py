@@ -7,6 +7,7 @@ import numpy as np
 
 from darkmatter.activation_files import open_activations, rows_of
 from darkmatter.artifacts import ArtifactError, write_json
+from darkmatter.outliers import kept_of, row_norms
 from darkmatter.paths import MANIFESTS
 from darkmatter.pretrained import cache
 from darkmatter.pretrained.load import load_pretrained
@@ -44,6 +45,7 @@ def adopt_sae(
     manifest: str | None,
     activations: str,
     device: str = "cpu",
+    outlier_norm_ratio: float | None = None,
 ) -> None:
     """Write `out`/published.json (a unit of the saes stage).
 
@@ -52,12 +54,15 @@ def adopt_sae(
         nominal_l0: the published one, against which the gate holds what it measures.
         manifest: name of the list in conf/manifests/ whose pins hold, or are filled in.
         activations: .npy of rows at its hookpoint, [context, position, d_model].
+        outlier_norm_ratio: it is not measured on rows with more than so many median norms.
 
     Raises:
         HubError: the files cannot be had.
         ArtifactError: they are not what they claim to be, or not what the parameters say.
     """
     rows = np.asarray(rows_of(open_activations(Path(activations))[:GATE_CONTEXTS]))
+    if outlier_norm_ratio is not None:
+        rows = rows[kept_of(row_norms(rows), outlier_norm_ratio)]
     if not Path(reference).is_dir():
         cache.make_room(WIDEST * 2 * d_sae * (rows.shape[1] + 1))
     listed = None if pins_itself(reference) else MANIFESTS / f"{manifest}.json"
