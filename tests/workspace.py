@@ -25,7 +25,8 @@ class Workspace:
         self.folder = folder
         tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
         for name in tracked.splitlines():
-            if not name.startswith(("reports/", "tests/")) and name != "dvc.lock" and (ROOT / name).is_file():
+            made = (name.startswith("reports/") and not name.startswith("reports/families/")) or name == "dvc.lock"
+            if not made and not name.startswith("tests/") and (ROOT / name).is_file():
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / name, folder / name)
         self.run("git", "init", "-q")
