@@ -23,6 +23,7 @@ from darkmatter.params import parse_params
 from darkmatter.pretrained import cache
 from darkmatter.pretrained.pointer import POINTER, open_pointer
 from darkmatter.sae_folders import open_decoder
+from darkmatter.units import input_hash
 
 ROOT = Path(__file__).resolve().parent.parent
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -132,9 +133,9 @@ def check_changed_folder(params, pointer):
     with pytest.raises(WrongBytesError, match="Run `dvc repro -f saes` if you have changed it") as refused:
         open_pointer(pointer)
     assert "rm " not in str(refused.value)
+    input_hash.cache_clear()  # kept for the life of a process, which a stage has for itself
     stage = run_stage("saes", params)
-    assert stage.ledger.computed[-1:] == [pointer.relative_to("data/saes").as_posix()]
-    assert len(stage.ledger.computed) == 1
+    assert stage.ledger.computed == [pointer.relative_to("data/saes").as_posix()]
     assert open_pointer(pointer).d_sae == 64
     Path("mine/params.npz").rename("mine/elsewhere.npz")
     with pytest.raises(ArtifactError, match="does not exist any more"):

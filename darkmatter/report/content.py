@@ -94,7 +94,7 @@ def sae_row(sae: Sae) -> Content:
     return {
         "name": sae["name"],
         "d_sae": sae["d_sae"],
-        "k": sae["k"],
+        "k": sae["k"] if sae["train_tokens"] else None,  # of a published one L0 says it
         "l0": sae["l0"],
         "cells": [
             estimate(sae, metric, split=split, convention=convention)
