@@ -104,7 +104,7 @@ def estimate(sae: Sae, *path: str, split: str = PRIMARY[0], convention: str = PR
 
 
 def one_per_cell(saes: list[Sae]) -> tuple[list[Sae], list[str]]:
-    """One SAE for each (width, k), all trained on one budget: the commonest, and the first seed; all that are published.
+    """One SAE for each (width, k), all trained on one budget: the commonest, and the first seed; all published ones.
 
     SAEs of several budgets on one map would mix training with width. Returns the names left out, too.
     """
