@@ -67,6 +67,14 @@ class Breakdown:
     gap: tuple[float | None, float | None, float | None]
     encoder: Encoder | None = None
 
+    @property
+    def sparsity(self) -> str:
+        """k where it was trained for, the L0 aimed at where SAEs were chosen among published ones."""
+        first = self.saes[0]
+        if first["train_tokens"]:
+            return f"k = {first['k']}"
+        return "published SAEs" if first["k"] is None else f"published SAEs of L0 nearest to {first['k']}"
+
 
 def breakdown(results: Results, params: Params) -> Breakdown:
     """

@@ -42,16 +42,10 @@ def headline_sentences(results: Results, params: Params) -> list[str]:
     except NotDrawn as missing:
         return [*sentences, f"The main hookpoint has no series of widths: {missing}."]
     sentences.append(
-        f"The main hookpoint is {params.figures.main_hookpoint}, the width series has {sparsity(found)}, and "
+        f"The main hookpoint is {params.figures.main_hookpoint}, the width series has {found.sparsity}, and "
         f"the text is {main['rows']:,} tokens of {main['contexts']} contexts ({listing(domains)}){held_out(found)}."
     )
     return [*sentences, outcome(found)]
-
-
-def sparsity(found: Breakdown) -> str:
-    """k where it was trained for, the L0 aimed at where SAEs were chosen among published ones."""
-    first = found.saes[0]
-    return f"k = {first['k']}" if first["train_tokens"] else f"the published SAEs of L0 nearest to {first['k']}"
 
 
 def held_out(found: Breakdown) -> str:

@@ -104,7 +104,7 @@ def estimate(sae: Sae, *path: str, split: str = PRIMARY[0], convention: str = PR
 
 
 def one_per_cell(saes: list[Sae]) -> tuple[list[Sae], list[str]]:
-    """One SAE for each (width, k), all trained on one budget: the commonest, and the first seed; all that have no k.
+    """One SAE for each (width, k), all trained on one budget: the commonest, and the first seed; all published ones.
 
     SAEs of several budgets on one map would mix training with width. Returns the names left out, too.
     """
@@ -113,7 +113,7 @@ def one_per_cell(saes: list[Sae]) -> tuple[list[Sae], list[str]]:
     kept: dict[tuple[int, int | str], Sae] = {}
     for sae in saes:
         if sae["train_tokens"] == budget:
-            kept.setdefault((sae["d_sae"], sae["k"] or sae["name"]), sae)
+            kept.setdefault((sae["d_sae"], sae["k"] if sae["train_tokens"] else sae["name"]), sae)
     names = {sae["name"] for sae in kept.values()}
     return list(kept.values()), [sae["name"] for sae in saes if sae["name"] not in names]
 

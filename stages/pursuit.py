@@ -75,7 +75,7 @@ def main(stage: Stage) -> None:
     run_units(join_codes, joined, WORK / "joined", stage.name)
     stage.ledger += run_units(decompose, decomposed, WORK / "decomposed", stage.name)
 
-    by_width = sorted(specs.values(), key=lambda spec: (spec["d_sae"], spec["k"], spec["seed"], spec["name"]))
+    by_width = sorted(specs.values(), key=lambda spec: (spec["d_sae"], spec["k"] or 0, spec["seed"], spec["name"]))
     scalars, dimensions = stored(moments, WORK / "decomposed", specs)
     write_arrays(stage.writes(STORED), scalars, compress=True)
     write_arrays(stage.writes(STORED_DIMENSIONS), dimensions, compress=True)

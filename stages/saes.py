@@ -6,6 +6,8 @@ out: data/saes/<hookpoint>/<name>/{cfg.json, sae_weights.safetensors, training.j
 run: python -m stages.saes
 """
 
+from pathlib import Path
+
 from darkmatter.paths import ACTIVATIONS, DATA, SAES
 from darkmatter.pretrained.adopt import adopt_sae, check_pinned
 from darkmatter.sae_params import SaeSpec
@@ -39,7 +41,8 @@ def main(stage: Stage) -> None:
             "device": params.device,
             "outlier_norm_ratio": params.decomposition.outlier_norm_ratio,
         }
-        return Unit(spec.path, arguments, (file,), cost=spec.d_sae)
+        own = [folder] if (folder := Path(spec.reference)).is_dir() else []
+        return Unit(spec.path, arguments, (file, *own), cost=spec.d_sae)
 
     specs = params.sae_specs()
     named = [adopt(spec) for spec in specs if spec.reference]

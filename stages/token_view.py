@@ -16,7 +16,8 @@ from darkmatter.stage import Stage, run
 def main(stage: Stage) -> None:
     params = stage.params
     hookpoint, sae = params.figures.main_hookpoint, shown_sae(params)
-    content = {"hookpoint": hookpoint, "sae": sae and sae.name, "d_sae": sae and sae.d_sae, "k": sae and sae.k}
+    content = {"hookpoint": hookpoint, "sae": sae and sae.name, "d_sae": sae and sae.d_sae}
+    content["k"] = sae.k if sae and not sae.reference else None  # that of a published SAE is not its own
     contexts = []
     if sae:
         table = read_arrays(stage.reads(DECOMPOSITION / params.profile / hookpoint / sae.name / "tokens.npz"))

@@ -15,6 +15,7 @@ from decomposition_reference import reference
 
 import darkmatter.decomposition
 from darkmatter import decompose
+from darkmatter.activation_files import narrowed, widened
 from darkmatter.activation_moments import prepare
 from darkmatter.api.contexts import store
 from darkmatter.api.decompose import DEFAULTS
@@ -98,6 +99,17 @@ def close(found, expected):
     if "value" in expected:
         return found["value"] == pytest.approx(expected["value"], rel=1e-5, abs=1e-6)
     return found.keys() == expected.keys() and all(close(found[key], expected[key]) for key in expected)
+
+
+@pytest.mark.parametrize("form", ["array", "file", "flat file"])
+def test_the_files_of_a_model_in_bfloat16_are_no_whole_numbers(tmp_path, form):
+    x = make_activations()
+    np.save(tmp_path / "x.npy", narrowed(x if form != "flat file" else x.reshape(-1, D_MODEL)))
+    given = np.load(tmp_path / "x.npy") if form == "array" else tmp_path / "x.npy"
+    cut = {"context_length": POSITIONS} if form == "flat file" else {}
+    found = np.load(store(given, tmp_path / "stored.npy", **cut))
+    assert found.dtype == np.float32 and np.array_equal(found, widened(narrowed(x)))
+    np.testing.assert_allclose(found, x, rtol=2**-8)
 
 
 def test_a_pair_of_functions_does_as_well_as_an_object(expected):

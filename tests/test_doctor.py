@@ -15,7 +15,7 @@ from darkmatter.artifacts import ArtifactError
 from darkmatter.cli import main
 from darkmatter.composing import composed
 from darkmatter.params import load_params
-from darkmatter.planning import doctor, doctor_data, doctor_environment, doctor_hub
+from darkmatter.planning import doctor, doctor_data, doctor_environment, doctor_hub, doctor_saes
 from darkmatter.planning.devices import REFERENCE
 from darkmatter.planning.doctor_hub import reachable
 from darkmatter.planning.document import DOCUMENT
@@ -284,6 +284,30 @@ def test_a_profile_of_published_saes_needs_a_gpu_and_room_for_its_saes(capsys, m
     monkeypatch.setenv("DARKMATTER_SAE_CACHE_GB", "31")
     exit_code("--profile", "gemma-2-9b", "--json")
     assert {one["check"]: one for one in json.loads(capsys.readouterr().out)["findings"]}["disk"]["ok"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({}, None),
+        ({"sae": "google/gemma-scope-2b-pt-res@" + "0" * 40 + ":layer_12"}, None),
+        ({"sae": "google/gemma-scope-2b-pt-res:layer_12"}, "conf/manifests/gemma-2-2b.json does not list it"),
+        ({"sae": "nowhere"}, "nowhere is no folder here, and conf/manifests/gemma-2-2b.json does not list it"),
+        ({"d_sae": 512}, "has d_sae 16384, the parameters say 512"),
+        ({"architecture": "topk"}, "has architecture jumprelu, the parameters say topk"),
+        ({"hookpoint": "resid_post.5"}, "has hookpoint resid_post.12, the parameters say resid_post.5"),
+    ],
+)
+def test_published_saes_are_looked_up_before_anything_runs(changed, said):
+    params = composed("gemma-2-2b")
+    first = params.saes.published.groups["widths"].saes[0]
+    first.__dict__.update(changed)
+    (found,) = doctor_saes.saes(params)
+    assert found.ok == (said is None) and (said or "each a folder here or pinned") in found.message
+    params.saes.published.__dict__["manifest"] = None
+    (found,) = doctor_saes.saes(params)
+    assert not found.ok and "pins no commit" in found.message
+    assert doctor_saes.saes(composed("smoke")) == []
 
 
 def test_the_commands_of_the_document_run(capsys, monkeypatch):

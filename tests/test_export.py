@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -8,7 +9,7 @@ from markdown_it import MarkdownIt
 from rocrate.rocrate import ROCrate
 
 from darkmatter.artifacts import ArtifactError, sha256_file, sha256_path, write_json
-from darkmatter.audit.export import KINDS, export
+from darkmatter.audit.export import KINDS, export, questions
 from darkmatter.audit.export.checklist import Item, escape, render
 from darkmatter.audit.export.sources import NOT_STATED
 
@@ -183,6 +184,17 @@ def test_answers_of_this_repository_name_files_that_exist(tmp_path: Path) -> Non
     named = {name.replace("\\", "") for line in lines if line.startswith("*From: ") for name in line[7:-1].split(", ")}
     assert {"params.yaml", "reports/receipts/", "reports/claims.json"} <= named
     assert all((ROOT / name).exists() for name in named)
+
+
+def test_published_saes_are_no_trained_ones() -> None:
+    """Without a list of a registry no file of one is named."""
+    group = {"saes": [{"d_sae": 512}, {"d_sae": 64}]}
+    params = {"saes": {"groups": {}, "published": {"manifest": None, "groups": {"mine": group}}}}
+    params["error_saes"] = {"seeds": [0]}
+    sources = SimpleNamespace(params=params)
+    answer = ["Group mine: 2 published SAEs, width 64, 512."], ("params.yaml",)
+    assert questions.saes(sources) == answer
+    assert questions.runs(sources)[0][0] == "No SAE is trained on activations: all are published ones."
 
 
 def test_unanswered_is_left_to_the_author() -> None:

@@ -9,6 +9,7 @@ from profiles import profile_params
 
 from darkmatter.artifacts import ArtifactError, to_json
 from darkmatter.breakdown import breakdown, horizontal_line
+from darkmatter.figures import fig01_breakdown, fig08_downstream
 from darkmatter.headline import change, headline_metrics, headline_sentences, outcome
 from darkmatter.params import Params
 from darkmatter.results import NotDrawn, Results, estimate, load_results, one_per_cell
@@ -113,6 +114,24 @@ def test_one_per_cell_keeps_one_budget_and_the_first_seed(results: Results) -> N
     kept, left_out = one_per_cell(saes)
     assert left_out == ["seeds-64-k4-s1"]
     assert len({(sae["d_sae"], sae["k"]) for sae in kept}) == len(kept)
+
+
+@pytest.mark.parametrize(("k", "words"), [(60, "published SAEs of L0 nearest to 60"), (None, "published SAEs")])
+def test_published_saes_have_no_k_of_their_own(params: Params, results: Results, k: int | None, words: str) -> None:
+    """What they were chosen for is told as such; trained ones keep theirs; several of one target stay on a map."""
+    assert breakdown(results, params).sparsity == "k = 4"
+    saes = results.decomposition["resid_post.1"]["saes"]
+    saes.append(copy.deepcopy(saes[0]) | {"name": "widths-32-l0_9"})
+    trained, _ = one_per_cell(results.saes("resid_post.1"))
+    for sae in [*saes, *results.experiments["downstream"]["saes"]]:
+        sae |= {"k": k, "train_tokens": 0}
+    kept, left_out = one_per_cell(results.saes("resid_post.1"))
+    assert not left_out and len(kept) == len(saes) > len(trained)
+    assert f"has {words}, and" in headline_sentences(results, params)[1]
+    assert fig01_breakdown.data(results, params)["note"].startswith(f"{words}; ")
+    l0 = {sae["name"]: round(sae["l0"]) for sae in saes}
+    shown = fig08_downstream.data(results, params)["saes"]
+    assert shown and all(sae["k"] == l0[sae["name"]] for sae in shown)
 
 
 def test_estimate_that_is_not_there_is_an_explicit_null(results: Results) -> None:

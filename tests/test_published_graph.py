@@ -23,6 +23,7 @@ from darkmatter.params import parse_params
 from darkmatter.pretrained import cache
 from darkmatter.pretrained.pointer import POINTER, open_pointer
 from darkmatter.sae_folders import open_decoder
+from darkmatter.units import input_hash
 
 ROOT = Path(__file__).resolve().parent.parent
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -122,6 +123,23 @@ def check_own_sae(params):
     saes = {sae["name"]: sae for sae in results["saes"]}
     mine, published = saes[f"mine-{first.d_sae}-l0_8"], saes[first.name]
     assert mine["reference"] == "mine" and mine["estimates"] == published["estimates"]
+    check_changed_folder(more, Path("data/saes") / f"{first.hookpoint}/mine-{first.d_sae}-l0_8")
+
+
+def check_changed_folder(params, pointer):
+    """Files that their owner has changed are refused, not to be removed; running the stage again takes them in."""
+    weights = dict(np.load("mine/params.npz"))
+    np.savez("mine/params.npz", **weights | {"b_dec": weights["b_dec"] * np.float32(1.001)})
+    with pytest.raises(WrongBytesError, match="Run `dvc repro -f saes` if you have changed it") as refused:
+        open_pointer(pointer)
+    assert "rm " not in str(refused.value)
+    input_hash.cache_clear()  # kept for the life of a process, which a stage has for itself
+    stage = run_stage("saes", params)
+    assert stage.ledger.computed == [pointer.relative_to("data/saes").as_posix()]
+    assert open_pointer(pointer).d_sae == 64
+    Path("mine/params.npz").rename("mine/elsewhere.npz")
+    with pytest.raises(ArtifactError, match="does not exist any more"):
+        open_pointer(pointer)
 
 
 def files_of(spec) -> Path:
@@ -155,6 +173,8 @@ def check_refusals(hub, params, monkeypatch):
     monkeypatch.setattr(cache.hub, "fetch", lambda *wanted: there.append(kept[0].exists()) or fetch(*wanted))
     open_decoder(other)
     assert there == [False]  # it made room before the other one came
+    vanishing(monkeypatch, fetch)
+    open_decoder(other)
     served = files_of(spec) / "params.npz"
     served.write_bytes(served.read_bytes()[:-1] + b"\1")
     with pytest.raises(WrongBytesError, match="that the `saes` stage has seen"):
@@ -162,3 +182,16 @@ def check_refusals(hub, params, monkeypatch):
     monkeypatch.setenv(cache.VARIABLE, "much")
     with pytest.raises(ArtifactError, match="DARKMATTER_SAE_CACHE_GB='much', which is no positive number"):
         open_decoder(other)
+
+
+def vanishing(monkeypatch, fetch):
+    """Another process evicts the first file that is fetched, before it is mapped."""
+    evicted = []
+
+    def fetch_and_lose(*wanted):
+        found = fetch(*wanted)
+        if not evicted:
+            evicted.append(cache.hub.evict(found.path))
+        return found
+
+    monkeypatch.setattr(cache.hub, "fetch", fetch_and_lose)

@@ -1,15 +1,19 @@
 """What a rule makes of intervals, and who may say what."""
 
+import copy
 import dataclasses
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from profiles import profile_params
+from profiles import composed, profile_params
 
 from darkmatter.claims import EXACT_KINDS, Claim, Region, load_claims
+from darkmatter.params import parse_params
 from darkmatter.verdicts import (
     APPENDIX_D,
+    PAPER_MODELS,
     Subject,
     conclude,
     out_of_scope,
@@ -194,3 +198,21 @@ def test_no_profile_of_this_repository_passes_for_the_papers(profile, label):
     subject = subject_of(params)
     assert subject.model is None and not subject.published_saes
     assert all(out_of_scope(claim, subject) for claim in CLAIMS.values() if claim.kind not in EXACT_KINDS)
+
+
+def judged(params) -> list[str]:
+    """Claims about a model that the parameters' results decide."""
+    subject = subject_of(params)
+    return [name for name, claim in CLAIMS.items() if claim.scope.models and out_of_scope(claim, subject) is None]
+
+
+@pytest.mark.parametrize("profile", PAPER_MODELS)
+def test_a_profile_of_the_papers_is_its_subject_until_its_model_or_one_sae_is_another(profile):
+    content = yaml.safe_load(composed(profile))
+    assert "norm-r2-range" in judged(parse_params(content))
+    other_source = copy.deepcopy(content)
+    other_source["model"]["repo"] = "someone/else"
+    assert not judged(parse_params(other_source))
+    own = {"sae": "mine", "hookpoint": content["figures"]["main_hookpoint"], "d_sae": 512}
+    content["saes"]["published"]["groups"]["mine"] = {"saes": [own]}
+    assert not judged(parse_params(content))

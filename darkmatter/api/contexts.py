@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
+from darkmatter.activation_files import BFLOAT16, widened
 from darkmatter.artifacts import ArtifactError
 
 Activations = np.ndarray | Tensor | str | Path | Iterable
@@ -151,6 +152,8 @@ def write_header(file: BinaryIO, shape: tuple[int, ...]) -> int:
 
 def as_float32(context: object, number: int, what: str) -> np.ndarray:
     values = context.detach().cpu().float().numpy() if isinstance(context, Tensor) else np.asarray(context)
+    if values.dtype == BFLOAT16:  # a file of this repository's own, of a model in bfloat16
+        return widened(values)
     if values.dtype.kind not in "fiu":
         raise ArtifactError(f"{what}: context {number} holds {values.dtype}, not numbers")
     with np.errstate(over="ignore"):  # an infinity is refused by name

@@ -76,8 +76,8 @@ FIGURES = (
     Entry(
         fig03_layers,
         "Predictability of the error norm by layer",
-        "R² of the squared error norm from the activation, with 95 % intervals over contexts. All layers share one "
-        "training budget.",
+        "R² of the squared error norm from the activation, with 95 % intervals over contexts. SAEs that "
+        "were trained here share one budget.",
         "Fig. 3, section 4.1",
     ),
     Entry(

@@ -35,9 +35,7 @@ def data(results: Results, params: Params) -> dict[str, Any]:
     curve = found.law.predict(grid)
     gap, gap_low, gap_high = found.gap
     return {
-        "note": f"k = {found.saes[0]['k']}; "
-        + context_note(results, params.figures.main_hookpoint)
-        + encoder_note(found),
+        "note": f"{found.sparsity}; " + context_note(results, params.figures.main_hookpoint) + encoder_note(found),
         "saes": [point(sae) for sae in found.saes],
         "other_seeds": [point(sae) for sae in found.other_seeds],
         "power_law": asdict(found.law),

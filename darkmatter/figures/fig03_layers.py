@@ -1,4 +1,4 @@
-"""Fig. 3: R² of the error norm by layer, at one width and L0, one training budget for all layers."""
+"""Fig. 3: R² of the error norm by layer, at one width and L0, one budget for those trained here."""
 
 from itertools import groupby
 from typing import Any

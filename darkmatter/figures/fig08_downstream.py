@@ -30,8 +30,9 @@ def data(results: Results, params: Params) -> dict[str, Any]:
         raise NotDrawn("downstream has no SAE")
     saes = [
         {key: sae[key] for key in ("name", "d_sae", "k", "seed", "cross_entropy", "increase", "recovered_percent")}
+        | {"k": sae["k"] if sae["train_tokens"] else l0(results, run["hookpoint"], sae["name"])}
         | {"expected_percent": {way: sae["expected_percent"][way] for way in EXPECTED}}
-        for sae in sorted(run["saes"], key=lambda sae: (sae["d_sae"], sae["k"], sae["seed"], sae["name"]))
+        for sae in sorted(run["saes"], key=lambda sae: (sae["d_sae"], sae["k"] or 0, sae["seed"], sae["name"]))
     ]
     level = params.decomposition.bootstrap.level
     return {
@@ -42,6 +43,11 @@ def data(results: Results, params: Params) -> dict[str, Any]:
         "clean": run["cross_entropy"]["clean"],
         "saes": saes,
     }
+
+
+def l0(results: Results, hookpoint: str, name: str) -> int:
+    """What is measured of a published SAE: its k is the L0 that it was chosen for."""
+    return round(next(sae["l0"] for sae in results.saes(hookpoint) if sae["name"] == name))
 
 
 def draw(data: dict[str, Any], style: Style) -> Figure:

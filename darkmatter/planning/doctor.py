@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 from darkmatter.artifacts import ArtifactError
 from darkmatter.params import Params
-from darkmatter.planning import doctor_data, doctor_environment, doctor_hub
+from darkmatter.planning import doctor_data, doctor_environment, doctor_hub, doctor_saes
 from darkmatter.planning.devices import GPUS, REFERENCE
 from darkmatter.planning.finding import Finding
 from darkmatter.planning.inputs import wanted
@@ -33,6 +33,7 @@ def examine(given: argparse.Namespace) -> Iterator[Finding]:
     if params:
         yield doctor_data.cache(params)
         yield from doctor_environment.key(params.interpretability)
+        yield from doctor_saes.saes(params)
         yield from doctor_hub.hub(doctor_hub.of_params(params))
     yield from doctor_environment.cluster()
     gpus = os.environ.get("DARKMATTER_GPUS", "0") not in ("", "0")

@@ -58,16 +58,25 @@ def files_of(source: Mapping[str, Any], size: int) -> Iterator[dict[str, Path]]:
     """
     if source["repo"] is None:
         paths = {file: Path(source["folder"]) / file for file in source["sha256"]}
-        check(paths, source["sha256"])
+        try:
+            check(paths, source["sha256"], "Run `dvc repro -f saes` if you have changed it")
+        except FileNotFoundError as error:
+            path = error.filename
+            raise ArtifactError(
+                f"{path} does not exist any more, but the `saes` stage has seen it. Put it back."
+            ) from None
         yield paths
         return
     while True:
         if not all(hub.cached(source["repo"], inside(source, file), source["revision"]) for file in source["sha256"]):
             make_room(size)
         paths = {file: fetched(source, file) for file in source["sha256"]}
-        check(paths, source["sha256"])
+        try:
+            check(paths, source["sha256"])
+        except FileNotFoundError:  # another process has made room meanwhile
+            continue
         with lock():
-            if all(path.is_file() for path in paths.values()):  # no other process has made room meanwhile
+            if all(path.is_file() for path in paths.values()):
                 use(paths.values())
                 yield paths
                 return
@@ -81,17 +90,23 @@ def inside(source: Mapping[str, Any], file: str) -> str:
     return f"{source['folder']}/{file}" if source["folder"] else file
 
 
-def check(paths: Mapping[str, Path], sha256: Mapping[str, str]) -> None:
+def check(paths: Mapping[str, Path], sha256: Mapping[str, str], mend: str | None = None) -> None:
+    """
+    Args:
+        mend: what to do about other bytes; None: remove the file, which can be fetched again.
+
+    Raises:
+        FileNotFoundError: a file is gone.
+        WrongBytesError: a file has another SHA-256.
+    """
     for file, path in paths.items():
-        if not path.is_file():
-            raise ArtifactError(f"{path} does not exist any more, but the `saes` stage has seen it. Put it back.")
         facts = path.stat()
         key = (path.resolve(), facts.st_ino, facts.st_size, facts.st_mtime_ns)
         if key in checked:
             continue
         if (found := sha256_file(path)) != sha256[file]:
-            mend = f"Remove it (`rm {path.resolve()}`) and run again"
-            raise other_bytes(str(path), found, sha256[file], "that the `saes` stage has seen", mend)
+            again = mend or f"Remove it (`rm {path.resolve()}`) and run again"
+            raise other_bytes(str(path), found, sha256[file], "that the `saes` stage has seen", again)
         checked.add(key)
 
 

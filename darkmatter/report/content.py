@@ -21,7 +21,7 @@ from darkmatter.report.summary import duration, opening, strongest_disagreement,
 from darkmatter.report.tokens import tokens_content
 from darkmatter.results import Results, Sae, estimate
 from darkmatter.splits import SPLITS
-from darkmatter.verdicts import PAPER_MODELS, subject_of
+from darkmatter.verdicts import subject_of
 
 Content = dict[str, Any]
 
@@ -94,7 +94,7 @@ def sae_row(sae: Sae) -> Content:
     return {
         "name": sae["name"],
         "d_sae": sae["d_sae"],
-        "k": sae["k"],
+        "k": sae["k"] if sae["train_tokens"] else None,  # of a published one L0 says it
         "l0": sae["l0"],
         "cells": [
             estimate(sae, metric, split=split, convention=convention)
@@ -108,7 +108,7 @@ def sae_row(sae: Sae) -> Content:
 def subject_note(models: str, params: Params) -> str:
     """What a claim of the paper may be held against here."""
     subject = subject_of(params)
-    if subject.model in PAPER_MODELS and subject.published_saes:
+    if subject.published_saes:
         return (
             f"The model is {models} with published SAEs. A claim about another model or hookpoint is not judged by it."
         )

@@ -69,7 +69,8 @@ def saes(sources: Sources) -> Answer:
         f"Group {name}: {len(published['groups'][name]['saes'])} published SAEs, width {listed(found)}."
         for name, found in widths.items()
     ]
-    return [*trained, *named], ("params.yaml", f"conf/manifests/{published['manifest']}.json")
+    manifests = [f"conf/manifests/{name}.json"] if (name := published["manifest"]) else []
+    return [*trained, *named], ("params.yaml", *manifests)
 
 
 def trained_groups(sources: Sources) -> Content:
@@ -138,8 +139,11 @@ def runs(sources: Sources) -> Answer:
     count = sum(len(g["hookpoints"]) * len(g["d_sae"]) * len(g["k"]) * len(g["seeds"]) for g in groups)
     more = [name for name, g in trained_groups(sources).items() if len(g["seeds"]) > 1 or g["seeds"] != [0]]
     extra = len(sources.params["error_saes"]["seeds"])
+    trained = (
+        f"{count} SAEs are trained once each, with the seeds above (other seeds than 0: {listed(more) or 'none'})."
+    )
     return [
-        f"{count} SAEs are trained once each, with the seeds above (other seeds than 0: {listed(more) or 'none'}).",
+        trained if count else "No SAE is trained on activations: all are published ones.",
         f"The SAEs on the parts of the error: {extra} seeds for each part.",
     ], ("params.yaml",)
 

@@ -1,0 +1,50 @@
+"""Are the published SAEs of the parameters pinned and listed, and what the parameters say? Nothing is fetched."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from darkmatter.artifacts import ArtifactError, read_json
+from darkmatter.params import Params
+from darkmatter.paths import MANIFESTS
+from darkmatter.planning.finding import Finding
+from darkmatter.sae_params import SaeSpec
+
+
+def saes(params: Params) -> list[Finding]:
+    """The first SAE that the stage `saes` would refuse by its name alone, hours after the run began."""
+    named = [spec for spec in params.sae_specs() if spec.reference]
+    if not named:
+        return []
+    manifest = params.saes.published.manifest
+    entries = read_json(MANIFESTS / f"{manifest}.json")["saes"] if manifest else []
+    listed = {f"{entry['release']}/{entry['id']}": entry for entry in entries}
+    problems = (problem_of(spec, manifest, listed) for spec in named)
+    if problem := next(filter(None, problems), None):
+        return [
+            Finding("saes", False, problem, f"darkmatter params --profile {params.profile}  # once conf/ is mended")
+        ]
+    return [Finding("saes", True, f"{len(named)} published ones, each a folder here or pinned")]
+
+
+def problem_of(spec: SaeSpec, manifest: str | None, listed: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """
+    Args:
+        listed: `release/id` → its entry in the manifest.
+    """
+    from darkmatter.pretrained.adopt import check_pinned, pins_itself
+
+    if pins_itself(spec.reference):
+        return None
+    try:
+        check_pinned(spec.reference, manifest)
+    except ArtifactError as error:
+        return str(error)
+    if spec.reference not in listed:
+        return (
+            f"saes.published: {spec.reference} is no folder here, and conf/manifests/{manifest}.json does not list it"
+        )
+    entry = listed[spec.reference]
+    for name, key in (("hookpoint", "hookpoint"), ("d_sae", "width"), ("architecture", "architecture")):
+        if entry[key] != (said := getattr(spec, name)):
+            return f"saes.published: {spec.reference} has {name} {entry[key]}, the parameters say {said}"
+    return None
