@@ -9,7 +9,7 @@ from profiles import profile_params
 
 from darkmatter.artifacts import ArtifactError, to_json
 from darkmatter.breakdown import breakdown, horizontal_line
-from darkmatter.figures import fig01_breakdown, fig08_downstream
+from darkmatter.figures import fig01_breakdown, fig03_layers, fig08_downstream
 from darkmatter.headline import change, headline_metrics, headline_sentences, outcome
 from darkmatter.params import Params
 from darkmatter.results import NotDrawn, Results, estimate, load_results, one_per_cell
@@ -129,6 +129,12 @@ def test_published_saes_have_no_k_of_their_own(params: Params, results: Results,
     assert not left_out and len(kept) == len(saes) > len(trained)
     assert f"has {words}, and" in headline_sentences(results, params)[1]
     assert fig01_breakdown.data(results, params)["note"].startswith(f"{words}; ")
+    rows = [{"l0": value} for value in (40.6, None, 105.0)]
+    assert [fig03_layers.l0_of(some) for some in (rows, rows[:1], rows[1:2])] == [
+        "L0 41 to 105",
+        "L0 = 41",
+        "L0 = unknown",
+    ]
     l0 = {sae["name"]: round(sae["l0"]) for sae in saes}
     shown = fig08_downstream.data(results, params)["saes"]
     assert shown and all(sae["k"] == l0[sae["name"]] for sae in shown)

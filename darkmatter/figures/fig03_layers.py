@@ -47,12 +47,18 @@ def series_of(row: dict[str, Any]) -> tuple[Any, ...]:
     return row["site"], row["d_sae"], row["k"] or 0, row["seed"]
 
 
+def l0_of(rows: list[dict[str, Any]]) -> str:
+    """That of a series: published SAEs have it near one value, not at it."""
+    found = sorted(round(row["l0"]) for row in rows if row["l0"] is not None) or ["unknown"]
+    return f"L0 = {found[0]}" if found[0] == found[-1] else f"L0 {found[0]} to {found[-1]}"
+
+
 def draw(data: dict[str, Any], style: Style) -> Figure:
     figure = style.figure(SINGLE, 2.5)
     axes = figure.add_subplot()
     series = [(key, list(rows)) for key, rows in groupby(data["rows"], key=series_of)]
     look = COMPONENTS["error"]
-    for number, ((site, d_sae, k, _), rows) in enumerate(series):
+    for number, ((site, d_sae, *_), rows) in enumerate(series):
         points_with_intervals(
             axes,
             [row["layer"] for row in rows],
@@ -60,7 +66,7 @@ def draw(data: dict[str, Any], style: Style) -> Figure:
             color=look.colour,
             marker=look.marker,
             linestyle=LINES[number % len(LINES)],
-            label=f"{site}, {d_sae:,} latents, L0 = {k}",
+            label=f"{site}, {d_sae:,} latents, {l0_of(rows)}",
         )
     layer_axes(axes, [row["layer"] for row in data["rows"]])
     legend(axes, loc="lower center")
