@@ -25,8 +25,6 @@ from darkmatter.codes import encode_rows
 from darkmatter.decomposition_results import estimate_sae
 from darkmatter.imports import ROOT, direct_imports
 
-torch.set_num_threads(1)  # as the stages do; two threads on tiny arrays only wait for each other
-
 X = make_activations()
 FLAT = X.reshape(-1, D_MODEL)
 

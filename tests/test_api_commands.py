@@ -18,8 +18,6 @@ from darkmatter.cli import main
 from darkmatter.imports import ROOT
 from darkmatter.pretrained.load import load_pretrained
 
-torch.set_num_threads(1)  # as the stages do; two threads on tiny arrays only wait for each other
-
 DOCUMENT = (ROOT / "docs" / "extending.md").read_text()
 BLOCKS = re.findall(r"^```(bash|python) run\n(.*?)^```", DOCUMENT, re.MULTILINE | re.DOTALL)
 COMMANDS = [line for kind, block in BLOCKS if kind == "bash" for line in block.splitlines()]

@@ -14,8 +14,6 @@ from darkmatter.artifacts import ArtifactError, read_arrays
 from darkmatter.decode import load_decoder
 from darkmatter.sae_folders import encode_sae
 
-torch.set_num_threads(1)  # as the stages do; two threads on tiny arrays only wait for each other
-
 CONTEXTS, POSITIONS, D_MODEL, D_SAE, K = 3, 50, 8, 32, 4
 
 

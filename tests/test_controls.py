@@ -21,7 +21,6 @@ from darkmatter.experiments.controls import (
 from darkmatter.held_out import regress
 from darkmatter.splits import SPLITS, draw_splits
 
-torch.set_num_threads(1)
 BOOTSTRAP = {"resamples": 200, "level": 0.95, "seed": 0}
 CONTEXTS, POSITIONS, D_MODEL = 12, 60, 5
 SPLIT = {"fit_share": 0.6, "folds": 3, "split_seed": 0}

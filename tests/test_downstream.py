@@ -38,8 +38,6 @@ from darkmatter.results import Results
 from darkmatter.splice import residual_at
 from darkmatter.splits import draw_splits
 
-torch.set_num_threads(1)  # as the stages do; two threads on tiny arrays only wait for each other
-
 CONTEXTS, LENGTH, FIRST, D_MODEL, D_SAE, K = 8, 40, 6, 12, 24, 3
 POINT = "resid_post.1"
 SPLIT = {"fit_share": 150 / 247, "folds": 3, "split_seed": 0}

@@ -17,8 +17,6 @@ from darkmatter.experiments.error_sae_names import PARTS, SUMS, sae_name
 from darkmatter.experiments.error_sae_results import over_seeds, results, scored_of, stored
 from darkmatter.experiments.error_saes import score, train_error_sae
 
-torch.set_num_threads(1)  # as the stages do; two threads on tiny arrays only wait for each other
-
 TRAIN, EVAL, POSITIONS, D_MODEL, D_SAE, K = 8, 6, 60, 8, 16, 2
 TRAINING = {
     "batch_size": 64,

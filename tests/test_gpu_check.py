@@ -23,8 +23,6 @@ from darkmatter.hookpoints import read
 from darkmatter.hub_corpus import shard_names
 from darkmatter.models import byte_tokenizer
 
-torch.set_num_threads(1)  # two threads on tiny arrays only wait for each other
-
 D_MODEL, LENGTH, FIRST = 48, 160, 20
 SAE_REPO = "google/gemma-scope-2b-pt-res"
 TINY = dataclasses.replace(protocol.PROTOCOL, context_length=LENGTH, first_position=FIRST)

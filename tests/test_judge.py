@@ -48,8 +48,6 @@ from darkmatter.sections import ParamsError
 from darkmatter.stage import Stage
 from stages.interpretability import main
 
-torch.set_num_threads(1)
-
 PLAN = Plan(deciles=3, examples_per_decile=2, negatives=6, explained_examples=4, seed=0)
 SOON = {"retry_after_ms": "5"}  # what the library waits before it asks again
 QUESTION = predict_question("the letter z", ["a z", "b", "c"])

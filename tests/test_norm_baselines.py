@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 
 from darkmatter.artifacts import ArtifactError
 from darkmatter.experiments.norm_baseline_estimates import (
@@ -17,7 +16,6 @@ from darkmatter.experiments.norm_baseline_estimates import (
 from darkmatter.experiments.norm_baselines import baselines, token_means
 from darkmatter.splits import ROW_SETS, SPLITS, draw_splits
 
-torch.set_num_threads(1)
 BOOTSTRAP = {"resamples": 100, "level": 0.95, "seed": 0}
 CONTEXTS, POSITIONS = 9, 30
 SPLIT = draw_splits(CONTEXTS, POSITIONS, 0.6, 3, 0)

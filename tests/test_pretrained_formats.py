@@ -28,7 +28,6 @@ from darkmatter.artifacts import ArtifactError
 from darkmatter.pretrained.load import Pretrained, load_pretrained
 from darkmatter.pretrained.streamed import Codes
 
-torch.set_num_threads(1)
 ROWS = published.rows()
 SHAPE = {"d_in": published.D_MODEL, "dtype": "float32"}
 SMALL_BLOCK = 4 * published.D_MODEL * 1000  # 1000 latents: blocks that do not divide the width

@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import published_saes as published
 import pytest
-import torch
 from fake_hub import COMMIT, Hub, serve
 from huggingface_hub import constants
 from safetensors.numpy import save_file
@@ -25,7 +24,6 @@ from darkmatter.pretrained.gate import Gate, measure
 from darkmatter.pretrained.load import load_pretrained
 from darkmatter.pretrained.streamed import StreamedSae
 
-torch.set_num_threads(1)
 ROWS = published.rows()
 RELEASE, ID = "gemma-scope-2b-pt-res", published.GEMMA[1]
 REFERENCE = f"{RELEASE}/{ID}"

@@ -11,7 +11,6 @@ import torch
 from darkmatter.artifacts import ArtifactError
 from darkmatter.pretrained.load import load_pretrained
 
-torch.set_num_threads(1)
 ROWS = published.rows(40)
 LATENTS, BLOCK = 65536, 512 << 10  # each matrix has 12.6 MB, a block 0.5 MB
 

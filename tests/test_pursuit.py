@@ -18,8 +18,6 @@ from darkmatter.experiments.pursuit import (
     pursue,
 )
 
-torch.set_num_threads(1)
-
 
 def naive_published(signal, W, steps):
     """One dense step at a time, as the published code is described: the support is re-derived after each clamp."""

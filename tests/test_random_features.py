@@ -33,8 +33,6 @@ from darkmatter.experiments.random_features_estimates import (
     random_feature_results,
 )
 
-torch.set_num_threads(1)
-
 SHARES = [0, 0.25, 0.5, 0.75, 1]
 SIZE = {"features": 60, "d_model": 8, "expected_l0": 5.0, "power_law": 1.0, "rows": 600, "fit_share": 0.6}
 

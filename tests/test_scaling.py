@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 
 from darkmatter.artifacts import ArtifactError
 from darkmatter.experiments.scaling import REGRESSIONS, scaling_regressions
@@ -10,7 +9,6 @@ from darkmatter.experiments.scaling_estimates import EQ_13, EQ_23, gain, pair_es
 from darkmatter.joint import joint_level
 from darkmatter.splits import SPLITS, draw_splits
 
-torch.set_num_threads(1)
 BOOTSTRAP = {"resamples": 100, "level": 0.95, "seed": 0}
 CONTEXTS, POSITIONS = 10, 40
 SPLIT = draw_splits(CONTEXTS, POSITIONS, 0.6, 5, 0)

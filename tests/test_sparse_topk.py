@@ -11,8 +11,6 @@ from sae_lens.saes.sae import TrainStepInput
 from darkmatter.sparse_topk import SparseTopKTrainer, SparseTopKTrainingSAE
 from darkmatter.training import fold
 
-torch.set_num_threads(1)  # as the stages do; two threads on tiny arrays only wait for each other
-
 D_MODEL, D_SAE, K, ROWS = 12, 128, 4, 40
 WEIGHTS = ("W_enc", "b_enc", "W_dec", "b_dec")
 

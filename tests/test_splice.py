@@ -12,8 +12,6 @@ from darkmatter.hookpoints import module_of
 from darkmatter.sections import ParamsError
 from darkmatter.splice import check_hookpoint, residual_at, resumed, spliced, spliced_loss
 
-torch.set_num_threads(1)  # as the stages do; two threads on tiny arrays only wait for each other
-
 SIZES = {
     "vocab_size": 50, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 4, "num_attention_heads": 2,
     "num_key_value_heads": 1, "head_dim": 8, "max_position_embeddings": 64, "initializer_range": 0.3,

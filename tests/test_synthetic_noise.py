@@ -38,8 +38,6 @@ from darkmatter.sae_folders import Coder
 from darkmatter.seed_intervals import over_seeds
 from darkmatter.splits import draw_splits
 
-torch.set_num_threads(1)
-
 CONTEXTS, POSITIONS, D_MODEL, D_SAE, K = 8, 25, 6, 24, 3
 SHARES, DEVIATIONS = [0, 0.25, 0.5], [0, 0.5, 1.0]
 SPLITS = draw_splits(CONTEXTS, POSITIONS, 0.6, 2, 0)

@@ -8,8 +8,6 @@ from hypothesis import strategies as st
 
 from darkmatter.topk import GROUPS_PER_K, exact_topk, group_size
 
-torch.set_num_threads(1)  # as the stages do; two threads on tiny arrays only wait for each other
-
 
 def check_topk(pre: torch.Tensor, k: int) -> None:
     values, indices = exact_topk(pre, k)

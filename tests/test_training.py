@@ -16,8 +16,6 @@ from darkmatter.schedule import Schedule
 from darkmatter.sections import ParamsError
 from darkmatter.training import train_sae
 
-torch.set_num_threads(1)  # as the stages do; two threads on tiny arrays only wait for each other
-
 CONTEXTS, POSITIONS, D_MODEL, FEATURES, ACTIVE = 6, 300, 16, 24, 3
 TRAINING = {
     "batch_size": 128,
