@@ -10,9 +10,9 @@ from darkmatter.artifacts import read_json
 
 @pytest.fixture(scope="module")
 def twin(tmp_path_factory):
-    """Not through DVC's run-cache or stored units: everything is computed, with another number of workers."""
+    """Not through DVC's run-cache or stored units: everything is computed, with other processes and more of them."""
     twin = Workspace(tmp_path_factory.mktemp("twin"))
-    twin.repro("--force", "--no-run-cache", DARKMATTER_FRESH="1", DARKMATTER_WORKERS="2")
+    twin.repro_in_one_process("--force", "--no-run-cache", DARKMATTER_FRESH="1", DARKMATTER_WORKERS="2")
     return twin
 
 
@@ -51,7 +51,7 @@ def test_another_model_and_back(twin):
     """Gemma 2, whose blocks, norms and masks differ, through every stage that runs the model or reads its parts."""
     before = twin.artifacts()
     twin.compose("smoke-gemma2")
-    assert "activations" in twin.repro("components", "downstream")
+    assert "activations" in twin.repro_in_one_process("components", "downstream")
     assert read_json(twin.folder / "data" / "model" / "config.json")["model_type"] == "gemma2"
     twin.compose("smoke")
     assert twin.repro() == []

@@ -15,6 +15,7 @@ from filelock import FileLock
 
 ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
+ONE_PROCESS = Path(__file__).parent / "one_process.py"
 FIRST_ARTIFACTS = "first-run.json"
 
 
@@ -37,7 +38,10 @@ class Workspace:
         path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
         workers = {"DARKMATTER_WORKERS": "1"}  # starting processes costs more than a tiny unit
         own = {"PATH": path, "PYTHONPATH": str(self.folder), "DVC_SITE_CACHE_DIR": site}
-        return {**os.environ, **workers, **own, **extra}
+        users = {
+            name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")
+        }  # a stage sets it
+        return {**users, **workers, **own, **extra}
 
     def run(self, *command: str, check: bool = True, **extra: str) -> str:
         done = subprocess.run(
@@ -51,7 +55,11 @@ class Workspace:
 
     def repro(self, *arguments: str, **extra: str) -> list[str]:
         """`dvc repro`; returns the stages that ran."""
-        return re.findall(r"Running stage '([^']+)'", self.run("dvc", "repro", *arguments, **extra))
+        return ran(self.run("dvc", "repro", *arguments, **extra))
+
+    def repro_in_one_process(self, *arguments: str, **extra: str) -> list[str]:
+        """The same without a process for each stage, which takes most of the time of a run so small."""
+        return ran(self.run("python", str(ONE_PROCESS), "repro", *arguments, **extra))
 
     def audit(self, *words: str) -> str:
         """What `darkmatter audit` prints, once it has found nothing wrong."""
@@ -95,6 +103,11 @@ class Workspace:
             file.relative_to(self.folder).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
             for file in sorted(files)
         }
+
+
+def ran(output: str) -> list[str]:
+    """The stages that `dvc repro` says it runs."""
+    return re.findall(r"Running stage '([^']+)'", output)
 
 
 def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
