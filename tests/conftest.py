@@ -1,4 +1,26 @@
-"""One thread of arithmetic in every test, as in every stage; fixtures of more than one file."""
+"""One thread of arithmetic in every test, as in every stage; fixtures of more than one file; the order of the files."""
 
-import stages  # noqa: F401, I001 - before NumPy and torch, which read its variables when they are imported
+from pathlib import Path  # noqa: I001 - `stages` before the libraries: they read its variables when they are imported
+
+import stages  # noqa: F401
+import pytest
+from fake_results import fake_results
+from filelock import FileLock
 from hub_case import hub  # noqa: F401
+from profiles import profile_params
+from workspace import shared_folder
+
+from darkmatter.artifacts import replacing_folder
+
+
+@pytest.fixture(scope="session")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every figure of made-up results in the profile smoke, drawn once for all workers: to be read, not changed."""
+    from darkmatter.figures import write_figures  # matplotlib: seconds that few files need
+
+    folder, params = shared_folder(tmp_path_factory) / "figures", profile_params("smoke")
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            with replacing_folder(folder) as fresh:
+                write_figures(fake_results(params), params, fresh)
+    return folder

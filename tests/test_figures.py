@@ -14,7 +14,7 @@ import pytest
 from fake_results import ROOT, fake_results, null_estimate
 from profiles import profile_params
 
-from darkmatter.figures import FIGURES, Entry, figure_data, figure_svg, write_figures
+from darkmatter.figures import FIGURES, Entry, figure_data, figure_svg
 from darkmatter.figures.style import COMPONENTS, DOUBLE, Style, short
 from darkmatter.params import Params
 from darkmatter.results import Results
@@ -29,16 +29,15 @@ def params() -> Params:
     return profile_params("smoke")
 
 
-@pytest.fixture
-def results(params: Params) -> Results:
+@pytest.fixture(scope="module")
+def made(params: Params) -> Results:
     return fake_results(params)
 
 
-@pytest.fixture(scope="module")
-def folder(params: Params, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("figures")
-    write_figures(fake_results(params), params, path)
-    return path
+@pytest.fixture
+def results(made: Results) -> Results:
+    """To be changed at will."""
+    return copy.deepcopy(made)
 
 
 def every_estimate(content: Any, first: bool = False) -> Iterator[tuple[dict[str, Any], str]]:
@@ -60,19 +59,19 @@ def subset(results: Results, keep: Callable[[dict[str, Any]], bool]) -> Results:
 
 
 @pytest.mark.parametrize("entry", DRAWN, ids=lambda entry: entry.id)
-def test_svg_is_whole_and_fits_its_page(entry: Entry, folder: Path) -> None:
-    root = ElementTree.parse(folder / f"{entry.id}.svg").getroot()  # noqa: S314 - our own file
+def test_svg_is_whole_and_fits_its_page(entry: Entry, drawn: Path) -> None:
+    root = ElementTree.parse(drawn / f"{entry.id}.svg").getroot()  # noqa: S314 - our own file
     assert root.tag == "{http://www.w3.org/2000/svg}svg"
     width = float(root.get("width").removesuffix("pt")) / 72
     assert 0 < width <= DOUBLE
-    text = (folder / f"{entry.id}.svg").read_text()
+    text = (drawn / f"{entry.id}.svg").read_text()
     assert "<script" not in text and "<text" not in text
     assert not re.search(r"<dc:date>", text)
 
 
-def test_folder_holds_exactly_the_registry(folder: Path) -> None:
+def test_folder_holds_exactly_the_registry(drawn: Path) -> None:
     expected = {f"{entry.id}.json" for entry in FIGURES} | {f"{entry.id}.svg" for entry in DRAWN}
-    assert {path.name for path in folder.iterdir()} == expected
+    assert {path.name for path in drawn.iterdir()} == expected
 
 
 def test_modules_are_named_after_their_outputs() -> None:
@@ -81,7 +80,7 @@ def test_modules_are_named_after_their_outputs() -> None:
     assert len(BY_ID) == len(FIGURES)
 
 
-def test_same_bytes_in_another_process(params: Params, folder: Path, tmp_path: Path) -> None:
+def test_same_bytes_in_another_process(params: Params, drawn: Path, tmp_path: Path) -> None:
     """With another hash seed, so that no order of a set or dictionary leaks into a file."""
     code = (
         "import sys; sys.path[:0] = sys.argv[1:3]\n"
@@ -92,14 +91,14 @@ def test_same_bytes_in_another_process(params: Params, folder: Path, tmp_path: P
     )
     command = [sys.executable, "-c", code, str(ROOT), str(ROOT / "tests"), str(tmp_path)]
     subprocess.run(command, check=True, env=os.environ | {"PYTHONHASHSEED": "7"})
-    for path in folder.iterdir():
+    for path in drawn.iterdir():
         assert (tmp_path / path.name).read_bytes() == path.read_bytes(), path.name
 
 
 @pytest.mark.parametrize("entry", FIGURES, ids=lambda entry: entry.id)
-def test_json_beside_the_figure_is_what_was_drawn(entry: Entry, folder: Path, params: Params, results: Results) -> None:
+def test_json_beside_the_figure_is_what_was_drawn(entry: Entry, drawn: Path, params: Params, results: Results) -> None:
     data = figure_data(entry, results, params)
-    assert json.loads((folder / f"{entry.id}.json").read_text()) == json.loads(json.dumps(data))
+    assert json.loads((drawn / f"{entry.id}.json").read_text()) == json.loads(json.dumps(data))
     assert "not_drawn" not in data
 
 
@@ -206,7 +205,7 @@ def test_missing_group_is_named(params: Params, results: Results) -> None:
     assert data == {"not_drawn": "no SAE of group layers at any hookpoint"}
 
 
-def test_components_keep_their_colour_everywhere(folder: Path) -> None:
+def test_components_keep_their_colour_everywhere(drawn: Path) -> None:
     uses = {
         "fig01_breakdown": ("error", "nonlinear", "absent"),
         "fig03_layers": ("error",),
@@ -215,7 +214,7 @@ def test_components_keep_their_colour_everywhere(folder: Path) -> None:
         "fig12_token_parts": ("linear", "nonlinear"),
     }
     for name, components in uses.items():
-        text = (folder / f"{name}.svg").read_text()
+        text = (drawn / f"{name}.svg").read_text()
         assert all(COMPONENTS[component].colour.lower() in text for component in components), name
     for attribute in ("colour", "marker"):
         assert len({getattr(look, attribute) for look in COMPONENTS.values()}) == len(COMPONENTS)

@@ -127,14 +127,6 @@ def fake_claims(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("figures")
-    params = profile_params("smoke")
-    write_figures(fake_results(params), params, folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
 def content(drawn: Path) -> dict[str, Any]:
     return make(drawn)
 
@@ -394,10 +386,14 @@ class Tracking(Results):
         return super().saes(*arguments)
 
 
+@pytest.fixture(scope="module")
+def fake() -> Results:
+    return fake_results(profile_params("smoke"))
+
+
 @pytest.mark.parametrize("entry", FIGURES, ids=lambda entry: entry.id)
-def test_every_figure_names_the_results_that_it_reads(entry: Any) -> None:
+def test_every_figure_names_the_results_that_it_reads(entry: Any, fake: Results) -> None:
     params = profile_params("smoke")
-    fake = fake_results(params)
     results = Tracking(fake.decomposition, fake.experiments)
     object.__setattr__(results, "asked", set())
     figure_data(entry, results, params)
