@@ -12,6 +12,25 @@ from workspace import shared_folder
 
 from darkmatter.artifacts import replacing_folder
 
+# Files that take longest. The twin stands where what it waits for, the first run of test_end_to_end, is there.
+FIRST = (
+    "test_end_to_end",
+    "test_published_graph",
+    "test_audit_derive",
+    "test_sharing",
+    "test_figures",
+    "test_report",
+    "test_end_to_end_twin",
+    "test_report_readers",
+    "test_ray_units",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files before short ones, so that two workers that take file by file end together."""
+    place = {name: number for number, name in enumerate(FIRST)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(FIRST)))
+
 
 @pytest.fixture(scope="session")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -26,8 +26,10 @@ def workspace(tmp_path_factory):
 @pytest.fixture
 def restored(workspace):
     """The workspace as its first run left it; whatever the test changes is put back."""
+    params = workspace.folder / "params.yaml"
+    before = params.read_bytes()
     yield workspace
-    workspace.compose("smoke")
+    params.write_bytes(before)
     workspace.repro()
 
 
