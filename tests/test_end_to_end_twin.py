@@ -1,4 +1,4 @@
-"""The whole DAG in a second clone, on another worker than the first: the same bytes, and another model and back."""
+"""The whole DAG in a second clone: the bytes of the first run, whose processes differ; another model and back."""
 
 import json
 
