@@ -1,19 +1,29 @@
 """dvc.yaml against the code: every stage's deps are what it imports, and imports go one way."""
 
 import ast
+import functools
 from pathlib import Path
 
 import pytest
 import yaml
 
+from darkmatter import imports
 from darkmatter.cli import main
-from darkmatter.imports import PACKAGES, closure, direct_imports
+from darkmatter.imports import PACKAGES, closure
 from darkmatter.params import parse_params
 
 ROOT = Path(__file__).parent.parent
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 PLOTTING = ["stages/claims.py", "stages/figures.py", "stages/report.py", "stages/results.py", "stages/lemmas.py"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _parsed_once():
+    """A closure asks for the imports of hundreds of files, and the tests here for hundreds of closures."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(imports, "direct_imports", functools.cache(imports.direct_imports))
+        yield
 
 
 def definition(name):
@@ -47,13 +57,15 @@ def test_every_stage_file_is_in_the_dag():
 
 def test_stages_never_import_stages_and_the_package_never_imports_them():
     for path in SOURCES:
-        stages = {file for file in direct_imports(path) if file.parent.name == "stages" and file.name != "__init__.py"}
+        stages = {
+            file for file in imports.direct_imports(path) if file.parent.name == "stages" and file.name != "__init__.py"
+        }
         assert not stages, f"{path} imports {stages}"
 
 
 def test_no_import_cycles():
     for path in SOURCES:
-        for file in direct_imports(path) - {path}:
+        for file in imports.direct_imports(path) - {path}:
             if path.name != "__init__.py" and file.name != "__init__.py":
                 assert path not in closure(file), f"{path} and {file} import each other"
 
