@@ -13,17 +13,18 @@ import shutil
 from pathlib import Path
 
 from darkmatter.artifacts import read_arrays, read_json, write_arrays, write_json
-from darkmatter.experiments.error_parts import KEPT, MAP, write_parts
+from darkmatter.experiments.error_parts import KEPT, MAP, write_part
 from darkmatter.experiments.error_sae_names import PARTS, SUMS, sae_name
 from darkmatter.experiments.error_sae_results import STORED, STORED_DIMENSIONS, results_of, stored
 from darkmatter.experiments.error_saes import train_error_sae
 from darkmatter.paths import ACTIVATIONS, DATA, RESULTS, SAES
 from darkmatter.sae_folders import read_facts
 from darkmatter.stage import Stage, run
-from darkmatter.units import Unit, forget_units, run_units
+from darkmatter.units import Unit, forget_units, merge, run_units
 
 WORK = Path("data/.work/error_saes")
 OUT = DATA / "error_saes"
+PART_STORE = "error_saes_parts"
 TRAINING = ("curve", "d_sae", "dropped_outliers", "k", "tokens", "train_fvu")  # of training.json
 
 
@@ -38,25 +39,24 @@ def main(stage: Stage) -> None:
     device = {"device": params.device}
     arguments = sources | spec | device | {"contexts": own.train_contexts, "cutoff": params.decomposition.eigen_cutoff}
     outliers = {"outlier_norm_ratio": params.decomposition.outlier_norm_ratio}
-    split = Unit("parts", arguments | outliers, (train, held_out, sae))
-    run_units(write_parts, [split], WORK, "error_saes_parts")
-    parts = WORK / split.name
     budget = own.model_dump(include={"d_sae", "k", "train_tokens"}) | {"contexts": own.train_contexts}
     shared = budget | outliers | device | {"hookpoint": hookpoint, "training": params.saes.training.model_dump()}
-    units = [
-        Unit(
-            sae_name(part, seed),
-            shared | {"parts": parts.as_posix(), "part": part, "seed": seed},
-            (*(parts / f"{side}-{part}.npy" for side in ("train", "eval")), parts / KEPT),
-        )
-        for part in PARTS
-        for seed in own.seeds
-    ]
-    stage.ledger = run_units(train_error_sae, units, stage.writes(OUT), stage.name)
+    for part in PARTS:  # one after the other: a part takes as much room as the activations that it comes from
+        split = Unit(part, arguments | outliers | {"part": part}, (train, held_out, sae))
+        run_units(write_part, [split], WORK / "parts", PART_STORE)
+        rows = WORK / "parts" / part
+        files = (*(rows / f"{side}-{part}.npy" for side in ("train", "eval")), rows / KEPT)
+        given = shared | {"parts": rows.as_posix(), "part": part}
+        units = [Unit(sae_name(part, seed), given | {"seed": seed}, files) for seed in own.seeds]
+        stage.ledger += run_units(train_error_sae, units, WORK / "trained" / part, stage.name)
+        facts = read_arrays(rows / MAP)["facts"]
+        shutil.rmtree(rows)
+        forget_units(PART_STORE)  # made again in seconds or minutes; the trained SAEs stay
+    merge([WORK / "trained" / part for part in PARTS], stage.writes(OUT))
 
     names = {(part, seed): sae_name(part, seed) for part in PARTS for seed in own.seeds}
     scores = {key: read_arrays(OUT / name / SUMS) for key, name in names.items()}
-    pooled, by_dimension = stored(scores, read_arrays(parts / MAP)["facts"])
+    pooled, by_dimension = stored(scores, facts)
     content = results_of(pooled, by_dimension, params)
     for sae in content["saes"]:
         training = read_json(OUT / names[sae["part"], sae["seed"]] / "training.json")
@@ -65,7 +65,6 @@ def main(stage: Stage) -> None:
     write_arrays(stage.writes(STORED), pooled, compress=True)
     write_arrays(stage.writes(STORED_DIMENSIONS), by_dimension)
     shutil.rmtree(WORK)
-    forget_units("error_saes_parts")  # a gigabyte, made again in seconds; the trained SAEs stay
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from sae_lens import TopKSAE, TopKSAEConfig
 from darkmatter.activation_files import Bfloat16, narrowed, open_activations, widened
 from darkmatter.artifacts import ArtifactError, read_arrays, read_json
 from darkmatter.bootstrap import ContextBootstrap
-from darkmatter.experiments.error_parts import write_parts
+from darkmatter.experiments.error_parts import write_part
 from darkmatter.experiments.error_sae_names import PARTS, SUMS, sae_name
 from darkmatter.experiments.error_sae_results import over_seeds, results, scored_of, stored
 from darkmatter.experiments.error_saes import score, train_error_sae
@@ -64,7 +64,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     activations(path / "eval.npy", EVAL, 1)
     base_sae(path / "base")
     (path / "parts").mkdir()
-    write_parts(path / "parts", **arguments(path))
+    for part in PARTS:
+        write_part(path / "parts", part, **arguments(path))
     return path
 
 
@@ -109,7 +110,8 @@ def test_parts_of_bfloat16_activations_are_rounded_to_bfloat16(folder: Path, tmp
     half = {"train": f"{tmp_path}/train.npy", "held_out": f"{tmp_path}/eval.npy"}
     for name, files in (("single", single), ("half", half)):
         (tmp_path / name).mkdir()
-        write_parts(tmp_path / name, **arguments(folder, **files))
+        for part in PARTS:
+            write_part(tmp_path / name, part, **arguments(folder, **files))
     for part in PARTS:
         for side in ("train", "eval"):
             exact, rounded = (open_activations(tmp_path / name / f"{side}-{part}.npy") for name in ("single", "half"))
@@ -205,19 +207,19 @@ def test_interval_over_contexts_and_seeds_covers(of_seeds: float, of_contexts: f
 
 def test_too_few_contexts_are_refused(tmp_path: Path, folder: Path) -> None:
     with pytest.raises(ArtifactError, match=r"holds 8 contexts, error_saes.train_contexts asks for 9"):
-        write_parts(tmp_path, **arguments(folder, contexts=TRAIN + 1))
+        write_part(tmp_path, "linear", **arguments(folder, contexts=TRAIN + 1))
 
 
 def test_sae_of_another_model_is_refused(tmp_path: Path, folder: Path) -> None:
     base_sae(tmp_path / "other", d_model=4)
     with pytest.raises(ArtifactError, match="d_model 8"):
-        write_parts(tmp_path, **arguments(folder, sae=str(tmp_path / "other"), d_sae=8))
+        write_part(tmp_path, "linear", **arguments(folder, sae=str(tmp_path / "other"), d_sae=8))
 
 
 def test_fewer_rows_than_regressors_are_refused(tmp_path: Path, folder: Path) -> None:
     np.save(tmp_path / "short.npy", np.load(folder / "train.npy")[:1, : D_MODEL + 1])
     with pytest.raises(ArtifactError, match="needs more than 9 rows"):
-        write_parts(tmp_path, **arguments(folder, train=str(tmp_path / "short.npy"), contexts=1))
+        write_part(tmp_path, "linear", **arguments(folder, train=str(tmp_path / "short.npy"), contexts=1))
 
 
 def test_nan_is_refused(tmp_path: Path, folder: Path) -> None:
@@ -225,4 +227,4 @@ def test_nan_is_refused(tmp_path: Path, folder: Path) -> None:
     x[3, 5, 2] = np.nan
     np.save(tmp_path / "nan.npy", x)
     with pytest.raises(ArtifactError, match="NaN or infini"):
-        write_parts(tmp_path, **arguments(folder, train=str(tmp_path / "nan.npy")))
+        write_part(tmp_path, "linear", **arguments(folder, train=str(tmp_path / "nan.npy")))

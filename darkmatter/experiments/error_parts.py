@@ -1,11 +1,11 @@
-"""Both parts of one SAE's error as activations of their own, to train SAEs on (section 5.2).
+"""One part of an SAE's error as activations of its own, to train SAEs on (section 5.2).
 
 b* (Eq. 11) is fitted on the contexts that the new SAEs train on and applied to them and to the `eval` documents:
 
     LinearError(x) = b*·x + b_0,    NonlinearError(x) = SaeError(x) − LinearError(x),    SaeError(x) = x − Sae(x).
 
 Three passes over the training contexts, of which the first encodes; the error waits for its map in the file of the
-nonlinear part.
+part, which then takes its place. At the paper's scale a part fills 12 GB, so there is only one at a time.
 """
 
 from pathlib import Path
@@ -15,10 +15,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from darkmatter.activation_files import Activations, create_activations, open_activations, readable, rows_of, stored
+from darkmatter.activation_files import create_activations, open_activations, readable, rows_of, stored
 from darkmatter.activation_moments import Prepared, shift
 from darkmatter.artifacts import ArtifactError, write_arrays
-from darkmatter.experiments.error_sae_names import PARTS
 from darkmatter.moments import Blocks, CrossMomentsFitter
 from darkmatter.outliers import kept_rows
 from darkmatter.probes import LinearMap, factorise, fit
@@ -28,8 +27,9 @@ KEPT = "kept.npy"  # bool [context, position], eval rows that are no outliers
 MAP = "map.npz"  # weight [d_model, d_model], intercept, x_shift [d_model], facts: rows, rank, condition number
 
 
-def write_parts(
+def write_part(
     out: Path,
+    part: str,
     train: str,
     held_out: str,
     contexts: int,
@@ -41,11 +41,12 @@ def write_parts(
     outlier_norm_ratio: float | None = None,
     device: str = "cpu",
 ) -> None:
-    """Write `out`/{train,eval}-{linear,nonlinear}.npy, [context, position, d_model], MAP and KEPT.
+    """Write `out`/{train,eval}-PART.npy, [context, position, d_model], MAP and KEPT.
 
     The files are in the number type of the activations; of bfloat16 the error is rounded before it waits for its map.
 
     Args:
+        part: `linear` or `nonlinear`.
         train, held_out: .npy, float32 [context, position, d_model]; of `train` the first `contexts` contexts.
         sae: folder of the SAE whose error it is.
         cutoff: relative eigenvalue below which a direction of the activations is not fitted.
@@ -66,17 +67,16 @@ def write_parts(
     coder = open_coder(Path(sae), architecture, d_sae, k, rows_of(x_eval), device, outlier_norm_ratio)
     np.save(out / KEPT, kept_rows(Path(held_out), outlier_norm_ratio))
 
-    waiting = create(out, "train", x_train)
+    waiting = create_activations(out / f"train-{part}.npy", x_train)
     kept = kept_rows(Path(train), outlier_norm_ratio)[:contexts]
-    linear_map, prepared = fit_map(x_train, kept, coder, sae, cutoff, waiting["nonlinear"])
+    linear_map, prepared = fit_map(x_train, kept, coder, sae, cutoff, waiting)
     for context, x in enumerate(x_train):
-        e = torch.from_numpy(np.array(readable(waiting["nonlinear"])[context]))
-        store(waiting, context, x, e, linear_map, prepared)
-    split = create(out, "eval", x_eval)
+        e = torch.from_numpy(np.array(readable(waiting)[context]))
+        waiting[context] = stored(part_of(e, x, part, linear_map, prepared), waiting)
+    split = create_activations(out / f"eval-{part}.npy", x_eval)
     for context, x in enumerate(x_eval):
-        store(split, context, x, error(coder, x, sae), linear_map, prepared)
-    for array in (*waiting.values(), *split.values()):
-        array.flush()
+        split[context] = stored(part_of(error(coder, x, sae), x, part, linear_map, prepared), split)
+    waiting.flush(), split.flush()
     facts = np.array([linear_map.rows, linear_map.rank, prepared.factors["all"].condition_number])
     arrays = {"weight": linear_map.weight.numpy(), "intercept": linear_map.intercept.numpy(), "facts": facts}
     write_arrays(out / MAP, arrays | {"x_shift": prepared.x_shift.numpy()})
@@ -122,16 +122,11 @@ def error(coder: Coder, x: np.ndarray, where: str) -> Float[Tensor, "position d_
     return e
 
 
-def create(out: Path, side: str, x: Activations) -> dict[str, np.ndarray]:
-    return {part: create_activations(out / f"{side}-{part}.npy", x) for part in PARTS}
-
-
-def store(
-    arrays: dict[str, np.ndarray], context: int, x: np.ndarray, e: Tensor, linear_map: LinearMap, prepared: Prepared
-) -> None:
-    """Split the error of one context."""
+def part_of(
+    e: Float[Tensor, "position d_model"], x: np.ndarray, part: str, linear_map: LinearMap, prepared: Prepared
+) -> Float[np.ndarray, "position d_model"]:
+    """LinearError or NonlinearError of one context, float32."""
     dtype = prepared.products
     shifted = torch.from_numpy(np.array(x)).to(dtype) - prepared.x_shift.to(dtype)
     linear = shifted @ linear_map.weight.to(dtype) + linear_map.intercept.to(dtype)
-    for name, part in (("nonlinear", e - linear), ("linear", linear)):
-        arrays[name][context] = stored(part.float().numpy(), arrays[name])
+    return (linear if part == "linear" else e - linear).float().numpy()

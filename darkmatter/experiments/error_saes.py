@@ -33,7 +33,7 @@ def train_error_sae(
     """Leave a TopK SAE (sae-lens), training.json, codes.npz of the eval rows and sums.npz in `out` (a unit).
 
     Args:
-        parts: folder written by `error_parts.write_parts`.
+        parts: folder written by `error_parts.write_part`.
         part: `linear` or `nonlinear`.
         outlier_norm_ratio: as in `sae_folders.open_coder`.
         device: where the SAE trains.

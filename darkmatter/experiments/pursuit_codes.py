@@ -74,7 +74,7 @@ def pursue_contexts(
     signal = (torch.from_numpy(np.array(x[first:last])).reshape(-1, d_model) - decoder.b_dec).to(place)
     found = pursue(signal, l0, Dictionary.of(decoder.W_dec.to(place)), own["index"].shape[1])
     for variant, arrays in found.items():
-        write_arrays(out / variant / CODES, arrays)
+        write_arrays(out / variant / CODES, arrays, compress=True)  # as wide as the SAE's own codes, most slots empty
 
 
 def join_codes(out: Path, parts: Iterable[str], codes: str) -> None:
@@ -90,5 +90,6 @@ def join_codes(out: Path, parts: Iterable[str], codes: str) -> None:
         arrays = [read_arrays(folder / variant / CODES) for folder in folders]
         joined = {name: np.concatenate([array[name] for array in arrays]) for name in arrays[0]}
         rows = len(joined["l0"])
-        write_arrays(out / variant / CODES, joined)
-    write_arrays(out / OWN / CODES, {name: array[:rows] for name, array in read_arrays(Path(codes) / CODES).items()})
+        write_arrays(out / variant / CODES, joined, compress=True)
+    own = {name: array[:rows] for name, array in read_arrays(Path(codes) / CODES).items()}
+    write_arrays(out / OWN / CODES, own, compress=True)

@@ -29,6 +29,8 @@ from darkmatter.planning.regression_costs import (
 )
 from darkmatter.planning.workload import FLOAT32, Workload, layer_of
 
+PARTS = 2  # of an error
+
 
 def downstream(w: Workload) -> Cost:
     """The blocks above the hookpoint once for each splice, those below it once."""
@@ -66,7 +68,7 @@ def downstream(w: Workload) -> Cost:
 
 
 def error_saes(w: Workload) -> Cost:
-    """Both parts of the error of all rows, then SAEs trained on them, and their codes of the rows held out."""
+    """One part of the error of all rows after the other, SAEs trained on each, and their codes of the rows held out."""
     sae = w.error_sae
     if sae is None:
         return Cost()
@@ -80,8 +82,7 @@ def error_saes(w: Workload) -> Cost:
         loads="sae_lens",
     )
     steps = (
-        encoding(trained + w.rows, w.erring),
-        parts,
+        *(encoding(trained + w.rows, w.erring), parts) * PARTS,
         Work(
             single=w.error_runs * run.single,
             traffic=w.error_runs * run.traffic,
@@ -91,7 +92,7 @@ def error_saes(w: Workload) -> Cost:
         ),
         Work(single=w.error_runs * code.single, traffic=w.error_runs * code.traffic, units=w.error_runs),
     )
-    scratch = 2.0 * w.number_bytes * (trained + w.rows) * d
+    scratch = w.number_bytes * (trained + w.rows) * d
     memory = BASE["sae_lens"] + max(FLOAT64 * 6 * d * d, encoding_memory(w.rows, sae))
     disk = w.error_runs * (sae.size + codes_size(w.rows, sae))
     return Cost(steps, memory, device, disk=disk, scratch=scratch, read=opened([w.erring]))

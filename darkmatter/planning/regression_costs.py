@@ -7,7 +7,7 @@ A stage whose SAEs the workload does not have costs nothing.
 from collections.abc import Iterable
 
 from darkmatter.planning.cost import Cost, Work
-from darkmatter.planning.data_costs import BASE, HASH, codes_size, decoder, opened, together, unpacked
+from darkmatter.planning.data_costs import BASE, HASH, codes_file, codes_size, decoder, opened, together, unpacked
 from darkmatter.planning.workload import FLOAT32, Sae, Workload
 
 FLOAT64 = 8
@@ -150,7 +150,7 @@ def pursuit(w: Workload) -> Cost:
     own = BASE["torch"] + max(codes_size(w.rows, sae) for sae in w.pursued) + 20 * FLOAT32 * w.tokens.positions * d
     device = max(moments_memory(w, d), *(pursuing_memory(sae) for sae in w.pursued))
     staged = own + max(sae.size / 2 for sae in w.pursued)
-    scratch = w.number_bytes * rows * d + sum((1 + PURSUITS) * 2 * codes_size(rows, sae) for sae in w.pursued)
+    scratch = w.number_bytes * rows * d + sum((1 + PURSUITS) * 2 * codes_file(rows, sae) for sae in w.pursued)
     disk = FLOAT64 * DIMENSION_SUMS * w.pursued_contexts * d * len(encoders)
     return Cost(steps, own, device, staged, disk, scratch, read=opened(w.pursued))
 
