@@ -195,7 +195,7 @@ def test_a_bound_on_the_hubs_cache_saves_disk_and_costs_downloads(published, def
 def test_a_plan_says_what_does_not_fit_and_what_is_fetched_again(published):
     shown = text.render(make_plan(published["gemma-2-9b"], GPUS["l4"]))
     assert "more than the 24 GB of l4: " in shown and "DARKMATTER_SAE_CACHE_GB=31" in shown
-    assert "fetched again, at most: codes 893 GB" in shown and "each used 61 times" in shown
+    assert "fetched again, at most: codes 893 GB" in shown and "each used 122 times" in shown
     assert "No GPU run has been made by us" in shown
     roomy = text.render(make_plan(published["gemma3-270m"], GPUS["h100"]))
     assert "more than" not in roomy
