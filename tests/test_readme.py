@@ -52,6 +52,19 @@ def test_table_of_claims_is_the_committed_ledger():
     assert f"all {len(claims)} claims" in README
 
 
+def test_table_of_families_is_the_committed_runs():
+    files = (ROOT / "reports" / "claims.json", ROOT / "reports" / "families" / "gemma3-270m-trained.json")
+    runs = [{claim["id"]: claim for claim in read_json(file)["claims"]} for file in files]
+    cell = r"([^|]*), (agrees|disagrees|inconclusive)"
+    rows = re.findall(rf"^\| `([\w-]+)` `(\w+)` \| [^|]* \| {cell} \| {cell} \|$", README, re.MULTILINE)
+    assert len(rows) > 8
+    main = read_json(files[1])["main"]
+    assert f"{main['dropped_rows']} tokens" in README and f"{main['rows']:,} that are fitted" in README
+    for name, component, *cells in rows:
+        for run, said in zip(runs, zip(cells[::2], cells[1::2], strict=True), strict=True):
+            assert said == (shown(run[name]["components"][component][0]), run[name]["analogue"]), name
+
+
 def test_every_figure_is_in_the_table_and_every_link_resolves():
     for entry in FIGURES:
         assert entry.id in README
