@@ -14,7 +14,7 @@ import torch
 import transformers
 from fake_hub import serve
 from huggingface_hub import constants
-from profiles import ROOT
+from profiles import ROOT, profile_params
 
 from darkmatter.artifacts import read_json, sha256_file, write_json
 from darkmatter.cli import main
@@ -174,3 +174,13 @@ def test_a_gpu_is_named_with_its_driver_and_peak_memory(monkeypatch, tmp_path):
     (tmp_path / "nvidia-smi").write_text("#!/bin/sh\necho 550.54.15\n")
     (tmp_path / "nvidia-smi").chmod(0o755)
     assert receipt.driver() == "550.54.15"
+
+
+def test_the_protocol_is_the_profiles_but_for_its_size():
+    """Commits, files and SAE are written down in two places: a check of another model or text would say nothing."""
+    params, own = profile_params("gemma-2-2b"), protocol.PROTOCOL
+    assert own.model == params.model
+    sizes = {"buffer": own.dataset.buffer, "documents": own.dataset.documents}
+    assert own.dataset == params.corpus.dataset.model_copy(update=sizes)
+    assert own.reference in {spec.reference for spec in params.sae_specs(own.hookpoint)}
+    assert (own.context_length, own.first_position) == (params.tokens.context_length, params.tokens.first_position)
