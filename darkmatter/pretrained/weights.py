@@ -39,6 +39,9 @@ class Weights:
         return self.W_enc.shape[1]
 
 
+Read = tuple[Weights, str | None]  # the weights, and the hookpoint in the words of their configuration
+
+
 def check_shapes(weights: Weights, where: str, d_sae: int | None = None, d_model: int | None = None) -> None:
     """Refuse weights that contradict each other, or the width and d_model that their description names.
 

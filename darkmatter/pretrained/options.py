@@ -1,0 +1,59 @@
+"""What becomes of each key of an SAE's configuration: honoured, known to change nothing, or refused by name.
+
+A key that nobody reads is a wrong number that looks fine: sae-lens itself has dropped some. So every reader lists the
+keys that it knows, and what is not in its list is refused unless it is empty. The lists are docs/extending.md's table.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from darkmatter.artifacts import ArtifactError
+
+
+@dataclass(frozen=True)
+class Option:
+    """One key of a configuration.
+
+    Attributes:
+        name: the key; of a nested one the path with dots, such as `metadata.hook_name`.
+        use: `read`: the reader honours it. `no effect`: Sae(x) does not depend on it. `refused`: every value but those
+            in `allowed` and an empty one (null, false, zero, "", [], {}).
+        why: what it means, or why it has no effect or is refused; one clause.
+        allowed: other values that are taken, because they change nothing.
+    """
+
+    name: str
+    use: Literal["read", "no effect", "refused"]
+    why: str
+    allowed: tuple[Any, ...] = ()
+
+
+def check_options(config: Mapping[str, Any], options: Sequence[Option], where: str) -> None:
+    """Refuse a configuration with a key that would be left out in silence.
+
+    Raises:
+        ArtifactError: names the key, its value and why it is refused.
+    """
+    known = {option.name: option for option in options}
+    for name, value in flat(config, known).items():
+        option = known.get(name)
+        if option is not None and (option.use != "refused" or value in option.allowed):
+            continue
+        if not value:
+            continue
+        reason = option.why if option else "nothing here knows what it means"
+        remedy = "" if option else ". If it does not change Sae(x), remove it from a copy of the configuration"
+        raise ArtifactError(f"{where}: `{name}` is {value!r}: {reason}{remedy}")
+
+
+def flat(config: Mapping[str, Any], known: Mapping[str, Option], prefix: str = "") -> dict[str, Any]:
+    """The configuration with nested keys joined by dots, down to those that are known as a whole."""
+    found: dict[str, Any] = {}
+    for key, value in config.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping) and name not in known:
+            found |= flat(value, known, f"{name}.")
+        else:
+            found[name] = value
+    return found
