@@ -57,27 +57,51 @@ def gemma_scope_2(root: Path, latents: int = 16384) -> Path:
     folder.mkdir(parents=True)
     renamed = {name.replace("W_", "w_"): array for name, array in toy(latents).items()}
     save_file(renamed, folder / "params.safetensors")
+    place = "model.layers.9.self_attn.o_proj.input"
+    facts = {"type": "sae", "architecture": "jump_relu", "affine_connection": False, "width": latents, "l0": 20}
+    facts |= {"model_name": "google/gemma-3-270m-pt", "hf_hook_point_in": place, "hf_hook_point_out": place}
+    (folder / "config.json").write_text(json.dumps(facts))
     return folder
 
 
-def llama_scope(root: Path, latents: int = 32768, factor: float = LLAMA_FACTOR) -> Path:
-    """Weights for activations times `factor`; the threshold for pre-activations divided by it, as published."""
+def llama_scope(
+    root: Path, latents: int = 32768, factor: float = LLAMA_FACTOR, by_norm: bool = True, **changed: object
+) -> Path:
+    """As published: decoder columns of norm about 1.54, biases for activations times `factor`, one threshold.
+
+    Args:
+        by_norm: the threshold is for latents times the norm of their column, as in every published SAE.
+        changed: keys of hyperparams.json.
+    """
     folder = root / LLAMA[0] / LLAMA[1]
     (folder / "checkpoints").mkdir(parents=True)
     sae = toy(latents)
+    norm = math.sqrt(D_MODEL) / factor
     facts = {
+        "device": "cuda:0",
+        "dtype": "torch.bfloat16",
         "d_model": D_MODEL,
         "d_sae": latents,
         "act_fn": "jumprelu",
-        "jump_relu_threshold": 1 / factor,
+        "jump_relu_threshold": 1.0,
+        "top_k": 50,
         "hook_point_in": "blocks.15.hook_resid_post",
-        "dataset_average_activation_norm": {"in": math.sqrt(D_MODEL) / factor},
-    }
+        "hook_point_out": "blocks.15.hook_resid_post",
+        "norm_activation": "dataset-wise",
+        "dataset_average_activation_norm": {"in": norm, "out": norm},
+        "sparsity_include_decoder_norm": by_norm,
+        "use_decoder_bias": True,
+        "apply_decoder_bias_to_pre_encoder": False,
+        "use_glu_encoder": False,
+    } | changed
     (folder / "hyperparams.json").write_text(json.dumps(facts))
+    wanted = 1.54 * np.exp(np.random.default_rng(2).normal(0, 0.1, latents))
+    gain = wanted if by_norm else np.ones(latents)
+    columns = sae["W_dec"] * (wanted / np.linalg.norm(sae["W_dec"], axis=1))[:, None] if by_norm else sae["W_dec"]
     weights = {
-        "encoder.weight": sae["W_enc"].T / factor,
-        "encoder.bias": sae["b_enc"],
-        "decoder.weight": sae["W_dec"].T * factor,
+        "encoder.weight": sae["W_enc"].T / gain[:, None],
+        "encoder.bias": sae["b_enc"] / gain * factor,
+        "decoder.weight": columns.T,
         "decoder.bias": sae["b_dec"] * factor,
     }
     tensors = {name: torch.from_numpy(np.ascontiguousarray(array)).bfloat16() for name, array in weights.items()}

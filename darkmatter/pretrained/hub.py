@@ -13,9 +13,10 @@ from huggingface_hub import constants
 from darkmatter.artifacts import ArtifactError
 from darkmatter.hub import cached as in_cache
 from darkmatter.hub import download
-from darkmatter.hub_access import OfflineError, Repo, TokenMissingError, UnknownFileError
+from darkmatter.hub_access import OfflineError, Repo, TokenMissingError, UnknownFileError, UnreachableError
 
 MISSING = (UnknownFileError, OfflineError)
+NO_NETWORK = (OfflineError, UnreachableError)
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,26 @@ def fetch(repo: str, file: str, revision: str | None = None) -> Fetched:
     except TokenMissingError:  # nothing says beforehand which repositories of SAEs are gated
         path = download(dataclasses.replace(wanted, gated=True), file)
     return Fetched(path, commit_of(path, repo, revision))
+
+
+def fetch_if_there(repo: str, file: str | None, revision: str) -> Fetched | None:
+    """One file that a repository need not have; None as well where there is no network to ask whether it has.
+
+    Args:
+        file: None: no such path can be in the repository.
+    """
+    if file is None:
+        return None
+    try:
+        return fetch(repo, file, revision)
+    except (*MISSING, *NO_NETWORK):
+        return None
+
+
+def commits_with(repo: str, file: str) -> list[str]:
+    """The commits at which the cache has a file."""
+    snapshots = Path(constants.HF_HUB_CACHE) / f"models--{repo.replace('/', '--')}" / "snapshots"
+    return sorted(path.name for path in snapshots.glob("*") if (path / file).is_file())
 
 
 def cached(repo: str, file: str, revision: str) -> bool:

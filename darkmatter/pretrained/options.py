@@ -29,6 +29,11 @@ class Option:
     allowed: tuple[Any, ...] = ()
 
 
+def alike(use: Literal["read", "no effect", "refused"], why: str, names: str) -> tuple[Option, ...]:
+    """Several keys for one reason, with spaces between."""
+    return tuple(Option(name, use, why) for name in names.split())
+
+
 def check_options(config: Mapping[str, Any], options: Sequence[Option], where: str) -> None:
     """Refuse a configuration with a key that would be left out in silence.
 

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from darkmatter.artifacts import ArtifactError
+from darkmatter.pretrained.names import names_transcoder
 
 FORMAT_OF_LOADER = {
     None: "sae-lens",
@@ -60,7 +61,7 @@ class Listed:
             raise ArtifactError(
                 f"{self.release}/{self.id}: {reason}. Convert it to sae-lens's format where you trust it."
             )
-        if "transcoder" in self.folder or "clt" in self.folder:
+        if names_transcoder(f"{self.repo}/{self.folder}"):
             raise ArtifactError(f"{self.release}/{self.id}: {TRANSCODER}.")
         return FORMAT_OF_LOADER[self.loader]
 
