@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors.numpy import save_file
+from safetensors.torch import load_file as load_torch
 from safetensors.torch import save_file as save_torch
 
 D_MODEL = 48
@@ -107,6 +108,26 @@ def llama_scope(
     tensors = {name: torch.from_numpy(np.ascontiguousarray(array)).bfloat16() for name, array in weights.items()}
     save_torch(tensors, folder / "checkpoints" / "final.safetensors")
     return folder
+
+
+def authors_llama_scope(folder: Path, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which latents fire, and Sae(x), dense in float64 by the authors' `encode` and `decode` at inference.
+
+    Dataset norms are first moved into the biases: b_enc / s, b_dec / s.
+    """
+    facts = json.loads((folder / "hyperparams.json").read_text())
+    stored = {name: x.double().numpy() for name, x in load_torch(folder / "checkpoints" / "final.safetensors").items()}
+    s = 1.0
+    if facts["norm_activation"] == "dataset-wise":
+        norms = facts["dataset_average_activation_norm"]
+        s = np.sqrt(D_MODEL) / norms.get("in", norms.get(facts["hook_point_in"]))
+    W, b, D = stored["encoder.weight"], stored["encoder.bias"] / s, stored["decoder.weight"]
+    c = stored["decoder.bias"] / s if facts["use_decoder_bias"] else np.zeros(D_MODEL)
+    x = rows.astype(np.float64) - (c if facts["apply_decoder_bias_to_pre_encoder"] else 0)
+    hidden = x @ W.T + b
+    score = hidden * np.linalg.norm(D, axis=0) if facts["sparsity_include_decoder_norm"] else hidden
+    fires = score > facts["jump_relu_threshold"]
+    return fires, (hidden * fires) @ D.T + c
 
 
 def sparsify(root: Path, latents: int = 128, k: int = 8, transposed: bool = False) -> Path:

@@ -22,7 +22,6 @@ from sae_lens import (
 )
 from sae_lens.loading import pretrained_sae_loaders as loaders
 from safetensors.numpy import load_file, save_file
-from safetensors.torch import load_file as load_torch
 
 from darkmatter.artifacts import ArtifactError
 from darkmatter.pretrained.load import Pretrained, load_pretrained
@@ -96,25 +95,10 @@ def test_llama_scope_with_its_norm_factor_folded(tmp_path: Path, cache, block: i
     loaded = load_pretrained("llama_scope_lxr_8x/l15r_8x", rows=ROWS, block_bytes=block)
     assert (loaded.architecture, loaded.hookpoint, loaded.nominal_l0) == ("jumprelu", "resid_post.15", 50)
     assert 30 < loaded.measured.l0 < 42
-    acts, output = authors_llama_scope(folder)
+    fires, output = published.authors_llama_scope(folder, ROWS)
     codes = loaded.sae.encode(ROWS)
-    assert np.array_equal(codes.l0, (acts > 0).sum(1)), "other latents fire"
+    assert np.array_equal(codes.l0, fires.sum(1)), "other latents fire"
     np.testing.assert_allclose(loaded.sae.decode(codes), output, rtol=1e-4, atol=1e-4)
-
-
-def authors_llama_scope(folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Latents at decoder columns of unit norm (or as they are), and Sae(x): the authors' loader, dense in float64."""
-    facts = json.loads((folder / "hyperparams.json").read_text())
-    stored = load_torch(folder / "checkpoints" / "final.safetensors")
-    W, b, D, c = (
-        stored[name].double().numpy() for name in ("encoder.weight", "encoder.bias", "decoder.weight", "decoder.bias")
-    )
-    s = np.sqrt(published.D_MODEL) / facts["dataset_average_activation_norm"]["in"]
-    norms = np.linalg.norm(D, axis=0) if facts["sparsity_include_decoder_norm"] else np.ones(len(W))
-    taken = c / s if facts["apply_decoder_bias_to_pre_encoder"] else 0
-    acts = ((ROWS.astype(np.float64) - taken) @ W.T + b / s) * norms
-    acts[acts <= facts["jump_relu_threshold"]] = 0
-    return acts, acts @ (D / norms).T + c / s
 
 
 def test_gemma_scope_2_attention_reads_heads_side_by_side(tmp_path: Path, cache) -> None:

@@ -19,7 +19,6 @@ from darkmatter.artifacts import ArtifactError, read_json, sha256_file, write_js
 from darkmatter.hub import other_bytes
 from darkmatter.hub_access import offline
 from darkmatter.pretrained import hub
-from darkmatter.pretrained.file_names import inside
 
 INDEX = "darkmatter-saes.json"  # in the cache: path of each SAE's file → when it was last used
 VARIABLE = "DARKMATTER_SAE_CACHE_GB"
@@ -70,7 +69,8 @@ def files_of(source: Mapping[str, Any], size: int) -> Iterator[dict[str, Path]]:
         return
     while True:
         if not all(
-            hub.cached(source["repo"], inside(source["folder"], file), source["revision"]) for file in source["sha256"]
+            hub.cached(source["repo"], hub.inside(source["folder"], file), source["revision"])
+            for file in source["sha256"]
         ):
             make_room(size)
         paths = {file: fetched(source, file) for file in source["sha256"]}
@@ -86,7 +86,7 @@ def files_of(source: Mapping[str, Any], size: int) -> Iterator[dict[str, Path]]:
 
 
 def fetched(source: Mapping[str, Any], file: str) -> Path:
-    return hub.fetch(source["repo"], inside(source["folder"], file), source["revision"]).path
+    return hub.fetch(source["repo"], hub.inside(source["folder"], file), source["revision"]).path
 
 
 def check(paths: Mapping[str, Path], sha256: Mapping[str, str], mend: str | None = None) -> None:

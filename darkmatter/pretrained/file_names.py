@@ -1,6 +1,5 @@
 """The files of an SAE below its folder in each format, the weights last, and what may be beside them."""
 
-import posixpath
 import re
 from pathlib import PurePosixPath
 
@@ -24,9 +23,3 @@ def optional_files(format: str, folder: str) -> tuple[str, ...]:
     if format == "sparsify":
         return ("../../config.json" if re.fullmatch(r"seed\d+", PurePosixPath(folder).name) else "../config.json",)
     return ()
-
-
-def inside(folder: str, file: str) -> str | None:
-    """The path of a file in its repository; None: it would be outside."""
-    path = posixpath.normpath(posixpath.join(folder, file))
-    return None if path.startswith("..") else path

@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from darkmatter.artifacts import ArtifactError, read_json
-from darkmatter.pretrained.options import Option, alike, check_options
-from darkmatter.pretrained.registry import TRANSCODER
+from darkmatter.pretrained.options import TRANSCODER, Option, alike, check_options
 from darkmatter.pretrained.tensors import Tensors
 from darkmatter.pretrained.weights import Read, Weights, check_shapes
 

@@ -9,10 +9,10 @@ from darkmatter.artifacts import ArtifactError, read_json, sha256_file
 from darkmatter.hub import checked_sha256
 from darkmatter.hub_access import HubError
 from darkmatter.pretrained import hub
-from darkmatter.pretrained.file_names import FILES, inside, optional_files
+from darkmatter.pretrained.file_names import FILES, optional_files
 from darkmatter.pretrained.names import local_transcoder, names_transcoder
+from darkmatter.pretrained.options import TRANSCODER
 from darkmatter.pretrained.reference import Reference
-from darkmatter.pretrained.registry import TRANSCODER
 
 DEPTH, SHOWN = 3, 8  # folders below a local one that an error looks into, and how many of them it names
 
@@ -87,7 +87,7 @@ def remote_files(wanted: Reference, entry: Mapping[str, Any] | None, format: str
         paths[file] = found.path
         sha256[file] = checked_sha256(found.path, entry["sha256"].get(file) if entry else None)
     for file in optional_files(kind, wanted.folder):
-        if found := hub.fetch_if_there(wanted.repo, inside(wanted.folder, file), revision):
+        if found := hub.fetch_if_there(wanted.repo, hub.inside(wanted.folder, file), revision):
             paths[file], sha256[file] = found.path, checked_sha256(found.path, None)
     return Found(kind, paths, sha256, revision)
 
@@ -113,7 +113,7 @@ def probe(wanted: Reference, revision: str | None) -> str:
 
 def fetched(wanted: Reference, file: str, revision: str | None) -> hub.Fetched:
     """One file; where there is no network to say what `main` is, an error names the commits that the cache has."""
-    path = inside(wanted.folder, file)
+    path = hub.inside(wanted.folder, file)
     try:
         return hub.fetch(wanted.repo, path, revision)
     except hub.NO_NETWORK as error:

@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 from darkmatter.artifacts import ArtifactError
 
+TRANSCODER = "it is a transcoder: it predicts another activation than it reads, so x − Sae(x) means nothing"
+
 
 @dataclass(frozen=True)
 class Option:

@@ -11,6 +11,7 @@ import yaml
 
 from darkmatter.artifacts import ArtifactError
 from darkmatter.pretrained.names import names_transcoder
+from darkmatter.pretrained.options import TRANSCODER
 
 FORMAT_OF_LOADER = {
     None: "sae-lens",
@@ -21,7 +22,6 @@ FORMAT_OF_LOADER = {
     "sparsify": "sparsify",
 }
 PICKLE = "its weights are a pickle, and loading one runs whatever code is in it"
-TRANSCODER = "it is a transcoder: it predicts another activation than it reads, so x − Sae(x) means nothing"
 REFUSED_LOADERS = {
     "connor_rob_hook_z": PICKLE,
     "goodfire": PICKLE,

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from darkmatter.artifacts import ArtifactError, read_json
-from darkmatter.pretrained.options import Option, alike, check_options
-from darkmatter.pretrained.registry import TRANSCODER
+from darkmatter.pretrained.options import TRANSCODER, Option, alike, check_options
 from darkmatter.pretrained.tensors import Tensors
 from darkmatter.pretrained.weights import Read, Weights, check_shapes
 
@@ -23,7 +22,7 @@ OPTIONS = (
     Option("embed_skip", "refused", "a map of the embedding is added to the sum of latents"),
     Option("gram_lookup", "refused", "what the tokens before predict leaves the input"),
     Option("signed", "refused", "the k largest in size fire, negative ones too"),
-    Option("normalize_decoder", "no effect", "W_dec is normalised in training, and saved so"),
+    Option("normalize_decoder", "no effect", "of training: W_dec is used as it is in the file"),
     Option("multi_topk", "no effect", "a term of the loss with 4 k latents; Sae(x) has k"),
     *alike("no effect", "used with `gram_lookup` only", "lookup_max_order gram_table_hash"),
     Option("naive_decoder", "no effect", "another kernel for the same product"),
