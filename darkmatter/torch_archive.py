@@ -42,6 +42,11 @@ class TorchArchive:
         names = [member.filename for member in members]
         if len(set(names)) != len(names):
             raise ArtifactError(f"{self.path} holds a member twice, so which one counts is unclear. Get it again.")
+        if any("/code/" in name or name.endswith("/constants.pkl") for name in names):
+            raise ArtifactError(
+                f"{self.path} is TorchScript: it holds code, which is not run. Where you trust it: import torch; "
+                f"torch.save(torch.jit.load({self.path.name!r}, 'cpu').state_dict(), 'new.pt')"
+            )
         for member in members:
             if member.compress_type != zipfile.ZIP_STORED or member.compress_size != member.file_size:
                 raise ArtifactError(
@@ -60,11 +65,6 @@ class TorchArchive:
         return found[0].removesuffix("data.pkl")
 
     def pickle(self) -> bytes:
-        if any(name.startswith((f"{self.root}code/", f"{self.root}constants.pkl")) for name in self.places):
-            raise ArtifactError(
-                f"{self.path} is TorchScript: it holds code, which is not run. Where you trust it: import torch; "
-                f"torch.save(torch.jit.load({self.path.name!r}, 'cpu').state_dict(), 'new.pt')"
-            )
         if f"{self.root}byteorder" in self.places and bytes(self.content("byteorder")) != b"little":
             raise ArtifactError(f"{self.path} was written on a big-endian machine. Save it again on another one.")
         size = self.places[f"{self.root}data.pkl"][1].file_size
@@ -107,7 +107,7 @@ class TorchArchive:
         what = f"{self.path}: {name or 'the tensor'}"
         found, dtype, width = self.numbers_of(view.storage), view.storage.dtype, view.storage.itemsize
         last = view.offset + sum((length - 1) * step for length, step in zip(view.size, view.stride, strict=True))
-        if view.offset > view.storage.count or (view.count and last >= view.storage.count):
+        if view.count and last >= view.storage.count:
             raise ArtifactError(f"{what} reaches beyond its storage. The file is damaged: get it again.")
         if view.count > view.storage.count:
             raise ArtifactError(

@@ -1,15 +1,18 @@
 """The formats in which SAEs are published, each read into `Weights` without copying a matrix.
 
-Only formats of arrays are read. Six loaders of sae-lens end in a bare `torch.load`, which runs code from the file:
-what they serve is refused, as is what is no SAE of one activation.
+Only tensors are read. Six loaders of sae-lens end in a bare `torch.load`, which runs code from the file. The files of
+one of them, dictionary_learning, are read without torch (`darkmatter.tensor_pickle`), which runs nothing; what the
+others serve is refused, as is what is no SAE of one activation.
 """
 
+from darkmatter.pretrained.dictionary_learning import read_dictionary_learning
 from darkmatter.pretrained.gemma_scope import read_gemma_scope, read_gemma_scope_2
 from darkmatter.pretrained.llama_scope import read_llama_scope
 from darkmatter.pretrained.sae_lens import read_sae_lens
 from darkmatter.pretrained.sparsify import read_sparsify
 
 READERS = {
+    "dictionary-learning": read_dictionary_learning,
     "gemma-scope": read_gemma_scope,
     "gemma-scope-2": read_gemma_scope_2,
     "llama-scope": read_llama_scope,
