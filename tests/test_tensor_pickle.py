@@ -208,7 +208,7 @@ class Loose(pickle.Unpickler):
     """Python's own, which runs what it reads."""
 
     def persistent_load(self, pid):
-        return torch.storage.TypedStorage(wrap_storage=torch.zeros(4).untyped_storage(), dtype=torch.float32)
+        return torch.zeros(4)._typed_storage()
 
 
 @pytest.mark.parametrize("way", RUN)
