@@ -176,6 +176,13 @@ def test_half_precision(tmp_path, dtype):
     np.testing.assert_allclose(loaded.sae.reconstruct(ROWS), output, rtol=1e-4, atol=1e-4)
 
 
+def test_safetensors_beside_the_pickle_are_what_is_read(tmp_path):
+    folder = published.sae_lens(tmp_path / "sae")
+    publish(folder, "AutoEncoder")
+    assert load_pretrained(folder).source["format"] == "sae-lens"
+    assert load_pretrained(folder, format="dictionary-learning").architecture == "relu"
+
+
 def test_topk_does_not_use_its_threshold(tmp_path):
     outputs = []
     for threshold in (-1.0, 0.0, 50.0):

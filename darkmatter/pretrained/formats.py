@@ -12,10 +12,10 @@ from darkmatter.pretrained.sae_lens import read_sae_lens
 from darkmatter.pretrained.sparsify import read_sparsify
 
 READERS = {
-    "dictionary-learning": read_dictionary_learning,
     "gemma-scope": read_gemma_scope,
     "gemma-scope-2": read_gemma_scope_2,
     "llama-scope": read_llama_scope,
     "sae-lens": read_sae_lens,
     "sparsify": read_sparsify,
+    "dictionary-learning": read_dictionary_learning,
 }
