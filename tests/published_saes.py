@@ -147,6 +147,26 @@ def sparsify(root: Path, latents: int = 128, k: int = 8, transposed: bool = Fals
     return folder
 
 
+def dictionary_learning(root: Path, latents: int = 128, k: int = 8) -> Path:
+    """AutoEncoderTopK of the dictionary_learning package, whose encoder sees x − b_dec."""
+    folder = root / "resid_post_layer_12" / "trainer_0"
+    folder.mkdir(parents=True)
+    sae = {name: torch.from_numpy(array) for name, array in toy(latents).items()}
+    weights = {
+        "k": torch.tensor(k, dtype=torch.int),
+        "threshold": torch.tensor(-1.0),
+        "decoder.weight": sae["W_dec"].T.contiguous(),
+        "encoder.weight": sae["W_enc"].T.contiguous(),
+        "encoder.bias": sae["b_enc"] + sae["b_dec"] @ sae["W_enc"],
+        "b_dec": sae["b_dec"],
+    }
+    torch.save(weights, folder / "ae.pt")
+    facts = {"dict_class": "AutoEncoderTopK", "activation_dim": D_MODEL, "dict_size": latents, "k": k, "layer": 12}
+    facts |= {"trainer_class": "TopKTrainer", "lr": 1e-4, "steps": 100, "lm_name": "a", "submodule_name": None}
+    (folder / "config.json").write_text(json.dumps({"trainer": facts, "buffer": {"ctx_len": 128, "io": "out"}}))
+    return folder
+
+
 def sae_lens(folder: Path, latents: int = 128, **changed: object) -> Path:
     """A sae-lens 6 folder without sae-lens; TopK with k = 8 unless changed."""
     folder.mkdir(parents=True)

@@ -9,6 +9,7 @@ FILES = {
     "llama-scope": ("hyperparams.json", "checkpoints/final.safetensors"),
     "sae-lens": ("cfg.json", "sae_weights.safetensors"),
     "sparsify": ("cfg.json", "sae.safetensors"),
+    "dictionary-learning": ("config.json", "ae.pt"),  # last: arrays beside a pickle are the ones that are read
 }
 
 

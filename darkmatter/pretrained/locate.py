@@ -96,7 +96,7 @@ def probe(wanted: Reference, revision: str | None) -> str:
     """The format of a folder that the registry does not list, by its repository's name or its small files."""
     if wanted.repo.startswith("google/gemma-scope-"):
         return "gemma-scope-2" if wanted.repo.startswith("google/gemma-scope-2-") else "gemma-scope"
-    for file in ("cfg.json", "hyperparams.json"):
+    for file in ("cfg.json", "hyperparams.json", "config.json"):
         try:
             found = fetched(wanted, file, revision)
         except hub.MISSING:
@@ -104,10 +104,15 @@ def probe(wanted: Reference, revision: str | None) -> str:
         config = read_json(found.path)
         if file == "hyperparams.json":
             return "llama-scope"
+        if file == "config.json":
+            if "dict_class" in (config.get("trainer") or {}):
+                return "dictionary-learning"
+            continue
         return "sparsify" if "expansion_factor" in config and "d_sae" not in config else "sae-lens"
     raise ArtifactError(
-        f"{wanted.repo}:{wanted.folder} has neither cfg.json nor hyperparams.json, so its format is unknown. If it is "
-        f"one of {', '.join(FILES)}, name it with `format=`; pickles (.pt, .bin) are not opened."
+        f"{wanted.repo}:{wanted.folder} has neither cfg.json nor hyperparams.json nor a config.json of "
+        f"dictionary_learning, so its format is unknown. If it is one of {', '.join(FILES)}, name it with "
+        "`format=`; other pickles (.pt, .bin) are not opened."
     )
 
 

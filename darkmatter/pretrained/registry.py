@@ -20,6 +20,7 @@ FORMAT_OF_LOADER = {
     "gemma_3": "gemma-scope-2",
     "llama_scope": "llama-scope",
     "sparsify": "sparsify",
+    "dictionary_learning_1": "dictionary-learning",
 }
 PICKLE = "its weights are a pickle, and loading one runs whatever code is in it"
 REFUSED_LOADERS = {
@@ -27,7 +28,6 @@ REFUSED_LOADERS = {
     "goodfire": PICKLE,
     "deepseek_r1": PICKLE,
     "qwen_scope": PICKLE,
-    "dictionary_learning_1": PICKLE,
     "gemma_2_transcoder": TRANSCODER,
     "mwhanna_transcoder": TRANSCODER,
     "mntss_clt_layer_transcoder": TRANSCODER,
