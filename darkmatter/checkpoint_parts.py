@@ -33,7 +33,10 @@ def text_part(config: "PretrainedConfig", where: Any) -> "PretrainedConfig":
     Raises:
         ArtifactError: it wraps a language model in a way that is not known here.
     """
-    text = config.get_text_config()
+    try:
+        text = config.get_text_config()
+    except ValueError:  # it wraps several
+        text = None
     if text is not config and config.model_type not in WRAPPERS:
         raise ArtifactError(
             f"{where} is a model of kind {config.model_type!r} around a language model; of such only "

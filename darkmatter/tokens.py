@@ -78,8 +78,8 @@ def check_ids(
     where = documents[context] if documents else f"context {context}"
     raise ArtifactError(
         f"{where}, position {position}: token {number} ({shown}) has no row in the model's embedding, whose "
-        f"ids are 0 to {rows - 1}. The tokens are another tokenizer's, or hold padding or a placeholder that is no text: "
-        "tokenise with the model's own, or take that text out"
+        f"ids are 0 to {rows - 1}. The tokens are another tokenizer's, or hold padding or a placeholder that is no "
+        "text: tokenise with the model's own, or take that text out"
     )
 
 

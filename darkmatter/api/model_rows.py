@@ -104,12 +104,18 @@ def open_model(model: str, revision: str | None, work: Path) -> ModelFolder:
             f"{found}: transformers knows no model of this configuration without running its code ({first_line(error)})"
         ) from error
     text = text_part(config, found)
+    try:
+        heads, d_model, layers = text.num_attention_heads, text.hidden_size, text.num_hidden_layers
+    except AttributeError as error:
+        raise ArtifactError(
+            f"{found}: a model of kind {config.model_type!r} has no layers of attention ({error}); extract the "
+            "activations yourself and use --activations"
+        ) from error
     folder = found if has_manifest(found) else link(found, work / "model", text.vocab_size)
     files = read_json(folder / MANIFEST)["files"]
     source = {"model": model, "revision": revision, "sha256": files}
-    heads = text.num_attention_heads
-    d_z = heads * (getattr(text, "head_dim", None) or text.hidden_size // heads)
-    return ModelFolder(folder, text.hidden_size, d_z, text.num_hidden_layers, text.vocab_size, source)
+    d_z = heads * (getattr(text, "head_dim", None) or d_model // heads)
+    return ModelFolder(folder, d_model, d_z, layers, text.vocab_size, source)
 
 
 def has_manifest(folder: Path) -> bool:
