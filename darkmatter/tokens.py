@@ -73,7 +73,7 @@ def check_ids(
         return
     context, position = np.argwhere((ids < 0) | (ids >= rows))[0].tolist()
     number = int(ids[context, position])
-    name = name_of(number) if number >= 0 else None
+    name = name_of(number) if 0 <= number < 2**31 else None
     shown = "unknown to the tokenizer" if name is None else repr(name)
     where = documents[context] if documents else f"context {context}"
     raise ArtifactError(
