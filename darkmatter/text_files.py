@@ -5,9 +5,10 @@ kept, it would become a token of it.
 """
 
 import codecs
+import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from darkmatter.artifacts import ArtifactError
 
@@ -54,6 +55,18 @@ def text_of(path: Path) -> str:
         ArtifactError: the file is not text.
     """
     return "\n".join(lines_of(path)).rstrip("\n")
+
+
+def json_of(path: Path) -> Any:
+    """The content of a JSON file that this repository has not written itself.
+
+    Raises:
+        ArtifactError: the file is not JSON.
+    """
+    try:
+        return json.loads(text_of(path))
+    except ValueError as error:
+        raise ArtifactError(f"{path} is not valid JSON ({error}). Correct it, or download or save it again.") from None
 
 
 def opened(path: Path) -> TextIO:

@@ -178,14 +178,18 @@ def test_weights_in_parts_are_read_and_a_missing_part_is_named(tmp_path):
         ArtifactError, match=rf"parts lacks {parts[1].name}, which model\.safetensors\.index\.json names"
     ):
         open_model(str(folder), None, tmp_path / "again")
+    (folder / "model.safetensors.index.json").write_text("{")
+    with pytest.raises(ArtifactError, match=r"index\.json is not valid JSON .*download"):
+        open_model(str(folder), None, tmp_path / "again")
 
 
-def test_a_manifest_of_another_tool_is_no_manifest(tmp_path):
+@pytest.mark.parametrize("content", ['{"name": "mine", "files": []}', "[1]", "no JSON"])
+def test_a_manifest_of_another_tool_is_no_manifest(tmp_path, content):
     body = text_model()
     folder = save(body, tmp_path / "model")
-    (folder / "manifest.json").write_text(json.dumps({"name": "mine", "files": []}))
+    (folder / "manifest.json").write_text(content)
     check_same(found_at(folder, tmp_path / "work"), states(body))
-    assert json.loads((folder / "manifest.json").read_text())["name"] == "mine"
+    assert (folder / "manifest.json").read_text() == content
 
 
 def test_errors_about_a_users_model_name_its_folder_and_no_command_of_the_pipeline(tmp_path):

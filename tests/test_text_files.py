@@ -15,7 +15,7 @@ from darkmatter.imports import ROOT
 from darkmatter.packages import Archive
 from darkmatter.params import load_params
 from darkmatter.sections import ParamsError
-from darkmatter.text_files import lines_of, text_of
+from darkmatter.text_files import json_of, lines_of, text_of
 
 LINES = ["dark matter", "Ünï — 🙂 of a line\u2028with a separator\x0cand a page", " indented, and more "]
 MARK = "\ufeff"
@@ -114,3 +114,13 @@ def test_a_paper_with_a_mark_is_the_paper(tmp_path, monkeypatch):
     paper.write_text(text + "More.\n")
     with pytest.raises(ArtifactError, match="is not the text"):
         list(rules.quote_findings(paper))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_json_of_other_tools_is_read_by_its_mark(tmp_path, encoding):
+    path = tmp_path / "cfg.json"
+    path.write_bytes('{\r\n "größe": [1, 2]\r\n}\r\n'.encode(encoding))
+    assert json_of(path) == {"größe": [1, 2]}
+    path.write_bytes('{"größe": [1, 2'.encode(encoding))
+    with pytest.raises(ArtifactError, match=r"cfg\.json is not valid JSON .*save it again"):
+        json_of(path)

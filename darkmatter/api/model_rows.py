@@ -31,6 +31,7 @@ from darkmatter.checkpoint_parts import text_part
 from darkmatter.hookpoints import layer_of
 from darkmatter.hub_model import CONFIG, INDEX
 from darkmatter.sections import Hookpoint
+from darkmatter.text_files import json_of
 
 LINKED = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")  # no code, no pickled weights
 WHOLE = "model.safetensors"
@@ -122,7 +123,10 @@ def has_manifest(folder: Path) -> bool:
     """Whether the folder's manifest.json is one of `models.py`: other tools write files of that name too."""
     if not (folder / MANIFEST).is_file():
         return False
-    content = read_json(folder / MANIFEST)
+    try:
+        content = json_of(folder / MANIFEST)
+    except ArtifactError:
+        return False
     return isinstance(content, dict) and {"files", "tokenizer_sha256", "vocab_size", "dtype"} <= content.keys()
 
 
@@ -150,7 +154,7 @@ def check_weights(found: Path, names: set[str]) -> None:
     if not any(name.endswith(".safetensors") for name in names):
         raise ArtifactError(f"{found} holds no .safetensors; other formats of weights can run code and are not read")
     if WHOLE not in names and INDEX in names:
-        missing = sorted({*read_json(found / INDEX).get("weight_map", {}).values()} - names)
+        missing = sorted({*json_of(found / INDEX).get("weight_map", {}).values()} - names)
         if missing:
             raise ArtifactError(
                 f"{found} lacks {missing[0]}{' and others' * (len(missing) > 1)}, which {INDEX} names: the download or "
