@@ -26,8 +26,8 @@ LOSS = "loss"
 
 @functools.cache
 def load_once(folder: Path, device: torch.device) -> PreTrainedModel:
-    """The model of a folder on a device, kept there until `release_model`."""
-    return load_model(folder).to(device)
+    """The model of a folder on a device, kept there until `release_model`; without a head if the folder has none."""
+    return load_model(folder, head=False).to(device)
 
 
 def release_model() -> None:
@@ -91,7 +91,13 @@ def as_stored(values: Float[Tensor, "context position d_model"]) -> np.ndarray:
 def token_loss(
     model: PreTrainedModel, tokens: Int[Tensor, "context token"], first_position: int
 ) -> Float[Tensor, "context position"]:
-    """Next-token cross-entropy, nats, at positions first_position … context_length − 2."""
+    """Next-token cross-entropy, nats, at positions first_position … context_length − 2.
+
+    Raises:
+        ArtifactError: the model was saved without its head.
+    """
+    if model.get_output_embeddings() is None:
+        raise ArtifactError("the model was saved without its language-modelling head, so it has no loss: save it whole")
     length = tokens.shape[1]
     logits = model(input_ids=tokens, use_cache=False, logits_to_keep=length - first_position).logits[:, :-1]
     targets = tokens[:, first_position + 1 :]

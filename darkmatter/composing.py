@@ -5,6 +5,7 @@ from pathlib import Path
 
 from darkmatter.params import Params, load_params
 from darkmatter.sections import ParamsError
+from darkmatter.text_files import encoding_of
 
 CONF = Path("conf")
 
@@ -22,8 +23,24 @@ def compose_to(draft: Path, profile: str) -> Params:
         raise ParamsError(
             f"no profile {profile!r}; conf/profile has {', '.join(known) or 'none: run this in the repository'}"
         )
+    check_marks()
     compose_and_dump(draft, str(CONF.resolve()), None, "config", "", [f"profile={profile}"])
     return load_params(draft)
+
+
+def check_marks() -> None:
+    """Refuse a byte-order mark, before which Hydra does not see `# @package _global_`.
+
+    Raises:
+        ParamsError: names the file and the command that removes the mark.
+    """
+    for path in sorted(CONF.rglob("*.yaml")):
+        with path.open("rb") as file:
+            if encoding_of(file.read(4)) != "utf-8":
+                raise ParamsError(
+                    f"{path} begins with a byte-order mark, so Hydra does not see what package it is. Save it as UTF-8 "
+                    rf"without one: `sed -i '1s/^\xEF\xBB\xBF//' {path}`"
+                )
 
 
 def composed(profile: str) -> Params:

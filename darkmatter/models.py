@@ -3,7 +3,8 @@
 A model folder holds what transformers saves (config, safetensors, tokenizer) and a manifest.json with the SHA-256
 of every file. The weights are float32, but those of a model of the hub are in the dtype that it is to run in. Loading
 checks the manifest, refuses missing or unexpected tensors and a tokenizer that is not the model's, never asks a
-network and never runs a model's own code.
+network and never runs a model's own code. A folder of links to a user's own model names that in its manifest, so that
+an error is about the user's folder.
 
 transformers and the libraries below it meet a bad file with whatever they have (struct.error, SafetensorError, a
 bare Exception from Rust), so every call into them catches Exception and says which file it was.
@@ -26,10 +27,13 @@ import transformers
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from darkmatter.artifacts import ArtifactError, read_json, sha256_file, walk_files, write_json
+from darkmatter.checkpoint_parts import drop_random_head, load_options, misfits
 from darkmatter.data_params import Model
 
 MANIFEST = "manifest.json"
+LINKED_FROM = "linked_from"  # in the manifest of links: the folder that they lead to
 TOKENIZER = "tokenizer.json"
+VOCABULARIES = (TOKENIZER, "tokenizer.model", "vocab.json", "vocab.txt")
 BYTES = 256
 SPECIAL_TOKENS = ("<bos>", "<eos>")
 INITIALIZER_RANGE = 0.3  # at the usual 0.02 the layers of a model 24 wide would hardly change its embedding
@@ -109,14 +113,8 @@ def save_model(
         facts: `label`, `source` and `package`, which go into the manifest as they are.
 
     Raises:
-        ArtifactError: the tokenizer has tokens that the model's embedding lacks, or a weight is not float32.
+        ArtifactError: a weight is not float32.
     """
-    rows = model.get_input_embeddings().num_embeddings
-    if len(tokenizer) > rows:
-        raise ArtifactError(
-            f"the tokenizer has {len(tokenizer):,} tokens, the model's embedding {rows:,} rows: they do not belong "
-            "together. Correct `model` in conf/profile/."
-        )
     if other := {str(tensor.dtype) for tensor in model.parameters()} - {"torch.float32"}:
         raise ArtifactError(f"the model has {', '.join(sorted(other))} weights, expected float32 alone")
     model.save_pretrained(folder)
@@ -154,30 +152,53 @@ def check_manifest(folder: Path, weights: bool) -> dict[str, Any]:
     """
     manifest = read_json(folder / MANIFEST)
     if manifest["files"].get(TOKENIZER) != manifest["tokenizer_sha256"]:
-        raise ArtifactError(f"{folder / MANIFEST} contradicts itself about {TOKENIZER}. Run `dvc repro model`.")
+        raise ArtifactError(f"{folder / MANIFEST} contradicts itself about {TOKENIZER}. {remedy(manifest)}")
     for name, expected in manifest["files"].items():
         if name.endswith(".safetensors") and not weights:
             continue
-        path = folder / name
+        path, shown = folder / name, place(folder, manifest) / name
         if not path.is_file():
-            raise ArtifactError(f"{path} is missing. Restore it with `dvc checkout` or run `dvc repro model`.")
+            raise ArtifactError(f"{shown} is missing. {remedy(manifest)}")
         if sha256_file(path) != expected:
             raise ArtifactError(
-                f"{path} is not the file that {MANIFEST} names (sha256 {expected[:12]}…): it was changed, or belongs "
-                "to another model. Restore it with `dvc checkout` or run `dvc repro model`."
+                f"{shown} is not the file that {MANIFEST} names (sha256 {expected[:12]}…): it was changed, or belongs "
+                f"to another model. {remedy(manifest)}"
             )
     return manifest
 
 
-def load_model(folder: Path) -> PreTrainedModel:
+def place(folder: Path, manifest: Mapping[str, Any]) -> Path:
+    """The folder that a user knows: that of the model itself, where `folder` holds links."""
+    return Path(manifest.get(LINKED_FROM, folder))
+
+
+def remedy(manifest: Mapping[str, Any]) -> str:
+    """What to do about a model that cannot be read: the pipeline makes its own, a user saves or downloads it."""
+    if LINKED_FROM in manifest:
+        return "Save the model and its tokenizer there again with `save_pretrained`, or download them again."
+    return "Restore it with `dvc checkout` or run `dvc repro model`."
+
+
+def first_line(error: Exception) -> str:
+    """Of what a library says, whose lists of all it knows fill pages."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+
+
+def load_model(folder: Path, head: bool = True) -> PreTrainedModel:
     """The model in eval mode, in its own dtype, without gradients; with sdpa attention where it can (Gemma 2 cannot).
+
+    Args:
+        head: False takes a checkpoint without the language-modelling head too; the model's `lm_head` is then None.
 
     Raises:
         ArtifactError: the manifest does not hold, or a tensor is missing, left over or of another shape.
     """
     manifest = check_manifest(folder, weights=True)
+    where = place(folder, manifest)
     transformers.utils.logging.disable_progress_bar()  # seconds; the stage's own bar is the one to read
+    transformers.utils.logging.set_verbosity_error()  # what it warns of is refused below, or not needed
     try:
+        config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         model, info = transformers.AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=getattr(torch, manifest["dtype"]),
@@ -185,34 +206,37 @@ def load_model(folder: Path) -> PreTrainedModel:
             trust_remote_code=False,
             use_safetensors=True,
             output_loading_info=True,
+            **load_options(config, where),
         )
+    except ArtifactError:
+        raise
     except Exception as error:
-        raise ArtifactError(f"{folder} cannot be loaded ({error}). Run `dvc repro model`.") from error
-    for problem in ("missing_keys", "unexpected_keys", "mismatched_keys"):
-        if keys := sorted(str(key) for key in info.get(problem, ())):
-            raise ArtifactError(
-                f"{folder}: the weights do not fit the configuration ({problem}: {', '.join(keys[:3])}"
-                f"{' …' if len(keys) > 3 else ''}). Run `dvc repro model`."
-            )
+        raise ArtifactError(f"{where} cannot be loaded ({first_line(error)}). {remedy(manifest)}") from error
+    if found := misfits(info, head):
+        raise ArtifactError(f"{where}: the weights do not fit the configuration ({found}). {remedy(manifest)}")
+    drop_random_head(model, info)
     if model.get_input_embeddings().num_embeddings != manifest["vocab_size"]:
-        raise ArtifactError(f"{folder}: the embedding does not have the {manifest['vocab_size']} rows of the manifest")
+        raise ArtifactError(f"{where}: the embedding does not have the {manifest['vocab_size']} rows of the manifest")
     return model.eval().requires_grad_(False)
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """The tokenizer of a model folder.
+    """The tokenizer of a model folder, which keeps the first tokens of a text that is too long.
+
+    It may have more tokens than the model (Gemma 3: one, for images): `tokens.check_ids` looks at those that are used.
 
     Raises:
-        ArtifactError: it is not the one the manifest names, or has tokens that the model lacks.
+        ArtifactError: there is none, or it is not the one the manifest names.
     """
     manifest = check_manifest(folder, weights=False)
+    where = place(folder, manifest)
+    if not manifest["files"].keys() & {*VOCABULARIES}:  # transformers makes an empty one for some kinds
+        raise ArtifactError(f"{where} holds no tokenizer (none of {', '.join(VOCABULARIES)}). {remedy(manifest)}")
     try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except Exception as error:
-        raise ArtifactError(f"the tokenizer in {folder} cannot be loaded ({error}). Run `dvc repro model`.") from error
-    if len(tokenizer) > manifest["vocab_size"]:
-        raise ArtifactError(
-            f"{folder}: the tokenizer has {len(tokenizer):,} tokens, the model {manifest['vocab_size']:,}: they do "
-            "not belong together. Run `dvc repro model`."
+        return transformers.AutoTokenizer.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False, truncation_side="right"
         )
-    return tokenizer
+    except Exception as error:
+        raise ArtifactError(
+            f"the tokenizer in {where} cannot be loaded ({first_line(error)}). {remedy(manifest)}"
+        ) from error

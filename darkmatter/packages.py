@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 from darkmatter.artifacts import ArtifactError, replacing_folder, sha256_file
+from darkmatter.text_files import encoding_of
 
 WHEELS = Path("data/.wheels")
 MEMBER_LIMIT = 2 << 30  # bytes of one unpacked member
@@ -148,10 +149,10 @@ class Archive:
             return self.zip.read(name)
 
     def text(self, name: str) -> str:
-        """A member as text with plain line ends: UTF-8, or Windows-1252 where it is not UTF-8."""
+        """A member as text with plain line ends: UTF-8 or what its mark says, or Windows-1252 where it is not that."""
         content = self.read(name)
         try:
-            text = content.decode("utf-8-sig")
+            text = content.decode(encoding_of(content))
         except UnicodeDecodeError:
             text = content.decode("cp1252", errors="replace")
         return text.replace("\r\n", "\n").replace("\r", "\n")

@@ -9,7 +9,7 @@ Everything here is integer arithmetic and PCG64: the same contexts on every mach
 
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,6 +50,37 @@ def contexts_of(documents: Iterable[Mapping[str, str]], tokenizer: Any, context_
             if len(ids) >= context_length:
                 row = np.array(ids[:context_length], dtype=np.int32)
                 yield Context(document["id"], document["source"], document["domain"], row)
+
+
+def check_ids(
+    ids: np.ndarray, rows: int, name_of: Callable[[int], str | None], documents: Sequence[str] | None = None
+) -> None:
+    """Refuse tokens that the model's embedding has no row for.
+
+    A tokenizer may have more tokens than the embedding has rows, where text does not produce them: those of Gemma 3
+    end with a placeholder for images.
+
+    Args:
+        ids: integers [context, position].
+        rows: of the embedding.
+        name_of: the token of an id, None where there is none; asked only for the error.
+        documents: the name of each context, for the error.
+
+    Raises:
+        ArtifactError: names the first such token.
+    """
+    if not ids.size or (ids.min() >= 0 and ids.max() < rows):
+        return
+    context, position = np.argwhere((ids < 0) | (ids >= rows))[0].tolist()
+    number = int(ids[context, position])
+    name = name_of(number) if 0 <= number < 2**31 else None
+    shown = "unknown to the tokenizer" if name is None else repr(name)
+    where = documents[context] if documents else f"context {context}"
+    raise ArtifactError(
+        f"{where}, position {position}: token {number} ({shown}) has no row in the model's embedding, whose "
+        f"ids are 0 to {rows - 1}. The tokens are another tokenizer's, or hold padding or a placeholder that is no "
+        "text: tokenise with the model's own, or take that text out"
+    )
 
 
 def batched(items: Iterable[Any], size: int) -> Iterator[list[Any]]:

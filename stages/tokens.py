@@ -17,7 +17,7 @@ from darkmatter.corpus import read_documents
 from darkmatter.models import load_tokenizer
 from darkmatter.paths import CORPUS, MODEL, RESULTS, TOKENS
 from darkmatter.stage import Stage, run
-from darkmatter.tokens import contexts_of, manifest, split_contexts, stack
+from darkmatter.tokens import check_ids, contexts_of, manifest, split_contexts, stack
 
 
 def main(stage: Stage) -> None:
@@ -37,6 +37,9 @@ def main(stage: Stage) -> None:
     )
     contexts = list(contexts_of(lines, tokenizer, tokens.context_length))
     split = split_contexts(contexts, tokens)
+    for chosen in (split.train, split.eval):
+        names = [context.document for context in chosen]
+        check_ids(stack(chosen), model["vocab_size"], tokenizer.convert_ids_to_tokens, names)
     facts = manifest(split, contexts, tokens, tokenizer, model["tokenizer_sha256"])
 
     with replacing_folder(stage.writes(TOKENS)) as folder:

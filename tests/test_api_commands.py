@@ -80,7 +80,8 @@ ERRORS = {
     "poor": (["--activations", "acts.npy", "--max-fvu", "0.01"], "--max-fvu"),
     "no model": (["--model", "org/other"], "--revision with its 40 hex digits"),
     "not cached": (["--model", "org/other", "--revision", COMMIT], "not in the local cache"),
-    "not a model": (["--model", "my_sae"], "transformers knows no model"),
+    "not a model": (["--model", "my_sae"], "my_sae holds no config.json"),
+    "unknown model": (["--model", "unknown"], "transformers knows no model"),
     "layer": (["--model", "my_model", "--hookpoint", "resid_post.3"], "the model has 3 layers"),
     "heads": (["--model", "my_model", "--hookpoint", "attn_z.3"], "the model has 3 layers; there are"),
     "no hookpoint": (["--model", "my_model", "--hookpoint", "blocks.1.x"], "is no hookpoint; there are resid_post.L"),
@@ -91,6 +92,7 @@ ERRORS = {
     ),
     "positions": (["--model", "my_model", "--tokens", "tokens.npy", "--first-position", "255"], "leave no row"),
     "ids": (["--model", "my_model", "--tokens", "wrong.npy"], "another tokenizer's"),
+    "before the first": (["--model", "my_model", "--tokens", "tokens.npy", "--first-position", "-1"], "from 0"),
     "rows": (["--model", "my_model", "--tokens", "tokens.npy", "--first-position", "254"], "12 contexts × 1 rows"),
 }
 
@@ -98,6 +100,8 @@ ERRORS = {
 @pytest.mark.parametrize("case", ERRORS)
 def test_refused_before_any_weights_are_loaded(capsys, monkeypatch, case):
     np.save("wrong.npy", np.full((CONTEXTS, 256), 300, dtype=np.int32))
+    Path("unknown").mkdir(exist_ok=True)
+    Path("unknown", "config.json").write_text('{"model_type": "none of these"}')
     monkeypatch.setattr("darkmatter.activations.load_once", lambda *a: pytest.fail("the model was loaded"))
     arguments, message = ERRORS[case]
     with pytest.raises(SystemExit) as stopped:

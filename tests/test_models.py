@@ -156,17 +156,14 @@ def test_another_models_tokenizer_is_refused(copy):
     with pytest.raises(ArtifactError, match="not the file that manifest"):
         load_tokenizer(copy)
     restamp(copy)
-    with pytest.raises(ArtifactError, match="the tokenizer has 260 tokens, the model 258"):
-        load_tokenizer(copy)
+    assert len(load_tokenizer(copy)) == 260  # more than the embedding: `check_ids` looks at the tokens that are used
 
 
-def test_a_tokenizer_larger_than_the_embedding_is_never_saved(tmp_path):
+def test_only_float32_is_saved(tmp_path):
     model, tokenizer = random_model(spec())
-    tokenizer.add_tokens(["more"])
-    with pytest.raises(ArtifactError, match="259 tokens, the model's embedding 258 rows"):
-        save_model(tmp_path, model, tokenizer, FACTS)
     with pytest.raises(ArtifactError, match="weights, expected float32"):
-        save_model(tmp_path, model.half(), byte_tokenizer(add_bos=False), FACTS)
+        save_model(tmp_path, model.half(), tokenizer, FACTS)
+    save_model(tmp_path, model.float(), tokenizer, FACTS)
 
 
 def test_impossible_random_models_are_one_clear_error():

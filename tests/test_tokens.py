@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from profiles import profile_params
 
-from darkmatter.artifacts import ArtifactError, open_array, read_json, sha256_path
+from darkmatter.artifacts import ArtifactError, open_array, read_json, sha256_file, sha256_path, write_json
+from darkmatter.corpus import read_documents
 from darkmatter.data_params import Tokens
 from darkmatter.models import byte_tokenizer
 from darkmatter.stage import Stage
@@ -203,3 +204,40 @@ def test_the_three_stages_leave_the_same_bytes_twice(tmp_path, monkeypatch, prof
     assert set(facts["counts"]["eval"].values()) == {wanted.eval_contexts // 2}
     data = read_json(Path("reports/results/data.json"))
     assert set(data) == {"model", "corpus", "tokens"} and data["model"]["label"] == params.model.label
+
+
+def test_a_tokenizer_with_more_tokens_than_the_model_is_refused_once_they_are_used(tmp_path, monkeypatch):
+    from stages import corpus, model
+    from stages import tokens as tokens_stage
+
+    params = profile_params("smoke")
+    monkeypatch.chdir(tmp_path)
+
+    def run(name, module):
+        module.main(Stage(name, params, Path(module.__file__)))
+
+    for name, module in (("corpus", corpus), ("model", model), ("tokens", tokens_stage)):
+        run(name, module)
+    before = open_array(Path("data/tokens/train.npy"), (None, None), "int32").copy()
+    add_token("<image>")
+    run("tokens", tokens_stage)
+    assert np.array_equal(open_array(Path("data/tokens/train.npy"), (None, None), "int32"), before)
+    document = read_json(Path("data/tokens/manifest.json"))["contexts"]["train"][0]["document"]
+    text = next(d["text"] for d in read_documents(Path("data/corpus/documents.jsonl")) if d["id"] == document)
+    add_token(text[:9])
+    with pytest.raises(ArtifactError, match=rf"{document}, position 0: token 258 \('{text[:9]}'\) has no row"):
+        run("tokens", tokens_stage)
+
+
+def add_token(token: str) -> None:
+    """Give the tokenizer of data/model token 258, for which the model has no row."""
+    folder = Path("data/model")
+    content = read_json(folder / "tokenizer.json")
+    content["added_tokens"] = [t for t in content["added_tokens"] if t["id"] < 258] + [
+        {"id": 258, "content": token, "single_word": False, "lstrip": False, "rstrip": False}
+        | {"normalized": False, "special": True}
+    ]
+    write_json(folder / "tokenizer.json", content)
+    manifest = read_json(folder / "manifest.json")
+    manifest["tokenizer_sha256"] = manifest["files"]["tokenizer.json"] = sha256_file(folder / "tokenizer.json")
+    write_json(folder / "manifest.json", manifest)

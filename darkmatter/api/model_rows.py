@@ -4,6 +4,7 @@ A folder in transformers' format is read through `darkmatter.models`, which load
 a folder without one is linked beside a manifest of what it holds now.
 """
 
+import re
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,19 +17,24 @@ from jaxtyping import Float
 from tqdm import tqdm
 
 # First of all: it keeps transformers and huggingface_hub from asking a network.
-from darkmatter.models import MANIFEST, TOKENIZER, check_manifest
+from darkmatter.models import LINKED_FROM, MANIFEST, TOKENIZER, check_manifest, first_line
 
 # isort: split
 import huggingface_hub
 import transformers
+from huggingface_hub import constants
 
 from darkmatter.activation_files import open_activations
 from darkmatter.activations import extract, release_model
 from darkmatter.artifacts import ArtifactError, read_json, sha256_file, write_json
+from darkmatter.checkpoint_parts import text_part
 from darkmatter.hookpoints import layer_of
+from darkmatter.hub_model import CONFIG, INDEX
 from darkmatter.sections import Hookpoint
+from darkmatter.text_files import json_of
 
 LINKED = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")  # no code, no pickled weights
+WHOLE = "model.safetensors"
 SHARD_CONTEXTS = 8
 
 
@@ -52,22 +58,35 @@ def find_model(model: str, revision: str | None) -> Path:
     """The folder of a local model, or of a Hugging Face id in the local cache.
 
     Raises:
-        ArtifactError: neither a folder nor in the cache at this commit.
+        ArtifactError: neither a folder nor in the cache at this commit; says which commits are.
     """
     if Path(model).is_dir():
         return Path(model)
-    if revision is None or len(revision) != 40:
+    if Path(model).exists():
+        raise ArtifactError(f"{model} is a file: give the folder that holds it, with its config.json")
+    kept = cached_commits(model)
+    there_are = f"the cache has {', '.join(kept)}" if kept else "the cache has none"
+    if revision is None or not re.fullmatch(r"[0-9a-f]{40}", revision):
+        commit = kept[-1] if kept else "COMMIT"
         raise ArtifactError(
             f"{model} is no folder. For a model of the Hugging Face hub name the commit, so that the same weights are "
-            f"meant next year: --revision with its 40 hex digits, after `hf download {model} --revision COMMIT`"
+            f"meant next year: --revision with its 40 hex digits ({there_are}), "
+            + (f"such as --revision {commit}" if kept else f"after `hf download {model} --revision {commit}`")
         )
     try:
         return Path(huggingface_hub.snapshot_download(model, revision=revision, local_files_only=True))
     except Exception as error:
         raise ArtifactError(
-            f"{model} at {revision} is not in the local cache ({type(error).__name__}): "
+            f"{model} at {revision} is not in the local cache ({type(error).__name__}; {there_are}): "
             f"`hf download {model} --revision {revision}`, or give a folder"
         ) from error
+
+
+def cached_commits(model: str) -> list[str]:
+    """Commits of a model of the hub that the local cache holds, whether or not a branch names them; oldest first."""
+    name = huggingface_hub.file_download.repo_folder_name(repo_id=model, repo_type="model")
+    found = [path for path in Path(constants.HF_HUB_CACHE, name, "snapshots").glob("*") if path.is_dir()]
+    return [path.name for path in sorted(found, key=lambda path: (path.stat().st_mtime, path.name))]
 
 
 def open_model(model: str, revision: str | None, work: Path) -> ModelFolder:
@@ -77,31 +96,50 @@ def open_model(model: str, revision: str | None, work: Path) -> ModelFolder:
         ArtifactError: not found, no safetensors, or a configuration that transformers does not know.
     """
     found = find_model(model, revision)
+    if not (found / CONFIG).is_file():
+        raise ArtifactError(f"{found} holds no {CONFIG}, so it is no model. `model.save_pretrained(FOLDER)` writes one")
     try:
         config = transformers.AutoConfig.from_pretrained(found, local_files_only=True, trust_remote_code=False)
     except Exception as error:
         raise ArtifactError(
-            f"{found}: transformers knows no model of this configuration without running its code ({error})"
+            f"{found}: transformers knows no model of this configuration without running its code ({first_line(error)})"
         ) from error
-    text = config.get_text_config()
-    folder = found if (found / MANIFEST).is_file() else link(found, work / "model", text.vocab_size)
+    text = text_part(config, found)
+    try:
+        heads, d_model, layers = text.num_attention_heads, text.hidden_size, text.num_hidden_layers
+    except AttributeError as error:
+        raise ArtifactError(
+            f"{found}: a model of kind {config.model_type!r} has no layers of attention ({error}); extract the "
+            "activations yourself and use --activations"
+        ) from error
+    folder = found if has_manifest(found) else link(found, work / "model", text.vocab_size)
     files = read_json(folder / MANIFEST)["files"]
     source = {"model": model, "revision": revision, "sha256": files}
-    heads = text.num_attention_heads
-    d_z = heads * (getattr(text, "head_dim", None) or text.hidden_size // heads)
-    return ModelFolder(folder, text.hidden_size, d_z, text.num_hidden_layers, text.vocab_size, source)
+    d_z = heads * (getattr(text, "head_dim", None) or d_model // heads)
+    return ModelFolder(folder, d_model, d_z, layers, text.vocab_size, source)
+
+
+def has_manifest(folder: Path) -> bool:
+    """Whether the folder's manifest.json is one of `models.py`: other tools write files of that name too."""
+    if not (folder / MANIFEST).is_file():
+        return False
+    try:
+        content = json_of(folder / MANIFEST)
+    except ArtifactError:
+        return False
+    return isinstance(content, dict) and {"files", "tokenizer_sha256", "vocab_size", "dtype"} <= content.keys()
 
 
 def link(found: Path, folder: Path, vocab_size: int) -> Path:
     """A folder of links to a model's configuration, safetensors and tokenizer, with the manifest of them."""
-    files = sorted({file for pattern in LINKED for file in found.glob(pattern)})
-    if not any(file.suffix == ".safetensors" for file in files):
-        raise ArtifactError(f"{found} holds no .safetensors; other formats of weights can run code and are not read")
+    files = sorted({file for pattern in LINKED for file in found.glob(pattern)} - {found / MANIFEST})
+    check_weights(found, {file.name for file in files})
     folder.mkdir(parents=True)
     for file in files:
         (folder / file.name).symlink_to(file.resolve())
     hashes = {file.name: sha256_file(file) for file in files}
     manifest = {
+        LINKED_FROM: str(found),
         "files": hashes,
         "tokenizer_sha256": hashes.get(TOKENIZER),
         "vocab_size": vocab_size,
@@ -109,6 +147,19 @@ def link(found: Path, folder: Path, vocab_size: int) -> Path:
     }
     write_json(folder / MANIFEST, manifest)
     return folder
+
+
+def check_weights(found: Path, names: set[str]) -> None:
+    """Refuse a folder without weights, or with a part of them only, before anything is read."""
+    if not any(name.endswith(".safetensors") for name in names):
+        raise ArtifactError(f"{found} holds no .safetensors; other formats of weights can run code and are not read")
+    if WHOLE not in names and INDEX in names:
+        missing = sorted({*json_of(found / INDEX).get("weight_map", {}).values()} - names)
+        if missing:
+            raise ArtifactError(
+                f"{found} lacks {missing[0]}{' and others' * (len(missing) > 1)}, which {INDEX} names: the download or "
+                "copy is not complete"
+            )
 
 
 def check_hookpoint(hookpoint: str | None, model: ModelFolder) -> str:

@@ -71,7 +71,7 @@ def quote_findings(paper: Path) -> Iterator[Finding]:
         ArtifactError: the file is not the text that the ledger is about.
     """
     ledger = load_claims(CLAIMS)
-    text = paper.read_text(encoding="utf-8", errors="replace")
+    text = paper.read_text(encoding="utf-8-sig", errors="replace")
     if sha256_bytes(text.encode()) != ledger.paper.sha256:
         raise ArtifactError(f"{paper} is not the text that {CLAIMS} quotes: its SHA-256 is not {ledger.paper.sha256}")
     for identity in check_quotes(ledger.claims, text):

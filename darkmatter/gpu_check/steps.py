@@ -23,7 +23,7 @@ from darkmatter.hub_access import Repo
 from darkmatter.hub_corpus import read_dataset
 from darkmatter.models import MANIFEST, load_tokenizer
 from darkmatter.pretrained.load import load_pretrained
-from darkmatter.tokens import array_sha256, contexts_of, stack
+from darkmatter.tokens import array_sha256, check_ids, contexts_of, stack
 
 
 @dataclass(frozen=True)
@@ -87,11 +87,15 @@ def run_steps(protocol: Protocol, device: str, work: Path) -> Ran:
 def first_tokens(protocol: Protocol, model: Path) -> np.ndarray:
     """int32 [context, position]: of the first documents of the stream that fill a context."""
     documents = read_dataset(protocol.dataset)
-    found = contexts_of(documents, load_tokenizer(model), protocol.context_length)
+    tokenizer = load_tokenizer(model)
+    found = contexts_of(documents, tokenizer, protocol.context_length)
     chosen = list(itertools.islice(found, protocol.contexts))
     if len(chosen) < protocol.contexts:
         raise ArtifactError(
             f"only {len(chosen)} documents of {protocol.dataset.repo} have {protocol.context_length} tokens, "
             f"{protocol.contexts} are needed: raise `documents` in darkmatter/gpu_check/protocol.py"
         )
-    return stack(chosen)
+    ids = stack(chosen)
+    names = [context.document for context in chosen]
+    check_ids(ids, read_json(model / MANIFEST)["vocab_size"], tokenizer.convert_ids_to_tokens, names)
+    return ids
