@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from darkmatter.artifacts import sha256_path, write_json
+from darkmatter.artifacts import sha256_path, walk_files, write_json
 
 MAKE = """from pathlib import Path
 folder = Path("data/numbers")
@@ -51,12 +51,16 @@ def build(folder: Path) -> Path:
     return folder
 
 
-def receipts(folder: Path) -> None:
-    for stage, (inputs, outputs) in STAGES.items():
+def receipts(folder: Path, *stages: str) -> None:
+    """Write those of these stages, or of all."""
+    for stage in stages or STAGES:
+        inputs, outputs = STAGES[stage]
+        kept = [file.relative_to(folder).as_posix() for file in walk_files(folder / "data") if stage == "make"]
         hashes = lambda paths: {path: sha256_path(folder / path) for path in paths}  # noqa: E731
         content = {"stage": stage, "profile": "toy", "revision": "0" * 40, "started": "2026-01-01T00:00:00Z"}
         content["params"] = {"size": 3} if stage == "make" else {}
         content |= {"code": hashes([f"{stage}.py"]), "inputs": hashes(inputs), "outputs": hashes(outputs)}
+        content["files"] = hashes(kept)
         write_json(folder / "reports" / "receipts" / f"{stage}.json", content)
 
 
