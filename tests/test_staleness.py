@@ -87,7 +87,7 @@ def test_stages_behind_follow_folders_both_ways(receipts: dict) -> None:
 
 @pytest.fixture
 def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What two stages leave below data/. `one-more` sorts between `one` and `one/…` as text, and after both as a path."""
+    """What two stages leave below data/. As text `one-more` sorts before `one/w`, as a path after it."""
     monkeypatch.chdir(tmp_path)
     for name in ("saes/p.1/one/w", "saes/p.1/one/cfg", "saes/p.1/one-more/w", "saes/p.2", "parts/a/x", "parts/b.npz"):
         path = Path("data") / name
@@ -99,7 +99,7 @@ def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_listed_hashes_are_those_of_the_files(written: Path) -> None:
     files = list_files(written)
     places = [written, *written.rglob("*")]
-    assert len(places) == 12
+    assert len(places) == 13
     for place in places:
         assert listed_sha256(place.as_posix(), files) == sha256_path(place), place
     assert list_files(written / "saes/p.2") == {"data/saes/p.2": sha256_path(written / "saes/p.2")}

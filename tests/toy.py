@@ -19,7 +19,7 @@ USE = """import json
 from pathlib import Path
 Path("reports/results").mkdir(parents=True, exist_ok=True)
 value = int(Path("data/numbers/a.txt").read_text()) / 7
-Path("reports/results/use.json").write_text(json.dumps({"value": value, "n": 1}))
+Path("reports/results/use.json").write_text(json.dumps({"value": value, "n": 1}) + "\\n")
 """
 PIPELINE = """stages:
   make:
@@ -64,9 +64,10 @@ def receipts(folder: Path, *stages: str) -> None:
         write_json(folder / "reports" / "receipts" / f"{stage}.json", content)
 
 
-def git(folder: Path, *words: str) -> None:
+def git(folder: Path, *words: str) -> bytes:
+    """Standard output."""
     who = ("-c", "user.name=test", "-c", "user.email=test@localhost")
-    subprocess.run(["git", *who, *words], cwd=folder, check=True, capture_output=True)
+    return subprocess.run(["git", *who, *words], cwd=folder, check=True, capture_output=True).stdout
 
 
 def commit(folder: Path) -> None:
