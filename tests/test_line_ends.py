@@ -1,4 +1,4 @@
-"""A clone as Git for Windows makes it, with core.autocrlf=true: the bytes that are hashed are those that were committed."""
+"""A clone as Git for Windows makes it (core.autocrlf=true): the bytes that are hashed are those of the commit."""
 
 import shutil
 import subprocess
