@@ -19,8 +19,9 @@ import psutil
 from darkmatter.artifacts import ArtifactError, write_json
 from darkmatter.declared import current_params, declared_params
 from darkmatter.imports import ROOT, closure
+from darkmatter.listings import list_files, listed_sha256
 from darkmatter.params import Params, load_params
-from darkmatter.paths import RECEIPTS
+from darkmatter.paths import DATA, RECEIPTS
 from darkmatter.processes import die_with_parent, worker_count
 from darkmatter.sections import ParamsError
 from darkmatter.unit import UnitError, library_versions, peak_memory
@@ -64,6 +65,7 @@ class Stage:
             peak_memory(resource.RUSAGE_CHILDREN),
             self.ledger.peak_memory_bytes,
         ]
+        files = {path.as_posix(): list_files(path) for path in self.outputs}
         return {
             "stage": self.name,
             "command": " ".join(["python", "-m", f"stages.{self.source.stem}", *sys.argv[1:]]),
@@ -79,7 +81,13 @@ class Stage:
             "units": {"computed": self.ledger.computed, "reused": self.ledger.reused},
             "code": {path.relative_to(ROOT).as_posix(): input_hash(path) for path in closure(self.source)},
             "inputs": {path.as_posix(): input_hash(path) for path in self.inputs},
-            "outputs": {path.as_posix(): input_hash(path) for path in self.outputs},
+            "outputs": {path: listed_sha256(path, listing) for path, listing in files.items()},
+            "files": {
+                file: sha256
+                for path, listing in files.items()
+                if DATA in Path(path).parents  # git has the others
+                for file, sha256 in listing.items()
+            },
             "notes": self.notes,
         }
 

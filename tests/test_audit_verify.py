@@ -158,9 +158,79 @@ def test_input_that_its_maker_has_since_changed(repository):
     assert kinds(repository) == {"stale": ["use"]}
 
 
+def without_data(root: Path) -> None:
+    """As a clone is: what git holds, and no cache."""
+    shutil.rmtree(root / "data")
+    shutil.rmtree(root / ".dvc/cache")
+
+
+def make_again(root: Path, old: str, new: str) -> None:
+    """Run `make` with other code, commit, and leave `use` as it ran before."""
+    (root / "make.py").write_text(toy.MAKE.replace(old, new))
+    toy.dvc(root, "repro", "--single-item", "make")
+    toy.receipts(root, "make")
+    toy.commit(root)
+
+
+def test_maker_alone_made_again(repository):
+    make_again(repository, "* 1000", "* 1001")
+    assert kinds(repository) == {"stale": ["use"]}
+    assert kinds(repository, committed=True) == {"stale": ["use"]}
+    without_data(repository)
+    findings = verify(repository, committed=True).findings
+    assert [(finding.kind, finding.path) for finding in findings] == [("stale", "use")]
+    assert "use read another data/numbers/a.txt than make has written" in findings[0].message
+    assert exit_code(findings) == 6
+
+
+def test_maker_made_again_what_nobody_reads(repository):
+    """Another b.txt; `use` reads a.txt."""
+    make_again(repository, "* 1000", "* (1001 if name == 'b' else 1000)")
+    assert kinds(repository) == {}
+    without_data(repository)
+    assert kinds(repository, committed=True) == {}
+
+
+def test_maker_that_no_longer_writes_what_was_read(repository):
+    make_again(repository, '"abc"', '"bc"')
+    without_data(repository)
+    assert kinds(repository, committed=True) == {"stale": ["use"]}
+
+
+def test_receipt_of_a_revision_that_listed_no_files(repository):
+    path = repository / "reports/receipts/make.json"
+    content = read_json(path)
+    del content["files"]
+    write_json(path, content)
+    without_data(repository)
+    findings = verify(repository, committed=True).findings
+    assert [(finding.kind, finding.path) for finding in findings] == [("missing", "reports/receipts/make.json")]
+    assert "whether use read data/numbers/a.txt: made by an older revision" in findings[0].message
+    assert "dvc repro --force make" in findings[0].message
+    write_json(path, content | {"params": {"size": 4}})  # of a stage that has to run again anyway
+    assert kinds(repository, committed=True) == {"stale": ["make"]}
+
+
+def test_folder_in_a_folder_is_held_against_the_cache(repository):
+    """Receipts say nothing here: there are none."""
+    code = toy.MAKE.replace("    (folder / f", "    (folder / name).mkdir(exist_ok=True)\n    (folder / name / f")
+    (repository / "make.py").write_text(code)
+    (repository / "use.py").write_text(toy.USE.replace("a.txt", "a/a.txt"))
+    (repository / "dvc.yaml").write_text(toy.PIPELINE.replace("numbers/a.txt", "numbers/a"))
+    toy.dvc(repository, "repro")
+    shutil.rmtree(repository / "reports/receipts")
+    receipts = ["reports/receipts/make.json", "reports/receipts/use.json"]
+    assert kinds(repository) == {"missing": receipts}
+    for other, stale in (("(1001 if name == 'b' else 1000)", []), ("1001", ["use"])):
+        (repository / "make.py").write_text(code.replace("1000", other))
+        toy.dvc(repository, "repro", "--single-item", "make")
+        assert kinds(repository).get("stale", []) == stale
+
+
 def test_receipts_of_another_run_are_no_forgery(repository):
     """DVC brought an earlier run back from its run-cache: outputs and lock are of that one, the receipts are not."""
     other = {"make": {"params": {"size": 4}, "outputs": {"data/numbers": "0" * 64}}}
+    other["make"]["files"] = {"data/numbers/a.txt": "1" * 64}
     other["use"] = {"inputs": {"data/numbers/a.txt": "1" * 64}, "outputs": {RESULT: "2" * 64}}
     for stage, values in other.items():
         toy.edit(repository / f"reports/receipts/{stage}.json", **values)

@@ -112,10 +112,12 @@ def stage_processes(folder):
     return [process for process in known if process.info["cwd"] == str(folder) and "-m" in process.info["cmdline"]]
 
 
-def test_experiment_recomposes_and_reruns_what_its_parameter_touches(restored):
+def test_experiment_stays_in_its_profile_and_reruns_what_its_parameter_touches(restored):
     restored.commit("first run")
-    output = restored.run("dvc", "exp", "run", "-S", "profile=smoke", "-S", "figures.font_size=10")
+    output = restored.run("dvc", "exp", "run", "-S", "figures.font_size=10")
     assert re.findall(r"Running stage '([^']+)'", output) == CHEAP
+    assert restored.receipt("figures")["profile"] == "smoke"
+    assert restored.receipt("figures")["params"]["figures"]["font_size"] == 10
 
 
 def test_errors_come_before_work(restored):

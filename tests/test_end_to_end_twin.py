@@ -1,6 +1,7 @@
 """The whole DAG in a second clone: the bytes of the first run, whose processes differ; another model and back."""
 
 import json
+import re
 
 import pytest
 from workspace import Workspace, first_artifacts, shared_folder
@@ -34,17 +35,35 @@ def test_audit_finds_nothing_wrong_and_every_number_follows(twin):
     assert not [item["name"] for item in derived["derived"] if item["close"]]  # to the last bit
 
 
-def test_reviewer_pulls_and_runs_nothing(twin, tmp_path):
-    twin.run("dvc", "remote", "add", "--default", "store", str(tmp_path / "store"))
+@pytest.fixture(scope="module")
+def clone(twin, tmp_path_factory):
+    """What git holds of the twin, whose data a remote has."""
+    folder = tmp_path_factory.mktemp("shared")
+    twin.run("dvc", "remote", "add", "--default", "store", str(folder / "store"))
     twin.run("dvc", "remote", "modify", "store", "verify", "true")
     twin.commit("everything ran")
     twin.run("dvc", "push", "--quiet")
-    clone = twin.clone(tmp_path / "clone")
+    return twin.clone(folder / "clone")
+
+
+def test_reviewer_pulls_and_runs_nothing(twin, clone):
     assert not (clone.folder / "data").exists()
+    assert "nothing wrong" in clone.audit("verify", "--committed")
     assert clone.repro("--pull", "--allow-missing") == []
     assert clone.repro("--pull") == []
     assert clone.artifacts() == twin.artifacts()
     assert "nothing wrong" in clone.audit("verify")
+
+
+def test_reader_without_data_is_told_of_a_corpus_alone_made_again(clone, tmp_path):
+    """One more document; the report, too, because it names the parameters of the corpus."""
+    clone.change("corpus.sources.words-b.max_characters", 61000)
+    assert clone.repro("--single-item", "corpus") == ["corpus"]
+    clone.commit("corpus alone")
+    reader = clone.clone(tmp_path / "reader")
+    said = reader.run("python", "-m", "darkmatter.cli", "audit", "verify", "--committed", check=False)
+    assert re.findall(r"^([\w-]+): (\S+): ", said, re.MULTILINE) == [("stale", "report"), ("stale", "tokens")], said
+    assert "tokens read another data/corpus/documents.jsonl than corpus has written" in said
 
 
 def test_another_model_and_back(twin):

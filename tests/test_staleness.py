@@ -3,10 +3,11 @@ from pathlib import Path
 
 import pytest
 
-from darkmatter.artifacts import sha256_file
+from darkmatter.artifacts import ArtifactError, sha256_file, sha256_path
 from darkmatter.declared import current_params, declared_params
+from darkmatter.listings import list_files, listed_sha256
 from darkmatter.params import load_params
-from darkmatter.staleness import makers, stages_behind, stale_stages
+from darkmatter.staleness import makers, stages_behind, stale_stages, unsaid
 
 A, B, C = "aa" * 32, "bb" * 32, "cc" * 32
 
@@ -82,3 +83,59 @@ def test_stages_behind_follow_folders_both_ways(receipts: dict) -> None:
     assert stages_behind("unknown", receipts) == set()
     assert makers(["reports"], receipts) == {"results", "claims", "lemmas"}
     assert makers(["reports/results-old"], receipts) == set()
+
+
+@pytest.fixture
+def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What two stages leave below data/. As text `one-more` sorts before `one/w`, as a path after it."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("saes/p.1/one/w", "saes/p.1/one/cfg", "saes/p.1/one-more/w", "saes/p.2", "parts/a/x", "parts/b.npz"):
+        path = Path("data") / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+    return Path("data")
+
+
+def test_listed_hashes_are_those_of_the_files(written: Path) -> None:
+    files = list_files(written)
+    places = [written, *written.rglob("*")]
+    assert len(places) == 13
+    for place in places:
+        assert listed_sha256(place.as_posix(), files) == sha256_path(place), place
+    assert list_files(written / "saes/p.2") == {"data/saes/p.2": sha256_path(written / "saes/p.2")}
+    with pytest.raises(ArtifactError, match="data/none does not exist"):
+        list_files(written / "none")
+
+
+def test_what_was_read_inside_or_around_outputs_is_held_against_their_files(written: Path, root: Path) -> None:
+    def receipt(reads: list[str], writes: list[str]) -> dict:
+        hashes = lambda paths: {path: sha256_path(Path(path)) for path in paths}  # noqa: E731
+        files = {file: sha256 for path in writes for file, sha256 in list_files(Path(path)).items()}
+        return {"code": {}, "inputs": hashes(reads), "outputs": hashes(writes), "files": files}
+
+    makers = {"saes": ["data/saes"], "parts@a": ["data/parts/a"], "parts@b": ["data/parts/b.npz"]}
+    inputs = {
+        "file": "data/saes/p.1/one/w",
+        "other": "data/saes/p.1/one/cfg",
+        "folder": "data/saes/p.1",
+        "around": "data/parts",
+    }
+    receipts = {name: receipt([], paths) for name, paths in makers.items()}
+    receipts |= {name: receipt([path], []) for name, path in inputs.items()}
+    assert stale_stages(receipts, root) == {} == unsaid(receipts)
+    (written / "saes/p.1/one/w").write_text("again")
+    (written / "parts/b.npz").write_text("again")
+    again = receipts | {name: receipt([], makers[name]) for name in ("saes", "parts@b")}
+    assert stale_stages(again, root) == {
+        "file": "file read another data/saes/p.1/one/w than saes has written",
+        "folder": "folder read another data/saes/p.1 than saes has written",
+        "around": "around read another data/parts than parts@a (and 1 more) has written",
+    }
+    for name in makers:
+        del again[name]["files"]
+    assert stale_stages(again, root) == {}
+    assert unsaid(again) == {
+        "saes": "file read data/saes/p.1/one/w",
+        "parts@a": "around read data/parts",
+        "parts@b": "around read data/parts",
+    }

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from darkmatter.artifacts import sha256_path, write_json
+from darkmatter.artifacts import sha256_path, walk_files, write_json
 
 MAKE = """from pathlib import Path
 folder = Path("data/numbers")
@@ -19,7 +19,7 @@ USE = """import json
 from pathlib import Path
 Path("reports/results").mkdir(parents=True, exist_ok=True)
 value = int(Path("data/numbers/a.txt").read_text()) / 7
-Path("reports/results/use.json").write_text(json.dumps({"value": value, "n": 1}))
+Path("reports/results/use.json").write_text(json.dumps({"value": value, "n": 1}) + "\\n")
 """
 PIPELINE = """stages:
   make:
@@ -51,18 +51,23 @@ def build(folder: Path) -> Path:
     return folder
 
 
-def receipts(folder: Path) -> None:
-    for stage, (inputs, outputs) in STAGES.items():
+def receipts(folder: Path, *stages: str) -> None:
+    """Write those of these stages, or of all."""
+    for stage in stages or STAGES:
+        inputs, outputs = STAGES[stage]
+        kept = [file.relative_to(folder).as_posix() for file in walk_files(folder / "data") if stage == "make"]
         hashes = lambda paths: {path: sha256_path(folder / path) for path in paths}  # noqa: E731
         content = {"stage": stage, "profile": "toy", "revision": "0" * 40, "started": "2026-01-01T00:00:00Z"}
         content["params"] = {"size": 3} if stage == "make" else {}
         content |= {"code": hashes([f"{stage}.py"]), "inputs": hashes(inputs), "outputs": hashes(outputs)}
+        content["files"] = hashes(kept)
         write_json(folder / "reports" / "receipts" / f"{stage}.json", content)
 
 
-def git(folder: Path, *words: str) -> None:
+def git(folder: Path, *words: str) -> bytes:
+    """Standard output."""
     who = ("-c", "user.name=test", "-c", "user.email=test@localhost")
-    subprocess.run(["git", *who, *words], cwd=folder, check=True, capture_output=True)
+    return subprocess.run(["git", *who, *words], cwd=folder, check=True, capture_output=True).stdout
 
 
 def commit(folder: Path) -> None:

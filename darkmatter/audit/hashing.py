@@ -13,7 +13,8 @@ from pathlib import Path
 from dvc_data.hashfile.hash_info import HashInfo
 from dvc_data.hashfile.tree import Tree
 
-from darkmatter.artifacts import sha256_bytes, walk_files
+from darkmatter.artifacts import walk_files
+from darkmatter.listings import folder_sha256
 
 CHUNK = 1 << 22
 THREADS = 2
@@ -51,9 +52,8 @@ def hash_path(path: Path, read: Callable[[int], object] = lambda count: None) ->
     names = [file.relative_to(path).as_posix() for file in walk_files(path)]
     with ThreadPoolExecutor(THREADS) as pool:
         found = dict(zip(names, pool.map(lambda name: hash_file(path / name, read), names), strict=True))
-    listing = "".join(f"{name} {hashes.sha256}\n" for name, hashes in found.items())
     files = {name: hashes.md5 for name, hashes in found.items()}
-    return Hashes(folder_md5(files), sha256_bytes(listing.encode(errors="surrogateescape")), files)
+    return Hashes(folder_md5(files), folder_sha256({name: hashes.sha256 for name, hashes in found.items()}), files)
 
 
 def folder_md5(files: dict[str, str]) -> str:

@@ -1,6 +1,7 @@
 """The receipts of a repository, and which of the files among them are none."""
 
 from pathlib import Path
+from typing import Any
 
 from darkmatter.artifacts import ArtifactError, read_json
 from darkmatter.audit.findings import Finding
@@ -15,6 +16,11 @@ def read_receipts(root: Path) -> Receipts:
     return sorted_receipts(root)[0]
 
 
+def hashed(receipt: dict) -> list[Any]:
+    """What should be path → SHA-256. Receipts of an early revision list no files."""
+    return [*(receipt.get(key) for key in HASHED), receipt.get("files", {})]
+
+
 def sorted_receipts(root: Path) -> tuple[Receipts, list[Finding]]:
     """Stage → receipt, and what is wrong with the files that are none."""
     receipts, findings = {}, []
@@ -24,7 +30,7 @@ def sorted_receipts(root: Path) -> tuple[Receipts, list[Finding]]:
             receipt = read_json(path)
         except ArtifactError:
             receipt = None
-        if isinstance(receipt, dict) and all(isinstance(receipt.get(key), dict) for key in HASHED):
+        if isinstance(receipt, dict) and all(isinstance(hashes, dict) for hashes in hashed(receipt)):
             receipts[path.stem] = receipt
         else:
             findings.append(Finding("tampered", name, f"is no receipt; `git checkout -- {name}` restores it"))

@@ -19,13 +19,13 @@ from tqdm import tqdm
 
 from darkmatter.artifacts import walk_files
 from darkmatter.audit.findings import Finding
-from darkmatter.audit.hashing import THREADS, hash_file, hash_path, listing, object_path
+from darkmatter.audit.hashing import THREADS, folder_md5, hash_file, hash_path, listing, object_path
 from darkmatter.audit.lock import LockedStage, Pipeline, read_pipeline
 from darkmatter.audit.outputs import mended, output_findings
 from darkmatter.audit.receipts import Receipts, sorted_receipts
 from darkmatter.audit.rules import rule_findings
 from darkmatter.paths import RECEIPTS
-from darkmatter.staleness import brief, stale_stages
+from darkmatter.staleness import brief, stale_stages, unsaid
 
 
 @dataclass
@@ -54,6 +54,7 @@ def verify(root: Path, committed: bool = False) -> Verification:
     receipts, unreadable = sorted_receipts(root)
     done = Verification(len(pipeline.stages), findings=unreadable)
     stale = stale_stages(receipts, root)
+    names = [stage.name for stage in pipeline.stages]
     md5_of = functools.cache(lambda path: hash_path(path).md5)  # most dependencies are those of many stages
     sizes = sum(file.stat().st_size for path in to_read(pipeline, root, committed) for file in files_of(path))
     with tqdm(total=sizes, desc="verify", unit="B", unit_scale=True, mininterval=1.0) as bar:
@@ -76,6 +77,7 @@ def verify(root: Path, committed: bool = False) -> Verification:
                         whose = f"cache object{users(pipeline, name)}"
                         message = f"{whose} has other bytes than its name says; delete it, then `dvc fetch`"
                         done.findings.append(Finding("tampered", str(path), message))
+    done.findings += unsaid_findings({name: receipts[name] for name in names if name in receipts}, stale)
     done.findings += rule_findings(root)
     return done
 
@@ -149,7 +151,8 @@ def recorded(pipeline: Pipeline, producer: LockedStage, out: str, path: str) -> 
     inside = path.removeprefix(out + "/")
     if inside in files:
         return files[inside]
-    return None  # a folder inside a folder: its own hash is nowhere recorded
+    prefix = inside + "/"
+    return folder_md5({name.removeprefix(prefix): files[name] for name in files if name.startswith(prefix)})
 
 
 def receipt_findings(stage: LockedStage, receipts: Receipts, stale: dict[str, str]) -> Iterator[Finding]:
@@ -158,3 +161,14 @@ def receipt_findings(stage: LockedStage, receipts: Receipts, stale: dict[str, st
         yield Finding("missing", path, f"receipt of {stage.name}; `git checkout -- {path}` brings it back")
     elif stage.name in stale:
         yield Finding("stale", stage.name, f"its receipt: {stale[stage.name]}")
+
+
+def unsaid_findings(receipts: Receipts, stale: dict[str, str]) -> Iterator[Finding]:
+    """Receipts that do not tell what another stage read; one of a stale stage is to be written anew anyway."""
+    for name, read in unsaid(receipts).items():
+        if name not in stale:
+            message = (
+                f"does not list the files that {name} wrote, so only DVC's cache can tell whether {read}: made by an "
+                f"older revision; `dvc repro --force {name}` writes it anew"
+            )
+            yield Finding("missing", (RECEIPTS / f"{name}.json").as_posix(), message)
