@@ -12,7 +12,7 @@ import torch
 from api_case import CONTEXTS, D_MODEL, save_all
 
 from darkmatter import decompose
-from darkmatter.api.contexts import as_float32
+from darkmatter.api.numbers import as_float32
 from darkmatter.artifacts import read_json
 from darkmatter.cli import main
 from darkmatter.imports import ROOT
@@ -91,7 +91,7 @@ ERRORS = {
     ),
     "positions": (["--model", "my_model", "--tokens", "tokens.npy", "--first-position", "255"], "leave no row"),
     "ids": (["--model", "my_model", "--tokens", "wrong.npy"], "another tokenizer's"),
-    "rows": (["--model", "my_model", "--tokens", "tokens.npy", "--first-position", "254"], "12 contexts × 1 rows"),
+    "rows": (["--model", "my_model", "--tokens", "tokens.npy", "--first-position", "254"], "12 rows of 12 contexts"),
 }
 
 

@@ -70,7 +70,7 @@ def store(
         return Grid(source.reshape(-1, source.shape[2]), np.ones(source.shape[:2], dtype=bool))
     pieces = itertools.islice(each(source, what, mask, context_ids, context_length), contexts)
     present = write(pieces, target, what, survey)
-    masked_out = sum(len(part) - np.count_nonzero(part) for part in present)
+    masked_out = sum(len(part) - int(np.count_nonzero(part)) for part in present)
     return Grid(open_array(target, (None, None)), on_grid(present, what), masked_out)
 
 

@@ -75,9 +75,9 @@ class Decomposed:
         return [shown(self.estimate(name, split, convention)) for name in SHOWN] + [f"{fact:,}" for fact in facts]
 
     def head(self) -> list[str]:
-        counts = {"outliers": self.dropped_rows, "masked": self.masked_rows}
+        counts = {"outliers": self.dropped_rows, "masked rows": self.masked_rows}
         left_out = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
-        left_out = f" (left out: {left_out})" if left_out else ""
+        left_out = f" ({left_out} left out)" if left_out else ""
         lines = [f"{self.rows:,} rows of {self.contexts:,} contexts{left_out}, d_model {self.d_model:,}"]
         if self.l0 is None:
             return [*lines, "Sae(x) given without its SAE: L0 unknown"]

@@ -41,8 +41,9 @@ class Survey:
         self.steps.append(row_norms(np.diff(rows, axis=0)) ** 2)
 
     def hash(self, rows: Float[np.ndarray, "row d_model"]) -> np.ndarray:
-        """uint64 of each row: a random linear function of its bits."""
-        return np.ascontiguousarray(rows).view(np.uint32).astype(np.uint64) @ self.multipliers(rows.shape[1])
+        """uint64 of each row: a random linear function of its bits, where −0 (x · mask makes it) is 0."""
+        bits = np.ascontiguousarray(rows + np.float32(0)).view(np.uint32)
+        return bits.astype(np.uint64) @ self.multipliers(rows.shape[1])
 
     @staticmethod
     def multipliers(d_model: int) -> np.ndarray:
