@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import ndtr, ndtri
 
-MANY = 1024  # contexts; from here on the products with all jackknife weights cost more than the whole bootstrap
+MANY = 512  # contexts; from here on the products with all jackknife weights cost more than the whole bootstrap
 
 Statistic = Callable[[Float[np.ndarray, "resample context"]], Float[np.ndarray, " resample"]]
 

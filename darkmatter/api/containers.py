@@ -77,12 +77,17 @@ def choose(names: Iterable[str], name: str | None, path: Path, what: str) -> str
 def read_npy(path: Path, name: str | None, scratch: Path, what: str) -> np.memmap:
     if name is not None:
         raise ArtifactError(f"{what}: {path} holds one array, without a name; leave out :{name}")
+    return map_npy(path, f"{what}: {path}")
+
+
+def map_npy(path: Path, where: str) -> np.memmap:
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
         raise ArtifactError(
-            f"{what}: {path} is no .npy ({error}); write one with numpy.save(path, array), float32 "
-            "[context, position, d_model]"
+            f"{where} is no .npy ({error}); write one with numpy.save(path, array), float32 "
+            "[context, position, d_model]. Contexts of several lengths: numpy.concatenate(contexts), with the context "
+            "of each row (context_ids, --context-ids)"
         ) from None
 
 
@@ -95,7 +100,7 @@ def read_npz(path: Path, name: str | None, scratch: Path, what: str) -> np.memma
                 shutil.copyfileobj(member, file)
     except (OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
         raise ArtifactError(f"{what}: {path} is no .npz ({error})") from None
-    return read_npy(scratch, None, scratch, f"{what}: {name} of {path}")
+    return map_npy(scratch, f"{what}: {name} of {path}")
 
 
 def read_safetensors(path: Path, name: str | None, scratch: Path, what: str) -> Tensor:

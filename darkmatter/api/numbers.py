@@ -50,8 +50,8 @@ def whole_numbers(dtype: object, number: int, what: str) -> ArtifactError:
 def check_bfloat16(bits: np.ndarray, number: int, what: str) -> None:
     """Refuse uint16 that cannot be the bits of bfloat16 activations, such as token ids."""
     exponents = bits[bits & 0x7FFF != 0] >> 7 & 0xFF  # of −0 and 0 none
-    share = np.mean((exponents >= EXPONENTS[0]) & (exponents <= EXPONENTS[1])) if exponents.size else 1.0
-    if share < PLAUSIBLE and not (exponents == 0xFF).any():  # an infinity is refused by name
+    exponents = exponents[exponents != 0xFF]  # an infinity is refused by name
+    if exponents.size and np.mean((exponents >= EXPONENTS[0]) & (exponents <= EXPONENTS[1])) < PLAUSIBLE:
         raise whole_numbers(bits.dtype, number, what)
 
 
