@@ -245,7 +245,10 @@ REFUSED = {
     "no file": (lambda folder: "nowhere.npz:x", "nowhere.npz does not exist"),
     "no npz": (lambda folder: (folder / "x.npz").write_bytes(b"no") and "x.npz", "x.npz is no .npz"),
     "no safetensors": (lambda folder: (folder / "x.safetensors").write_bytes(b"no") and "x.safetensors", "is no .saf"),
-    "objects": (lambda folder: np.savez(folder / "x.npz", x=np.array([{}])) or "x.npz", "x of x.npz.*allow_pickle"),
+    "objects": (
+        lambda folder: np.savez(folder / "x.npz", x=np.array([{}])) or "x.npz",
+        "x of x.npz is no .npy .*Python objects.*concatenate",
+    ),
     "two columns": (
         lambda folder: arrow(folder, {"x": lists(X), "y": lists(X)}),
         "vectors x, y; choose one as acts:NAME",

@@ -285,3 +285,18 @@ def test_one_context_far_longer_than_the_others_is_no_table_of_nothing(monkeypat
     with pytest.raises(ArtifactError, match=r"12 contexts of up to 60 positions hold 115 rows.*Cut the longest"):
         store(contexts, tmp_path / "x.npy")
     assert len(store([x[:30] for x in X], tmp_path / "x.npy").rows) == 30 * CONTEXTS  # many rows are no reason
+
+
+def test_many_contexts_of_one_row_give_the_same_numbers(monkeypatch):
+    x = X[:, :15].reshape(-1, 1, D_MODEL)
+    expected = decompose(x, TopK(X), **QUICK)
+    for module in ("bootstrap", "estimates"):
+        monkeypatch.setattr(f"darkmatter.{module}.MANY", 50)
+    monkeypatch.setattr("darkmatter.estimates.hookpoint_sums", lambda *a: pytest.fail("n² products"))
+    found = decompose(x, TopK(X), **QUICK)
+    for split in ("token", "context"):
+        for name, estimate in expected.estimates[split]["paper"].items():
+            if "value" in estimate:
+                of_many = found.estimate(name, split)
+                for end in ("value", "low", "high"):
+                    assert of_many[end] == pytest.approx(estimate[end], rel=1e-8, abs=1e-10), (split, name, end)
