@@ -63,7 +63,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if tree:
             return self.send(200, listing(folder), {"Content-Type": "application/json"}, with_body)
         if not (folder / match[3]).is_file():
-            return self.send(404, b"", {"X-Error-Code": "EntryNotFound"}, with_body)
+            missing = {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": self.hub.commit_of(match[1])}
+            return self.send(404, b"", missing, with_body)
         whole = (folder / match[3]).read_bytes()
         status, body = 200, whole
         for suffix, fault in self.hub.faults.items():

@@ -244,7 +244,7 @@ def test_the_tables_of_the_documents_are_what_the_command_writes(tmp_path):
         assert path.read_text() == found, f"{path}: run python -m darkmatter.planning.document"
     (tmp_path / "other.md").write_text("no tables here")
     with pytest.raises(ArtifactError, match="no marks"):
-        document.renewed(tmp_path / "other.md", "")
+        document.renewed(tmp_path / "other.md", "", document.MARKS)
 
 
 def test_the_experiments_of_the_document_compose(tmp_path):

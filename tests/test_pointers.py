@@ -20,6 +20,7 @@ FORMATS = {  # how it is published, its reference on a hub (None: a folder), hoo
     "gemma-scope-2": (published.gemma_scope_2, published.GEMMA_2, "attn_z.9", 16384, "jumprelu", None),
     "llama-scope": (published.llama_scope, published.LLAMA, "resid_post.15", 32768, "jumprelu", 50),
     "sparsify": (published.sparsify, None, "resid_post.12", 128, "topk", 8),
+    "dictionary-learning": (published.dictionary_learning, None, "resid_post.12", 128, "topk", 8),
     "sae-lens": (lambda root: published.sae_lens(root / "own"), None, "mlp_out.3", 128, "topk", 8),
 }
 

@@ -21,7 +21,6 @@ from sae_lens import (
     TopKSAEConfig,
 )
 from sae_lens.loading import pretrained_sae_loaders as loaders
-from sae_lens.loading.pretrained_saes_directory import get_norm_scaling_factor
 from safetensors.numpy import load_file, save_file
 
 from darkmatter.artifacts import ArtifactError
@@ -88,16 +87,18 @@ def test_gemma_scope(tmp_path: Path, cache, block: int, compressed: bool) -> Non
 
 
 @pytest.mark.parametrize("block", [SMALL_BLOCK, 64 << 20])
-def test_llama_scope_with_its_norm_factor_folded(tmp_path: Path, cache, block: int) -> None:
-    published.llama_scope(tmp_path)
+@pytest.mark.parametrize("by_norm", [True, False])
+def test_llama_scope_with_its_norm_factor_folded(tmp_path: Path, cache, block: int, by_norm: bool) -> None:
+    """sae-lens leaves `sparsity_include_decoder_norm` out, so only the authors' formula in float64 is a reference."""
+    folder = published.llama_scope(tmp_path, by_norm=by_norm)
     cache(tmp_path / published.LLAMA[0], published.LLAMA[0])
-    cfg, weights, _ = loaders.llama_scope_sae_huggingface_loader(*published.LLAMA, "cpu", False, {"dtype": "float32"})
-    sae = state(cfg, {name: tensor.contiguous() for name, tensor in weights.items()})
-    sae.fold_activation_norm_scaling_factor(get_norm_scaling_factor("llama_scope_lxr_8x", "l15r_8x"))
     loaded = load_pretrained("llama_scope_lxr_8x/l15r_8x", rows=ROWS, block_bytes=block)
     assert (loaded.architecture, loaded.hookpoint, loaded.nominal_l0) == ("jumprelu", "resid_post.15", 50)
     assert 30 < loaded.measured.l0 < 42
-    assert_same(loaded, sae)
+    fires, output = published.authors_llama_scope(folder, ROWS)
+    codes = loaded.sae.encode(ROWS)
+    assert np.array_equal(codes.l0, fires.sum(1)), "other latents fire"
+    np.testing.assert_allclose(loaded.sae.decode(codes), output, rtol=1e-4, atol=1e-4)
 
 
 def test_gemma_scope_2_attention_reads_heads_side_by_side(tmp_path: Path, cache) -> None:

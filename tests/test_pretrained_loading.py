@@ -151,7 +151,7 @@ def test_repositories_that_the_registry_does_not_know(served: Hub) -> None:
     assert load_pretrained("someone/saes:own").source["format"] == "sae-lens"
     assert load_pretrained(f"{published.LLAMA[0]}:{published.LLAMA[1]}", rows=ROWS).nominal_l0 == 50
     (served.root / "someone" / "saes" / "weights.pt").write_bytes(b"")
-    with pytest.raises(ArtifactError, match=r"neither cfg\.json nor hyperparams\.json.*pickles .* are not opened"):
+    with pytest.raises(ArtifactError, match=r"neither cfg\.json nor hyperparams\.json.*other pickles .* not opened"):
         load_pretrained("someone/saes:")
 
 
@@ -333,8 +333,8 @@ def test_configurations_that_are_none(tmp_path: Path) -> None:
 def test_folders_without_an_sae_and_with_a_pickle(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="holds no SAE in a known format"):
         load_pretrained(tmp_path)
-    (tmp_path / "ae.pt").write_bytes(b"")
-    with pytest.raises(ArtifactError, match=r"ae\.pt may be a pickle, which runs code when loaded, and is not opened"):
+    (tmp_path / "sae.pt").write_bytes(b"")
+    with pytest.raises(ArtifactError, match=r"sae\.pt may be a pickle, which runs code when loaded, and is not opened"):
         load_pretrained(tmp_path)
 
 

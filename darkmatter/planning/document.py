@@ -6,8 +6,9 @@ python -m darkmatter.planning.document      # writes them again, between the two
 from collections.abc import Sequence
 from pathlib import Path
 
-from darkmatter.artifacts import ArtifactError, write_text
+from darkmatter.artifacts import write_text
 from darkmatter.composing import composed
+from darkmatter.documents import lines, renewed
 from darkmatter.planning.devices import GPUS
 from darkmatter.planning.plan import Plan, make_plan
 from darkmatter.planning.text import duration, size, teraflops
@@ -30,11 +31,7 @@ def documents(profiles: Sequence[Sequence[Plan]]) -> dict[Path, str]:
     """Each document with the tables that belong between its marks."""
     first = [plans[0] for plans in profiles]
     tables = {README: (totals(profiles),), DOCUMENT: (totals(profiles), stages(profiles), disk(first))}
-    return {path: renewed(path, "\n\n".join(found)) for path, found in tables.items()}
-
-
-def lines(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    return "\n".join(["| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows)])
+    return {path: renewed(path, "\n\n".join(found), MARKS) for path, found in tables.items()}
 
 
 def totals(profiles: Sequence[Sequence[Plan]]) -> str:
@@ -93,19 +90,6 @@ def disk(plans: Sequence[Plan]) -> str:
         rows.append([plan.name, size(everything.peak), bounded.name.partition("=")[2], *map(size, peaks), kept])
     head = ["profile", "every file kept", "DARKMATTER_SAE_CACHE_GB", "then", "fetched again", "the model removed, too"]
     return lines([*head, "the same without reflinks", f"aim of {size(plans[0].budget)}"], rows)
-
-
-def renewed(path: Path, found: str) -> str:
-    """The document with these tables between its marks.
-
-    Raises:
-        ArtifactError: it has no such marks.
-    """
-    before, mark, rest = path.read_text(encoding="utf-8").partition(MARKS[0])
-    _, end, after = rest.partition(MARKS[1])
-    if not mark or not end:
-        raise ArtifactError(f"{path} has no marks {' and '.join(MARKS)}. Run `git checkout {path}`.")
-    return f"{before}{mark}\n\n{found}\n\n{end}{after}"
 
 
 if __name__ == "__main__":

@@ -68,7 +68,10 @@ def files_of(source: Mapping[str, Any], size: int) -> Iterator[dict[str, Path]]:
         yield paths
         return
     while True:
-        if not all(hub.cached(source["repo"], inside(source, file), source["revision"]) for file in source["sha256"]):
+        if not all(
+            hub.cached(source["repo"], hub.inside(source["folder"], file), source["revision"])
+            for file in source["sha256"]
+        ):
             make_room(size)
         paths = {file: fetched(source, file) for file in source["sha256"]}
         try:
@@ -83,11 +86,7 @@ def files_of(source: Mapping[str, Any], size: int) -> Iterator[dict[str, Path]]:
 
 
 def fetched(source: Mapping[str, Any], file: str) -> Path:
-    return hub.fetch(source["repo"], inside(source, file), source["revision"]).path
-
-
-def inside(source: Mapping[str, Any], file: str) -> str:
-    return f"{source['folder']}/{file}" if source["folder"] else file
+    return hub.fetch(source["repo"], hub.inside(source["folder"], file), source["revision"]).path
 
 
 def check(paths: Mapping[str, Path], sha256: Mapping[str, str], mend: str | None = None) -> None:

@@ -1,9 +1,12 @@
 """The formats in which SAEs are published, each read into `Weights` without copying a matrix.
 
-Only formats of arrays are read. Six loaders of sae-lens end in a bare `torch.load`, which runs code from the file:
-what they serve is refused, as is what is no SAE of one activation.
+Only tensors are read. Six loaders of sae-lens end in a bare `torch.load`, which runs code from the file. The files of
+one of them, dictionary_learning, are read without torch (`darkmatter.tensor_pickle`), which runs nothing; what the
+others serve is refused, as is what is no SAE of one activation.
 """
 
+from darkmatter.pretrained import dictionary_learning_options, gemma_scope, llama_scope, sparsify
+from darkmatter.pretrained.dictionary_learning import read_dictionary_learning
 from darkmatter.pretrained.gemma_scope import read_gemma_scope, read_gemma_scope_2
 from darkmatter.pretrained.llama_scope import read_llama_scope
 from darkmatter.pretrained.sae_lens import read_sae_lens
@@ -15,4 +18,12 @@ READERS = {
     "llama-scope": read_llama_scope,
     "sae-lens": read_sae_lens,
     "sparsify": read_sparsify,
+    "dictionary-learning": read_dictionary_learning,
+}
+
+OPTIONS_OF = {  # the keys of their configurations
+    "gemma-scope-2": gemma_scope.OPTIONS,
+    "llama-scope": llama_scope.OPTIONS,
+    "sparsify": sparsify.OPTIONS,
+    "dictionary-learning": dictionary_learning_options.OPTIONS,
 }

@@ -1,11 +1,22 @@
-"""SAEs of Gemma Scope and Gemma Scope 2: JumpReLU, one file of arrays."""
+"""SAEs of Gemma Scope and Gemma Scope 2: JumpReLU, one file of arrays; in 2 with a description beside it."""
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from darkmatter.artifacts import ArtifactError
+from darkmatter.artifacts import ArtifactError, read_json
+from darkmatter.pretrained.options import TRANSCODER, Option, alike, check_options
 from darkmatter.pretrained.tensors import Tensors
-from darkmatter.pretrained.weights import Read, Weights
+from darkmatter.pretrained.weights import Read, Weights, check_shapes
+
+OPTIONS = (  # of config.json, which Gemma Scope 2 has
+    Option("type", "refused", "only SAEs of one activation are read, no transcoder, clt or crosscoder", ("sae",)),
+    Option("affine_connection", "refused", "a transcoder adds a map of its input to its output"),
+    Option("architecture", "refused", "only JumpReLU is read", ("jump_relu", "jumprelu")),
+    *alike("read", "one activation in and out; others are a transcoder's", "hf_hook_point_in hf_hook_point_out"),
+    Option("width", "read", "number of latents"),
+    *alike("no effect", "which model it is for, and its L0 there", "model_name l0"),
+)
 
 
 def read_gemma_scope(paths: Mapping[str, Path], factor: float | None = None) -> Read:
@@ -14,11 +25,28 @@ def read_gemma_scope(paths: Mapping[str, Path], factor: float | None = None) -> 
 
 
 def read_gemma_scope_2(paths: Mapping[str, Path], factor: float | None = None) -> Read:
-    """Gemma Scope 2: params.safetensors with the same arrays, W_enc and W_dec in lower case."""
+    """Gemma Scope 2: params.safetensors with the same arrays, W_enc and W_dec in lower case, perhaps config.json.
+
+    A transcoder's arrays may look like an SAE's: then only config.json tells.
+    """
+    facts = described(paths["config.json"]) if "config.json" in paths else {}
     found = Tensors.of_safetensors(paths["params.safetensors"])
     if "affine_skip_connection" in found.arrays:
-        raise ArtifactError(f"{found.path} has a skip connection: it is a transcoder, not an SAE of one activation")
-    return jumprelu(found, "w_enc", "w_dec"), None
+        raise ArtifactError(f"{found.path} has a skip connection: {TRANSCODER}.")
+    weights = jumprelu(found, "w_enc", "w_dec")
+    check_shapes(weights, str(found.path), facts.get("width"))
+    return weights, facts.get("hf_hook_point_in")
+
+
+def described(path: Path) -> dict[str, Any]:
+    """What config.json says, once that is an SAE of one activation."""
+    facts = read_json(path)
+    kind, read = facts.get("type", "sae"), facts.get("hf_hook_point_in")
+    predicted = facts.get("hf_hook_point_out") or read
+    if kind in ("transcoder", "clt") or predicted != read:
+        raise ArtifactError(f"{path}: `type` is {kind}, from {read} to {predicted}: {TRANSCODER}.")
+    check_options(facts, OPTIONS, str(path))
+    return facts
 
 
 def jumprelu(found: Tensors, W_enc: str, W_dec: str) -> Weights:

@@ -4,18 +4,20 @@ Where: `HF_HOME` (or `HF_HUB_CACHE`), `HF_ENDPOINT` and `HF_HUB_OFFLINE` as hugg
 """
 
 import dataclasses
+import posixpath
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from huggingface_hub import constants
+from huggingface_hub import _CACHED_NO_EXIST, constants, try_to_load_from_cache
 
 from darkmatter.artifacts import ArtifactError
 from darkmatter.hub import cached as in_cache
 from darkmatter.hub import download
-from darkmatter.hub_access import OfflineError, Repo, TokenMissingError, UnknownFileError
+from darkmatter.hub_access import OfflineError, Repo, TokenMissingError, UnknownFileError, UnreachableError
 
 MISSING = (UnknownFileError, OfflineError)
+NO_NETWORK = (OfflineError, UnreachableError)
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,38 @@ def fetch(repo: str, file: str, revision: str | None = None) -> Fetched:
     except TokenMissingError:  # nothing says beforehand which repositories of SAEs are gated
         path = download(dataclasses.replace(wanted, gated=True), file)
     return Fetched(path, commit_of(path, repo, revision))
+
+
+def inside(folder: str, file: str) -> str | None:
+    """The path of a file in its repository; None: it would be outside."""
+    path = posixpath.normpath(posixpath.join(folder, file))
+    return None if path.startswith("..") else path
+
+
+def fetch_if_there(repo: str, file: str | None, revision: str) -> Fetched | None:
+    """One file that a repository need not have; None as well where there is no network to ask whether it has.
+
+    Args:
+        file: None: no such path can be in the repository.
+    """
+    if file is None or known_missing(repo, file, revision):
+        return None
+    try:
+        return fetch(repo, file, revision)
+    except (*MISSING, *NO_NETWORK):
+        return None
+
+
+def known_missing(repo: str, file: str, revision: str) -> bool:
+    """Whether the hub has said before that there is no such file at a commit; huggingface_hub notes that down."""
+    found = try_to_load_from_cache(repo, file, cache_dir=constants.HF_HUB_CACHE, revision=revision)
+    return found is _CACHED_NO_EXIST
+
+
+def commits_with(repo: str, file: str) -> list[str]:
+    """The commits at which the cache has a file."""
+    snapshots = Path(constants.HF_HUB_CACHE) / f"models--{repo.replace('/', '--')}" / "snapshots"
+    return sorted(path.name for path in snapshots.glob("*") if (path / file).is_file())
 
 
 def cached(repo: str, file: str, revision: str) -> bool:

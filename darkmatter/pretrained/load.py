@@ -80,14 +80,14 @@ def load_pretrained(
     entry = listed_entry(manifest, wanted, where) if manifest else None
     found = local_files(wanted.local, format) if wanted.local else remote_files(wanted, entry, format)
     if entry:
-        pins.check(entry, found.revision, found.sha256, manifest)
+        pins.check(entry, found.revision, found.required, manifest)
     loaded = open_sae(found, wanted, where, entry, device, block_bytes)
     loaded = replace(loaded, nominal_l0=nominal_l0 or loaded.nominal_l0)
     if rows is not None:
         published = wanted.listed.variance_explained if wanted.listed else None
         loaded = replace(loaded, measured=measure(loaded.sae, rows, where, loaded.nominal_l0, published, gate))
     if entry:
-        pins.record(manifest, entry["release"], entry["id"], found.revision, found.sha256)
+        pins.record(manifest, entry["release"], entry["id"], found.revision, found.required)
     return loaded
 
 

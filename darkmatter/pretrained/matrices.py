@@ -11,6 +11,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from darkmatter.artifacts import ArtifactError
+from darkmatter.zip_members import data_offset
 
 SAFETENSORS_TYPES = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}  # bfloat16 is read as the upper half of a float32
 FLOATS = {"<f4", "<f2"}
@@ -113,7 +114,8 @@ def map_member(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) ->
         if member.file_size != header + size:
             raise ArtifactError(f"{path}: {member.filename} has {member.file_size - header} bytes, expected {size}")
         if member.compress_type == zipfile.ZIP_STORED:
-            offset = data_offset(path, member) + header
+            with path.open("rb") as file:
+                offset = data_offset(file, member) + header
             return (
                 np.memmap(path, dtype, "r", offset, shape, order="F" if fortran else "C") if size else np.empty(shape)
             )
@@ -124,14 +126,6 @@ def map_member(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) ->
             unpacked[place : place + len(chunk)] = chunk
             place += len(chunk)
     return flat.reshape(shape, order="F" if fortran else "C")
-
-
-def data_offset(path: Path, member: zipfile.ZipInfo) -> int:
-    """Where a stored member's bytes begin: behind its local header, whose two lengths differ from the directory's."""
-    with path.open("rb") as file:
-        file.seek(member.header_offset + 26)
-        name, extra = file.read(2), file.read(2)
-    return member.header_offset + 30 + int.from_bytes(name, "little") + int.from_bytes(extra, "little")
 
 
 def map_safetensors(path: Path) -> dict[str, tuple[np.ndarray, bool]]:

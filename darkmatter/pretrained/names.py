@@ -6,6 +6,7 @@ folder is called.
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from darkmatter.sections import HOOKPOINT
 
@@ -19,6 +20,13 @@ TRANSFORMER_LENS = {
 GEMMA_SCOPE = {"res": "resid_post", "mlp": "mlp_out", "att": "attn_z"}
 GEMMA_SCOPE_2 = {"resid_post": "resid_post", "mlp_out": "mlp_out", "attn_out": "attn_z"}
 LLAMA_SCOPE = {"R": "resid_post", "A": "attn_out", "M": "mlp_out"}
+HUGGING_FACE = {
+    "output": "resid_post",
+    "post_feedforward_layernorm.output": "mlp_out",
+    "self_attn.o_proj.input": "attn_z",
+}
+LEVELS = 4  # Gemma Scope: repository/layer/width/L0
+OTHERS = re.compile(r"(?<![a-z])(transcoder|clt|crosscoder)s?(?![a-z])")
 
 
 @dataclass(frozen=True)
@@ -51,8 +59,36 @@ def width_in(folder: str) -> int | None:
 
 
 def our_hookpoint(name: str | None) -> str | None:
-    """`blocks.12.hook_resid_post` (TransformerLens) → `resid_post.12`; a name of ours stays; others are None."""
+    """`blocks.12.hook_resid_post` (TransformerLens) → `resid_post.12`, as is `model.layers.12.output` (Gemma Scope 2).
+
+    A name of ours stays; others are None.
+    """
     if name is None or re.fullmatch(HOOKPOINT, name):
         return name
-    match = re.fullmatch(r"blocks\.(\d+)\.(.+)", name)
-    return f"{TRANSFORMER_LENS[match[2]]}.{match[1]}" if match and match[2] in TRANSFORMER_LENS else None
+    for prefix, kinds in (("blocks", TRANSFORMER_LENS), ("model\\.layers", HUGGING_FACE)):
+        match = re.fullmatch(rf"{prefix}\.(\d+)\.(.+)", name)
+        if match and match[2] in kinds:
+            return f"{kinds[match[2]]}.{match[1]}"
+    return None
+
+
+def names_transcoder(name: str) -> bool:
+    """Whether a repository or folder is called a transcoder, cross-layer transcoder (clt) or crosscoder."""
+    return OTHERS.search(name.lower()) is not None
+
+
+def local_transcoder(folder: Path) -> str | None:
+    """The part of a local path that names a transcoder as published ones do; None: no part does.
+
+    A folder of one's own may have the word in its name for any reason, so this is stricter than for a repository: the
+    repository itself in the hub's cache or copied under its own name, or a folder `transcoder`, `transcoder_all`,
+    `clt`, `crosscoder`.
+    """
+    parts = folder.absolute().parts
+    for place, part in enumerate(parts):
+        cached = part.startswith("models--")
+        near = place >= len(parts) - LEVELS
+        published = near and re.fullmatch(r"(transcoders?|clt|crosscoder)(_all)?|gemma-scope-.*", part)
+        if (cached or published) and names_transcoder(part):
+            return part
+    return None

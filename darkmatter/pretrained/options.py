@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 from darkmatter.artifacts import ArtifactError
 
+TRANSCODER = "it is a transcoder: it predicts another activation than it reads, so x − Sae(x) means nothing"
+
 
 @dataclass(frozen=True)
 class Option:
@@ -27,6 +29,11 @@ class Option:
     use: Literal["read", "no effect", "refused"]
     why: str
     allowed: tuple[Any, ...] = ()
+
+
+def alike(use: Literal["read", "no effect", "refused"], why: str, names: str) -> tuple[Option, ...]:
+    """Several keys for one reason, with spaces between."""
+    return tuple(Option(name, use, why) for name in names.split())
 
 
 def check_options(config: Mapping[str, Any], options: Sequence[Option], where: str) -> None:

@@ -37,7 +37,7 @@ def parse(reference: str | Path) -> Reference:
         return Reference(repo=repo, folder=folder, revision=revision, listed=registry.at(repo, folder))
     release = max((name for name in registry.releases() if text.startswith(f"{name}/")), key=len, default=None)
     if release is None:
-        raise ArtifactError(f"{text!r} is none of: {FORMS}. {suggest(text)}")
+        raise ArtifactError(f"{text!r} is none of: {FORMS}. {as_repository(text)}{suggest(text)}")
     listed = registry.find(release, text.removeprefix(f"{release}/"))
     return Reference(repo=listed.repo, folder=check_folder(listed.folder, text), listed=listed)
 
@@ -47,6 +47,18 @@ def check_folder(folder: str, reference: str) -> str:
     if folder.startswith("/") or ".." in parts or "\\" in folder:
         raise ArtifactError(f"{reference!r}: the folder in a repository is relative and has no `..`")
     return folder.strip("/")
+
+
+def as_repository(text: str) -> str:
+    """How to write a repository whose folder is set off by a slash, as on the hub's pages, or is not named."""
+    match = re.fullmatch(r"(?:https://huggingface\.co/)?([\w-][\w.-]*/[\w.-]+)(@[0-9a-f]{40})?(?:/(.*))?", text)
+    if not match:
+        return ""
+    pin, folder = match[2] or "", match[3]
+    tree = re.fullmatch(r"(?:tree|blob|resolve)/([^/]+)(?:/(.*))?", folder or "")
+    if tree:
+        pin, folder = f"@{tree[1]}" if re.fullmatch(r"[0-9a-f]{40}", tree[1]) else pin, tree[2]
+    return f"If it is a repository of the hub, write `{match[1]}{pin}:{(folder or 'FOLDER').strip('/')}`. "
 
 
 def suggest(text: str) -> str:

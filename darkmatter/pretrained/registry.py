@@ -10,6 +10,8 @@ from typing import Any
 import yaml
 
 from darkmatter.artifacts import ArtifactError
+from darkmatter.pretrained.names import names_transcoder
+from darkmatter.pretrained.options import TRANSCODER
 
 FORMAT_OF_LOADER = {
     None: "sae-lens",
@@ -18,15 +20,14 @@ FORMAT_OF_LOADER = {
     "gemma_3": "gemma-scope-2",
     "llama_scope": "llama-scope",
     "sparsify": "sparsify",
+    "dictionary_learning_1": "dictionary-learning",
 }
 PICKLE = "its weights are a pickle, and loading one runs whatever code is in it"
-TRANSCODER = "it is a transcoder: it predicts another activation than it reads, so x − Sae(x) means nothing"
 REFUSED_LOADERS = {
     "connor_rob_hook_z": PICKLE,
     "goodfire": PICKLE,
     "deepseek_r1": PICKLE,
     "qwen_scope": PICKLE,
-    "dictionary_learning_1": PICKLE,
     "gemma_2_transcoder": TRANSCODER,
     "mwhanna_transcoder": TRANSCODER,
     "mntss_clt_layer_transcoder": TRANSCODER,
@@ -60,7 +61,7 @@ class Listed:
             raise ArtifactError(
                 f"{self.release}/{self.id}: {reason}. Convert it to sae-lens's format where you trust it."
             )
-        if "transcoder" in self.folder or "clt" in self.folder:
+        if names_transcoder(f"{self.repo}/{self.folder}"):
             raise ArtifactError(f"{self.release}/{self.id}: {TRANSCODER}.")
         return FORMAT_OF_LOADER[self.loader]
 

@@ -182,7 +182,9 @@ class MappedDecoder:
     def W_dec(self) -> Float[Tensor, "latent d_model"]:  # noqa: N802 - the name of `Decoder`'s
         """Every row, float32 in memory: for what needs all latents at once."""
         rows = self.sae.W_dec.block(0, self.sae.d_sae)
-        return torch.from_numpy(rows if self.sae.norms is None else rows / self.sae.norms[:, None])
+        if self.sae.norms is None:
+            return torch.from_numpy(rows)
+        return torch.from_numpy(rows / np.maximum(self.sae.norms, np.finfo(np.float32).tiny)[:, None])  # 0 stays 0
 
 
 def topk(pre: Float[Tensor, "row latent"], k: int) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,46 @@
+"""The table of docs/extending.md: what becomes of each key of a published SAE's configuration, by format.
+
+python -m darkmatter.pretrained.document      # writes it again, between the two marks; a test compares
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from darkmatter.artifacts import write_text
+from darkmatter.documents import lines, renewed
+from darkmatter.pretrained.formats import OPTIONS_OF
+from darkmatter.pretrained.options import Option
+
+DOCUMENT = Path("docs/extending.md")
+MARKS = ("<!-- options: python -m darkmatter.pretrained.document -->", "<!-- end of options -->")
+USES = ("read", "no effect", "refused")
+
+
+def document(path: Path = DOCUMENT) -> str:
+    """The document with the table as it is now."""
+    return renewed(path, table(OPTIONS_OF), MARKS)
+
+
+def table(tables: Mapping[str, Sequence[Option]]) -> str:
+    """One row per format, use and reason."""
+    rows = [row for format, options in tables.items() for row in rows_of(format, options)]
+    return lines(["format", "keys", "", "why"], rows)
+
+
+def rows_of(format: str, options: Sequence[Option]) -> list[list[str]]:
+    """The keys of one use and reason in one row, in the order of the first of them."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for option in sorted(options, key=lambda option: USES.index(option.use)):
+        groups.setdefault((use_of(option), option.why), []).append(f"`{option.name}`")
+    return [[format, ", ".join(names), use, why.replace("|", "\\|")] for (use, why), names in groups.items()]
+
+
+def use_of(option: Option) -> str:
+    """`refused`, and what is taken all the same."""
+    allowed = ", ".join(f"`{value}`" for value in option.allowed)
+    return f"{option.use}, but {allowed}" if allowed else option.use
+
+
+if __name__ == "__main__":
+    write_text(DOCUMENT, document())
+    print(DOCUMENT)
