@@ -30,6 +30,12 @@ def home(tmp_path_factory):
     folder = tmp_path_factory.mktemp("extending")
     x = save_all(folder)
     np.save(folder / "flat.npy", x.reshape(-1, D_MODEL))
+    np.save(folder / "ids.npy", np.repeat(np.arange(CONTEXTS), x.shape[1]))
+    np.save(folder / "mask_of_flat.npy", np.ones(x.shape[:2], dtype=bool))
+    mask = np.arange(x.shape[1]) < np.where(np.arange(CONTEXTS) % 2, x.shape[1], 40)[:, None]
+    np.save(folder / "padded.npy", x * mask[..., None])
+    np.save(folder / "mask.npy", mask)
+    np.savez(folder / "acts.npz", layer_1=x, layer_2=x + 1)
     snapshot = folder / "hub" / "models--org--name" / "snapshots" / COMMIT
     snapshot.parent.mkdir(parents=True)
     snapshot.symlink_to(folder / "my_model")

@@ -129,6 +129,7 @@ TENSORS = {
     "list of contexts": (lambda: list(torch.from_numpy(X)), ""),
     "list of batches": (lambda: list(torch.from_numpy(X).split(5)), ""),
     "dict of one": (lambda: {"acts": torch.from_numpy(X)}, ""),
+    "list of batches of two sizes": (lambda: [torch.from_numpy(X[:1]), torch.from_numpy(X[1:])], ""),
     "dict of two": (lambda: {"acts": torch.from_numpy(X), "ids": torch.zeros(3)}, ":acts"),
 }
 
@@ -183,8 +184,9 @@ def test_bfloat16_is_read_as_the_numbers_it_stands_for(tmp_path, form):
         assert np.array_equal(np.stack(list(store(tmp_path / "saved.npy", tmp_path / "x.npy"))), widened(BITS))
     else:
         save_tensors({"x": given}, tmp_path / "saved.safetensors")
-        found = store(tmp_path / "saved.safetensors", tmp_path / "x.npy")
-        assert np.array_equal(np.stack(list(found)), widened(BITS))
+        torch.save(given, tmp_path / "saved.pt")
+        for name in ("saved.safetensors", "saved.pt"):
+            assert np.array_equal(np.stack(list(store(tmp_path / name, tmp_path / "x.npy"))), widened(BITS))
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float64, torch.float16, torch.float64])
@@ -248,6 +250,11 @@ REFUSED = {
     "objects": (
         lambda folder: np.savez(folder / "x.npz", x=np.array([{}])) or "x.npz",
         "x of x.npz is no .npy .*Python objects.*concatenate",
+    ),
+    "code in a pt": (lambda folder: torch.save({"x": print}, folder / "x.pt") or "x.pt", "x.pt"),
+    "pt of two": (
+        lambda folder: torch.save({"a": torch.ones(2), "b": torch.ones(2)}, folder / "x.pt") or "x.pt",
+        "a, b",
     ),
     "two columns": (
         lambda folder: arrow(folder, {"x": lists(X), "y": lists(X)}),

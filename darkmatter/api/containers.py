@@ -19,7 +19,9 @@ from torch import Tensor
 from darkmatter.api.arrow_rows import is_dataset, read_dataset
 from darkmatter.api.numbers import as_float32
 from darkmatter.artifacts import ArtifactError
+from darkmatter.tensor_pickle import map_tensors
 
+SHOWN = 10  # names in a message
 SAVE = 'numpy.save("acts.npy", {})'
 LINES = {  # what turns other containers into an .npy
     ".parquet": SAVE.format('numpy.stack([numpy.stack(x) for x in pandas.read_parquet("{path}")["NAME"]])'),
@@ -70,8 +72,9 @@ def choose(names: Iterable[str], name: str | None, path: Path, what: str) -> str
         return name
     if name is None and len(names) == 1:
         return names[0]
-    known = ", ".join(sorted(names)) or "none"
-    raise ArtifactError(f"{what}: {path} holds the arrays {known}; choose one as {path}:NAME")
+    known = ", ".join(sorted(names)[:SHOWN]) or "none"
+    more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
+    raise ArtifactError(f"{what}: {path} holds the arrays {known}{more}; choose one as {path}:NAME")
 
 
 def read_npy(path: Path, name: str | None, scratch: Path, what: str) -> np.memmap:
@@ -111,15 +114,20 @@ def read_safetensors(path: Path, name: str | None, scratch: Path, what: str) -> 
         raise ArtifactError(f"{what}: {path} is no .safetensors ({error})") from None
 
 
-def read_tensor_file(path: Path, name: str | None, scratch: Path, what: str) -> np.ndarray | list[np.ndarray]:
-    from darkmatter.tensor_pickle import read_tensors
-
-    found = read_tensors(path)
+def read_tensor_file(path: Path, name: str | None, scratch: Path, what: str) -> Any:
+    found = map_tensors(path)
     if isinstance(found, dict):
-        return found[choose(found, name, path, what)]
+        return readable(*found[choose(found, name, path, what)])
     if name is not None:
         raise ArtifactError(f"{what}: {path} holds no named arrays; leave out :{name}")
-    return found if isinstance(found, np.ndarray) else joined(found, f"{what}: {path}")
+    if isinstance(found, list):
+        return joined([readable(*tensor) for tensor in found], f"{what}: {path}")
+    return readable(*found)
+
+
+def readable(tensor: np.ndarray, bfloat16: bool) -> np.ndarray:
+    """The tensor as `numbers` reads it."""
+    return tensor.view("V2") if bfloat16 else tensor
 
 
 def read_shards(folder: Path, scratch: Path, what: str) -> Any:
