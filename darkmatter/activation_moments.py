@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from darkmatter.activation_files import open_activations
+from darkmatter.activation_files import Activations, open_activations
 from darkmatter.artifacts import ArtifactError, read_arrays, write_arrays
 from darkmatter.context_sums import RowSums
 from darkmatter.device import usable
@@ -72,10 +72,27 @@ def prepare(
     """
     place = usable(device)
     x = open_activations(Path(activations))
-    contexts, positions, d_model = x.shape
+    contexts, positions, _ = x.shape
     kept = kept_rows(Path(hookpoint or activations), outlier_norm_ratio)[:contexts]
     splits = draw_splits(contexts, positions, fit_share, folds, split_seed, kept)
-    x_shift = float32_mean(x, kept, activations).to(place)
+    write_moments(out, x, splits, eigen_cutoff, place, activations)
+
+
+def write_moments(
+    out: Path, x: Activations, splits: Splits, eigen_cutoff: float, place: torch.device, where: str = "activations"
+) -> None:
+    """Write the shared moments of some rows.
+
+    Args:
+        x: activations; a context that is shorter than the longest has fewer rows.
+        place: where the moments are formed.
+        where: name of the activations in errors.
+
+    Raises:
+        ArtifactError: a value is NaN or infinite, or there are too few rows.
+    """
+    contexts, _, d_model = x.shape
+    x_shift = float32_mean(x, splits.kept, where).to(place)
     fitter = CrossMomentsFitter(make_blocks(splits), d_model, d_model, device=place)
     row_sets = torch.from_numpy(splits.row_sets()).double().to(place)
     total, square = RowSums(row_sets, d_model), RowSums(row_sets, d_model)
@@ -85,7 +102,7 @@ def prepare(
         total.update(context, shifted)
         square.update(context, shifted**2)
     arrays = {"x_shift": x_shift.cpu().numpy(), "x_sum": total.numpy(), "x_square": square.numpy()}
-    arrays |= {"rows": splits.row_sets().sum(-1).astype(np.float64), "kept": kept}
+    arrays |= {"rows": splits.row_sets().sum(-1).astype(np.float64), "kept": splits.kept}
     for name in splits.fit_sets:
         factor = factorise(fitter.fit_set(name), eigen_cutoff)
         arrays[f"{name}/root"] = factor.root.cpu().numpy()
@@ -94,11 +111,11 @@ def prepare(
     write_arrays(out / FILE, arrays)
 
 
-def float32_mean(x: np.ndarray, kept: np.ndarray, where: str) -> Float[Tensor, " d_model"]:
+def float32_mean(x: Activations, kept: np.ndarray, where: str) -> Float[Tensor, " d_model"]:
     """Mean over the kept rows, rounded to float32 so that float32 activations can be shifted by it."""
     total = np.zeros(x.shape[-1])
     for context, rows in enumerate(x):
-        total += rows[kept[context]].sum(0, dtype=np.float64)
+        total += rows[kept[context, : len(rows)]].sum(0, dtype=np.float64)
         if not np.isfinite(total).all():
             raise ArtifactError(
                 f"{where}: context {context} holds a NaN or an infinity; run `dvc repro -f activations`"

@@ -1,7 +1,7 @@
 """Sums over the rows of each context, in float64: all that any number or interval is made from.
 
 `RowSums.update` takes the rows of one context and adds them up over each of the row sets (held out of the token
-split, held out of the context split, all rows).
+split, held out of the context split, all rows). A context that is shorter than the longest has its rows first.
 """
 
 import numpy as np
@@ -23,7 +23,7 @@ class RowSums:
         self.sums = torch.zeros(shape, dtype=torch.float64, device=row_sets.device)
 
     def update(self, context: int, values: Float[Tensor, "position ..."]) -> None:
-        self.sums[:, context] = self.row_sets[:, context] @ values.double()
+        self.sums[:, context] = self.row_sets[:, context, : len(values)] @ values.double()
 
     def numpy(self) -> np.ndarray:
         return self.sums.cpu().numpy()

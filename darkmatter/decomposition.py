@@ -68,7 +68,8 @@ def write_sums(out: Path, sample: Sample, firings: Callable[[], Firings]) -> Non
     """Make the passes and write TABLE, SUMS and DIMENSION_SUMS.
 
     Args:
-        sample: or whatever has its `x`, `splits`, `blocks`, `prepared` and `context`.
+        sample: or whatever has its `x`, `splits`, `blocks`, `prepared` and `context`. Where contexts differ in
+            length, `x[number]` and `context` give the rows that there are; positions after them are not kept.
         firings: asked after the passes, since Sae(x) may come from an encoder that runs in them: l0 of every row, and
             whether each latent fired at all on a kept row.
     """
@@ -89,7 +90,7 @@ def error_maps(sample: Sample) -> dict[str, LinearMap]:
     d_model = sample.x.shape[-1]
     x_shift = sample.prepared.x_shift.to(sample.prepared.products)
     x, sae = sample.context(0)
-    e_shift = (x - sae)[torch.from_numpy(sample.splits.kept[0]).to(x.device)].mean(0)
+    e_shift = (x - sae)[torch.from_numpy(sample.splits.kept[0, : len(x)]).to(x.device)].mean(0)
     fitter = CrossMomentsFitter(sample.blocks, d_model, d_model, sample.prepared.products, sample.prepared.device)
     for context in range(len(sample.x)):
         x, sae = sample.context(context)
@@ -137,7 +138,7 @@ def split_error(sample: Sample, maps: dict[str, LinearMap]) -> tuple[Table, Sums
             inner = (linear * x).sum(1, dtype=torch.float64)
             row[f"cosine/{key}"] = inner / (row[f"linear/{key}"] * row["x"]).sqrt().clamp(min=1e-300)
         for name, values in row.items():
-            table.setdefault(name, np.empty(sample.x.shape[:2]))[context] = values.cpu().numpy()
+            table.setdefault(name, np.zeros(sample.x.shape[:2]))[context, : len(x)] = values.cpu().numpy()
     dimension_sums = {"error_sum": total.numpy(), "error_square": square.numpy()}
     dimension_sums |= {f"nonlinear/{name}": sums.numpy() for name, sums in left.items()}
     pooled = {f"pooled/nonlinear/{name}": sums.numpy().sum(-1) for name, sums in left.items()}
@@ -174,7 +175,8 @@ def norm_probes(sample: Sample, table: Table) -> Sums:
     values = values - means
     fitter = CrossMomentsFitter(sample.blocks, sample.x.shape[-1], len(columns), device=sample.prepared.device)
     for context in range(len(sample.x)):
-        fitter.update(context, shift(sample.x[context], sample.prepared.x_shift), values[context])
+        x = shift(sample.x[context], sample.prepared.x_shift)
+        fitter.update(context, x, values[context, : len(x)])
     maps = {
         name: fit(factor, fitter.fit_set(name), sample.prepared.x_shift, means)
         for name, factor in sample.prepared.factors.items()
@@ -184,8 +186,8 @@ def norm_probes(sample: Sample, table: Table) -> Sums:
     for context in range(len(sample.x)):
         x = shift(sample.x[context], sample.prepared.x_shift)
         fold = int(sample.splits.fold[context])
-        for key, residual in probe_residuals(x, values[context] + means, columns, maps, fold):
-            residuals.setdefault(key, np.empty(table["x"].shape))[context] = residual
+        for key, residual in probe_residuals(x, values[context, : len(x)] + means, columns, maps, fold):
+            residuals.setdefault(key, np.zeros(table["x"].shape))[context, : len(x)] = residual
     sums = {f"residual/{key}": scalar_sums(row_sets, residual**2) for key, residual in residuals.items()}
     for number, name in enumerate(columns):
         column = values[..., number].cpu().numpy()

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from darkmatter.artifacts import read_arrays, read_json, write_json
-from darkmatter.estimates import hookpoint_sums, sae_estimates
+from darkmatter.estimates import hookpoint_sums, own_sums, sae_estimates
 
 MOMENTS = "moments/activations.npz"  # below a hookpoint's folder, beside one folder for each SAE
 ESTIMATES = "estimates.json"
@@ -27,7 +27,7 @@ def estimate_sae(out: Path, moments: str, decomposed: str, resamples: int, level
     """Write the estimates of one SAE from its per-context sums (a unit of the decomposition stage)."""
     shared = read_arrays(Path(moments))
     rank = {name: int(facts["rank"]) for name, facts in regressions(shared).items()}
-    hookpoint = hookpoint_sums(shared, rank, {"resamples": resamples, "level": level, "seed": seed})
+    hookpoint = own_sums(shared, rank, {"resamples": resamples, "level": level, "seed": seed})
     sums, dimension_sums = (read_arrays(Path(decomposed) / name) for name in ("sums.npz", "dimension_sums.npz"))
     fired, latents = sums["latent_fired"].tolist()
     result = {

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from darkmatter import metrics
-from darkmatter.bootstrap import ContextBootstrap, Statistic
+from darkmatter.bootstrap import MANY, ContextBootstrap, Statistic
 from darkmatter.splits import ROW_SETS, SPLITS
 
 Sums = Mapping[str, np.ndarray]
@@ -38,16 +38,23 @@ class HookpointSums:
     Attributes:
         rows: [set, context] rows of each row set (ROW_SETS).
         square: [set, context] Σ ‖x̃‖² with x̃ = x − shift.
-        cross: [set, context, context] products (Σ x̃)·(Σ x̃)ᵀ of the contexts' sums.
+        cross: [set, context, context] products (Σ x̃)·(Σ x̃)ᵀ of the contexts' sums; of many contexts the sums
+            themselves, [set, context, d_model].
         rank: rank of each fit set's regression.
         bootstrap: `resamples`, `level` and `seed` of the intervals.
     """
 
     rows: np.ndarray
     square: np.ndarray
-    cross: np.ndarray
+    cross: np.ndarray | metrics.ContextSums
     rank: dict[str, int]
     bootstrap: dict[str, Any]
+
+    def cross_of(self, view: "RowSet") -> np.ndarray | metrics.ContextSums:
+        """The part of `cross` that belongs to one row set."""
+        if isinstance(self.cross, metrics.ContextSums):
+            return metrics.ContextSums(view.of_sums(self.cross.total))
+        return self.cross[view.number][np.ix_(view.used, view.used)]
 
     @cached_property
     def views(self) -> dict[str, "RowSet"]:
@@ -88,7 +95,7 @@ def scalar_r2(view: RowSet, sums: Sums, column: str, residual: str, rank: int) -
 def pooled_fvu(view: RowSet, hookpoint: HookpointSums, left: np.ndarray, rank: int) -> Estimate:
     """Σ ‖x − x̂‖² / Σ ‖x − x̄‖² over a row set."""
     square, residual = view.of_sums(hookpoint.square), view.of_sums(left)
-    cross = hookpoint.cross[view.number][np.ix_(view.used, view.used)]
+    cross = hookpoint.cross_of(view)
     return view.estimate(lambda weights: metrics.fvu(weights, view.rows, square, cross, residual), rank)
 
 
@@ -178,3 +185,11 @@ def hookpoint_sums(arrays: Sums, rank: dict[str, int], bootstrap: dict[str, Any]
     """The shared sums from a hookpoint's per-dimension ones (`rows`, `x_sum`, `x_square`)."""
     cross = np.einsum("scd,sed->sce", arrays["x_sum"], arrays["x_sum"], optimize=True)
     return HookpointSums(arrays["rows"], arrays["x_square"].sum(-1), cross, rank, bootstrap)
+
+
+def own_sums(arrays: Sums, rank: dict[str, int], bootstrap: dict[str, Any]) -> HookpointSums:
+    """As `hookpoint_sums`, without the n² products of many contexts, which only a file to be committed needs."""
+    if arrays["rows"].shape[1] <= MANY:
+        return hookpoint_sums(arrays, rank, bootstrap)
+    sums = metrics.ContextSums(arrays["x_sum"])
+    return HookpointSums(arrays["rows"], arrays["x_square"].sum(-1), sums, rank, bootstrap)

@@ -10,12 +10,21 @@ The mean is that of the scored rows. A target without variance has no R² (NaN h
 is never averaged in.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from jaxtyping import Float
 
 Weights = Float[np.ndarray, "resample context"]
 PerContext = Float[np.ndarray, " context"]
 PerDimension = Float[np.ndarray, "context dim"]
+
+
+class ContextSums(NamedTuple):
+    """Σ x of each context, in place of the products between contexts, of which there are n²."""
+
+    total: PerDimension
+
 
 # Below this share of its raw second moment a centred sum of squares is rounding, not variance.
 ROUNDING = 1e-14
@@ -55,18 +64,24 @@ def r2_mean(
         return ratio(np.where(defined, per_dimension, 0.0).sum(1), defined.sum(1).astype(float))
 
 
-def pooled_spread(weights: Weights, rows: PerContext, square: PerContext, cross: np.ndarray) -> np.ndarray:
+def pooled_spread(
+    weights: Weights, rows: PerContext, square: PerContext, cross: np.ndarray | ContextSums
+) -> np.ndarray:
     """Σ ‖x − x̄‖² from Σ ‖x‖² per context and the products (Σ x)·(Σ x)ᵀ between contexts.
 
     `cross` [context, context] stands in for the sums of all dimensions, so that pooled numbers can be derived
-    again, resampled too, from a file of a few hundred kilobytes.
+    again, resampled too, from a file of a few hundred kilobytes. Of thousands of contexts it is the larger of the two.
     """
-    spread = weights @ square - np.einsum("rc,cd,rd->r", weights, cross, weights, optimize=True) / (weights @ rows)
+    if isinstance(cross, ContextSums):
+        product = np.square(weights @ cross.total).sum(1)
+    else:
+        product = np.einsum("rc,cd,rd->r", weights, cross, weights, optimize=True)
+    spread = weights @ square - product / (weights @ rows)
     return np.where(spread > ROUNDING * (weights @ square), spread, 0.0)
 
 
 def fvu(
-    weights: Weights, rows: PerContext, square: PerContext, cross: np.ndarray, residual: PerContext
+    weights: Weights, rows: PerContext, square: PerContext, cross: np.ndarray | ContextSums, residual: PerContext
 ) -> Float[np.ndarray, " resample"]:
     """Pooled fraction of variance unexplained."""
     return ratio(weights @ residual, pooled_spread(weights, rows, square, cross))

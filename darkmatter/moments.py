@@ -30,9 +30,15 @@ class Blocks:
     def count(self) -> int:
         return int(self.members.max()) + 1
 
-    def rows_of(self, context: int, device: torch.device | str = "cpu") -> Iterator[tuple[int, Tensor]]:
-        """The blocks met in one context, each with the positions it holds there, as a tensor on `device`."""
-        members = torch.from_numpy(self.members[context])
+    def rows_of(
+        self, context: int, device: torch.device | str = "cpu", positions: int | None = None
+    ) -> Iterator[tuple[int, Tensor]]:
+        """The blocks met in one context, each with the positions it holds there, as a tensor on `device`.
+
+        Args:
+            positions: of the context; None where it is as long as the longest.
+        """
+        members = torch.from_numpy(self.members[context, :positions])
         for block in torch.unique(members).tolist():
             yield block, torch.nonzero(members == block).squeeze(1).to(device)
 
@@ -75,7 +81,7 @@ class CrossMomentsFitter:
     def update(self, context: int, x: Float[Tensor, "position d_model"], t: Float[Tensor, "position target"]) -> None:
         """Add one context; `x` and `t` come shifted."""
         x, t = x.to(self.products), t.to(self.products)
-        for block, positions in self.blocks.rows_of(context, x.device):
+        for block, positions in self.blocks.rows_of(context, x.device, len(x)):
             x_block, t_block = x[positions], t[positions]
             self.rows[block] += len(positions)
             self.sum_x[block] += x_block.sum(0, dtype=torch.float64)

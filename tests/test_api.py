@@ -87,9 +87,12 @@ def test_the_form_of_the_activations_does_not_matter(tmp_path, expected, form):
 
 def test_a_file_is_used_where_it_stands_and_a_part_of_it_is_not(tmp_path):
     whole = np.load(saved(tmp_path), mmap_mode="r")
-    assert store(whole, tmp_path / "copy.npy") == tmp_path / "x.npy"
+    assert np.shares_memory(store(whole, tmp_path / "copy.npy").rows, whole)
+    assert not (tmp_path / "copy.npy").exists()
     for part in (whole[:5], whole[::-1], whole[:, :, ::-1]):
-        assert np.array_equal(np.load(store(part, tmp_path / "copy.npy")), part)
+        grid = store(part, tmp_path / "copy.npy")
+        assert np.array_equal(np.stack(list(grid)), part) and not np.shares_memory(grid.rows, whole)
+    assert np.array_equal(np.stack(list(store(whole, tmp_path / "copy.npy", contexts=5))), whole[:5])
 
 
 def close(found, expected):
@@ -105,7 +108,7 @@ def test_the_files_of_a_model_in_bfloat16_are_no_whole_numbers(tmp_path, form):
     np.save(tmp_path / "x.npy", narrowed(x if form != "flat file" else x.reshape(-1, D_MODEL)))
     given = np.load(tmp_path / "x.npy") if form == "array" else tmp_path / "x.npy"
     cut = {"context_length": POSITIONS} if form == "flat file" else {}
-    found = np.load(store(given, tmp_path / "stored.npy", **cut))
+    found = np.stack(list(store(given, tmp_path / "stored.npy", **cut)))
     assert found.dtype == np.float32 and np.array_equal(found, widened(narrowed(x)))
     np.testing.assert_allclose(found, x, rtol=2**-8)
 
@@ -200,14 +203,13 @@ ERRORS = {
     "infinite": ({"activations": bad(np.inf)}, "context 3 holds a NaN or an infinity"),
     "overflow": ({"activations": bad(0).astype(np.float64) * 1e300}, "NaN or an infinity"),
     "few contexts": ({"activations": X[:4]}, "4 contexts are too few"),
-    "few rows": ({"activations": X[:, :1]}, "12 contexts × 1 rows are too few for d_model = 10.*Take at least"),
+    "few rows": ({"activations": X[:, :1]}, "12 rows of 12 contexts are too few for d_model = 10.*Take at least"),
     "heads": ({"activations": X[..., None]}, "hook_z"),
     "one row": ({"activations": X[0, 0]}, "not .context, position, d_model"),
     "flat": ({"activations": FLAT}, "which rows belong to one context"),
-    "ragged": ({"activations": FLAT, "context_ids": np.arange(720) // 61}, "contexts have 49 to 61 rows"),
     "ids": ({"activations": FLAT, "context_ids": np.arange(7)}, "720 rows"),
     "length": ({"activations": FLAT, "context_length": 61}, "not whole contexts of 61"),
-    "ragged iterator": ({"activations": iter([X[0], X[1, :5]])}, r"context 1 is \[5, 10\], the first \[60, 10\]"),
+    "another width": ({"activations": iter([X[0], X[1, :, :5]])}, r"context 1 is \[60, 5\], the first has d_model 10"),
     "no context": ({"activations": iter([])}, "there is no context"),
     "no file": ({"activations": "nowhere.npy"}, "nowhere.npy does not exist"),
     "text": ({"activations": X.astype(str)}, "not numbers"),
@@ -219,7 +221,7 @@ ERRORS = {
 
 @pytest.mark.parametrize("case", ERRORS)
 def test_what_cannot_be_decomposed_is_refused_before_the_work(monkeypatch, case):
-    monkeypatch.setattr("darkmatter.api.decompose.prepare", lambda *a, **k: pytest.fail("the work had begun"))
+    monkeypatch.setattr("darkmatter.api.decompose.write_moments", lambda *a, **k: pytest.fail("the work had begun"))
     changed, message = ERRORS[case]
     with pytest.raises(ArtifactError, match=message):
         decompose(**{"activations": X, "sae": TopK(X), **QUICK, **changed})

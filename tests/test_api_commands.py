@@ -12,7 +12,7 @@ import torch
 from api_case import CONTEXTS, D_MODEL, save_all
 
 from darkmatter import decompose
-from darkmatter.api.contexts import as_float32
+from darkmatter.api.numbers import as_float32
 from darkmatter.artifacts import read_json
 from darkmatter.cli import main
 from darkmatter.imports import ROOT
@@ -30,6 +30,12 @@ def home(tmp_path_factory):
     folder = tmp_path_factory.mktemp("extending")
     x = save_all(folder)
     np.save(folder / "flat.npy", x.reshape(-1, D_MODEL))
+    np.save(folder / "ids.npy", np.repeat(np.arange(CONTEXTS), x.shape[1]))
+    np.save(folder / "mask_of_flat.npy", np.ones(x.shape[:2], dtype=bool))
+    mask = np.arange(x.shape[1]) < np.where(np.arange(CONTEXTS) % 2, x.shape[1], 40)[:, None]
+    np.save(folder / "padded.npy", x * mask[..., None])
+    np.save(folder / "mask.npy", mask)
+    np.savez(folder / "acts.npz", layer_1=x, layer_2=x + 1)
     snapshot = folder / "hub" / "models--org--name" / "snapshots" / COMMIT
     snapshot.parent.mkdir(parents=True)
     snapshot.symlink_to(folder / "my_model")
@@ -93,7 +99,7 @@ ERRORS = {
     "positions": (["--model", "my_model", "--tokens", "tokens.npy", "--first-position", "255"], "leave no row"),
     "ids": (["--model", "my_model", "--tokens", "wrong.npy"], "another tokenizer's"),
     "before the first": (["--model", "my_model", "--tokens", "tokens.npy", "--first-position", "-1"], "from 0"),
-    "rows": (["--model", "my_model", "--tokens", "tokens.npy", "--first-position", "254"], "12 contexts × 1 rows"),
+    "rows": (["--model", "my_model", "--tokens", "tokens.npy", "--first-position", "254"], "12 rows of 12 contexts"),
 }
 
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from darkmatter.bootstrap import ContextBootstrap, bca
+from darkmatter import metrics
+from darkmatter.bootstrap import MANY, ContextBootstrap, LeftOut, bca
 
 
 def mean_over(sums, rows):
@@ -55,3 +56,37 @@ def test_undefined_statistic_has_no_interval():
 
 def test_constant_statistic_has_a_point():
     assert bca(2.0, np.full(10, 2.0), np.full(5, 2.0), 0.95) == (2.0, 2.0)
+
+
+def ratio_of_sums(sums, rows):
+    """In one dimension and in several, as the statistics of a decomposition take their weights."""
+    return lambda weights: (weights @ sums).sum(1) / (weights @ rows)
+
+
+def test_many_contexts_have_the_same_interval_without_the_jackknife_weights(monkeypatch):
+    random = np.random.default_rng(0)
+    rows = random.integers(5, 50, MANY + 1).astype(float)
+    sums = random.gamma(2.0, size=(MANY + 1, 3)) * rows[:, None]
+    units = ContextBootstrap(MANY + 1, 200, 0.95, 0)
+    with monkeypatch.context() as patch:
+        patch.setattr("numpy.eye", lambda *a, **k: pytest.fail("n² weights"))
+        found = units.interval(ratio_of_sums(sums, rows))
+    monkeypatch.setattr("darkmatter.bootstrap.MANY", MANY + 1)
+    dense = units.interval(ratio_of_sums(sums, rows))
+    assert (found.low, found.high) == pytest.approx((dense.low, dense.high), rel=1e-12)
+    assert found.value == dense.value
+
+
+def test_left_out_weights_are_one_minus_the_identity():
+    sums = np.random.default_rng(0).standard_normal((7, 3))
+    assert np.array_equal(np.asarray(LeftOut(7)), 1 - np.eye(7)) and len(LeftOut(7)) == 7
+    np.testing.assert_allclose(LeftOut(7) @ sums, (1 - np.eye(7)) @ sums, atol=1e-12)
+
+
+def test_sums_of_contexts_stand_for_the_products_between_them():
+    random = np.random.default_rng(0)
+    total, rows = random.standard_normal((9, 4)), random.integers(5, 50, 9).astype(float)
+    square = (total**2).sum(1) + 9.0
+    weights = ContextBootstrap(9, 50, 0.95, 0).weights
+    of_products = metrics.pooled_spread(weights, rows, square, total @ total.T)
+    np.testing.assert_allclose(metrics.pooled_spread(weights, rows, square, metrics.ContextSums(total)), of_products)

@@ -42,9 +42,10 @@ def check_enough(
     rows = {name: int(splits.fits_on(name).sum()) for name in splits.fit_sets}
     smallest = min(rows, key=rows.__getitem__)
     if rows[smallest] <= d_model + 1:
-        needed = -(-(d_model + 2) * contexts * positions // rows[smallest])
+        total = int(splits.kept.sum())
+        needed = -(-(d_model + 2) * total // max(rows[smallest], 1))
         raise ArtifactError(
-            f"{contexts} contexts × {positions} rows are too few for d_model = {d_model}: fit set `{smallest}` has "
+            f"{total:,} rows of {contexts} contexts are too few for d_model = {d_model}: fit set `{smallest}` has "
             f"{rows[smallest]} rows, a regression with intercept needs more than {d_model + 1}. Take at least "
             f"{needed:,} rows; ten times as many to trust what comes out"
         )
@@ -132,10 +133,7 @@ def squares(values: np.ndarray) -> float:
     return float(np.square(values, dtype=np.float64).sum())
 
 
-def spread(
-    x: Float[np.ndarray, "context position d_model"], kept: Bool[np.ndarray, "context position"]
-) -> Float[np.ndarray, "row d_model"]:
+def spread(rows: Float[np.ndarray, "row d_model"], kept: Bool[np.ndarray, " row"]) -> Float[np.ndarray, "row d_model"]:
     """Rows spread evenly over all that are kept."""
-    rows = np.flatnonzero(kept)
-    chosen = rows[np.linspace(0, len(rows) - 1, min(SAMPLE_ROWS, len(rows))).astype(int)]
-    return x.reshape(-1, x.shape[2])[chosen]
+    found = np.flatnonzero(kept)
+    return rows[found[np.linspace(0, len(found) - 1, min(SAMPLE_ROWS, len(found))).astype(int)]]

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from darkmatter.artifacts import ArtifactError, sha256_file, write_text
+from darkmatter.artifacts import ArtifactError, sha256_path, write_text
 from darkmatter.sections import ParamsError
 
 DESCRIPTION = """Split an SAE's error into a linear function of the activation and the rest, and print L0, FVU,
@@ -22,17 +22,34 @@ def add_decompose(commands: argparse._SubParsersAction) -> None:
     """Add `decompose` to the parser of `darkmatter`."""
     parser = commands.add_parser("decompose", help="your own model and SAE", description=DESCRIPTION)
     rows = parser.add_mutually_exclusive_group(required=True)
-    rows.add_argument("--activations", type=Path, help=".npy: [context, position, d_model], or [row, d_model]")
+    rows.add_argument(
+        "--activations",
+        type=Path,
+        help="[context, position, d_model], or [row, d_model]: .npy, .npz, .safetensors, .pt of tensors alone, a "
+        "folder of these, or one saved by `datasets`; one of several arrays as FILE:NAME",
+    )
     rows.add_argument("--model", help="a folder in transformers' format, or a Hugging Face id in the local cache")
     parser.add_argument("--sae", required=True, help="a folder, release/id of sae-lens's registry, or org/repo:folder")
     parser.add_argument("--hookpoint", help="such as resid_post.12 (default: the one the SAE names)")
     parser.add_argument("--revision", help="commit of a Hugging Face id, 40 hex digits")
     words = parser.add_mutually_exclusive_group()
     words.add_argument("--text", type=Path, help="a file, one document per line, or a folder, one per file")
-    words.add_argument("--tokens", type=Path, help=".npy, int32 [context, position] (default: data/tokens/eval.npy)")
+    words.add_argument(
+        "--tokens", type=Path, help=".npy of integers [context, position] (default: data/tokens/eval.npy)"
+    )
     parser.add_argument("--contexts", type=positive, help="use the first so many")
     parser.add_argument(
         "--context-length", type=positive, help="tokens of a context of --text (1024), or rows of one of --activations"
+    )
+    parser.add_argument(
+        "--mask",
+        "--attention-mask",
+        type=Path,
+        help="of --activations: .npy [context, position], 1 for each row that counts, 0 for padding; `none` takes all "
+        "rows, even those that look like padding",
+    )
+    parser.add_argument(
+        "--context-ids", type=Path, help="of --activations [row, d_model]: .npy [row], the context of each row"
     )
     parser.add_argument(
         "--first-position",
@@ -76,29 +93,47 @@ def run(given: argparse.Namespace) -> int:
 
 def decomposed(given: argparse.Namespace) -> Any:
     from darkmatter.api.decompose import decompose  # torch: seconds that `darkmatter --help` does not pay
+    from darkmatter.api.masks import NONE
     from darkmatter.device import usable
     from darkmatter.pretrained.load import load_pretrained
 
     usable(given.device)
-    if given.activations and not given.activations.is_file():
-        raise ArtifactError(f"--activations {given.activations} does not exist")
+    if given.activations:
+        files = files_of(given)
+    elif given.mask or given.context_ids:
+        raise ArtifactError("--mask and --context-ids are about the rows of --activations; --model makes its own")
     sae = load_pretrained(given.sae)
     facts = {"reference": given.sae, "architecture": sae.architecture, **sae.source}
     options = {"max_fvu": given.max_fvu, "threads": given.threads, "device": given.device, "progress": True}
     options["outlier_norm_ratio"] = given.outlier_norm_ratio
     if given.activations:
-        source = {"activations": given.activations.as_posix(), "sha256": sha256_file(given.activations)}
+        source = {"activations": given.activations.as_posix(), "sha256": sha256_path(files.pop("activations"))}
+        source |= {name: {"file": path.as_posix(), "sha256": sha256_path(path)} for name, path in files.items()}
         shape = {"context_length": given.context_length, "contexts": given.contexts}
+        shape |= {"mask": given.mask, "context_ids": given.context_ids}
         label = {"sae": facts, "rows": source, "hookpoint": given.hookpoint or sae.hookpoint}
         result = decompose(given.activations, sae.sae, **shape, **options, source=label)
     else:
         with tempfile.TemporaryDirectory(prefix="decompose-") as work:
             rows, source, hookpoint = model_rows(given, sae, Path(work))
             label = {"sae": facts, "rows": source, "hookpoint": hookpoint}
-            result = decompose(rows, sae.sae, **options, source=label)
-    for warning in warnings(given, sae, result.l0):
+            result = decompose(rows, sae.sae, mask=NONE, **options, source=label)  # whole contexts of tokens
+    for warning in [*result.notes, *warnings(given, sae, result.l0)]:
         print(f"note: {warning}", file=sys.stderr)
     return result
+
+
+def files_of(given: argparse.Namespace) -> dict[str, Path]:
+    """The files of --activations, --mask and --context-ids that were given."""
+    from darkmatter.api.containers import split_name
+    from darkmatter.api.masks import NONE
+
+    files = {"activations": split_name(given.activations)[0], "mask": given.mask, "context_ids": given.context_ids}
+    files = {name: path for name, path in files.items() if path is not None and (name, str(path)) != ("mask", NONE)}
+    for name, path in files.items():
+        if not path.exists():
+            raise ArtifactError(f"--{name.replace('_', '-')} {path} does not exist")
+    return files
 
 
 def model_rows(given: argparse.Namespace, sae: Any, work: Path) -> tuple[Any, dict[str, Any], str]:

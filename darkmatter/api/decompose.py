@@ -14,19 +14,21 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from darkmatter.activation_moments import prepare, read_prepared
+from darkmatter.activation_moments import read_prepared, write_moments
 from darkmatter.api import engine
 from darkmatter.api.checks import check_declared, check_enough, check_fvu, checked_coder, spread
 from darkmatter.api.coders import Coder, inference
 from darkmatter.api.contexts import Activations, store
+from darkmatter.api.grid import Grid
+from darkmatter.api.masks import Mask, PaddingWatch, read_mask
 from darkmatter.api.progress import Progress
 from darkmatter.api.result import Decomposed
-from darkmatter.artifacts import ArtifactError, open_array, read_arrays, read_json
+from darkmatter.api.survey import Survey
+from darkmatter.artifacts import ArtifactError, read_arrays, read_json
 from darkmatter.decomposition import write_sums
 from darkmatter.decomposition_results import ESTIMATES, MOMENTS, estimate_sae, regressions
 from darkmatter.device import usable
 from darkmatter.experiment_params import Bootstrap, Decomposition
-from darkmatter.outliers import kept_rows
 
 # Those of conf/profile/smollm2.yaml, where the reasons stand.
 DEFAULTS = Decomposition(
@@ -43,7 +45,8 @@ def decompose(
     sae: Any = None,
     *,
     reconstructions: Activations | None = None,
-    context_ids: np.ndarray | Tensor | None = None,
+    mask: Mask | None = None,
+    context_ids: np.ndarray | Tensor | str | Path | None = None,
     context_length: int | None = None,
     contexts: int | None = None,
     fit_share: float = DEFAULTS.fit_share,
@@ -67,13 +70,17 @@ def decompose(
     activations and the moments ((4 · folds) · d_model² float64); codes go to the work folder, error vectors nowhere.
 
     Args:
-        activations: [context, position, d_model], or [row, d_model] with `context_ids` or `context_length`: array,
-            tensor, memory map, path of an .npy, or an iterator of [position, d_model]. All contexts have one length.
+        activations: [context, position, d_model], or [row, d_model] with `context_ids`, `context_length` or `mask`:
+            array, tensor, memory map, path of a file or folder (`api.containers`), or an iterator of
+            [position, d_model]. Contexts may differ in length.
         sae: an object with `encode` and `decode` on [row, d_model] (sae-lens's, `darkmatter.pretrained`'s, your own),
             or the pair of functions. They get float32 tensors, in the SAE's own dtype and on its device where it says
             them. `decode` need not be linear in the codes; it is then called anew in each of two passes.
         reconstructions: Sae(x) in the form of the activations, where you have it; `sae` then gives L0 only.
-        context_ids: [row], the context of each row. Intervals and the context split rest on it.
+        mask: [context, position] or [row], 1 (or true) for each row that counts, as a tokenizer's attention_mask:
+            array, tensor or path of an .npy. The others take part in nothing and may hold anything. Without a mask,
+            rows that look like padding are refused; "none" takes them as rows.
+        context_ids: [row], the context of each row (array or path). Intervals and the context split rest on it.
         contexts: use the first so many.
         fit_share, folds, split_seed: share of rows (or contexts) that fit; folds of the cross-fitted probe.
         eigen_cutoff: directions whose eigenvalue is below so much of the largest are not fitted.
@@ -109,43 +116,43 @@ def decompose(
         check_declared(sae, shape[-1])
     with tempfile.TemporaryDirectory(prefix="decompose-", dir=work_folder) as name, use_threads(threads):
         work = Path(name)
-        cut = {"context_ids": context_ids, "context_length": context_length, "contexts": contexts}
-        file = store(activations, work / "activations.npy", **cut)
-        x = open_array(file, (None, None, None))
-        kept = kept_rows(file, outlier_norm_ratio)
+        cut = {"mask": read_mask(mask), "context_ids": context_ids, "context_length": context_length}
+        cut["contexts"] = contexts
+        survey = Survey(PaddingWatch() if mask is None else None)
+        x = store(activations, work / "activations.npy", **cut, survey=survey)
+        kept = survey.kept(outlier_norm_ratio, x)
         splits = check_enough(*x.shape, settings, kept)
+        sample = spread(x.rows, x.of_rows(kept))
         given = None
         if reconstructions is not None:
-            stored = store(reconstructions, work / "reconstructions.npy", "reconstructions", **cut)
-            given = open_array(stored, (None, None, None))
-            if given.shape != x.shape:
-                raise ArtifactError(f"reconstructions are {list(given.shape)}, activations {list(x.shape)}")
-            check_fvu(spread(x, kept), spread(given, kept), max_fvu)
+            given = store(reconstructions, work / "reconstructions.npy", "reconstructions", **cut)
+            if given.shape != x.shape or not np.array_equal(given.present, x.present):
+                raise ArtifactError(f"reconstructions are {described(given)}, activations {described(x)}")
+            check_fvu(sample, spread(given.rows, x.of_rows(kept)), max_fvu)
         with inference(sae):
             limit = math.inf if given is not None else max_fvu
-            coder = None if sae is None else checked_coder(sae, spread(x, kept), limit)
+            coder = None if sae is None else checked_coder(sae, sample, limit)
             anew = given is None and not coder.keeps_codes
             watch = Progress(len(x), coder.d_sae / x.shape[2] if coder else 0, anew, progress)
             firings, rebuild = sae_rows(coder, x, kept, given, work, watch.tick)
             moments = work / MOMENTS
             moments.parent.mkdir()
-            split = {"fit_share": settings.fit_share, "folds": settings.folds, "split_seed": settings.split_seed}
-            split |= {"eigen_cutoff": settings.eigen_cutoff, "outlier_norm_ratio": outlier_norm_ratio}
-            prepare(moments.parent, file.as_posix(), **split, device=device)
+            write_moments(moments.parent, x, splits, settings.eigen_cutoff, place)
             watch.tick(len(x))
             rows = engine.Rows(
                 engine.Watched(x, watch.tick), rebuild, splits, read_prepared(moments.parent, splits, place)
             )
             (decomposed := work / "decomposed").mkdir()
-            nothing = engine.Firings(kept, 0)  # of a given Sae(x) no latents are known
-            write_sums(decomposed, rows, lambda: (firings or nothing).of_contexts(x.shape[:2]))
+            nothing = engine.Firings(x, kept, 0)  # of a given Sae(x) no latents are known
+            write_sums(decomposed, rows, (firings or nothing).of_contexts)
             (estimated := work / "estimates").mkdir()
             estimate_sae(estimated, moments.as_posix(), decomposed.as_posix(), **settings.bootstrap.model_dump())
             watch.bar.close()
         found = read_json(estimated / ESTIMATES)
         return Decomposed(
             rows=int(kept.sum()),
-            dropped_rows=int((~kept).sum()),
+            dropped_rows=int((x.present & ~kept).sum()),
+            masked_rows=x.masked,
             contexts=x.shape[0],
             d_model=x.shape[2],
             d_sae=None if firings is None else len(firings.fired),
@@ -155,6 +162,7 @@ def decompose(
             regressions=regressions(read_arrays(moments)),
             settings=settings.model_dump(),
             source=source or {},
+            notes=survey.notes(x, kept),
             seconds=time.perf_counter() - start,
         )
 
@@ -171,16 +179,16 @@ def settings_of(resamples: int, level: float, seed: int, **own: float | None) ->
 
 def sae_rows(
     coder: Coder | None,
-    x: np.ndarray,
+    x: Grid,
     kept: Bool[np.ndarray, "context position"],
-    given: np.ndarray | None,
+    given: Grid | None,
     work: Path,
     tick: engine.Tick,
 ):
     """What fires on the rows, and the function that gives Sae(x) of one context."""
     if coder is None:
         return None, lambda context: context_of(given, context)
-    firings = engine.Firings(kept, coder.d_sae)
+    firings = engine.Firings(x, kept, coder.d_sae)
     if given is not None:
         engine.encode_all(coder, x, firings, None, tick)
         return firings, lambda context: context_of(given, context)
@@ -188,11 +196,16 @@ def sae_rows(
         return firings, engine.rebuild_anew(coder, x, firings)
     stored = engine.StoredCodes(work)
     engine.encode_all(coder, x, firings, stored, tick)
-    return firings, engine.rebuild_from_codes(coder, stored, x.shape[1])
+    return firings, engine.rebuild_from_codes(coder, stored, x)
 
 
-def context_of(array: np.ndarray, context: int) -> Tensor:
-    return torch.from_numpy(np.array(array[context]))  # a copy: the map is read-only
+def context_of(grid: Grid, context: int) -> Tensor:
+    return torch.from_numpy(np.array(grid[context]))  # a copy: the map is read-only
+
+
+def described(grid: Grid) -> str:
+    """[context, position, d_model], and how many rows."""
+    return f"{list(grid.shape)} with {len(grid.rows):,} rows"
 
 
 @contextlib.contextmanager

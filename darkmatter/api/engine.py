@@ -12,6 +12,7 @@ from torch import Tensor
 
 from darkmatter.activation_moments import Prepared
 from darkmatter.api.coders import Coder, Csr
+from darkmatter.api.grid import Grid
 from darkmatter.codes import blocks
 from darkmatter.moments import Blocks, make_blocks
 from darkmatter.splits import Splits
@@ -23,19 +24,19 @@ Tick = Callable[[int], object]
 class Watched:
     """Activations that tell how many contexts have been read."""
 
-    array: Float[np.ndarray, "context position d_model"]
+    grid: Grid
     tick: Tick
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self.array.shape
+        return self.grid.shape
 
     def __len__(self) -> int:
-        return len(self.array)
+        return len(self.grid)
 
     def __getitem__(self, context: int) -> np.ndarray:
         self.tick(1)
-        return self.array[context]
+        return self.grid[context]
 
 
 @dataclass(frozen=True)
@@ -59,11 +60,12 @@ class Rows:
 
 
 class Firings:
-    """How many latents fired on each row, and which ever did on a kept row."""
+    """How many latents fired on each row of a grid, and which ever did on a kept row."""
 
-    def __init__(self, kept: Bool[np.ndarray, "context position"], d_sae: int) -> None:
-        self.kept = kept.ravel()
-        self.l0 = np.zeros(kept.size, dtype=np.int32)
+    def __init__(self, grid: Grid, kept: Bool[np.ndarray, "context position"], d_sae: int) -> None:
+        self.grid = grid
+        self.kept = grid.of_rows(kept)
+        self.l0 = np.zeros(len(grid.rows), dtype=np.int32)
         self.fired = np.zeros(d_sae, dtype=bool)
 
     def count(self, start: int, codes: Csr) -> None:
@@ -72,9 +74,9 @@ class Firings:
         kept = self.kept[start : start + len(counts)].repeat(counts)
         self.fired[latents[kept & (values > 0)]] = True
 
-    def of_contexts(self, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    def of_contexts(self) -> tuple[np.ndarray, np.ndarray]:
         """l0 [context, position], and whether each latent fired."""
-        return self.l0.reshape(shape), self.fired
+        return self.grid.on_grid(self.l0), self.fired
 
 
 class StoredCodes:
@@ -106,37 +108,40 @@ class StoredCodes:
         return tuple(found)
 
 
-def encode_all(coder: Coder, x: np.ndarray, firings: Firings, stored: StoredCodes | None, tick: Tick) -> None:
+def encode_all(coder: Coder, grid: Grid, firings: Firings, stored: StoredCodes | None, tick: Tick) -> None:
     """One pass of the encoder over all rows, in the blocks in which `codes` takes them."""
-    rows = x.reshape(-1, x.shape[2])
     ticked = 0
-    for start in range(0, len(rows), coder.rows_at_once):
-        codes = coder.codes(rows[start : start + coder.rows_at_once])
+    for start in range(0, len(grid.rows), coder.rows_at_once):
+        codes = coder.codes(grid.rows[start : start + coder.rows_at_once])
         firings.count(start, codes)
         if stored is not None:
             stored.append(codes)
-        done = (start + coder.rows_at_once) // x.shape[1]
-        tick(min(done, len(x)) - ticked)
-        ticked = min(done, len(x))
+        done = int(np.searchsorted(grid.starts[1:], start + coder.rows_at_once, side="right"))
+        tick(done - ticked)
+        ticked = done
 
 
-def rebuild_from_codes(coder: Coder, stored: StoredCodes, positions: int) -> Callable[[int], Tensor]:
-    return lambda context: coder.decode(*stored.read(context * positions, (context + 1) * positions))
+def rebuild_from_codes(coder: Coder, stored: StoredCodes, grid: Grid) -> Callable[[int], Tensor]:
+    def rebuild(context: int) -> Tensor:
+        rows = grid.rows_of(context)
+        return grid.spread(context, coder.decode(*stored.read(rows.start, rows.stop)))
+
+    return rebuild
 
 
-def rebuild_anew(coder: Coder, x: np.ndarray, firings: Firings) -> Callable[[int], Tensor]:
+def rebuild_anew(coder: Coder, grid: Grid, firings: Firings) -> Callable[[int], Tensor]:
     """Sae(x) through the SAE's own `decode`, counting what fires on the way."""
-    positions = x.shape[1]
 
     def rebuild(context: int) -> Tensor:
-        outputs, start = [], context * positions
-        for block in blocks(x[context], coder.d_sae):
+        rows = grid.rows_of(context)
+        outputs, start = [], rows.start
+        for block in blocks(grid.rows[rows], coder.d_sae):
             acts, output = coder.rebuild(block)
             row, latent = acts.nonzero(as_tuple=True)
             counts = torch.bincount(row, minlength=len(block))
             firings.count(start, (latent.numpy(), acts[row, latent].numpy(), counts.numpy()))
             outputs.append(output)
             start += len(block)
-        return torch.cat(outputs)
+        return grid.spread(context, torch.cat(outputs))
 
     return rebuild

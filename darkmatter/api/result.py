@@ -20,19 +20,23 @@ class Decomposed:
     """The error of one SAE, split into a linear function of the activation and the rest.
 
     Attributes:
-        rows: all but `dropped_rows`, the outliers.
+        rows: that take part: neither masked nor outliers.
+        dropped_rows: outliers.
+        masked_rows: positions that the mask left out.
         estimates: split (`token`, `context`) → convention (`paper`, `authors`) → name → estimate; an estimate is
             `value`, `low`, `high`, `rows`, `contexts`, `rank`, or a null value with its `reason`.
         l0: latents that fire per row; None where Sae(x) came without its SAE. So are d_sae and dead_latents.
         dead_latents: latents that fired on none of these rows.
         regressions: rows, rank and condition number of each fit set.
         settings: shares, seeds and level that determine the numbers.
+        notes: what a reader should know of the rows, such as that a few hold most of the variance.
         source: where activations and SAE came from, as far as the caller said.
         seconds: what it took, not part of `to_json`.
     """
 
     rows: int
     dropped_rows: int
+    masked_rows: int
     contexts: int
     d_model: int
     d_sae: int | None
@@ -42,6 +46,7 @@ class Decomposed:
     regressions: dict[str, dict[str, float]]
     settings: dict[str, Any]
     source: dict[str, Any]
+    notes: list[str]
     seconds: float
 
     def estimate(self, name: str, split: str = "token", convention: str = "paper") -> dict[str, Any]:
@@ -62,7 +67,7 @@ class Decomposed:
         widths = [max(map(len, line)) for line in lines]
         columns = [[cell.ljust(width) for cell in line] for line, width in zip(lines, widths, strict=True)]
         rows = ["  ".join(cells).rstrip() for cells in zip(*columns, strict=True)]
-        return "\n".join([*self.head(), "", *rows, "", *self.notes(level, convention)])
+        return "\n".join([*self.head(), "", *rows, "", *self.footnotes(level, convention)])
 
     def column(self, split: str, convention: str) -> list[str]:
         vector = self.estimate("vector_r2", split, convention)
@@ -70,13 +75,15 @@ class Decomposed:
         return [shown(self.estimate(name, split, convention)) for name in SHOWN] + [f"{fact:,}" for fact in facts]
 
     def head(self) -> list[str]:
-        dropped = f" ({self.dropped_rows:,} outliers left out)" if self.dropped_rows else ""
-        lines = [f"{self.rows:,} rows of {self.contexts:,} contexts{dropped}, d_model {self.d_model:,}"]
+        counts = {"outliers": self.dropped_rows, "masked rows": self.masked_rows}
+        left_out = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
+        left_out = f" ({left_out} left out)" if left_out else ""
+        lines = [f"{self.rows:,} rows of {self.contexts:,} contexts{left_out}, d_model {self.d_model:,}"]
         if self.l0 is None:
             return [*lines, "Sae(x) given without its SAE: L0 unknown"]
         return [*lines, f"L0 {self.l0:.2f} of {self.d_sae:,} latents, {self.dead_latents:,} of them never fire here"]
 
-    def notes(self, level: str, convention: str) -> list[str]:
+    def footnotes(self, level: str, convention: str) -> list[str]:
         notes = [f"{level} intervals over contexts, without the noise of the fit and of the SAE's training"]
         if self.contexts < FEW_CONTEXTS:
             notes.append(f"{self.contexts} contexts are few: take the intervals as rough")
@@ -85,7 +92,7 @@ class Decomposed:
         return notes
 
     def __str__(self) -> str:
-        return self.table()
+        return "\n".join([self.table(), *(f"note: {note}" for note in self.notes)])
 
 
 def shown(estimate: dict[str, Any]) -> str:
