@@ -55,7 +55,8 @@ class StreamedSae:
             ArtifactError: rows of another width, or with NaN or infinity.
         """
         flat = self.flat(rows)
-        return self.largest(flat) if self.weights.architecture == "topk" else self.above_threshold(flat)
+        codes = self.largest(flat) if self.weights.architecture == "topk" else self.above_threshold(flat)
+        return codes._replace(value=np.tanh(codes.value)) if self.weights.tanh else codes
 
     @torch.no_grad()
     def decode(self, codes: Codes) -> Float[np.ndarray, "row d_model"]:
@@ -80,6 +81,13 @@ class StreamedSae:
     def reconstruct(self, rows: Float[np.ndarray, "row d_model"] | Tensor) -> Float[np.ndarray, "row d_model"]:
         """Sae(x) of each row, float32."""
         return self.decode(self.encode(rows))
+
+    def l0_and_output(
+        self, rows: Float[np.ndarray, "row d_model"]
+    ) -> tuple[Int[np.ndarray, " row"], Float[np.ndarray, "row d_model"]]:
+        """How many latents fire on each row, and Sae(x)."""
+        codes = self.encode(rows)
+        return codes.l0, self.decode(codes)
 
     def above_threshold(self, rows: np.ndarray | Bfloat16 | Tensor) -> Codes:
         threshold = self.weights.threshold
