@@ -53,7 +53,7 @@ def check_width(config: Config, where: str, d_sae: int | None, d_model: int | No
 
 
 def for_inference(folder: Path, config: Config, scale: Scale, changed: dict[str, str]) -> "SAE":
-    """The JumpReLU SAE that sae-lens makes of a training checkpoint of BatchTopK, whose own codes depend on the batch."""
+    """The JumpReLU SAE that sae-lens makes of a checkpoint of BatchTopK, whose own codes depend on the whole batch."""
     from sae_lens import JumpReLUSAE, JumpReLUSAEConfig, TrainingSAE
 
     training = load_sae(folder, config.architecture, config.d_sae, config.d_in, changed, TrainingSAE)

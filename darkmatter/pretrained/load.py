@@ -32,10 +32,11 @@ class Pretrained:
     """An SAE ready to use, and where it came from.
 
     `sae` has `encode(rows) -> Codes(index, value, l0)`, `decode(codes)` and `reconstruct(rows)`, float32 NumPy arrays
-    out; one that only sae-lens computes is sae-lens's own object in float32. `darkmatter.decompose` takes both. `hookpoint` is in this repository's words (`resid_post.12`, `attn_z.12`, `mlp_out.12`) or None when the files
-    do not say. `source` holds repo, revision, folder, format and the SHA-256 of each file; `files` are their paths;
-    `norm_scaling_factor` is what the registry says of activations that an SAE was trained on;
-    `measured` is what the gate found on the rows it was given.
+    out; one that only sae-lens computes is sae-lens's own object, in float32. `darkmatter.decompose` takes both.
+    `hookpoint` is in this repository's words (`resid_post.12`, `attn_z.12`, `mlp_out.12`) or None when the files do not
+    say. `source` holds repo, revision, folder, format and the SHA-256 of each file; `files` are their paths;
+    `norm_scaling_factor` is what activations were multiplied by when an SAE was trained; `measured` is what the gate
+    found on the rows it was given.
     """
 
     sae: "StreamedSae | SAE"

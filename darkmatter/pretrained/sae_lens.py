@@ -11,7 +11,7 @@ from darkmatter.pretrained.sae_lens_options import OPTIONS
 from darkmatter.pretrained.tensors import Tensors
 from darkmatter.pretrained.weights import Read, Weights, check_shapes
 
-__all__ = ["OPTIONS", "ONLY_DECOMPOSE", "read_sae_lens"]
+__all__ = ["ONLY_DECOMPOSE", "OPTIONS", "read_sae_lens"]
 
 ONLY_DECOMPOSE = (
     "codes and W_dec alone do not give its Sae(x), so it cannot stand in the graph. `darkmatter decompose --sae` runs "

@@ -130,10 +130,11 @@ def activation(facts: Mapping[str, Any], old: bool, where: str) -> tuple[str, in
         TANH: old and architecture in ("standard", "jumprelu", "gated"),
     }
     if named or not fits.get(function):
-        words = " and ".join(sorted({function, *named}))
+        words = " and ".join(repr(word) for word in sorted({function, *named}))
         raise ArtifactError(
-            f"{where}: activation function {words} with architecture {architecture!r} of sae-lens "
-            f"{'before version 6' if old else '6'} is not known here: relu, {TANH} (before version 6) and topk are"
+            f"{where}: `activation_fn` is {words} and architecture {architecture!r} in a file of sae-lens "
+            f"{'before version 6' if old else '6'}, which goes with no SAE known here: topk goes with topk, relu with "
+            f"all others, {TANH} before version 6 with standard, jumprelu and gated"
         )
     if architecture not in ("topk", "abstopk"):
         return architecture, None, function == TANH

@@ -17,8 +17,8 @@ class Weights:
     """pre = (x − s·b_dec) W_encᵀ + b_enc with s = `subtract_b_dec`; latents = σ(pre); Sae(x) = latents W_dec + b_dec.
 
     σ keeps what exceeds both 0 and `threshold` (JumpReLU; ReLU has none), or the `k` largest and of these the positive
-    ones (TopK). With `norm_in_values` σ acts on pre · ‖W_dec‖ of each latent, and W_dec counts at unit norm. With `tanh`
-    latents are tanh(σ(pre)).
+    ones (TopK). With `norm_in_values` σ acts on pre · ‖W_dec‖ of each latent, and W_dec counts at unit norm. With
+    `tanh` latents are tanh(σ(pre)).
     """
 
     architecture: Architecture
