@@ -41,7 +41,7 @@ def open_dense(config: Config, folder: Path, scale: Scale, device: str) -> "SAE"
         if (found := getattr(sae.cfg, name)) != wanted:
             raise ArtifactError(f"{config.where}: sae-lens reads {name} as {found}, the file says {wanted}")
     if config.tanh:
-        sae.activation_fn = tanh_relu
+        sae.activation_fn = torch.nn.Sequential(torch.nn.ReLU(), torch.nn.Tanh())
     return sae if device == "cpu" else sae.to(device)
 
 
@@ -76,10 +76,6 @@ def fold(sae: "SAE", config: Config, scale: Scale) -> None:
             sae.fold_activation_whitening(found["mean"], found["matrix"], found["inverse_matrix"])
         except (SafetensorError, KeyError, RuntimeError, NotImplementedError) as error:
             raise ArtifactError(f"{scale.whitening} does not whiten {config.where} ({error})") from None
-
-
-def tanh_relu(pre: torch.Tensor) -> torch.Tensor:
-    return torch.tanh(torch.relu(pre))
 
 
 @dataclass(frozen=True)
