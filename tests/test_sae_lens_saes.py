@@ -226,7 +226,7 @@ def test_a_factor_that_nobody_has_is_asked_for(tmp_path: Path, architecture: str
 def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Make a folder of a repository the only content of an offline hub cache."""
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setenv("DARKMATTER_HUB_OFFLINE", "1")
 
     def put(repo: str) -> Path:
         place = tmp_path / "hub" / f"models--{repo.replace('/', '--')}"
@@ -237,21 +237,26 @@ def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     return put
 
 
-def test_the_factor_of_the_registry_and_of_a_file_must_agree(published) -> None:
+def test_the_factor_of_the_registry(published) -> None:
     folder = published("tommmcgrath/gpt2-small-mlp-out-saes") / "sae_group_gpt2_blocks.0.hook_mlp_out_24576:v1"
+    for architecture in ("gated", "standard"):
+        _, config, weights = case(folder / architecture, architecture, "expected_average_only_in")
+        for file in ("cfg.json", "sae_weights.safetensors"):
+            (folder / architecture / file).replace(folder / file)
+        loaded = load_pretrained("gpt2-small-mlp-tm/blocks.0.hook_mlp_out")
+        assert loaded.norm_scaling_factor == pytest.approx(1.0493173)
+        assert_naive(loaded.sae, config, weights, factor=loaded.norm_scaling_factor)
+
+
+def test_the_factor_beside_the_weights_in_a_repository(published) -> None:
+    folder = published("someone/saes") / "layer_3"
     _, config, weights = case(folder, "gated", "expected_average_only_in")
+    loaded = load_pretrained("someone/saes:layer_3")
+    assert loaded.source["sha256"].keys() == {"cfg.json", "sae_weights.safetensors", "activation_scaler.json"}
+    assert_naive(loaded.sae, config, weights)
     (folder / "activation_scaler.json").unlink()
-    reference = "gpt2-small-mlp-tm/blocks.0.hook_mlp_out"
-    loaded = load_pretrained(reference)
-    assert loaded.norm_scaling_factor == pytest.approx(1.0493173)
-    assert_naive(loaded.sae, config, weights, factor=loaded.norm_scaling_factor)
-    write_factor(folder, 1.0493)
-    assert load_pretrained(reference).norm_scaling_factor == 1.0493
-    write_factor(folder, 1.5)
-    with pytest.raises(
-        ArtifactError, match=r"activation_scaler\.json beside it has the factor 1\.5, .* 1\.04932: one of"
-    ):
-        load_pretrained(reference)
+    with pytest.raises(ArtifactError, match=r"Put activation_scaler\.json of its training checkpoint beside it"):
+        load_pretrained("someone/saes:layer_3")
 
 
 def test_what_the_registry_corrects_in_a_file_holds(published) -> None:
@@ -298,6 +303,13 @@ REFUSED = {  # what is refused, why, and what differs in a file that is taken
         {"activation_fn_kwargs": {"k": 3, "postact_fn": "ReLU()"}},
     ),
     "two k": ("topk", {"activation_fn_kwargs": {"k": 4}}, "which one holds is", {"activation_fn_kwargs": {"k": 3}}),
+    "part of a latent": ("topk", {"k": 3.5}, "`k` is 3.5, no whole number", {"k": 3}),
+    "version": (
+        "standard",
+        OLD | {"sae_lens_version": "latest"},
+        "`sae_lens_version` is 'latest', which says no version",
+        {"sae_lens_version": "3.0.0"},
+    ),
     "word": ("gated", {"normalize_activations": "rms"}, "is 'rms', none of none", {"normalize_activations": False}),
     "rescaled": (
         "jumprelu",

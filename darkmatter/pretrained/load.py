@@ -1,6 +1,7 @@
 """Load a published SAE, or one's own, and refuse what is not what it claims to be."""
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from darkmatter.pretrained.locate import Found, inside, local_files, remote_file
 from darkmatter.pretrained.names import Named, named, our_hookpoint
 from darkmatter.pretrained.reference import Reference, parse
 from darkmatter.pretrained.sae_lens_config import Config, read_config
-from darkmatter.pretrained.scalers import Scale, read_scale
+from darkmatter.pretrained.scalers import STORE, Scale, read_scale
 from darkmatter.pretrained.streamed import BLOCK_BYTES, StreamedSae
 from darkmatter.pretrained.weights import check_finite, check_shapes
 
@@ -108,32 +109,38 @@ def open_sae(
     source |= {"repo": wanted.repo, "folder": str(wanted.local or wanted.folder)}
     paths, factor = dict(found.paths), listed.norm_scaling_factor if listed else None
     d_sae, d_model = entry["width"] if entry else name.width, entry["d_model"] if entry else None
-    try:
+    with configuration(where, paths[FILES[found.format][0]], found.format):
         config, scale = read_own_format(found, wanted, factor)
-        paths |= scale.files
-        source["sha256"] |= {file: sha256_file(path) for file, path in scale.files.items()}
-        factor = factor if scale.factor is None else scale.factor
-        if config is None or config.streamed:
+    paths |= scale.files
+    source["sha256"] |= {file: sha256_file(path) for file, path in scale.files.items()}
+    factor = factor if scale.factor is None else scale.factor
+    if config is None or config.streamed:
+        with configuration(where, paths[FILES[found.format][0]], found.format):
             weights, hook = READERS[found.format](paths, factor)
-            architecture, k = weights.architecture, weights.k
-            check_shapes(weights, where, d_sae, d_model)
-            sae = StreamedSae(weights, where, block_bytes, device)
-            check_finite(weights, where, sae.block)
-            d_sae, d_model = sae.d_sae, sae.d_model
-        else:
-            architecture, k, hook = config.our_architecture, config.k, config.hook
-            sae = open_dense(config, paths["cfg.json"].parent, scale, device)
-            check_width(config, where, d_sae, d_model)
-            d_sae, d_model = config.d_sae, config.d_in
-    except (KeyError, TypeError, AttributeError, ZeroDivisionError) as error:
-        raise ArtifactError(
-            f"{where}: {paths[FILES[found.format][0]]} is no configuration of the format {found.format} "
-            f"({type(error).__name__}: {error}). Name another with `format=`, or fetch the file again."
-        ) from error
+        check_shapes(weights, where, d_sae, d_model)
+        sae, architecture, k = StreamedSae(weights, where, block_bytes, device), weights.architecture, weights.k
+        check_finite(weights, where, sae.block)
+        d_sae, d_model = sae.d_sae, sae.d_model
+    else:
+        check_width(config, where, d_sae, d_model)
+        sae, architecture, k = open_dense(config, paths["cfg.json"].parent, scale, device), config.named, config.k
+        d_sae, d_model, hook = config.d_sae, config.d_in, config.hook
     if entry and entry["architecture"] != architecture:
         raise ArtifactError(f"{where}: is {architecture}, but the manifest says {entry['architecture']}")
     hookpoint = name.hookpoint or our_hookpoint(hook)
     return Pretrained(sae, architecture, d_model, d_sae, l0 or k, hookpoint, source, paths, norm_scaling_factor=factor)
+
+
+@contextlib.contextmanager
+def configuration(where: str, path: Path, format: str) -> Iterator[None]:
+    """Say of what a reader stumbles over that it is no configuration of its format."""
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError, ZeroDivisionError) as error:
+        raise ArtifactError(
+            f"{where}: {path} is no configuration of the format {format} ({type(error).__name__}: {error}). Name "
+            "another with `format=`, or fetch the file again."
+        ) from error
 
 
 def read_own_format(found: Found, wanted: Reference, factor: float | None) -> tuple[Config | None, Scale]:
@@ -150,6 +157,8 @@ def beside(found: Found, wanted: Reference, file: str) -> Path | None:
     """A file that may lie beside those of an SAE."""
     if wanted.local:
         return path if (path := wanted.local / file).is_file() else None
+    if file == STORE:
+        return None  # it may hold gigabytes of activations
     try:
         return hub.fetch(wanted.repo, inside(wanted, file), found.revision).path
     except hub.MISSING:

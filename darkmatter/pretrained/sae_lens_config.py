@@ -5,6 +5,7 @@ target other than the input. So the file itself is read here, and whatever it as
 """
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +53,8 @@ class Config:
         return self.architecture in STREAMED and self.normalisation in ("none", FACTOR)
 
     @property
-    def our_architecture(self) -> str:
+    def named(self) -> str:
+        """The architecture in the words of this repository."""
         return STREAMED.get(self.architecture, self.architecture)
 
 
@@ -67,8 +69,7 @@ def read_config(path: Path, changed: Mapping[str, Any] | None = None) -> Config:
     where = str(path)
     facts = {**read_json(path), **(changed or {})}
     metadata = facts.get("metadata") or {}
-    version = facts.get("sae_lens_version") or metadata.get("sae_lens_version")
-    old = not version or int(version.split(".")[0]) < 6
+    old = is_old(facts.get("sae_lens_version") or metadata.get("sae_lens_version"), where)
     refuse_others(facts.get("architecture", "standard" if old else None), {**facts, **metadata}, where)
     check_options(facts, OPTIONS, where)
     architecture, k, tanh = activation(facts, old, where)
@@ -90,6 +91,16 @@ def read_config(path: Path, changed: Mapping[str, Any] | None = None) -> Config:
         scaled,
         metadata.get("hook_name") or facts.get("hook_name") or facts.get("hook_point"),
     )
+
+
+def is_old(version: Any, where: str) -> bool:
+    """Whether a file is of a version before 6, as sae-lens takes one that names none."""
+    if not version:
+        return True
+    major = re.match(r"\d+", str(version))
+    if major is None:
+        raise ArtifactError(f"{where}: `sae_lens_version` is {version!r}, which says no version")
+    return int(major[0]) < 6
 
 
 def refuse_others(architecture: str | None, facts: Mapping[str, Any], where: str) -> None:
@@ -139,6 +150,8 @@ def activation(facts: Mapping[str, Any], old: bool, where: str) -> tuple[str, in
     if architecture not in ("topk", "abstopk"):
         return architecture, None, function == TANH
     k = facts["k"] if own is None else own
+    if not isinstance(k, int):
+        raise ArtifactError(f"{where}: `k` is {k!r}, no whole number")
     if facts.get("k", k) != k:
         raise ArtifactError(f"{where}: `k` is {facts['k']}, `activation_fn_kwargs.k` {k}: which one holds is unclear")
     return architecture, k, False

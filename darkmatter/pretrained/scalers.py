@@ -11,7 +11,6 @@ from darkmatter.pretrained.sae_lens_config import FACTOR, WHITENING, Config, che
 
 SCALER, MATRICES = "activation_scaler.json", "activation_whitening.safetensors"  # since version 6
 STORE = "activations_store_state.safetensors"  # before
-TOLERANCE = 1e-3  # the registry rounds its factors
 
 
 @dataclass(frozen=True)
@@ -30,11 +29,11 @@ class Scale:
 def read_scale(config: Config, listed: float | None, fetch: Callable[[str], Path | None]) -> Scale:
     """
     Args:
-        listed: the factor in sae-lens's registry.
+        listed: the factor in sae-lens's registry, which needs no file.
         fetch: the path of a file beside the weights, None where there is none.
 
     Raises:
-        ArtifactError: the SAE needs a scale that no file has, or two of them contradict each other.
+        ArtifactError: the SAE needs a scale that nobody has.
     """
     if config.normalisation == WHITENING:
         path = fetch(MATRICES)
@@ -46,17 +45,12 @@ def read_scale(config: Config, listed: float | None, fetch: Callable[[str], Path
         return Scale(whitening=path, files={MATRICES: path})
     if config.normalisation != FACTOR:
         return Scale()
-    for name, read in ((SCALER, of_scaler), (STORE, of_store)):
-        path = fetch(name)
-        found = None if path is None else read(path)
-        if found is None:
-            continue
-        if listed is not None and abs(found / listed - 1) > TOLERANCE:
-            raise ArtifactError(
-                f"{config.where}: {name} beside it has the factor {found:.6g}, sae-lens's registry {listed:.6g}: one "
-                "of them is another SAE's"
-            )
-        return Scale(check_factor(found, config), files={name: path})
+    if listed is None:
+        for name, read in ((SCALER, of_scaler), (STORE, of_store)):
+            path = fetch(name)
+            found = None if path is None else read(path)
+            if found is not None:
+                return Scale(check_factor(found, config), files={name: path})
     return Scale(check_factor(listed, config))
 
 
