@@ -343,13 +343,23 @@ def test_refused_by_name_and_its_twin_taken(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["scaling_factor", "finetuning_scaling_factor"])
-def test_a_factor_of_each_latent_is_refused_unless_it_is_one(tmp_path: Path, name: str) -> None:
-    config, weights = config_of("standard", **OLD, finetuning_scaling_factor=True), make_weights("standard")
+def test_the_factors_of_latents_that_finetuning_left(tmp_path: Path, name: str) -> None:
+    """(latents · factors) @ W_dec + b_dec, as versions 1 to 5 compute it."""
+    weights = make_weights("standard")
+    gains = np.random.default_rng(2).uniform(0.5, 2, naive.D_SAE).astype(np.float32).astype(float)
+    for number, facts in enumerate((OLD, OLD | {"finetuning_scaling_factor": True})):
+        config = config_of("standard", **facts)
+        folder = write(tmp_path / f"finetuned {number}", config, weights | {name: gains})
+        assert_naive(load_pretrained(folder).sae, config, weights | {"W_dec": weights["W_dec"] * gains[:, None]})
+    config = config_of("standard", **OLD, finetuning_scaling_factor=False)
     ones = write(tmp_path / "ones", config, weights | {name: np.ones(naive.D_SAE)})
     assert_naive(load_pretrained(ones).sae, config, weights)
-    other = write(tmp_path / "other", config, weights | {name: np.full(naive.D_SAE, 1.1)})
-    with pytest.raises(ArtifactError, match=f"{name} multiplies each latent's value.* Multiply each row of W_dec"):
+    other = write(tmp_path / "other", config, weights | {name: gains})
+    with pytest.raises(ArtifactError, match=f"{name} multiplies each latent's value, but .* is false"):
         load_pretrained(other)
+    both = {"scaling_factor": gains, "finetuning_scaling_factor": gains}
+    with pytest.raises(ArtifactError, match="nothing here uses finetuning_scaling_factor"):
+        load_pretrained(write(tmp_path / "both", config_of("standard", **OLD), weights | both))
 
 
 def test_every_key_that_sae_lens_writes_is_known() -> None:

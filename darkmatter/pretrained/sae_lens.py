@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float
 
 from darkmatter.artifacts import ArtifactError
 from darkmatter.pretrained.sae_lens_config import FACTOR, STREAMED, Config, check_factor, read_config
@@ -45,15 +46,31 @@ def read_weights(config: Config, paths: Mapping[str, Path], factor: float | None
         subtract_b_dec=config.subtract_b_dec,
         norm_in_values=config.norm_in_values,
         tanh=config.tanh,
+        gains=read_gains(found, config),
     )
     used = {"W_enc", "W_dec", "b_enc", "b_dec"} | ({"threshold"} if jump else set())
-    for name in found.arrays.keys() & set(LATENT_FACTORS):
-        if not (found.vector(name) == 1).all():
-            raise ArtifactError(
-                f"{found.path}: {name} multiplies each latent's value, which sae-lens does no longer. Multiply each "
-                f"row of W_dec by its {name}, and save the SAE without it"
-            )
-        used.add(name)  # older versions wrote it without using it
-    found.refuse_others(used)
+    found.refuse_others(used | set(gains_of(found)))
     check_shapes(weights, config.where, config.d_sae, config.d_in)
     return weights
+
+
+def read_gains(found: Tensors, config: Config) -> Float[np.ndarray, " latent"] | None:
+    """The factor of each latent's value that finetuning left; None where all are 1, which versions 1 to 5 often wrote.
+
+    Raises:
+        ArtifactError: there are factors, and the configuration says that they are not used.
+    """
+    names = gains_of(found)
+    if not names or (found.vector(names[0]) == 1).all():
+        return None
+    if config.finetuned is False:
+        raise ArtifactError(
+            f"{found.path}: {names[0]} multiplies each latent's value, but `finetuning_scaling_factor` is false in "
+            f"{config.where}. If it belongs to the SAE, set the key to true in a copy, else leave the tensor out"
+        )
+    return found.vector(names[0])
+
+
+def gains_of(found: Tensors) -> list[str]:
+    """The name of the tensor with a factor of each latent; a second one is left for `refuse_others`."""
+    return [name for name in LATENT_FACTORS if name in found.arrays][:1]

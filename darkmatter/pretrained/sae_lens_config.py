@@ -33,6 +33,7 @@ class Config:
     normalisation: what is done to each row before it enters, and undone in Sae(x).
     subtract_b_dec: b_dec leaves the input.
     norm_in_values: values count in units of the norms of the decoder's rows.
+    finetuned: whether the weights have a factor of each latent's value; None: the file does not say.
     hook: the hookpoint in the words of the file.
     """
 
@@ -45,6 +46,7 @@ class Config:
     normalisation: str
     subtract_b_dec: bool
     norm_in_values: bool
+    finetuned: bool | None
     hook: str | None
 
     @property
@@ -89,6 +91,7 @@ def read_config(path: Path, changed: Mapping[str, Any] | None = None) -> Config:
         normalisation(facts.get("normalize_activations"), where),
         bool(facts.get("apply_b_dec_to_input", True)),
         scaled,
+        facts.get("finetuning_scaling_factor"),
         metadata.get("hook_name") or facts.get("hook_name") or facts.get("hook_point"),
     )
 

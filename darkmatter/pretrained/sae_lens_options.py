@@ -20,7 +20,7 @@ READ = (
     *group("read", "whether b_dec leaves the input", "apply_b_dec_to_input"),
     *group("read", "values count in units of the decoder's norms; TopK only", "rescale_acts_by_decoder_norm"),
     *group("read", "when matching pursuit stops", "residual_threshold max_iterations stop_on_duplicate_support"),
-    *group("read", "a factor other than 1 for each latent's value is refused", "finetuning_scaling_factor"),
+    *group("read", "whether the weights have a factor of each latent's value", "finetuning_scaling_factor"),
     *group("read", "older versions mean older words", "sae_lens_version"),
 )
 PLACE = (

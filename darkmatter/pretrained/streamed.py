@@ -70,13 +70,19 @@ class StreamedSae:
         for start in range(0, len(index), size):
             part = slice(start, start + size)
             latents, inverse = np.unique(index[part], return_inverse=True)
-            W_dec = self.W_dec.rows(latents)
-            if self.norms is not None:
-                W_dec /= self.norms[latents, None]
-            decoder = Decoder(self.tensor(W_dec), b_dec)
+            decoder = Decoder(self.tensor(self.directions(latents)), b_dec)
             found = self.tensor(inverse.reshape(index[part].shape))
             out[part] = decoder.decode(found, self.tensor(value[part])).cpu().numpy()
         return out
+
+    def directions(self, latents: Int[np.ndarray, " latent"]) -> Float[np.ndarray, "latent d_model"]:
+        """What a value of 1 of each latent adds to Sae(x), float32."""
+        W_dec = self.W_dec.rows(latents)
+        if self.norms is not None:
+            W_dec /= self.norms[latents, None]
+        if self.weights.gains is not None:
+            W_dec *= self.weights.gains[latents, None]
+        return W_dec
 
     def reconstruct(self, rows: Float[np.ndarray, "row d_model"] | Tensor) -> Float[np.ndarray, "row d_model"]:
         """Sae(x) of each row, float32."""
@@ -189,8 +195,7 @@ class MappedDecoder:
     @cached_property
     def W_dec(self) -> Float[Tensor, "latent d_model"]:  # noqa: N802 - the name of `Decoder`'s
         """Every row, float32 in memory: for what needs all latents at once."""
-        rows = self.sae.W_dec.block(0, self.sae.d_sae)
-        return torch.from_numpy(rows if self.sae.norms is None else rows / self.sae.norms[:, None])
+        return torch.from_numpy(self.sae.directions(np.arange(self.sae.d_sae)))
 
 
 def topk(pre: Float[Tensor, "row latent"], k: int) -> tuple[Tensor, Tensor]:
