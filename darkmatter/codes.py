@@ -5,8 +5,9 @@ Whatever the SAE's architecture, `sae.encode` gives its activations, so every op
 it claims to be: sae-lens has loaded TopK as ReLU and dropped biases in silence (issues #553, #354).
 """
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -50,14 +51,37 @@ def blocks(rows: Activations, d_sae: int) -> list[Activations]:
     return [rows[start : start + size] for start in range(0, len(rows), size)]
 
 
-def load_sae(folder: Path, architecture: str, d_sae: int, d_model: int) -> "SAE":
-    """Load with sae-lens and hold the result against what was asked for."""
+def load_sae(
+    folder: Path,
+    architecture: str,
+    d_sae: int,
+    d_model: int,
+    changed: Mapping[str, Any] | None = None,
+    kind: "type[SAE] | None" = None,
+) -> "SAE":
+    """Load with sae-lens, in float32 whatever the file's dtype, and hold the result against what was asked for.
+
+    Args:
+        changed: keys of cfg.json that are to be read otherwise.
+        kind: sae-lens's class for training; None: the one for inference.
+
+    Raises:
+        ArtifactError: sae-lens cannot load it, or it is another SAE than was asked for.
+    """
     from sae_lens import SAE
+    from sae_lens.loading.pretrained_sae_loaders import sae_lens_disk_loader
+
+    def read(path: Path, device: str, cfg_overrides: Mapping[str, Any] | None) -> tuple[dict, dict]:
+        return sae_lens_disk_loader(path, device, {**(cfg_overrides or {}), **(changed or {})})
 
     try:
-        sae = SAE.load_from_disk(folder)
+        sae = (kind or SAE).load_from_disk(folder, dtype="float32", converter=read)
     except Exception as error:
         raise ArtifactError(f"{folder}: sae-lens cannot load it ({type(error).__name__}: {error})") from error
+    return check_loaded(sae, folder, architecture, d_sae, d_model)
+
+
+def check_loaded(sae: "SAE", folder: Path, architecture: str, d_sae: int, d_model: int) -> "SAE":
     found = sae.cfg.architecture()
     if found != architecture:
         raise ArtifactError(f"{folder}: loaded as {found}, expected {architecture}; its codes would be others")

@@ -59,7 +59,7 @@ def decompose(
         ArtifactError: the codes and the activations have different rows.
     """
     sample = open_sample(activations, prepared, codes, sae, fit_share, folds, split_seed, device)
-    firings = sample.index[(sample.value > 0) & sample.splits.kept[..., None]]
+    firings = sample.index[(sample.value != 0) & sample.splits.kept[..., None]]
     fired = np.bincount(firings, minlength=sample.decoder.shape[0]) > 0
     write_sums(out, sample, lambda: (sample.l0, fired))
 

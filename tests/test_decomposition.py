@@ -66,6 +66,22 @@ def tolerance(name):
     )
 
 
+def test_a_latent_that_fires_negatively_has_fired(tmp_path):
+    """Codes and decoder with their signs changed are the same SAE."""
+    for name, sign in (("positive", 1), ("negative", -1)):
+        (tmp_path / name).mkdir()
+        make_case(tmp_path / name)
+        codes = read_arrays(tmp_path / name / "codes.npz")
+        write_arrays(tmp_path / name / "codes.npz", codes | {"value": sign * codes["value"]})
+        decoder = load_decoder(tmp_path / name / "sae")
+        weights = {"W_dec": sign * decoder.W_dec.numpy(), "b_dec": decoder.b_dec.numpy()}
+        save_file(weights, tmp_path / name / "sae" / "sae_weights.safetensors")
+        run_case(tmp_path / name)
+    positive, negative = (read_arrays(tmp_path / name / "out" / "sums.npz") for name in ("positive", "negative"))
+    assert positive["latent_fired"][0] > K
+    assert all(np.array_equal(positive[name], negative[name]) for name in positive)
+
+
 @pytest.fixture
 def double(monkeypatch):
     """Decompose in float64 throughout, so that what is compared is the algebra and not the rounding of float32."""

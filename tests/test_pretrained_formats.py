@@ -24,6 +24,7 @@ from sae_lens.loading import pretrained_sae_loaders as loaders
 from safetensors.numpy import load_file, save_file
 
 from darkmatter.artifacts import ArtifactError
+from darkmatter.pretrained.gate import Gate
 from darkmatter.pretrained.load import Pretrained, load_pretrained
 from darkmatter.pretrained.streamed import Codes
 
@@ -157,10 +158,8 @@ def test_old_topk_that_calls_itself_standard_is_topk(tmp_path: Path) -> None:
     assert (loaded.architecture, loaded.nominal_l0, loaded.hookpoint) == ("topk", 8, "mlp_out.3")
     config = json.loads((folder / "cfg.json").read_text()) | {"metadata": {"sae_lens_version": "6.0.0"}}
     (folder / "cfg.json").write_text(json.dumps(config))  # now sae-lens itself takes it for ReLU
-    with pytest.raises(
-        ArtifactError, match=r"L0 is \d+\.\d on 200 rows, expected about 8 \(4 to 16\).*TopK read as ReLU"
-    ):
-        load_pretrained(folder, rows=ROWS, nominal_l0=8)
+    with pytest.raises(ArtifactError, match=r"`activation_fn` is 'topk' and architecture 'standard' .* sae-lens 6"):
+        load_pretrained(folder)
 
 
 def test_relu_and_gated_sae_lens(tmp_path: Path) -> None:
@@ -171,7 +170,10 @@ def test_relu_and_gated_sae_lens(tmp_path: Path) -> None:
         sae.cfg.metadata.sae_lens_version = "6.54.12"
         sae.save_model(tmp_path / sae.cfg.architecture())
     assert_same(load_pretrained(tmp_path / "standard", block_bytes=4 * published.D_MODEL * 30), relu)
-    assert_same(load_pretrained(tmp_path / "gated"), gated)
+    loaded = load_pretrained(tmp_path / "gated", rows=ROWS, gate=Gate(floor=-100))
+    acts = loaded.sae.encode(torch.from_numpy(ROWS))
+    assert torch.equal(acts, gated.encode(torch.from_numpy(ROWS)))
+    assert (loaded.architecture, loaded.measured.l0) == ("gated", acts.count_nonzero().item() / len(ROWS))
 
 
 def test_sparsify_is_read_as_its_own_package_computes_it(tmp_path: Path) -> None:

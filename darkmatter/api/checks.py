@@ -12,9 +12,20 @@ from darkmatter.artifacts import ArtifactError
 from darkmatter.codes import DECODE_TOLERANCE, SAMPLE_ROWS, blocks
 from darkmatter.decode import Decoder
 from darkmatter.experiment_params import Decomposition
+from darkmatter.pretrained.registry import REFUSED_LOADERS, TRANSCODER
+from darkmatter.pretrained.sae_lens_config import BATCH, FACTOR, WHITENING
+from darkmatter.pretrained.scalers import MATRICES
 from darkmatter.splits import Splits, draw_splits
 
 PROBE_ROWS = 2
+UNFOLDED = {  # by sae-lens's `normalize_activations`: what its object expects, and how to fold it
+    FACTOR: f"activations of mean norm √d_model (normalize_activations: {FACTOR}) and takes raw ones as they are. Fold "
+    "the scale into its weights: sae.fold_activation_norm_scaling_factor(d_model**0.5 / mean_norm), with the mean norm "
+    "of x in its training",
+    WHITENING: f"whitened activations (normalize_activations: {WHITENING}) and takes raw ones as they are. Fold the "
+    "whitening into its weights: sae.fold_activation_whitening(mean, matrix, inverse_matrix), with the tensors of "
+    f"{MATRICES} of its training",
+}
 
 
 def check_enough(
@@ -56,18 +67,28 @@ def check_declared(sae: Any, d_model: int) -> None:
     """Hold what an SAE says of itself against the activations.
 
     Raises:
-        ArtifactError: another d_model, or a scale of the activations that nobody applied.
+        ArtifactError: another d_model, a scale of the activations that nobody applied, or no SAE of one row by itself.
     """
     config = getattr(sae, "cfg", None)
     d_in = getattr(sae, "d_model", None) or getattr(config, "d_in", None)
     if isinstance(d_in, int) and d_in != d_model:
         raise ArtifactError(f"the SAE has d_model {d_in}, the activations {d_model}: another model or hookpoint")
-    if getattr(config, "normalize_activations", None) == "expected_average_only_in":
+    normalisation = getattr(config, "normalize_activations", None)
+    if isinstance(normalisation, str) and normalisation in UNFOLDED:
+        raise ArtifactError(f"the SAE expects {UNFOLDED[normalisation]}")
+    architecture = getattr(config, "architecture", None)
+    architecture = architecture() if callable(architecture) else architecture
+    if architecture in BATCH:
         raise ArtifactError(
-            "the SAE expects activations of mean norm √d_model (normalize_activations: expected_average_only_in) and "
-            "takes raw ones as they are. Fold the scale into its weights: "
-            "sae.fold_activation_norm_scaling_factor(d_model**0.5 / mean_norm), with the mean norm of x in its training"
+            f"the SAE is {architecture} as it is trained: what fires on a row depends on the other rows of its batch. "
+            "Save it with sae.save_inference_model(folder), and give load_pretrained(folder).sae"
         )
+    if architecture == "temporal":
+        raise ArtifactError(f"the SAE is temporal: {REFUSED_LOADERS['temporal']}")
+    metadata = getattr(config, "metadata", None)
+    place, target = (getattr(metadata, name, None) for name in ("hook_name", "hook_name_out"))
+    if "transcoder" in str(architecture) or (target and target != place):
+        raise ArtifactError(f"the SAE predicts {target or 'another activation'}: {TRANSCODER}")
 
 
 def checked_coder(sae: Any, sample: Float[np.ndarray, "row d_model"], max_fvu: float) -> Coder:

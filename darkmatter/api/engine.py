@@ -72,7 +72,7 @@ class Firings:
         latents, values, counts = codes
         self.l0[start : start + len(counts)] = counts
         kept = self.kept[start : start + len(counts)].repeat(counts)
-        self.fired[latents[kept & (values > 0)]] = True
+        self.fired[latents[kept & (values != 0)]] = True
 
     def of_contexts(self) -> tuple[np.ndarray, np.ndarray]:
         """l0 [context, position], and whether each latent fired."""

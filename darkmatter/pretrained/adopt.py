@@ -12,6 +12,8 @@ from darkmatter.paths import MANIFESTS
 from darkmatter.pretrained import cache
 from darkmatter.pretrained.load import load_pretrained
 from darkmatter.pretrained.pointer import POINTER, WIDEST
+from darkmatter.pretrained.sae_lens import ONLY_DECOMPOSE
+from darkmatter.pretrained.streamed import StreamedSae
 from darkmatter.sae_params import GATE_CONTEXTS
 
 
@@ -67,6 +69,8 @@ def adopt_sae(
         cache.make_room(WIDEST * 2 * d_sae * (rows.shape[1] + 1))
     listed = None if pins_itself(reference) else MANIFESTS / f"{manifest}.json"
     loaded = load_pretrained(reference, rows=rows, nominal_l0=nominal_l0, manifest=listed, device=device)
+    if not isinstance(loaded.sae, StreamedSae):
+        raise ArtifactError(f"{reference}: {loaded.architecture}: {ONLY_DECOMPOSE}")
     wanted = {"hookpoint": hookpoint, "architecture": architecture, "d_sae": d_sae}
     for name, value in wanted.items():
         if (found := getattr(loaded, name)) not in (None, value):

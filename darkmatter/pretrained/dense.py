@@ -1,40 +1,105 @@
-"""SAEs of architectures that only sae-lens computes, with its own classes and whole in memory."""
+"""SAEs that only sae-lens computes: its own object, whole in memory, run by its own `encode` and `decode`.
 
+Gated ones and the like, and all whose rows are normalised one by one: Sae(x) then depends on more than the codes.
+"""
+
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from jaxtyping import Float
-from torch import Tensor
+from jaxtyping import Float, Int
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 
-from darkmatter.artifacts import ArtifactError, read_json
-from darkmatter.codes import Codes, encode_rows, load_sae
-from darkmatter.decode import load_decoder
+from darkmatter.artifacts import ArtifactError
+from darkmatter.codes import blocks, check_loaded, load_sae
+from darkmatter.pretrained.sae_lens_config import BATCH, FACTOR, WHITENING, Config
+from darkmatter.pretrained.scalers import Scale
 
-ARCHITECTURES = ("gated", "matching_pursuit", "abstopk")  # their decoders are linear in the codes
+if TYPE_CHECKING:  # sae-lens takes 6–13 s to import: only who opens such an SAE pays for it
+    from sae_lens import SAE
 
 
-class DenseSae:
-    """The interface of `StreamedSae` around an SAE of sae-lens."""
+def open_dense(config: Config, folder: Path, scale: Scale, device: str) -> "SAE":
+    """sae-lens's object, in float32 whatever the file's dtype, on raw activations and with all that its file asks for.
 
-    def __init__(self, folder: Path, where: str) -> None:
-        config = read_json(folder / "cfg.json")
-        self.d_model, self.d_sae, self.where = config["d_in"], config["d_sae"], where
-        self.sae = load_sae(folder, config["architecture"], self.d_sae, self.d_model)
-        self.decoder = load_decoder(folder)
+    Raises:
+        ArtifactError: sae-lens cannot load it, or reads its configuration otherwise than it is read here.
+    """
+    changed = {"normalize_activations": config.normalisation}
+    if config.architecture in BATCH:
+        sae = for_inference(folder, config, scale, changed)
+    else:
+        sae = load_sae(folder, config.architecture, config.d_sae, config.d_in, changed)
+        fold(sae, config, scale)
+    options = {"apply_b_dec_to_input": config.subtract_b_dec}
+    if config.k is not None:
+        options |= {"k": config.k, "rescale_acts_by_decoder_norm": config.norm_in_values}
+    for name, wanted in options.items():
+        if (found := getattr(sae.cfg, name)) != wanted:
+            raise ArtifactError(f"{config.where}: sae-lens reads {name} as {found}, the file says {wanted}")
+    if config.tanh:
+        sae.activation_fn = torch.nn.Sequential(torch.nn.ReLU(), torch.nn.Tanh())
+    return sae if device == "cpu" else sae.to(device)
+
+
+def check_width(config: Config, where: str, d_sae: int | None, d_model: int | None) -> None:
+    """Hold d_sae and d_in against what its name or a manifest says; None says nothing."""
+    for name, found, wanted in (("d_sae", config.d_sae, d_sae), ("d_in", config.d_in, d_model)):
+        if wanted not in (None, found):
+            raise ArtifactError(f"{where}: {name} is {found}, expected {wanted}: the files are another SAE's")
+
+
+def for_inference(folder: Path, config: Config, scale: Scale, changed: dict[str, str]) -> "SAE":
+    """The JumpReLU SAE that sae-lens makes of a checkpoint of BatchTopK, whose own codes depend on the whole batch."""
+    from sae_lens import JumpReLUSAE, JumpReLUSAEConfig, TrainingSAE
+
+    training = load_sae(folder, config.architecture, config.d_sae, config.d_in, changed, TrainingSAE)
+    fold(training, config, scale)
+    weights = training.state_dict()
+    training.process_state_dict_for_saving_inference(weights)
+    facts = training.cfg.get_inference_sae_cfg_dict()
+    sae = JumpReLUSAE(JumpReLUSAEConfig.from_dict(facts))
+    sae.load_state_dict(weights)
+    return check_loaded(sae, folder, "jumprelu", config.d_sae, config.d_in)
+
+
+def fold(sae: "SAE", config: Config, scale: Scale) -> None:
+    """Fold one scale for all rows into the weights; normalisation of each row stays in `encode` and `decode`."""
+    if config.normalisation == FACTOR:
+        sae.fold_activation_norm_scaling_factor(scale.factor)
+    if config.normalisation == WHITENING:
+        try:
+            found = load_file(scale.whitening)
+            sae.fold_activation_whitening(found["mean"], found["matrix"], found["inverse_matrix"])
+        except (SafetensorError, KeyError, RuntimeError, NotImplementedError) as error:
+            raise ArtifactError(f"{scale.whitening} does not whiten {config.where} ({error})") from None
+
+
+@dataclass(frozen=True)
+class Measurable:
+    """What `gate.measure` asks of such an SAE."""
+
+    sae: "SAE"
+    where: str
+
+    @property
+    def d_model(self) -> int:
+        return self.sae.cfg.d_in
 
     @torch.no_grad()
-    def encode(self, rows: Float[np.ndarray, "row d_model"] | Tensor) -> Codes:
-        x = np.asarray(rows, dtype=np.float32).reshape(len(rows), -1)
-        if x.shape[1] != self.d_model or not np.isfinite(x).all():
+    def l0_and_output(
+        self, rows: Float[np.ndarray, "row d_model"]
+    ) -> tuple[Int[np.ndarray, " row"], Float[np.ndarray, "row d_model"]]:
+        """`decode` comes right after `encode` of the same rows: it undoes their normalisation."""
+        if rows.shape[1] != self.d_model or not np.isfinite(rows).all():
             raise ArtifactError(
-                f"{self.where}: rows of shape {list(x.shape)} or not finite, expected [row, {self.d_model}]"
+                f"{self.where}: rows of shape {list(rows.shape)} or not finite, expected [row, {self.d_model}]"
             )
-        return encode_rows(self.sae, x, self.where)
-
-    @torch.no_grad()
-    def decode(self, codes: Codes) -> Float[np.ndarray, "row d_model"]:
-        return self.decoder.decode(torch.from_numpy(codes.index), torch.from_numpy(codes.value)).numpy()
-
-    def reconstruct(self, rows: Float[np.ndarray, "row d_model"] | Tensor) -> Float[np.ndarray, "row d_model"]:
-        return self.decode(self.encode(rows))
+        parts = []
+        for block in blocks(rows, self.sae.cfg.d_sae):
+            acts = self.sae.encode(torch.from_numpy(block).to(self.sae.device))
+            parts.append((acts.count_nonzero(dim=1).cpu().numpy(), self.sae.decode(acts).cpu().numpy()))
+        return tuple(np.concatenate(part) for part in zip(*parts, strict=True))

@@ -5,7 +5,7 @@ one of them, dictionary_learning, are read without torch (`darkmatter.tensor_pic
 others serve is refused, as is what is no SAE of one activation.
 """
 
-from darkmatter.pretrained import dictionary_learning_options, gemma_scope, llama_scope, sparsify
+from darkmatter.pretrained import dictionary_learning_options, gemma_scope, llama_scope, sae_lens_options, sparsify
 from darkmatter.pretrained.dictionary_learning import read_dictionary_learning
 from darkmatter.pretrained.gemma_scope import read_gemma_scope, read_gemma_scope_2
 from darkmatter.pretrained.llama_scope import read_llama_scope
@@ -24,6 +24,7 @@ READERS = {
 OPTIONS_OF = {  # the keys of their configurations
     "gemma-scope-2": gemma_scope.OPTIONS,
     "llama-scope": llama_scope.OPTIONS,
+    "sae-lens": sae_lens_options.OPTIONS,
     "sparsify": sparsify.OPTIONS,
     "dictionary-learning": dictionary_learning_options.OPTIONS,
 }

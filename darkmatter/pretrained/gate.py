@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from darkmatter.artifacts import ArtifactError
-from darkmatter.codes import Codes
 
 
 @dataclass(frozen=True)
@@ -39,11 +38,12 @@ class Measured:
 
 
 class Sae(Protocol):
-    d_model: int
-    d_sae: int
+    @property
+    def d_model(self) -> int: ...
 
-    def encode(self, rows: Float[np.ndarray, "row d_model"]) -> Codes: ...
-    def decode(self, codes: Codes) -> Float[np.ndarray, "row d_model"]: ...
+    def l0_and_output(
+        self, rows: Float[np.ndarray, "row d_model"]
+    ) -> tuple[Int[np.ndarray, " row"], Float[np.ndarray, "row d_model"]]: ...
 
 
 def measure(
@@ -66,15 +66,15 @@ def measure(
     rows = np.asarray(rows)
     sample = rows[np.linspace(0, len(rows) - 1, min(gate.rows, len(rows))).astype(int)].astype(np.float32)
     sample = sample.reshape(len(sample), -1)
-    codes = sae.encode(sample)
-    l0 = float(codes.l0.mean())
+    fired, output = sae.l0_and_output(sample)
+    l0 = float(fired.mean())
     low, high = (nominal_l0 / gate.l0_factor, nominal_l0 * gate.l0_factor) if nominal_l0 else (1e-9, sae.d_model)
     if not low <= l0 <= high:
         expected = (
             f"about {nominal_l0:g} ({low:g} to {high:g})" if nominal_l0 else f"above 0 and at most d_model = {high}"
         )
         raise ArtifactError(f"{where}: L0 is {l0:.1f} on {len(sample)} rows, expected {expected}. {advice(l0 > high)}")
-    error = np.square(sample - sae.decode(codes), dtype=np.float64).sum()
+    error = np.square(sample - output, dtype=np.float64).sum()
     total = np.square(sample - sample.mean(0, dtype=np.float64)).sum()
     if not total > 0:
         raise ArtifactError(

@@ -1,25 +1,31 @@
 """Load a published SAE, or one's own, and refuse what is not what it claims to be."""
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-from darkmatter.artifacts import ArtifactError, read_json
-from darkmatter.pretrained import pins
-from darkmatter.pretrained.dense import ARCHITECTURES, DenseSae
+from darkmatter.artifacts import ArtifactError, sha256_file
+from darkmatter.pretrained import hub, pins, registry
+from darkmatter.pretrained.dense import Measurable, check_width, open_dense
 from darkmatter.pretrained.file_names import FILES
 from darkmatter.pretrained.formats import READERS
 from darkmatter.pretrained.gate import DEFAULT, Gate, Measured, measure
-from darkmatter.pretrained.locate import Found, local_files, remote_files
+from darkmatter.pretrained.locate import Found, inside, local_files, remote_files
 from darkmatter.pretrained.names import Named, named, our_hookpoint
 from darkmatter.pretrained.reference import Reference, parse
+from darkmatter.pretrained.sae_lens_config import Config, read_config
+from darkmatter.pretrained.scalers import STORE, Scale, read_scale
 from darkmatter.pretrained.streamed import BLOCK_BYTES, StreamedSae
 from darkmatter.pretrained.weights import check_finite, check_shapes
+
+if TYPE_CHECKING:
+    from sae_lens import SAE
 
 
 @dataclass(frozen=True)
@@ -27,13 +33,14 @@ class Pretrained:
     """An SAE ready to use, and where it came from.
 
     `sae` has `encode(rows) -> Codes(index, value, l0)`, `decode(codes)` and `reconstruct(rows)`, float32 NumPy arrays
-    out. `hookpoint` is in this repository's words (`resid_post.12`, `attn_z.12`, `mlp_out.12`) or None when the files
-    do not say. `source` holds repo, revision, folder, format and the SHA-256 of each file; `files` are their paths;
-    `norm_scaling_factor` is what the registry says of activations that an SAE was trained on;
-    `measured` is what the gate found on the rows it was given.
+    out; one that only sae-lens computes is sae-lens's own object, in float32. `darkmatter.decompose` takes both.
+    `hookpoint` is in this repository's words (`resid_post.12`, `attn_z.12`, `mlp_out.12`) or None when the files do not
+    say. `source` holds repo, revision, folder, format and the SHA-256 of each file; `files` are their paths;
+    `norm_scaling_factor` is what activations were multiplied by when an SAE was trained; `measured` is what the gate
+    found on the rows it was given.
     """
 
-    sae: StreamedSae | DenseSae
+    sae: "StreamedSae | SAE"
     architecture: str
     d_model: int
     d_sae: int
@@ -85,7 +92,8 @@ def load_pretrained(
     loaded = replace(loaded, nominal_l0=nominal_l0 or loaded.nominal_l0)
     if rows is not None:
         published = wanted.listed.variance_explained if wanted.listed else None
-        loaded = replace(loaded, measured=measure(loaded.sae, rows, where, loaded.nominal_l0, published, gate))
+        sae = loaded.sae if isinstance(loaded.sae, StreamedSae) else Measurable(loaded.sae, where)
+        loaded = replace(loaded, measured=measure(sae, rows, where, loaded.nominal_l0, published, gate))
     if entry:
         pins.record(manifest, entry["release"], entry["id"], found.revision, found.required)
     return loaded
@@ -99,37 +107,62 @@ def open_sae(
     l0 = (listed.nominal_l0 if listed else None) or name.nominal_l0
     source = {"format": found.format, "revision": found.revision, "sha256": dict(found.sha256)}
     source |= {"repo": wanted.repo, "folder": str(wanted.local or wanted.folder)}
-    paths = dict(found.paths)
-    if found.format == "sae-lens" and read_json(paths["cfg.json"]).get("architecture") in ARCHITECTURES:
-        config = read_json(paths["cfg.json"])
-        dense = DenseSae(paths["cfg.json"].parent, where)
-        hook = our_hookpoint((config.get("metadata") or {}).get("hook_name"))
-        return Pretrained(dense, config["architecture"], dense.d_model, dense.d_sae, l0, hook, source, paths)
+    paths, factor = dict(found.paths), listed.norm_scaling_factor if listed else None
+    d_sae, d_model = entry["width"] if entry else name.width, entry["d_model"] if entry else None
+    with configuration(where, paths[FILES[found.format][0]], found.format):
+        config, scale = read_own_format(found, wanted, factor)
+    paths |= scale.files
+    source["sha256"] |= {file: sha256_file(path) for file, path in scale.files.items()}
+    factor = factor if scale.factor is None else scale.factor
+    if config is None or config.streamed:
+        with configuration(where, paths[FILES[found.format][0]], found.format):
+            weights, hook = READERS[found.format](paths, factor)
+        check_shapes(weights, where, d_sae, d_model)
+        sae, architecture, k = StreamedSae(weights, where, block_bytes, device), weights.architecture, weights.k
+        check_finite(weights, where, sae.block)
+        d_sae, d_model = sae.d_sae, sae.d_model
+    else:
+        check_width(config, where, d_sae, d_model)
+        sae, architecture, k = open_dense(config, paths["cfg.json"].parent, scale, device), config.named, config.k
+        d_sae, d_model, hook = config.d_sae, config.d_in, config.hook
+    if entry and entry["architecture"] != architecture:
+        raise ArtifactError(f"{where}: is {architecture}, but the manifest says {entry['architecture']}")
+    hookpoint = name.hookpoint or our_hookpoint(hook)
+    return Pretrained(sae, architecture, d_model, d_sae, l0 or k, hookpoint, source, paths, norm_scaling_factor=factor)
+
+
+@contextlib.contextmanager
+def configuration(where: str, path: Path, format: str) -> Iterator[None]:
+    """Say of what a reader stumbles over that it is no configuration of its format."""
     try:
-        factor = listed.norm_scaling_factor if listed else None
-        weights, hook = READERS[found.format](paths, factor)
+        yield
     except (KeyError, TypeError, AttributeError, ZeroDivisionError) as error:
         raise ArtifactError(
-            f"{where}: {paths[FILES[found.format][0]]} is no configuration of the format {found.format} "
-            f"({type(error).__name__}: {error}). Name another with `format=`, or fetch the file again."
+            f"{where}: {path} is no configuration of the format {format} ({type(error).__name__}: {error}). Name "
+            "another with `format=`, or fetch the file again."
         ) from error
-    check_shapes(weights, where, entry["width"] if entry else name.width, entry["d_model"] if entry else None)
-    if entry and entry["architecture"] != weights.architecture:
-        raise ArtifactError(f"{where}: is {weights.architecture}, but the manifest says {entry['architecture']}")
-    sae = StreamedSae(weights, where, block_bytes, device)
-    check_finite(weights, where, sae.block)
-    hookpoint = name.hookpoint or our_hookpoint(hook)
-    return Pretrained(
-        sae,
-        weights.architecture,
-        sae.d_model,
-        sae.d_sae,
-        l0 or weights.k,
-        hookpoint,
-        source,
-        paths,
-        norm_scaling_factor=factor,
-    )
+
+
+def read_own_format(found: Found, wanted: Reference, factor: float | None) -> tuple[Config | None, Scale]:
+    """What a configuration of sae-lens says, as its registry corrects it, and how activations are scaled."""
+    if found.format != "sae-lens":
+        return None, Scale()
+    listed = wanted.listed
+    changed = registry.content()[listed.release].get("config_overrides") if listed else None
+    config = read_config(found.paths["cfg.json"], changed)
+    return config, read_scale(config, factor, lambda file: beside(found, wanted, file))
+
+
+def beside(found: Found, wanted: Reference, file: str) -> Path | None:
+    """A file that may lie beside those of an SAE."""
+    if wanted.local:
+        return path if (path := wanted.local / file).is_file() else None
+    if file == STORE:
+        return None  # it may hold gigabytes of activations
+    try:
+        return hub.fetch(wanted.repo, inside(wanted, file), found.revision).path
+    except hub.MISSING:
+        return None
 
 
 def listed_entry(manifest: Path, wanted: Reference, where: str) -> dict[str, Any]:

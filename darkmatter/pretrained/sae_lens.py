@@ -1,56 +1,76 @@
-"""SAEs in sae-lens's own format: TopK, JumpReLU and ReLU."""
+"""SAEs in sae-lens's own format that are read in blocks: TopK, JumpReLU and ReLU, and ReLU with tanh after it."""
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
-from darkmatter.artifacts import ArtifactError, read_json
+from darkmatter.artifacts import ArtifactError
+from darkmatter.pretrained.sae_lens_config import FACTOR, STREAMED, Config, check_factor, read_config
+from darkmatter.pretrained.sae_lens_options import OPTIONS
 from darkmatter.pretrained.tensors import Tensors
 from darkmatter.pretrained.weights import Read, Weights, check_shapes
+
+__all__ = ["ONLY_DECOMPOSE", "OPTIONS", "read_sae_lens"]
+
+ONLY_DECOMPOSE = (
+    "codes and W_dec alone do not give its Sae(x), so it cannot stand in the graph. `darkmatter decompose --sae` runs "
+    "it with sae-lens's own encode and decode"
+)
+LATENT_FACTORS = ("scaling_factor", "finetuning_scaling_factor")  # of each latent's value; versions 1 to 5
 
 
 def read_sae_lens(paths: Mapping[str, Path], factor: float | None = None) -> Read:
     """sae-lens: cfg.json and sae_weights.safetensors. A norm factor s is folded: W_enc · s, W_dec / s, b_dec / s."""
-    where = str(paths["cfg.json"])
-    facts = sae_lens_config(read_json(paths["cfg.json"]))
-    architecture = {"topk": "topk", "jumprelu": "jumprelu", "standard": "relu"}.get(facts.get("architecture", ""))
-    if architecture is None:
-        raise ArtifactError(f"{where}: architecture {facts.get('architecture')!r} is none of topk, jumprelu, standard")
-    normalisation = facts.get("normalize_activations", "none")
-    s = factor if normalisation == "expected_average_only_in" and factor else 1.0
-    if normalisation != "none" and s == 1.0:
+    config = read_config(paths["cfg.json"])
+    if not config.streamed:
         raise ArtifactError(
-            f"{where}: activations are normalised by {normalisation!r} and the factor is not folded into the weights, "
-            "so they do not apply to raw activations. Fold it with sae-lens and save the SAE again."
+            f"{config.where}: {config.architecture} with normalize_activations {config.normalisation}: {ONLY_DECOMPOSE}"
         )
+    return read_weights(config, paths, factor), config.hook
+
+
+def read_weights(config: Config, paths: Mapping[str, Path], factor: float | None) -> Weights:
+    s = check_factor(factor, config) if config.normalisation == FACTOR else 1.0
     found = Tensors.of_safetensors(paths["sae_weights.safetensors"])
-    jump = architecture == "jumprelu"
+    jump = config.architecture == "jumprelu"
     weights = Weights(
-        architecture,
+        STREAMED[config.architecture],
         found.matrix("W_enc", latents_first=False).scaled(s),
         found.matrix("W_dec", latents_first=True).scaled(1 / s),
         found.vector("b_enc"),
         found.vector("b_dec") / np.float32(s),
         found.vector("threshold") if jump else None,
-        facts["k"] if architecture == "topk" else None,
-        subtract_b_dec=facts.get("apply_b_dec_to_input", True),
-        norm_in_values=bool(facts.get("rescale_acts_by_decoder_norm", False)),
+        config.k,
+        subtract_b_dec=config.subtract_b_dec,
+        norm_in_values=config.norm_in_values,
+        tanh=config.tanh,
+        gains=read_gains(found, config),
     )
     used = {"W_enc", "W_dec", "b_enc", "b_dec"} | ({"threshold"} if jump else set())
-    if "scaling_factor" in found.arrays and (found.vector("scaling_factor") == 1).all():
-        used.add("scaling_factor")  # older versions wrote it without using it
-    found.refuse_others(used)
-    check_shapes(weights, where, facts["d_sae"], facts["d_in"])
-    return weights, (facts.get("metadata") or {}).get("hook_name")
+    found.refuse_others(used | set(gains_of(found)))
+    check_shapes(weights, config.where, config.d_sae, config.d_in)
+    return weights
 
 
-def sae_lens_config(facts: dict[str, Any]) -> dict[str, Any]:
-    """The configuration in sae-lens 6's words; sae-lens translates an older one, which may call TopK `standard`."""
-    version = facts.get("sae_lens_version") or (facts.get("metadata") or {}).get("sae_lens_version")
-    if version and int(version.split(".")[0]) >= 6:
-        return facts
-    from sae_lens.loading.pretrained_sae_loaders import handle_config_defaulting
+def read_gains(found: Tensors, config: Config) -> Float[np.ndarray, " latent"] | None:
+    """The factor of each latent's value that finetuning left; None where all are 1, which versions 1 to 5 often wrote.
 
-    return handle_config_defaulting(facts)
+    Raises:
+        ArtifactError: there are factors, and the configuration says that they are not used.
+    """
+    names = gains_of(found)
+    if not names or (found.vector(names[0]) == 1).all():
+        return None
+    if config.finetuned is False:
+        raise ArtifactError(
+            f"{found.path}: {names[0]} multiplies each latent's value, but `finetuning_scaling_factor` is false in "
+            f"{config.where}. If it belongs to the SAE, set the key to true in a copy, else leave the tensor out"
+        )
+    return found.vector(names[0])
+
+
+def gains_of(found: Tensors) -> list[str]:
+    """The name of the tensor with a factor of each latent; a second one is left for `refuse_others`."""
+    return [name for name in LATENT_FACTORS if name in found.arrays][:1]

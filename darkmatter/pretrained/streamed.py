@@ -55,7 +55,8 @@ class StreamedSae:
             ArtifactError: rows of another width, or with NaN or infinity.
         """
         flat = self.flat(rows)
-        return self.largest(flat) if self.weights.architecture == "topk" else self.above_threshold(flat)
+        codes = self.largest(flat) if self.weights.architecture == "topk" else self.above_threshold(flat)
+        return codes._replace(value=np.tanh(codes.value)) if self.weights.tanh else codes
 
     @torch.no_grad()
     def decode(self, codes: Codes) -> Float[np.ndarray, "row d_model"]:
@@ -69,17 +70,30 @@ class StreamedSae:
         for start in range(0, len(index), size):
             part = slice(start, start + size)
             latents, inverse = np.unique(index[part], return_inverse=True)
-            W_dec = self.W_dec.rows(latents)
-            if self.norms is not None:
-                W_dec /= self.norms[latents, None]
-            decoder = Decoder(self.tensor(W_dec), b_dec)
+            decoder = Decoder(self.tensor(self.directions(latents)), b_dec)
             found = self.tensor(inverse.reshape(index[part].shape))
             out[part] = decoder.decode(found, self.tensor(value[part])).cpu().numpy()
         return out
 
+    def directions(self, latents: Int[np.ndarray, " latent"]) -> Float[np.ndarray, "latent d_model"]:
+        """What a value of 1 of each latent adds to Sae(x), float32."""
+        W_dec = self.W_dec.rows(latents)
+        if self.norms is not None:
+            W_dec /= np.maximum(self.norms[latents, None], np.finfo(np.float32).tiny)  # a row of zeros stays one
+        if self.weights.gains is not None:
+            W_dec *= self.weights.gains[latents, None]
+        return W_dec
+
     def reconstruct(self, rows: Float[np.ndarray, "row d_model"] | Tensor) -> Float[np.ndarray, "row d_model"]:
         """Sae(x) of each row, float32."""
         return self.decode(self.encode(rows))
+
+    def l0_and_output(
+        self, rows: Float[np.ndarray, "row d_model"]
+    ) -> tuple[Int[np.ndarray, " row"], Float[np.ndarray, "row d_model"]]:
+        """How many latents fire on each row, and Sae(x)."""
+        codes = self.encode(rows)
+        return codes.l0, self.decode(codes)
 
     def above_threshold(self, rows: np.ndarray | Bfloat16 | Tensor) -> Codes:
         threshold = self.weights.threshold
@@ -181,10 +195,7 @@ class MappedDecoder:
     @cached_property
     def W_dec(self) -> Float[Tensor, "latent d_model"]:  # noqa: N802 - the name of `Decoder`'s
         """Every row, float32 in memory: for what needs all latents at once."""
-        rows = self.sae.W_dec.block(0, self.sae.d_sae)
-        if self.sae.norms is None:
-            return torch.from_numpy(rows)
-        return torch.from_numpy(rows / np.maximum(self.sae.norms, np.finfo(np.float32).tiny)[:, None])  # 0 stays 0
+        return torch.from_numpy(self.sae.directions(np.arange(self.sae.d_sae)))
 
 
 def topk(pre: Float[Tensor, "row latent"], k: int) -> tuple[Tensor, Tensor]:

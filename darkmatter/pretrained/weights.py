@@ -17,8 +17,9 @@ class Weights:
     """pre = (x − s·b_dec) W_encᵀ + b_enc with s = `subtract_b_dec`; latents = σ(pre); Sae(x) = latents W_dec + b_dec.
 
     σ keeps what exceeds both 0 and `threshold` (JumpReLU; ReLU has none), or the `k` largest and of these the positive
-    ones (TopK). With `norm_in_values` σ acts on pre · ‖W_dec‖ of each latent, and W_dec counts at unit norm. Beside a
-    threshold `k` is what L0 should be (BatchTopK).
+    ones (TopK). With `norm_in_values` σ acts on pre · ‖W_dec‖ of each latent, and W_dec counts at unit norm. With
+    `tanh` latents are tanh(σ(pre)). With `gains` row i of W_dec counts gains[i] times. Beside a threshold `k` is what L0
+    should be (BatchTopK).
     """
 
     architecture: Architecture
@@ -30,6 +31,8 @@ class Weights:
     k: int | None = None
     subtract_b_dec: bool = False
     norm_in_values: bool = False
+    tanh: bool = False
+    gains: Float[np.ndarray, " latent"] | None = None
 
     @property
     def d_sae(self) -> int:
@@ -56,8 +59,9 @@ def check_shapes(weights: Weights, where: str, d_sae: int | None = None, d_model
         "b_enc": (weights.b_enc.shape, (latents,)),
         "b_dec": (weights.b_dec.shape, (width,)),
     }
-    if weights.threshold is not None:
-        expected["threshold"] = (weights.threshold.shape, (latents,))
+    for name in ("threshold", "gains"):
+        if (values := getattr(weights, name)) is not None:
+            expected[name] = (values.shape, (latents,))
     for name, (found, wanted) in expected.items():
         if found == wanted:
             continue
@@ -76,7 +80,7 @@ def check_shapes(weights: Weights, where: str, d_sae: int | None = None, d_model
 
 def check_finite(weights: Weights, where: str, block: int) -> None:
     """Refuse NaN and infinity anywhere, reading the file once in blocks of `block` latents."""
-    for name in ("b_enc", "b_dec", "threshold"):
+    for name in ("b_enc", "b_dec", "threshold", "gains"):
         values = getattr(weights, name)
         if values is not None and not np.isfinite(values).all():
             raise ArtifactError(f"{where}: {name} holds NaN or infinity. The file is damaged: download it again.")
