@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 # OPENBLAS_CORETYPE → the level of x86-64 that NumPy must find on this CPU; each adds in an order of its own
 KERNELS = {"Sandybridge": "X86_V3", "Haswell": "X86_V3", "SkylakeX": "X86_V4"}
 LIBRARIES = list((Path(np.__file__).parent.parent / "numpy.libs").glob("libscipy_openblas64_*"))
-# Resamples of few SAEs repeat the data, and accuracies are shares of few windows: their resamples tie with the estimate.
+# Resamples of few SAEs repeat the data, and accuracies are shares of few windows: both tie with the estimate.
 TIED = ("fvu-nl-l0", "fvu-nl-other-layers", "error-sae-interp")
 DERIVE = """
 import ctypes, sys
