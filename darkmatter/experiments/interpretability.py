@@ -155,8 +155,8 @@ def check_answered(records: Sequence[Record], model: str) -> None:
     reasons = ", ".join(f"{count} × {reason}" for reason, count in unanswered(records).items())
     words = next((record["said"] for record in records if record["said"]), "")
     raise ArtifactError(
-        f"{model} answered none of {len(records)} latents: {reasons}{f' ({words})' if words else ''}. Results are left "
-        "as they were. Run the stage again when that is cured: responses are kept, and only what has none is asked."
+        f"{model} answered none of {len(records)} latents: {reasons}{f' ({words})' if words else ''}. No results are "
+        "written. Run the stage again when that is cured: responses are kept, and only what has none is asked."
     )
 
 

@@ -184,7 +184,7 @@ class Client:
         return ArtifactError(
             f"{self.settings.endpoint} refuses (HTTP {refusal.status}: {self.hide(refusal.said)}). No repetition cures "
             f"that: check interpretability.model ({self.settings.model}), the key in {self.settings.key_variable}, and "
-            "what its account may spend. Responses so far are kept; results are those of before."
+            "what its account may spend. No results are written; responses so far are kept for the next run."
         )
 
     def unreachable(self, said: str) -> ArtifactError:
