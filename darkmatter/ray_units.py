@@ -66,8 +66,8 @@ def connect() -> Any:
     if not ray.is_initialized():
         address = os.environ.get("RAY_ADDRESS") or "auto"
         environment = {"PYTHONPATH": os.environ.get("PYTHONPATH", str(Path.cwd()))}
+        check_address(last_started() if address == "auto" else address)
         try:
-            check_address(last_started() if address == "auto" else address)
             ray.init(address=address, runtime_env={"env_vars": environment}, log_to_driver=False, logging_level="error")
         except (ConnectionError, ImportError, OSError, RuntimeError, ValueError) as error:
             raise unreachable(address, error) from None
@@ -78,11 +78,14 @@ def last_started() -> str:
     """The address of this machine's cluster: that of a process, or the one that Ray wrote down, which may be gone.
 
     Raises:
-        ConnectionError: there is none.
+        ArtifactError: there is none.
     """
     from ray._private.services import canonicalize_bootstrap_address
 
-    return canonicalize_bootstrap_address("auto")
+    try:
+        return canonicalize_bootstrap_address("auto")
+    except ConnectionError as error:
+        raise unreachable("auto", error) from None
 
 
 def gpus_per_unit() -> float:

@@ -110,8 +110,9 @@ def test_a_dead_cluster_ends_a_stage_soon(closed: int, monkeypatch: pytest.Monke
     monkeypatch.setattr("ray._private.services.find_gcs_addresses", set)
     monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{closed}")
     begun = time.monotonic()
-    with pytest.raises(ArtifactError, match=rf"no Ray cluster answers at '127.0.0.1:{closed}'"):
+    with pytest.raises(ArtifactError, match=rf"no Ray cluster answers at '127.0.0.1:{closed}'") as caught:
         connect()
+    assert str(caught.value).count("no Ray cluster") == 1
     monkeypatch.delenv("RAY_ADDRESS")
     monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
     with pytest.raises(ArtifactError, match=r"no Ray cluster answers at 'auto' \(Could not find any running Ray"):
