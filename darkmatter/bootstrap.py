@@ -16,7 +16,7 @@ from jaxtyping import Float
 from scipy.special import ndtr, ndtri
 
 MANY = 512  # contexts; from here on the products with all jackknife weights cost more than the whole bootstrap
-
+TIE = 1e-9  # relative: sums of the same terms differ by less whatever kernel of BLAS adds them, unequal ones by more
 Statistic = Callable[[Float[np.ndarray, "resample context"]], Float[np.ndarray, " resample"]]
 
 
@@ -73,14 +73,20 @@ class ContextBootstrap:
 
 
 def bca(value: float, resampled: np.ndarray, left_out: np.ndarray, level: float) -> tuple[float, float]:
-    """End points of the BCa interval from sorted bootstrap values and jackknife values."""
-    if resampled.size == 0 or resampled[0] == resampled[-1]:
+    """End points of the BCa interval from sorted bootstrap values and jackknife values.
+
+    A resample that draws the data again gives the estimate again, but for the order of its sums: values within TIE of
+    the estimate tie with it, and count half as below it.
+    """
+    spread = resampled[-1] - resampled[0] if resampled.size else 0.0
+    tie = TIE * max(abs(value), spread)
+    if spread <= tie:
         return (value, value)
-    below = (np.sum(resampled < value) + np.sum(resampled <= value)) / (2 * resampled.size)
+    below = (np.sum(resampled < value - tie) + np.sum(resampled <= value + tie)) / (2 * resampled.size)
     bias = ndtri(np.clip(below, 1 / (resampled.size + 1), resampled.size / (resampled.size + 1)))
     deviation = left_out.mean() - left_out
-    spread = np.sum(deviation**2) ** 1.5
-    acceleration = np.sum(deviation**3) / (6 * spread) if spread > 0 else 0.0
+    scale = np.sum(deviation**2) ** 1.5
+    acceleration = np.sum(deviation**3) / (6 * scale) if scale > 0 else 0.0
     tail = (1 - level) / 2
     normal = bias + ndtri(np.array([tail, 1 - tail]))
     shares = ndtr(bias + normal / (1 - acceleration * normal))

@@ -48,7 +48,10 @@ class ErrorSaes(Section):
 
 
 class Interpretability(Section):
-    """`endpoint` is the base URL of an OpenAI-compatible server; without one the offline surrogate judges."""
+    """`endpoint` is the base URL of an OpenAI-compatible server; without one the offline surrogate judges.
+
+    `reasoning_tokens`: what the model may write before each answer, beyond the answer's own few tokens.
+    """
 
     endpoint: str | None
     model: str | None
@@ -56,6 +59,7 @@ class Interpretability(Section):
     dollars_per_million_tokens: tuple[float, float] | None
     max_dollars: Annotated[float, Field(gt=0)] | None
     timeout_seconds: Annotated[float, Field(gt=0)]
+    reasoning_tokens: Annotated[int, Field(ge=0)] = 0
     retries: Annotated[int, Field(ge=0)]
     error_sae_seed: int
     latents: Count

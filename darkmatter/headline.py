@@ -5,6 +5,7 @@ from typing import Any
 from darkmatter.breakdown import Breakdown, breakdown
 from darkmatter.params import Params
 from darkmatter.results import NotDrawn, Results, estimate
+from darkmatter.rounding import less
 
 METRICS = {
     "fvu": "FVU",
@@ -74,9 +75,9 @@ def change(name: str, first: dict[str, Any], last: dict[str, Any]) -> str:
     numbers = f"from {first['value']:.3f} to {last['value']:.3f}"
     if None in (first["low"], first["high"], last["low"], last["high"]):
         return f"{name} goes {numbers} (no interval)"
-    if last["high"] < first["low"]:
+    if less(last["high"], first["low"]):
         return f"{name} falls {numbers}"
-    if last["low"] > first["high"]:
+    if less(first["high"], last["low"]):
         return f"{name} rises {numbers}"
     return f"{name} goes {numbers} (intervals overlap)"
 
@@ -91,9 +92,9 @@ def asymptote(found: Breakdown) -> str:
     line = f"the mean FVU_nonlinear of {found.line.value:.3f}"
     if low is None:
         return f"{text}, beside {line} (no interval for the gap)"
-    if low > 0:
+    if less(0, low):
         return f"{text}, above {line}"
-    if high < 0:
+    if less(high, 0):
         return f"{text}, below {line}"
     return f"{text}, which these widths cannot tell from {line}"
 

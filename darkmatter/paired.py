@@ -87,4 +87,5 @@ def slope(x: np.ndarray, y: Float[np.ndarray, "point resample"], group: Sequence
     counts = np.bincount(members)
     centred = x - (np.bincount(members, x) / counts)[members]
     spread = centred @ centred
-    return centred @ y / spread if spread > 0 else np.full(y.shape[1], np.nan)
+    varies = spread > metrics.ROUNDING * (x @ x)  # means of equal x leave rounding
+    return centred @ y / spread if varies else np.full(y.shape[1], np.nan)

@@ -15,6 +15,7 @@ from typing import Any
 
 from darkmatter.artifacts import ArtifactError
 from darkmatter.processes import single_thread
+from darkmatter.ray_address import check_address, unreachable
 from darkmatter.unit import Cost, Unit, UnitError, library_versions, measured, peak_memory
 
 RETRIES = 3  # of a unit whose worker or node died; an error that a unit raises is not tried again
@@ -63,16 +64,28 @@ def connect() -> Any:
     except ModuleNotFoundError:
         raise ArtifactError("DARKMATTER_EXECUTOR=ray needs Ray: pip install 'darkmatter[ray]'") from None
     if not ray.is_initialized():
-        address = os.environ.get("RAY_ADDRESS", "auto")
+        address = os.environ.get("RAY_ADDRESS") or "auto"
         environment = {"PYTHONPATH": os.environ.get("PYTHONPATH", str(Path.cwd()))}
+        check_address(last_started() if address == "auto" else address)
         try:
             ray.init(address=address, runtime_env={"env_vars": environment}, log_to_driver=False, logging_level="error")
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            raise ArtifactError(
-                f"no Ray cluster answers at {address!r} ({error}). Start one with `ray start --head`, or set "
-                "RAY_ADDRESS."
-            ) from None
+        except (ConnectionError, ImportError, OSError, RuntimeError, ValueError) as error:
+            raise unreachable(address, error) from None
     return ray
+
+
+def last_started() -> str:
+    """The address of this machine's cluster: that of a process, or the one that Ray wrote down, which may be gone.
+
+    Raises:
+        ArtifactError: there is none.
+    """
+    from ray._private.services import canonicalize_bootstrap_address
+
+    try:
+        return canonicalize_bootstrap_address("auto")
+    except ConnectionError as error:
+        raise unreachable("auto", error) from None
 
 
 def gpus_per_unit() -> float:

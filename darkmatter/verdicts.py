@@ -16,6 +16,7 @@ from typing import Literal
 from darkmatter.claims import EXACT_KINDS, Claim, Region
 from darkmatter.estimates import Estimate
 from darkmatter.params import Params
+from darkmatter.rounding import less, same
 
 Outcome = Literal["agrees", "disagrees", "inconclusive"]
 Verdict = Literal["reproduced", "differs", "inconclusive", "not-testable-in-this-profile", "paper-inconsistent"]
@@ -90,6 +91,7 @@ def out_of_scope(claim: Claim, subject: Subject) -> str | None:
 def place(estimate: Estimate, region: Region) -> Place:
     """Where an interval lies. A sign is established only where zero is excluded; no interval, no certainty.
 
+    An end that differs from a bound by rounding stands on it.
     `short`: the interval has a lower level than the claim needs, so it establishes nothing.
     """
     low, high = estimate["low"], estimate["high"]
@@ -97,13 +99,16 @@ def place(estimate: Estimate, region: Region) -> Place:
         return "null"
     if low is None or high is None or "short" in estimate:
         return "across"
-    below = low < region.low if region.low is not None else False
-    above = high > region.high if region.high is not None else False
+    below = region.low is not None and less(low, region.low)
+    above = region.high is not None and less(region.high, high)
     if region.is_sign:
-        below, above = below or low == region.low, above or high == region.high
+        below = below or (region.low is not None and same(low, region.low))
+        above = above or (region.high is not None and same(high, region.high))
     if not below and not above:
         return "inside"
-    if (region.low is not None and high < region.low) or (region.high is not None and low > region.high):
+    if region.low is not None and less(high, region.low):
+        return "outside"
+    if region.high is not None and less(region.high, low):
         return "outside"
     return "across"
 

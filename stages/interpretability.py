@@ -26,7 +26,14 @@ from darkmatter.artifacts import (
     write_text,
 )
 from darkmatter.experiments.error_sae_names import PARTS, sae_name
-from darkmatter.experiments.interpretability import Texts, judge_cost, judge_records, surrogate_records
+from darkmatter.experiments.interpretability import (
+    Texts,
+    check_answered,
+    judge_cost,
+    judge_records,
+    surrogate_records,
+    unanswered,
+)
 from darkmatter.experiments.interpretability_results import STORED, plan_of, results_of, stored
 from darkmatter.experiments.judge import Judge
 from darkmatter.experiments.judge_key import read_key
@@ -43,7 +50,7 @@ def main(stage: Stage) -> None:
     judge = None
     if own.endpoint:
         judge = Judge(own, read_key(own), RESPONSES)
-        judge.check_reachable()
+        judge.client.check_reachable()
     if own.error_sae_seed not in params.error_saes.seeds:
         raise ArtifactError(
             f"interpretability.error_sae_seed is {own.error_sae_seed}, error_saes.seeds are {params.error_saes.seeds}"
@@ -71,7 +78,18 @@ def main(stage: Stage) -> None:
         if own.max_dollars is not None and cost.dollars > own.max_dollars:
             raise ArtifactError(f"{cost}, above interpretability.max_dollars = {own.max_dollars:g}: nothing was asked")
         records = judge_records(judge, work, texts)
-        stage.notes["judge"] = {"calls": judge.calls, "dollars": round(judge.spent, 4)}
+        for part in PARTS:
+            of_part = [record for record in records if record["part"] == part]
+            check_answered(of_part, own.model)
+            if reasons := unanswered(of_part):
+                print(
+                    f"{part}: {reasons.total()} of {len(of_part)} latents unanswered: {dict(reasons)}", file=sys.stderr
+                )
+        stage.notes["judge"] = {
+            "calls": judge.client.calls,
+            "dollars": round(judge.client.spent, 4),
+            "temperature": judge.client.form.temperature,
+        }
     else:
         records = [
             record

@@ -13,10 +13,12 @@ import numpy as np
 
 Reply = tuple[int, dict[str, str], bytes]  # status, headers, body
 Behaviour = Callable[[str, int], Reply]  # (prompt, number of the request) → reply
+Gate = Callable[[dict[str, Any]], Reply | None]  # request → what a server says that does not take it
 
 
-def completion(text: str | None) -> Reply:
-    choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}
+def completion(content: Any, finish: str = "stop", **message: Any) -> Reply:
+    told = {"role": "assistant", "content": content, **message}
+    choice = {"index": 0, "finish_reason": finish, "message": told}
     usage = {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100}
     body = {"id": "x", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice], "usage": usage}
     return 200, {"content-type": "application/json"}, json.dumps(body).encode()
@@ -26,6 +28,46 @@ def refusal(status: int, **headers: str) -> Reply:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     body = json.dumps({"error": {"message": "the key sk-secret is no good", "type": "error"}})
     return status, {"content-type": "application/json", **named}, body.encode()
+
+
+def error(status: int, message: str, **fields: Any) -> Reply:
+    """An error as OpenAI's servers word it; no waiting before the next request."""
+    body = {"error": {"message": message, "type": "invalid_request_error", "param": None, "code": None, **fields}}
+    return status, {"content-type": "application/json", "retry-after-ms": "1"}, json.dumps(body).encode()
+
+
+def told(text: str, content_type: str = "text/html", status: int = 200) -> Reply:
+    return status, {"content-type": content_type, "retry-after-ms": "1"}, text.encode()
+
+
+def takes_only(**wanted: Callable[[Any], Reply | None]) -> Gate:
+    """A gate from parameter → what is said to a request that holds it with this value."""
+
+    def gate(request: dict[str, Any]) -> Reply | None:
+        found = (say(request[name]) for name, say in wanted.items() if name in request)
+        return next((reply for reply in found if reply), None)
+
+    return gate
+
+
+def reasons_first(tokens: int) -> Gate:
+    """Writes nothing where it may not write so many tokens: it spends them on reasoning."""
+
+    def gate(request: dict[str, Any]) -> Reply | None:
+        allowed = request.get("max_tokens") or request.get("max_completion_tokens")
+        return completion("", "length", reasoning_content="Let me see") if allowed < tokens else None
+
+    return gate
+
+
+def wrapped(behaviour: Behaviour, around: Callable[[str], Any]) -> Behaviour:
+    """The same answers with something around their text."""
+
+    def answer(prompt: str, number: int) -> Reply:
+        body = json.loads(behaviour(prompt, number)[2])
+        return completion(around(body["choices"][0]["message"]["content"]))
+
+    return answer
 
 
 def passages_of(prompt: str) -> list[str]:
@@ -64,9 +106,10 @@ def slow(seconds: float) -> Behaviour:
 class Endpoint(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, behaviour: Behaviour) -> None:
+    def __init__(self, behaviour: Behaviour, gate: Gate) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.behaviour = behaviour
+        self.gate = gate
         self.prompts: list[str] = []
         self.requests: list[dict[str, Any]] = []
         self.lock = threading.Lock()
@@ -93,7 +136,7 @@ class Handler(BaseHTTPRequestHandler):
             number = len(self.server.prompts)
             self.server.prompts.append(prompt)
             self.server.requests.append(request)
-        self.reply(self.server.behaviour(prompt, number))
+        self.reply(self.server.gate(request) or self.server.behaviour(prompt, number))
 
     def reply(self, reply: Reply) -> None:
         status, headers, body = reply
@@ -108,8 +151,8 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving(behaviour: Behaviour) -> Iterator[Endpoint]:
-    endpoint = Endpoint(behaviour)
+def serving(behaviour: Behaviour, gate: Gate = lambda request: None) -> Iterator[Endpoint]:
+    endpoint = Endpoint(behaviour, gate)
     threading.Thread(target=endpoint.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
     try:
         yield endpoint

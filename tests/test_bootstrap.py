@@ -5,7 +5,7 @@ import pytest
 import scipy.stats
 
 from darkmatter import metrics
-from darkmatter.bootstrap import MANY, ContextBootstrap, LeftOut, bca
+from darkmatter.bootstrap import MANY, TIE, ContextBootstrap, LeftOut, bca
 
 
 def mean_over(sums, rows):
@@ -90,3 +90,34 @@ def test_sums_of_contexts_stand_for_the_products_between_them():
     weights = ContextBootstrap(9, 50, 0.95, 0).weights
     of_products = metrics.pooled_spread(weights, rows, square, total @ total.T)
     np.testing.assert_allclose(metrics.pooled_spread(weights, rows, square, metrics.ContextSums(total)), of_products)
+
+
+def test_constant_but_for_rounding_is_a_point():
+    assert bca(2.0, np.array([2 - 4e-16, 2.0, 2 + 4e-16]), np.full(5, 2.0), 0.95) == (2.0, 2.0)
+    low, high = bca(2.0, np.array([2 - 1e-6, 2.0, 2 + 1e-6]), np.array([2 - 1e-6, 2 + 1e-6]), 0.95)
+    assert low < 2 < high
+
+
+@pytest.mark.parametrize("shift", [-1, 1])
+def test_ties_do_not_hang_on_the_order_of_sums(shift):
+    """Resamples that are the data again, off by one rounding: the interval of exact arithmetic, whichever the side."""
+    random = np.random.default_rng(0)
+    apart = random.permutation(np.arange(-900.0, 900.0)) / 1000 + 0.0005  # none ties
+    exact = np.sort(np.concatenate([5 + apart, np.full(200, 5.0)]))
+    moved = np.sort(np.where(exact == 5, 5 + shift * 2e-15, exact))
+    left_out = 5 + random.gamma(2.0, size=30)
+    assert bca(5.0, moved, left_out, 0.95) == pytest.approx(bca(5.0, exact, left_out, 0.95), rel=1e-12)
+
+
+def test_values_near_the_estimate_are_no_ties():
+    """Efron's bias correction by its definition, where values lie closer to the estimate than the data's digits go."""
+    random = np.random.default_rng(1)
+    value, drawn = 3.0, np.sort(3 + 1e3 * TIE * (1 + random.random(500)))
+    drawn[:100] = np.sort(3 - 1e3 * TIE * (1 + random.random(100)))
+    left_out = 3 + random.standard_normal(20)
+    deviation = left_out.mean() - left_out
+    acceleration = (deviation**3).sum() / (6 * (deviation**2).sum() ** 1.5)
+    normal, bias = scipy.stats.norm, scipy.stats.norm.ppf(100 / 500)
+    ends = [bias + normal.ppf(tail) for tail in (0.025, 0.975)]
+    shares = [normal.cdf(bias + end / (1 - acceleration * end)) for end in ends]
+    assert bca(value, drawn, left_out, 0.95) == pytest.approx(tuple(np.quantile(drawn, shares)), rel=1e-13)

@@ -9,15 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from fake_endpoint import (
-    Letters,
     completion,
     in_turn,
     passages_of,
-    planted,
     refusal,
     right_judge,
     serving,
@@ -26,15 +23,14 @@ from fake_endpoint import (
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from profiles import profile_params
+from judge_case import QUESTION, SOON, make_judge, settings, stage_inputs, stage_with, work_on
 from transformers.cli.serve import Serve
 
-from darkmatter.artifacts import ArtifactError, write_arrays, write_json
+from darkmatter.artifacts import ArtifactError
 from darkmatter.data_params import Model
-from darkmatter.experiment_params import Interpretability
-from darkmatter.experiments.interpretability import Texts, judge_cost, judge_records
+from darkmatter.experiments.interpretability import judge_cost, judge_records
 from darkmatter.experiments.interpretability_results import accuracies, record_arrays
-from darkmatter.experiments.judge import Judge, Unanswered
+from darkmatter.experiments.judge import Unanswered
 from darkmatter.experiments.judge_key import NO_KEY, read_key
 from darkmatter.experiments.judge_prompts import (
     explain_question,
@@ -42,39 +38,16 @@ from darkmatter.experiments.judge_prompts import (
     parse_predictions,
     predict_question,
 )
-from darkmatter.experiments.latent_examples import Plan, choose_examples, cut_windows, find_firings
-from darkmatter.models import random_model, save_model
+from darkmatter.models import random_model
 from darkmatter.sections import ParamsError
-from darkmatter.stage import Stage
 from stages.interpretability import main
-
-PLAN = Plan(deciles=3, examples_per_decile=2, negatives=6, explained_examples=4, seed=0)
-SOON = {"retry_after_ms": "5"}  # what the library waits before it asks again
-QUESTION = predict_question("the letter z", ["a z", "b", "c"])
-
-
-def settings(url: str | None, **changed: Any) -> Interpretability:
-    own = profile_params("smoke").interpretability.model_dump()
-    fast = {"model": "m", "timeout_seconds": 5, "retries": 2, "key_variable": "DARKMATTER_TEST_KEY"}
-    return Interpretability.model_validate(own | fast | {"endpoint": url} | changed)
-
-
-def make_judge(url: str, store: Path, **changed: Any) -> Judge:
-    return Judge(settings(url, **changed), "sk-secret", store)
-
-
-def work_on(letters: str = "zq") -> tuple[list, Texts]:
-    tokens, codes = planted(contexts=12, positions=80, letters=letters)
-    firings = find_firings(codes, 12, len(letters), 8)
-    texts = Texts(cut_windows(tokens, 0, 80, 8), Letters())
-    return [("linear", choose_examples(firings, i, PLAN, 0), firings) for i in range(len(letters))], texts
 
 
 def test_right_judge_is_right(tmp_path: Path) -> None:
     work, texts = work_on("z")
     with serving(right_judge("z")) as endpoint:
         judge = make_judge(endpoint.url, tmp_path)
-        judge.check_reachable()
+        judge.client.check_reachable()
         cost = judge_cost(judge, work, texts)
         records = judge_records(judge, work, texts)
     assert accuracies(record_arrays(records), 3).tolist() == [[1, 1, 1, 1]]
@@ -126,17 +99,16 @@ def test_run_that_ends_midway_resumes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "bad",
     [
-        completion("I think [1, 0, 1]"),
+        completion("I think so"),
         completion("[1, 0]"),
         completion("[1, 0, 2]"),
-        completion("[true, false, true]"),
-        completion('{"answer": [1, 0, 1]}'),
+        completion("[1, 0, 1] or [1, 1, 1]"),
+        completion("[true, false, maybe]"),
+        completion('["1", "0", "-"]'),
+        completion('{"1": 1, "2": 0, "3": 1}'),
         completion("__import__('os').system('true')"),
         completion(""),
         completion(None),
-        (200, {"content-type": "application/json"}, b'{"choices": []}'),
-        (200, {"content-type": "application/json"}, b'{"choi'),
-        (200, {"content-type": "text/html"}, b"<html>busy</html>"),
     ],
 )
 def test_malformed_answers_are_asked_again_then_unanswered(tmp_path: Path, bad: Any) -> None:
@@ -202,7 +174,7 @@ def test_unreachable_endpoint_is_an_error_at_once(tmp_path: Path) -> None:
         url = f"http://127.0.0.1:{taken.getsockname()[1]}/v1"
     begun = time.monotonic()
     with pytest.raises(ArtifactError, match=r"cannot be reached .*refused.*null for the offline surrogate"):
-        make_judge(url, tmp_path, retries=5).check_reachable()
+        make_judge(url, tmp_path, retries=5).client.check_reachable()
     assert time.monotonic() - begun < 1
 
 
@@ -328,11 +300,11 @@ def test_protocol_on_a_real_server(real_server: tuple[str, str], tmp_path: Path)
     url, model = real_server
     work, texts = work_on("z")
     judge = make_judge(url, tmp_path, model=model, examples_per_prompt=1, timeout_seconds=30)
-    judge.check_reachable()
+    judge.client.check_reachable()
     records = judge_records(judge, work, texts)
     assert records[0]["explanation"] == "[1]"
     assert accuracies(record_arrays(records), 3).tolist() == [[0, 1, 1, 1]]  # it says yes to everything
-    assert judge.calls == 13
+    assert judge.client.calls == 13
 
 
 def test_real_server_with_answers_of_the_wrong_length(real_server: tuple[str, str], tmp_path: Path) -> None:
@@ -343,29 +315,6 @@ def test_real_server_with_answers_of_the_wrong_length(real_server: tuple[str, st
     assert record["predictions"] is None
     assert record["unanswered"] == "2 empty or malformed answers"
     assert record["asked"][-1]["responses"] == ["[1]", "[1]"]
-
-
-def stage_with(monkeypatch: pytest.MonkeyPatch, folder: Path, **changed: Any) -> Stage:
-    """The stage in a folder of its own, with a key in the environment."""
-    monkeypatch.chdir(folder)
-    monkeypatch.setenv("DARKMATTER_TEST_KEY", "sk-secret")
-    params = profile_params("smoke")
-    own = settings(changed.pop("endpoint", None), **changed)
-    return Stage(
-        "interpretability", params.model_copy(update={"interpretability": own}), Path(main.__code__.co_filename)
-    )
-
-
-def stage_inputs(folder: Path, letters: str) -> None:
-    """What the stage reads, with planted latents: contexts of 127 positions, of which the first 16 have no rows."""
-    tokens, codes = planted(contexts=16, positions=111, letters=letters, first=16)
-    (folder / "data" / "tokens").mkdir(parents=True)
-    np.save(folder / "data" / "tokens" / "eval.npy", tokens)
-    for part in ("linear", "nonlinear"):
-        write_arrays(folder / "data" / "error_saes" / f"{part}-s0" / "codes.npz", codes)
-        write_json(folder / "data" / "error_saes" / f"{part}-s0" / "training.json", {"d_sae": len(letters)})
-    model, tokenizer = random_model(profile_params("smoke").model)
-    save_model(folder / "data" / "model", model, tokenizer, {"label": "x", "source": "random", "package": None})
 
 
 def test_stage_with_an_endpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -295,6 +295,8 @@ def test_claims_show_numbers_verdict_and_what_flips(page: Page) -> None:
     [
         ({"value": 1.0, "low": 1.0, "high": 1.0}, "1"),
         ({"value": -0.0123456, "low": -0.02, "high": 0.5}, "−0.0123 [−0.02, 0.5]"),
+        ({"value": 0.5, "low": 0.5 - 1e-16, "high": 0.5 + 2e-16}, "0.5"),
+        ({"value": 0.1125 + 2e-17, "low": 0.1125 - 2e-17, "high": 0.35}, "0.113 [0.113, 0.35]"),
         ({"value": 246900, "low": None, "high": None}, "246,900, no interval"),
         ({"value": None, "low": None, "high": None, "reason": "no <rows>"}, "undefined: no <rows>"),
     ],

@@ -55,6 +55,14 @@ def interval(low: float | None, high: float | None, value: float | None = 0.0, *
         ({"high": 0}, 0.001, 2, "outside"),
         ({"low": 0.5}, 0.5, 2, "inside"),  # no sign: the bound belongs to the region
         ({"low": 0}, None, None, "across"),
+        ({"low": 0}, 3e-17, 2, "across"),  # zero but for the order of a sum
+        ({"low": 0}, 1e-9, 2, "inside"),
+        ({"high": 0}, -2, -3e-17, "across"),
+        ({"low": 0}, -2, 3e-17, "across"),
+        ({"low": 0.2, "high": 0.8}, 0.2 - 1e-16, 0.8 + 2e-16, "inside"),
+        ({"low": 0.2, "high": 0.8}, 0.2 - 1e-7, 0.8, "across"),
+        ({"low": 0.2, "high": 0.8}, 0.8 + 2e-16, 0.9, "across"),
+        ({"low": 1, "high": 1}, 1 - 1e-16, 1 + 3e-16, "inside"),
     ],
 )
 def test_place(region, low, high, expected):

@@ -20,6 +20,7 @@ from darkmatter import metrics
 from darkmatter.bootstrap import ContextBootstrap
 from darkmatter.estimates import Estimate, estimate
 from darkmatter.joint import joint
+from darkmatter.rounding import less
 from darkmatter.splits import ROW_SETS, SPLITS
 
 Arrays = Mapping[str, np.ndarray]
@@ -116,8 +117,8 @@ class Control:
             case "equals":
                 return found["low"] - ROUNDING <= known <= found["high"] + ROUNDING
             case "at most":
-                return found["low"] <= known
-        return found["low"] > known
+                return not less(known, found["low"])
+        return less(known, found["low"])
 
 
 def check(controls: list[Control], sums: Mapping[str, Arrays], bootstrap: dict[str, Any]) -> dict[str, Any]:

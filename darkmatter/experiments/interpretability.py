@@ -5,6 +5,7 @@ whether the latent fires. Without an endpoint the surrogate takes both steps. Ei
 """
 
 import concurrent.futures
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -20,6 +21,7 @@ from darkmatter.experiments.surrogate import ngram_features, predict
 
 Record = dict[str, Any]
 NGRAMS_SHOWN = 5
+FRUITLESS = 20  # latents: when so many have no answer and none has one, the rest is not asked
 
 
 class Tokenizer(Protocol):
@@ -101,16 +103,20 @@ def judge_records(judge: Judge, work: Sequence[tuple[str, Examples, Firings]], t
     """The judge on every latent, `parallel_calls` latents at a time; records in the order of `work`.
 
     Raises:
-        ArtifactError: see `Judge.ask`. What was answered until then is stored.
+        ArtifactError: see `Judge.ask`; or none of the first FRUITLESS latents has an answer. What was answered until
+            then is stored.
     """
+    records: list[Record] = []
     with concurrent.futures.ThreadPoolExecutor(judge.settings.parallel_calls) as pool:
         futures = [pool.submit(judge_latent, judge, *item, texts) for item in work]
         try:
             done = concurrent.futures.as_completed(futures)
             for future in tqdm(done, desc="judge", total=len(futures), unit="latent", mininterval=1.0):
-                future.result()
+                records.append(future.result())
+                if len(records) == FRUITLESS:
+                    check_answered(records, judge.settings.model)
         except BaseException as error:
-            judge.stop(ArtifactError(f"stopped by {type(error).__name__}"))
+            judge.client.stop(ArtifactError(f"stopped by {type(error).__name__}"))
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return [future.result() for future in futures]
@@ -120,15 +126,40 @@ def judge_latent(judge: Judge, part: str, examples: Examples, firings: Firings, 
     """Explain, then predict. One question without an answer leaves the whole latent unanswered."""
     first = first_question(examples, firings, texts)
     explanation = judge.ask(first)
-    transcript = [{"prompt": first.prompt, "responses": judge.stored(first)}]
+    transcript = [asked(judge, first)]
     predictions: list[int] = []
     if isinstance(explanation, Unanswered):
-        return record_of(part, examples, None, explanation=None, unanswered=explanation.reason, asked=transcript)
+        why = {"unanswered": explanation.reason, "said": explanation.said}
+        return record_of(part, examples, None, explanation=None, asked=transcript, **why)
     for question in further_questions(explanation, examples, texts, judge.settings.examples_per_prompt):
         answer = judge.ask(question)
-        transcript.append({"prompt": question.prompt, "responses": judge.stored(question)})
+        transcript.append(asked(judge, question))
         if isinstance(answer, Unanswered):
-            reason = answer.reason
-            return record_of(part, examples, None, explanation=explanation, unanswered=reason, asked=transcript)
+            why = {"unanswered": answer.reason, "said": answer.said}
+            return record_of(part, examples, None, explanation=explanation, asked=transcript, **why)
         predictions += answer
     return record_of(part, examples, predictions, explanation=explanation, unanswered=None, asked=transcript)
+
+
+def asked(judge: Judge, question: Question) -> dict[str, Any]:
+    return {"prompt": question.prompt, "responses": judge.stored(question).responses}
+
+
+def check_answered(records: Sequence[Record], model: str) -> None:
+    """
+    Raises:
+        ArtifactError: there are latents, and none of them was answered: numbers would be null.
+    """
+    if not records or any(record["predictions"] is not None for record in records):
+        return
+    reasons = ", ".join(f"{count} × {reason}" for reason, count in unanswered(records).items())
+    words = next((record["said"] for record in records if record["said"]), "")
+    raise ArtifactError(
+        f"{model} answered none of {len(records)} latents: {reasons}{f' ({words})' if words else ''}. No results are "
+        "written. Run the stage again when that is cured: responses are kept, and only what has none is asked."
+    )
+
+
+def unanswered(records: Sequence[Record]) -> Counter[str]:
+    """Reason → number of latents."""
+    return Counter(record["unanswered"] for record in records if record["unanswered"])

@@ -16,7 +16,7 @@ def read_key(settings: Interpretability) -> str:
 
     Raises:
         ParamsError: the endpoint is no http(s) address, holds a password, or `max_dollars` has no prices to go by.
-        ArtifactError: the key is missing.
+        ArtifactError: the key is missing, or is none.
     """
     address = urlsplit(settings.endpoint or "")
     if address.scheme not in {"http", "https"} or not address.hostname:
@@ -29,6 +29,11 @@ def read_key(settings: Interpretability) -> str:
     if settings.max_dollars is not None and settings.dollars_per_million_tokens is None:
         raise ParamsError("interpretability.max_dollars needs dollars_per_million_tokens: [prompt, completion]")
     if key := os.environ.get(settings.key_variable, "").strip():
+        if not key.isascii() or not key.isprintable() or " " in key:
+            raise ArtifactError(
+                f"the key in {settings.key_variable} has a space, a line end or a letter beyond ASCII in it, which no "
+                "header takes. Set the variable to the key alone."
+            )
         return key
     if address.hostname in LOCAL_HOSTS:
         return NO_KEY

@@ -18,8 +18,8 @@ class Weights:
 
     σ keeps what exceeds both 0 and `threshold` (JumpReLU; ReLU has none), or the `k` largest and of these the positive
     ones (TopK). With `norm_in_values` σ acts on pre · ‖W_dec‖ of each latent, and W_dec counts at unit norm. With
-    `tanh` latents are tanh(σ(pre)). With `gains` row i of W_dec counts gains[i] times. Beside a threshold `k` is what L0
-    should be (BatchTopK).
+    `tanh` latents are tanh(σ(pre)). With `gains` row i of W_dec counts gains[i] times. Next to a threshold `k` is what
+    L0 should be (BatchTopK).
     """
 
     architecture: Architecture

@@ -2,11 +2,14 @@
 
 from typing import Any
 
+from darkmatter.rounding import same, settled
+
 UNITS = {"rows": "rows", "contexts": "contexts", "saes": "SAEs", "seeds": "seeds", "latents": "latents"}
 
 
 def digits(value: float) -> str:
     """Three significant digits, four where a number is near 1; a true minus sign."""
+    value = settled(value)
     text = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}" if 0.9 <= abs(value) < 10 else f"{value:.3g}"
     return text.replace("-", "−")
 
@@ -17,8 +20,8 @@ def estimate_text(estimate: dict[str, Any]) -> str:
     low, high = estimate["low"], estimate["high"]
     if None in (low, high):
         return f"{digits(estimate['value'])}, no interval"
-    if low == high == estimate["value"]:
-        return digits(low)
+    if same(low, high) and same(low, estimate["value"]):
+        return digits(estimate["value"])
     return f"{digits(estimate['value'])} [{digits(low)}, {digits(high)}]"
 
 

@@ -11,6 +11,8 @@ import vl_convert
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from darkmatter.rounding import settled
+
 FOLDER = Path(__file__).parent
 UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # Unicode categories: controls, formatting, surrogates, separators of lines
 
@@ -52,7 +54,7 @@ def policy(styles: list[str], scripts: list[str]) -> str:
 
 def number(value: float | None, digits: int = 3) -> str:
     """Fixed decimals with a true minus sign; an em dash for null."""
-    return "—" if value is None else f"{value:.{digits}f}".replace("-", "−")
+    return "—" if value is None else f"{settled(value):.{digits}f}".replace("-", "−")
 
 
 def plain_value(value: Any) -> str:

@@ -9,6 +9,7 @@ from darkmatter.headline import listing, span
 from darkmatter.params import Params
 from darkmatter.report.numbers import digits, estimate_text
 from darkmatter.results import Results
+from darkmatter.rounding import same
 
 Content = Mapping[str, Any]
 Receipts = Mapping[str, Content]  # stage → its receipt
@@ -57,6 +58,7 @@ def strongest_disagreement(claims: Content) -> Disagreement | None:
         for component, region in (row["rule"].get(row["judged_by"]) or {}).items()
         for estimate in row["components"].get(component, [])
         if estimate.get("place") == "outside"
+        and not same(estimate["low"], estimate["high"])
         and (width := estimate["high"] - estimate["low"]) > 0
         and (distance := distance_from(region, estimate)) > 0
     ]
