@@ -16,6 +16,7 @@ from darkmatter.verdicts import (
     VERDICTS,
     Outcome,
     Subject,
+    component_outcomes,
     conclude,
     out_of_scope,
     outcome,
@@ -64,6 +65,7 @@ def claim_row(claim: Claim, evidence: Evidence, subject: Subject) -> dict[str, A
         "rule_sha256": rule_sha256(claim),
         "judged_by": "real" if scope is None else "analogue",
         "out_of_scope": scope,
+        "outcomes": {},
         "variants": {},
         "flips": [],
         "judge": None,
@@ -79,11 +81,19 @@ def claim_row(claim: Claim, evidence: Evidence, subject: Subject) -> dict[str, A
         return row | {"components": {}, "verdict": verdict, "analogue": analogue, "reason": str(missing)}
     verdict, analogue = conclude(claim, subject, judged)
     row |= {"components": found, "verdict": verdict, "analogue": analogue}
+    row["outcomes"] = concluded(claim, subject, found)
     row["reason"] = why_open(regions_of(claim, subject), found) if judged == "inconclusive" else None
     row["judge"] = evidence.results.experiments.get(claim.experiment, {}).get("judge")
     row["variants"] = other_variants(claim, evidence, subject)
     row["flips"] = [name for name, other in row["variants"].items() if other["outcome"] != judged]
     return row
+
+
+def concluded(claim: Claim, subject: Subject, found: Found) -> dict[str, dict[str, str]]:
+    """Verdict and analogue of each judged component alone."""
+    outcomes = component_outcomes(regions_of(claim, subject), found)
+    pairs = {name: conclude(claim, subject, one) for name, one in outcomes.items()}
+    return {name: {"verdict": verdict, "analogue": analogue} for name, (verdict, analogue) in pairs.items()}
 
 
 def components(claim: Claim, evidence: Evidence, subject: Subject, variant: Variant) -> tuple[Found, Outcome]:
@@ -158,7 +168,8 @@ def other_variants(claim: Claim, evidence: Evidence, subject: Subject) -> dict[s
         except Missing:
             continue
         brief = {name: [ends(estimate) for estimate in estimates] for name, estimates in numbers.items()}
-        found[str(variant)] = {"outcome": judged, "components": brief}
+        alone = component_outcomes(regions_of(claim, subject), numbers)
+        found[str(variant)] = {"outcome": judged, "outcomes": alone, "components": brief}
     return found
 
 

@@ -107,6 +107,26 @@ def test_real_verdict_and_analogue(evidence, low, high, real, analogue):
     assert (ours["reason"] is None) == (analogue != "inconclusive")
 
 
+def test_components_carry_their_own_outcome(evidence):
+    """A claim that disagrees by one number still says that another agrees."""
+    ratios = {"linear_by_norm": 1.0, "linear_by_variance": 2.0, "nonlinear_by_norm": 1.3, "nonlinear_by_variance": 1.1}
+    halves = {"nonlinear_by_norm": 0.2}
+    estimands = {key: fake_estimate(value, halves.get(key, 0.01)) | {"level": 0.999} for key, value in ratios.items()}
+    content = {"estimands": {"cross_entropy_ratio": estimands}}
+    content["estimands_by_variant"] = {"context": {"paper": content["estimands"]}}
+    found = having(evidence, downstream=content)
+    ours, papers = (claim_row(CLAIMS["ce-proportional"], found, subject) for subject in (SUBJECT, GEMMA))
+    expected = dict(zip(ratios, ("agrees", "disagrees", "inconclusive", "agrees"), strict=True))
+    assert ours["analogue"] == "disagrees"
+    assert {name: one["analogue"] for name, one in ours["outcomes"].items()} == expected
+    assert {one["verdict"] for one in ours["outcomes"].values()} == {"not-testable-in-this-profile"}
+    assert ours["variants"]["context/paper"]["outcomes"] == expected
+    real = {"agrees": "reproduced", "disagrees": "differs", "inconclusive": "inconclusive"}
+    assert {name: one["verdict"] for name, one in papers["outcomes"].items()} == {
+        name: real[one] for name, one in expected.items()
+    }
+
+
 def test_variants_flip_but_never_decide(evidence):
     content = {
         "estimands": pursuit(0.03, 0.05),

@@ -110,12 +110,18 @@ def claim(identity: str, section: str, value: Any) -> dict[str, Any]:
         "verdict": "not-testable-in-this-profile",
         "analogue": "agrees",
         "reason": None,
+        "outcomes": {"r2": {"verdict": "not-testable-in-this-profile", "analogue": "agrees"}},
         "variants": {
             "token/authors": {
                 "outcome": "inconclusive",
+                "outcomes": {"r2": "inconclusive"},
                 "components": {"r2": [fake_estimate(0.71) | {"place": "across"}], "beside": [fake_estimate(0.123)]},
             },
-            "context/paper": {"outcome": "agrees", "components": {"r2": [fake_estimate(0.9) | {"place": "inside"}]}},
+            "context/paper": {
+                "outcome": "agrees",
+                "outcomes": {"r2": "agrees"},
+                "components": {"r2": [fake_estimate(0.9) | {"place": "inside"}]},
+            },
         },
         "flips": ["token/authors"],
     }
@@ -275,9 +281,9 @@ def test_claims_show_numbers_verdict_and_what_flips(page: Page) -> None:
     words = re.sub(r"\s+", " ", page.words)
     assert "0.7 to 0.95" in words and "329" in words and "what sae-count says" in words
     assert "2 of them could be put to it here" in words and "not testable here2" in words
-    assert "r2 2 values, 0.8 to 0.8; 2 inside" in words and "(beside 0.5 [0.49, 0.51])" in words
+    assert "r2 2 values, 0.8 to 0.8; 2 inside: agrees" in words and "(beside 0.5 [0.49, 0.51])" in words
     assert "(each beside 1 values, 0.25 to 0.25)" in words and "a to b: 0.25 [0.24, 0.26]" in words
-    assert "⇄ flips inconclusive r2 0.71 [0.7, 0.72]" in words and "0.123" not in words
+    assert "⇄ flips inconclusive r2 0.71 [0.7, 0.72]: inconclusive" in words and "0.123" not in words
     assert "the two passages differ" in words
     assert "On another model it wants “r2” at least 0.7 (this judged here)." in words and "ab" * 32 in words
     assert "darkmatter audit derive norm-r2-range" in words and "darkmatter audit explain sae-count" in words

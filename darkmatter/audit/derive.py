@@ -28,7 +28,7 @@ from darkmatter.headline import headline_metrics
 from darkmatter.params import Params, load_params
 from darkmatter.paths import DECOMPOSITION, FIGURES, METRICS, RESULTS
 from darkmatter.plot_rows import PLOTS, plot_rows
-from darkmatter.report.claims import component
+from darkmatter.report.claims import component, outcome_words
 from darkmatter.results import Results, load_results
 from darkmatter.splits import SPLITS
 from darkmatter.verdicts import subject_of
@@ -87,8 +87,12 @@ def numbers_of(item: Derived) -> list[str]:
         return []
     judged = item.row["rule"].get(item.row["judged_by"]) or {}
     lines = []
-    for one in (component(name, found, name in judged) for name, found in item.row["components"].items()):
-        lines.append(f"  {one['label']}: {one['text']}" + (f" ({one['n']})" if one["n"] else ""))
+    words = outcome_words(item.row["outcomes"])
+    for one in (
+        component(name, found, name in judged, words.get(name)) for name, found in item.row["components"].items()
+    ):
+        alone = f": {one['outcome']}" if one["outcome"] else ""
+        lines.append(f"  {one['label']}: {one['text']}" + (f" ({one['n']})" if one["n"] else "") + alone)
         lines += [f"    {part['key']}: {part['text']}" for part in one["all"]]
     for variant, found in item.row["variants"].items():
         shown = [component(name, part, True) for name, part in found["components"].items() if name in judged]

@@ -10,7 +10,7 @@ from darkmatter.audit.receipts import read_receipts
 from darkmatter.claims import CLAIM_RESULTS, CLAIMS, Claim, load_claims, rule_sha256
 from darkmatter.estimands.registry import TEXT, estimand
 from darkmatter.estimands.text import passages_agree
-from darkmatter.report.claims import component, paper_value
+from darkmatter.report.claims import component, outcome_words, paper_value
 from darkmatter.staleness import makers, stages_behind, stale_stages
 
 Content = dict[str, Any]
@@ -54,6 +54,7 @@ def explain(identity: str) -> Content:
             "analogue": row["analogue"],
             "reason": row["out_of_scope"] or row["reason"],
             "components": row["components"],
+            "outcomes": row["outcomes"],
             "flips": row["flips"],
             "files": row["results"],
         },
@@ -107,8 +108,11 @@ def as_text(found: Content) -> list[str]:
         + (f"; {result['reason']}" if result["reason"] else ""),
     ]
     for name, estimates in result["components"].items():
-        shown = component(name, estimates, name in judged)
-        lines.append(f"  ours       {shown['label']}: {shown['text']}" + (f" ({shown['n']})" if shown["n"] else ""))
+        shown = component(name, estimates, name in judged, outcome_words(result["outcomes"]).get(name))
+        alone = f": {shown['outcome']}" if shown["outcome"] else ""
+        lines.append(
+            f"  ours       {shown['label']}: {shown['text']}" + (f" ({shown['n']})" if shown["n"] else "") + alone
+        )
     lines += [f"  flips      {name}" for name in result["flips"]]
     lines += [f"  from       {name}" for name in result["files"]]
     for item in found["stages"]:

@@ -11,7 +11,7 @@ from darkmatter.report.numbers import digits, estimate_text, paper_value, sample
 from darkmatter.report.sources import Provenance, results_name
 from darkmatter.report.summary import VERDICTS, wanted
 from darkmatter.splits import SPLITS
-from darkmatter.verdicts import NOT_TESTABLE
+from darkmatter.verdicts import NOT_TESTABLE, said
 
 Content = dict[str, Any]
 
@@ -91,7 +91,8 @@ def cell(row: Content, variant: str) -> Content | None:
     """
     judged = row["rule"].get(row["judged_by"]) or {}
     if variant == VARIANTS[0]:
-        numbers = [component(name, found, name in judged) for name, found in row["components"].items()]
+        words = outcome_words(row["outcomes"])
+        numbers = [component(name, found, name in judged, words.get(name)) for name, found in row["components"].items()]
         for number, following in pairwise(numbers):
             if number["n"] == following["n"]:  # said once, below the last of them
                 number["n"] = ""
@@ -99,22 +100,36 @@ def cell(row: Content, variant: str) -> Content | None:
     if variant not in row["variants"]:
         return None
     found = row["variants"][variant]
-    numbers = [component(name, item, True) for name, item in found["components"].items() if name in judged]
+    numbers = [
+        component(name, item, True, found["outcomes"][name])
+        for name, item in found["components"].items()
+        if name in judged
+    ]
     return {"outcome": found["outcome"], "flips": variant in row["flips"], "numbers": numbers}
 
 
-def component(name: str, found: Sequence[Content], judged: bool) -> Content:
-    """One component: its number, or, of a list, the range and how many of its intervals lie where."""
-    label = name.replace("_", " ")
+def outcome_words(outcomes: Content) -> dict[str, str | None]:
+    """What became of each component alone, in a word; None where the rule leaves it out."""
+    words = {name: said(one["verdict"], one["analogue"]) for name, one in outcomes.items()}
+    return {name: None if word == "none" else word for name, word in words.items()}
+
+
+def component(name: str, found: Sequence[Content], judged: bool, outcome: str | None = None) -> Content:
+    """One component: its number, or, of a list, the range and how many of its intervals lie where.
+
+    Args:
+        outcome: its own, which need not be the claim's; None where it has none.
+    """
+    known = {"label": name.replace("_", " "), "judged": judged, "outcome": VERDICTS.get(outcome, outcome)}
     if len(found) == 1 and not key_of(found[0]):
-        return {"label": label, "judged": judged, "text": estimate_text(found[0]), "n": sample(found[0]), "all": []}
+        return known | {"text": estimate_text(found[0]), "n": sample(found[0]), "all": []}
     values = [estimate["value"] for estimate in found if estimate["value"] is not None]
     span = f"{digits(min(values))} to {digits(max(values))}" if values else "undefined"
     places = Counter(estimate["place"] for estimate in found if judged)
     where = ", ".join(f"{places[place]} {word}" for place, word in PLACES.items() if places[place])
     text = f"{len(found)} values, {span}" + (f"; {where}" if where else "")
     each = [{"key": key_of(one), "text": estimate_text(one), "place": PLACES.get(one.get("place"))} for one in found]
-    return {"label": label, "judged": judged, "text": text, "n": sample(found[0]) if found else "", "all": each}
+    return known | {"text": text, "n": sample(found[0]) if found else "", "all": each}
 
 
 def key_of(estimate: Content) -> str:

@@ -3,12 +3,15 @@
 from collections.abc import Sequence
 from typing import Any
 
-from darkmatter.report.claims import component
+from darkmatter.claims import Rule
+from darkmatter.report.claims import component, outcome_words
 from darkmatter.report.summary import duration
+from darkmatter.verdicts import component_outcomes, verdict_of
 
 Content = dict[str, Any]
 
 OTHER_RULE = "judged by another rule than the one here"
+NO_OUTCOMES = "kept without the outcome of each component, which follows only from the rule of that run"
 
 
 def families_content(claims: Content, model: str, runs: Sequence[Content]) -> Content:
@@ -39,10 +42,31 @@ def cell(row: Content, found: Content | None) -> Content | None:
     if found is None:
         return None
     judged = row["rule"].get(found["judged_by"]) or {}
-    numbers = [component(name, item, True) for name, item in found["components"].items() if name in judged]
+    words = component_words(row, found)
+    numbers = [
+        component(name, item, True, words.get(name)) for name, item in found["components"].items() if name in judged
+    ]
     notes = [OTHER_RULE] if found["rule_sha256"] != row["rule_sha256"] else []
+    notes += [] if words or not numbers else [NO_OUTCOMES]
     notes += ["by the offline surrogate"] if found["judge"] == "surrogate" else []
     return {"outcome": found["analogue"], "verdict": found["verdict"], "numbers": numbers, "notes": notes}
+
+
+def component_words(row: Content, found: Content) -> dict[str, str | None]:
+    """The outcome of each judged component of a run; empty where its file lacks them and its rule is not here.
+
+    Args:
+        row: of claims.json, with the rule.
+        found: the same claim of a run. Files of before components had outcomes lack `outcomes`.
+    """
+    if "outcomes" in found:
+        return outcome_words(found["outcomes"])
+    if found["rule_sha256"] != row["rule_sha256"]:
+        return {}
+    rule = Rule.model_validate(row["rule"])
+    real = found["judged_by"] == "real"
+    outcomes = component_outcomes((rule.real if real else rule.analogue) or {}, found["components"])
+    return {name: verdict_of(rule, one) if real and one else one for name, one in outcomes.items()}
 
 
 def run_facts(run: Content) -> list[str]:
