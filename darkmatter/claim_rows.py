@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from darkmatter.claims import Claim, Ledger, Region, rule_sha256
-from darkmatter.estimands.evidence import PRIMARY, VARIANTS, Evidence, Missing, Variant
+from darkmatter.estimands.evidence import BY_DIMENSION, PRIMARY, VARIANTS, Evidence, Missing, Variant
 from darkmatter.estimands.experiments import KEYS
 from darkmatter.estimands.quantities import Bootstrap, Component, Null, Quantity
 from darkmatter.estimands.registry import TEXT, estimand
@@ -61,6 +61,8 @@ def claim_row(claim: Claim, evidence: Evidence, subject: Subject) -> dict[str, A
         "estimand": claim.estimand.name,
         "computes": claim.estimand.computes,
         "results": claim.estimand.results,
+        "conventions": claim.conventions,
+        "not_computed": claim.not_computed,
         "rule": claim.rule.model_dump(exclude_defaults=True),
         "rule_sha256": rule_sha256(claim),
         "judged_by": "real" if scope is None else "analogue",
@@ -159,10 +161,12 @@ def open_because(estimate: Estimate, region: Region) -> str | None:
 def other_variants(claim: Claim, evidence: Evidence, subject: Subject) -> dict[str, Any]:
     """The same claim under the other split and the other conventions, where the results have them.
 
-    They never change the verdict. Numbers that need no model have no variants.
+    They never change the verdict. Numbers that need no model have no variants, and a mean over dimensions only those
+    claims that list the convention.
     """
     found = {}
-    for variant in VARIANTS[1:] if claim.rule.level is not None else ():
+    asked = [*VARIANTS[1:], *([BY_DIMENSION] if "fvu" in claim.conventions and "fvu" not in claim.not_computed else [])]
+    for variant in asked if claim.rule.level is not None else ():
         try:
             numbers, judged = components(claim, evidence, subject, variant)
         except Missing:

@@ -8,7 +8,7 @@ text, so that whoever has that text finds it again; the text itself is not part 
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -143,6 +143,7 @@ class Claim(Passage):
         experiment: the stage that supplies the estimand's results.
         why: why the rule is as it is; not part of its hash.
         conventions: the switches between the paper's and the authors' way that touch this claim.
+        not_computed: of these, why one's other side is not computed; `load_claims` adds the reasons that hold for all.
     """
 
     id: Name
@@ -156,6 +157,7 @@ class Claim(Passage):
     why: Text
     experiment: SnakeCase
     conventions: list[SnakeCase] = []
+    not_computed: dict[SnakeCase, Text] = {}
 
     @model_validator(mode="after")
     def kind_fits(self) -> "Claim":
@@ -196,10 +198,23 @@ class Outcomes(Entry):
 
 
 class Switch(Entry):
-    """A convention on which paper and published code differ."""
+    """A convention on which paper and published code differ.
+
+    Attributes:
+        varies: which part of a variant (`estimands.evidence.Variant`) has its other side.
+        not_computed: why no claim is computed under its other side.
+    """
 
     paper: Text
     authors: Text
+    varies: Literal["split", "convention", "fvu"] | None = None
+    not_computed: Text | None = None
+
+    @model_validator(mode="after")
+    def has_another_side_or_a_reason(self) -> "Switch":
+        if bool(self.varies) == bool(self.not_computed):
+            raise ValueError("a convention has either `varies` or the reason under `not_computed`")
+        return self
 
 
 class Ledger(Entry):
@@ -232,7 +247,13 @@ def load_claims(path: Path = CLAIMS) -> Ledger:
             problems = [(line_of(root, item["loc"]), describe(item)) for item in error.errors()]
     if problems:
         raise ClaimsError("; ".join(f"{path}:{line}: {message}" for line, message in problems))
-    return ledger
+    return ledger.model_copy(update={"claims": [with_reasons(claim, ledger.conventions) for claim in ledger.claims]})
+
+
+def with_reasons(claim: Claim, switches: Mapping[str, Switch]) -> Claim:
+    """The claim with the reasons of the conventions that no claim is computed under the other side of."""
+    general = {name: switches[name].not_computed for name in claim.conventions if switches[name].not_computed}
+    return claim.model_copy(update={"not_computed": general | claim.not_computed})
 
 
 def inconsistencies(ledger: Ledger) -> Iterator[tuple[tuple[str | int, ...], str]]:
@@ -244,6 +265,11 @@ def inconsistencies(ledger: Ledger) -> Iterator[tuple[tuple[str | int, ...], str
         seen.add(claim.id)
         if unknown := set(claim.conventions) - ledger.conventions.keys():
             yield ("claims", index, "conventions"), f"{claim.id}: unknown convention {sorted(unknown)[0]!r}"
+        for name in claim.not_computed:
+            if name not in claim.conventions:
+                yield ("claims", index, "not_computed"), f"{claim.id}: {name!r} is not one of its conventions"
+            elif name in ledger.conventions and ledger.conventions[name].not_computed:
+                yield ("claims", index, "not_computed"), f"{claim.id}: {name!r} has its reason under `conventions`"
         if claim.rule.test not in ledger.tests:
             yield ("claims", index, "rule", "test"), f"{claim.id}: `tests` does not say what {claim.rule.test!r} means"
     if ledger.tested != len(ledger.claims):

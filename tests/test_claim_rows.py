@@ -4,13 +4,14 @@ import dataclasses
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from fake_results import fake_estimate, fake_results, write_results
 from fake_sums import FakeRows
 from profiles import composed, profile_params
 
 import stages.claims
-from darkmatter.artifacts import ArtifactError, to_json, write_json
+from darkmatter.artifacts import ArtifactError, to_json, write_arrays, write_json
 from darkmatter.claim_rows import claim_row, claims_content, counted, elements
 from darkmatter.claims import CLAIM_RESULTS, EXACT_KINDS, Region, load_claims, rule_sha256
 from darkmatter.estimands.evidence import Evidence
@@ -48,7 +49,9 @@ def test_every_claim_has_a_row(evidence):
         assert row["components"] or row["reason"] or claim.kind == "text"
         if claim.experiment == "decomposition":
             assert set(claim.rule.analogue) <= row["components"].keys() or "middle third" in row["reason"]
-            assert len(row["variants"]) == 3
+            expected = {"token/authors", "context/paper", "context/authors"}
+            averaged = {"token/paper/per-dimension"} if "fvu" in claim.conventions else set()
+            assert row["variants"].keys() == expected | averaged
         if claim.kind not in EXACT_KINDS:
             assert row["verdict"] == "not-testable-in-this-profile" and row["out_of_scope"]
         if claim.experiment not in ("decomposition", "claims"):
@@ -138,6 +141,24 @@ def test_variants_flip_but_never_decide(evidence):
     assert row["variants"]["context/paper"]["components"]["decrease"][0]["sae"] == "a"
 
 
+ENDS = {"low": 0.4, "high": 0.6}
+
+
+def test_mean_over_dimensions_is_read_and_flips(evidence):
+    """Section 5.2: pooled, the nonlinear part is lower; averaged over dimensions, the linear one."""
+    one = {"rows": 9, "contexts": 5, "seeds": 3}
+    each = {"linear": one | {"value": 0.55} | ENDS, "nonlinear": one | {"value": 0.5} | ENDS}
+    pooled = each | {"difference": one | {"value": -0.04, "low": -0.05, "high": -0.03, "level": 0.999}}
+    averaged = each | {"difference": one | {"value": 0.08, "low": 0.07, "high": 0.09}}
+    content = {"estimands": {"error_sae_fvu": pooled}, "over_seeds": {"fvu_per_dim": averaged}}
+    row = claim_row(CLAIMS["error-sae-fvu"], having(evidence, error_saes=content), SUBJECT)
+    assert (row["analogue"], row["flips"]) == ("disagrees", ["token/paper/per-dimension"])
+    assert row["variants"]["token/paper/per-dimension"]["outcomes"] == {"difference": "agrees"}
+    del content["over_seeds"]
+    row = claim_row(CLAIMS["error-sae-fvu"], having(evidence, error_saes=content), SUBJECT)
+    assert (row["analogue"], row["flips"], row["variants"]) == ("disagrees", [], {})
+
+
 def test_interval_at_too_low_a_level_decides_nothing(evidence):
     content = {"estimands": pursuit(0.03, 0.05, level=0.95)}
     row = claim_row(CLAIMS["pursuit-fvu"], having(evidence, pursuit=content), GEMMA)
@@ -188,6 +209,7 @@ def test_stage_from_files_to_file(tmp_path, monkeypatch):
     sums.rename("reports/results/sums")
     Path("data/decomposition").mkdir(parents=True)
     dimensions.rename("data/decomposition/smoke")
+    write_arrays(Path("data/sums/pursuit.npz"), {"x_sum": np.zeros((3, 1, 1))})
     stage = Stage("claims", params, Path(stages.claims.__file__))
     stages.claims.main(stage)
     assert len(json.loads(CLAIM_RESULTS.read_text())["claims"]) == len(CLAIMS)

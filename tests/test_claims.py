@@ -61,7 +61,10 @@ def ledger(*claims: dict) -> dict:
         "paper": {"title": "T", "sha256": hashlib.sha256(SOURCE.encode()).hexdigest(), "characters": len(SOURCE)},
         "tested": len(claims),
         "tests": {"inside": outcomes, "same": outcomes},
-        "conventions": {"fvu": {"paper": "one", "authors": "other"}},
+        "conventions": {
+            "fvu": {"paper": "one", "authors": "other", "varies": "fvu"},
+            "solver": {"paper": "one", "authors": "other", "not_computed": "no number follows"},
+        },
         "claims": list(claims),
     }
 
@@ -159,6 +162,8 @@ def change(claim: dict, **changes: object) -> dict:
     ("claim", "complaint"),
     [
         (change(trend(), conventions=["fvv"]), "unknown convention 'fvv'"),
+        (change(trend(), not_computed={"fvv": "why"}), "'fvv' is not one of its conventions"),
+        (change(trend(), conventions=["solver"], not_computed={"solver": "why"}), "has its reason under `conventions`"),
         (change(trend(), kind="guess"), "kind"),
         (change(trend(), kind="scalar", rule=trend()["rule"] | {"analogue": {"slope": {"low": 0.4}}}), "but its sign"),
         (change(trend(), kind="analytic"), "needs no model"),
@@ -174,6 +179,19 @@ def change(claim: dict, **changes: object) -> dict:
 )
 def test_what_a_claim_may_not_say(tmp_path, claim, complaint):
     assert complaint in refused(write(tmp_path, ledger(claim)))
+
+
+@pytest.mark.parametrize("switch", [{}, {"varies": "fvu", "not_computed": "why"}])
+def test_a_convention_has_another_side_or_a_reason(tmp_path, switch):
+    content = ledger(trend())
+    content["conventions"]["fvu"] = {"paper": "one", "authors": "other"} | switch
+    assert "either `varies` or the reason" in refused(write(tmp_path, content))
+
+
+def test_reasons_of_all_claims_stand_with_each(tmp_path):
+    claim = load(tmp_path, change(trend(), conventions=["fvu", "solver"], not_computed={"fvu": "own reason"})).claims[0]
+    assert claim.not_computed == {"solver": "no number follows", "fvu": "own reason"}
+    assert rule_sha256(claim) == rule_sha256(load(tmp_path, trend()).claims[0])
 
 
 def test_the_number_of_claims_is_stated_and_true(tmp_path):

@@ -15,7 +15,7 @@ from darkmatter.artifacts import ArtifactError
 from darkmatter.bootstrap import ContextBootstrap, bca
 from darkmatter.claims import load_claims
 from darkmatter.estimands.breakdown_trends import asymptotes
-from darkmatter.estimands.evidence import PRIMARY, VARIANTS, Evidence, Missing, Variant
+from darkmatter.estimands.evidence import BY_DIMENSION, PRIMARY, VARIANTS, Evidence, Missing, Variant
 from darkmatter.estimands.experiments import component, of_experiment
 from darkmatter.estimands.quantities import Fixed, Keyed, Null, Sampled, single
 from darkmatter.estimands.registry import BY_EXPERIMENT, ESTIMANDS, TEXT, estimand
@@ -109,6 +109,16 @@ def test_committed_estimates_follow_from_committed_sums(variant):
         np.testing.assert_allclose([ours[end] for end in ends], [stored[end] for end in ends], rtol=1e-9)
 
 
+@pytest.mark.parametrize("metric", ["fvu", "fvu_nonlinear"])
+def test_mean_over_dimensions_of_an_sae(rows, evidence, metric):
+    point = evidence.main_grid()[1]
+    number = functools.partial(rows.number, point.path, f"{metric}_per_dim", "token", "paper")
+    check(single(evidence.formula(point, BY_DIMENSION, metric)), by_hand(rows, number, "token"))
+    assert evidence.formula(point, BY_DIMENSION, "norm_r2") is not None  # no mean over dimensions: as always
+    pooled = single(evidence.formula(point, PRIMARY, metric)).at(BOOTSTRAP, 1)["value"]
+    assert pooled != pytest.approx(number(None), rel=1e-6)
+
+
 def test_ranges_hold_every_sae(evidence):
     norm = estimand("norm_r2_of_every_sae")(evidence, PRIMARY)["r2"]
     assert {item.key["sae"] for item in norm} == {
@@ -154,15 +164,16 @@ def test_opposite_slopes_use_the_main_grid(evidence):
     assert [found[name].at(BOOTSTRAP, 2)["saes"] for name in ("norm", "vector")] == [main, main]
 
 
-@pytest.mark.parametrize("variant", [PRIMARY, Variant("context", "authors")], ids=str)
+@pytest.mark.parametrize("variant", [PRIMARY, Variant("context", "authors"), BY_DIMENSION], ids=str)
 def test_log_slopes_of_fvu_nonlinear(rows, evidence, variant):
     points = evidence.main_grid()
     x = [np.log2(point.sae["d_sae"]) for point in points]
     group = [point.sae["k"] for point in points]
     split, way = variant.split, variant.convention
+    metric = "fvu_nonlinear_per_dim" if variant == BY_DIMENSION else "fvu_nonlinear"
 
     def slope(counts):
-        return lstsq_slope(x, [np.log(rows.number(p.path, "fvu_nonlinear", split, way, counts)) for p in points], group)
+        return lstsq_slope(x, [np.log(rows.number(p.path, metric, split, way, counts)) for p in points], group)
 
     found = estimand("fvu_nonlinear_width_slope")(evidence, variant)["slope"]
     check(found, by_hand(rows, slope, split, way == "authors"))
@@ -172,7 +183,7 @@ def test_log_slopes_of_fvu_nonlinear(rows, evidence, variant):
     assert down.at(BOOTSTRAP, 1)["value"] == pytest.approx(
         lstsq_slope(
             [np.log2(p.sae["l0"]) for p in points],
-            [np.log(rows.number(p.path, "fvu_nonlinear", split, way)) for p in points],
+            [np.log(rows.number(p.path, metric, split, way)) for p in points],
             [p.sae["d_sae"] for p in points],
         )
     )
@@ -217,12 +228,14 @@ def test_means_over_saes(rows, evidence):
     assert "linear_minus_nonlinear_cross_fit" not in estimand("norm_test_order")(evidence, VARIANTS[1])
 
 
-def test_gap_of_the_asymptote(rows, evidence):
-    quantity = estimand("asymptote_minus_nonlinear")(evidence, PRIMARY)["gap"]
+@pytest.mark.parametrize("variant", [PRIMARY, BY_DIMENSION], ids=str)
+def test_gap_of_the_asymptote(rows, evidence, variant):
+    quantity = estimand("asymptote_minus_nonlinear")(evidence, variant)["gap"]
+    metrics = [f"{name}_per_dim" if variant == BY_DIMENSION else name for name in ("fvu", "fvu_nonlinear")]
     found = quantity.at(BOOTSTRAP, 1)
     widths = PARAMS.saes.groups["widths"].d_sae
     names = [f"resid_post.1/widths-{width}-k4-s0" for width in widths]
-    fvu, nonlinear = ([rows.number(n, m, "token", "paper") for n in names] for m in ("fvu", "fvu_nonlinear"))
+    fvu, nonlinear = ([rows.number(n, m, "token", "paper") for n in names] for m in metrics)
     law = fit_power_law(np.array(widths, dtype=float), np.array(fvu), 12, 0)
     assert found["value"] == pytest.approx(law.asymptote - np.mean(nonlinear), abs=1e-4)
     sae = found["intervals"]["sae"]
@@ -309,6 +322,9 @@ def test_vector_r2_needs_the_sums_of_every_dimension(evidence):
     bare = Evidence(PARAMS, evidence.results, evidence.sums, None, layers=3)
     with pytest.raises(Missing, match="dvc pull"):
         estimand("vector_r2_slopes")(bare, PRIMARY)
+    with pytest.raises(Missing, match="dvc pull"):
+        estimand("fvu_nonlinear_width_slope")(bare, BY_DIMENSION)
+    assert estimand("fvu_nonlinear_width_slope")(bare, PRIMARY)["slope"].at(BOOTSTRAP, 1)["value"] is not None
 
 
 def test_sums_of_another_run_are_refused(evidence, results, tmp_path):

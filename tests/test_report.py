@@ -97,6 +97,7 @@ def claim(identity: str, section: str, value: Any) -> dict[str, Any]:
         "estimand": "norm_r2_of_every_sae",
         "computes": "`r2`",
         "results": ["reports/results/decomposition/<hookpoint>.json"],
+        "not_computed": {"solver": "it has no defined answer"},
         "rule": {"test": "inside", "analogue": {"r2": {"low": 0.7}}},
         "rule_sha256": "ab" * 32,
         "judged_by": "analogue",
@@ -117,13 +118,18 @@ def claim(identity: str, section: str, value: Any) -> dict[str, Any]:
                 "outcomes": {"r2": "inconclusive"},
                 "components": {"r2": [fake_estimate(0.71) | {"place": "across"}], "beside": [fake_estimate(0.123)]},
             },
+            "token/paper/per-dimension": {
+                "outcome": "disagrees",
+                "outcomes": {"r2": "disagrees"},
+                "components": {"r2": [fake_estimate(0.61) | {"place": "outside"}]},
+            },
             "context/paper": {
                 "outcome": "agrees",
                 "outcomes": {"r2": "agrees"},
                 "components": {"r2": [fake_estimate(0.9) | {"place": "inside"}]},
             },
         },
-        "flips": ["token/authors"],
+        "flips": ["token/authors", "token/paper/per-dimension"],
     }
 
 
@@ -284,6 +290,8 @@ def test_claims_show_numbers_verdict_and_what_flips(page: Page) -> None:
     assert "r2 2 values, 0.8 to 0.8; 2 inside: agrees" in words and "(beside 0.5 [0.49, 0.51])" in words
     assert "(each beside 1 values, 0.25 to 0.25)" in words and "a to b: 0.25 [0.24, 0.26]" in words
     assert "⇄ flips inconclusive r2 0.71 [0.7, 0.72]: inconclusive" in words and "0.123" not in words
+    assert "⇄ flips disagrees r2 0.61 [0.6, 0.62]: disagrees" in words and "FVU averaged over dimensions" in words
+    assert "Conventions not varied" in words and "solver: it has no defined answer" in words
     assert "the two passages differ" in words
     assert "On another model it wants “r2” at least 0.7 (this judged here)." in words and "ab" * 32 in words
     assert "darkmatter audit derive norm-r2-range" in words and "darkmatter audit explain sae-count" in words

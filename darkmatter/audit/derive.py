@@ -19,6 +19,7 @@ from darkmatter.claim_rows import claim_row, summary_of
 from darkmatter.claims import CLAIM_RESULTS, CLAIMS, Claim, load_claims
 from darkmatter.conventions import CONVENTIONS
 from darkmatter.decomposition_results import MOMENTS
+from darkmatter.estimands.evidence import BY_DIMENSION as VARIANT
 from darkmatter.estimands.evidence import NOT_PULLED, Evidence
 from darkmatter.estimands.gather import gather
 from darkmatter.estimates import HookpointSums, dimension_estimates, scalar_estimates
@@ -32,6 +33,8 @@ from darkmatter.report.claims import component, outcome_words
 from darkmatter.results import Results, load_results
 from darkmatter.splits import SPLITS
 from darkmatter.verdicts import subject_of
+
+BY_DIMENSION = str(VARIANT)  # the only variant that needs more than committed sums
 
 
 @dataclass
@@ -164,7 +167,15 @@ class Deriver:
             return Derived(claim.id, path, lacking=NOT_PULLED)
         if claim.id not in self.judged:
             return Derived(claim.id, path, lacking=f"{path} does not have it: `dvc repro claims`")
-        return Derived(claim.id, path, compare(self.judged[claim.id], row, f"claims[{claim.id}]"), row=row)
+        committed, lacking = self.judged[claim.id], None
+        if self.by_dimension_not_pulled and BY_DIMENSION in committed["variants"].keys() - row["variants"].keys():
+            row["flips"] += [name for name in committed["flips"] if name == BY_DIMENSION]
+            lacking = f"{BY_DIMENSION}: {NOT_PULLED}"
+        return Derived(claim.id, path, compare(committed, row, f"claims[{claim.id}]"), lacking, row)
+
+    @property
+    def by_dimension_not_pulled(self) -> bool:
+        return None in (self.evidence.dimension_sums, self.evidence.pursuit_sums)
 
     def counts(self, rows: list[dict[str, Any] | None]) -> Derived:
         """What claims.json says of all claims together, and rows of claims that the ledger lacks.

@@ -6,6 +6,7 @@ from pathlib import Path
 from darkmatter.artifacts import read_json
 from darkmatter.estimands.evidence import Evidence
 from darkmatter.estimands.registry import BY_EXPERIMENT
+from darkmatter.experiments.pursuit_estimates import STORED, STORED_DIMENSIONS
 from darkmatter.params import Params
 from darkmatter.paths import DECOMPOSITION, RESULTS
 from darkmatter.results import EXPERIMENTS, Results, load_decomposition
@@ -31,4 +32,5 @@ def gather(params: Params, reads: Callable[[Path], Path] = Path) -> Evidence:
         reads(RESULTS / "sums"),
         reads(dimension_sums) if dimension_sums.is_dir() else None,
         read_json(reads(RESULTS / "data.json"))["model"]["layers"],
+        (reads(STORED), reads(STORED_DIMENSIONS)) if STORED.exists() and STORED_DIMENSIONS.exists() else None,
     )

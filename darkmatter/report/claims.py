@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-from darkmatter.conventions import CONVENTIONS
+from darkmatter.conventions import CONVENTIONS, PRIMARY
+from darkmatter.estimands.evidence import BY_DIMENSION
 from darkmatter.estimands.experiments import KEYS
 from darkmatter.report.numbers import digits, estimate_text, paper_value, sample
 from darkmatter.report.sources import Provenance, results_name
@@ -17,7 +18,11 @@ Content = dict[str, Any]
 
 STALE = "stale"
 PLACES = {"inside": "inside", "outside": "outside", "across": "open", "null": "undefined"}
-VARIANTS = [f"{split}/{convention}" for split in SPLITS for convention in CONVENTIONS]  # the primary one first
+# Variants of a claim, the primary one first, and what heads their columns.
+VARIANTS = {f"{split}/{convention}": f"{split}, {convention}" for split in SPLITS for convention in CONVENTIONS} | {
+    str(BY_DIMENSION): f"{', '.join(PRIMARY)}, FVU averaged over dimensions"
+}
+FIRST = next(iter(VARIANTS))
 SINGLE = {"sae": "SAE"}
 
 
@@ -47,7 +52,7 @@ def claims_content(content: Content, provenance: Provenance) -> Content:
         ],
         "analogues": [{"analogue": name, "count": count} for name, count in content["analogues"].items()],
         "sections": list(dict.fromkeys(row["section"] for row in rows)),
-        "variants": VARIANTS,
+        "variants": list(VARIANTS.values()),
         "rows": [claim_row(row, provenance) for row in rows],
     }
 
@@ -78,6 +83,7 @@ def claim_row(row: Content, provenance: Provenance) -> Content:
         "rule": rule_words(row),
         "rule_sha256": row["rule_sha256"],
         "files": row["results"],
+        "not_computed": [f"{name.replace('_', ' ')}: {why}" for name, why in row["not_computed"].items()],
         "made_by": provenance.made_by(
             list(dict.fromkeys([*results, "claims"])), [f"derive {row['id']}", f"explain {row['id']}"]
         ),
@@ -90,7 +96,7 @@ def cell(row: Content, variant: str) -> Content | None:
     The primary cell says its outcome in the columns of verdict and analogue, and shows what is not judged, too.
     """
     judged = row["rule"].get(row["judged_by"]) or {}
-    if variant == VARIANTS[0]:
+    if variant == FIRST:
         words = outcome_words(row["outcomes"])
         numbers = [component(name, found, name in judged, words.get(name)) for name, found in row["components"].items()]
         for number, following in pairwise(numbers):
