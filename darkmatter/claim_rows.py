@@ -8,8 +8,7 @@ from darkmatter.claims import Claim, Ledger, Region, rule_sha256
 from darkmatter.estimands.evidence import BY_DIMENSION, PRIMARY, VARIANTS, Evidence, Missing, Variant
 from darkmatter.estimands.experiments import KEYS
 from darkmatter.estimands.quantities import Bootstrap, Component, Null, Quantity
-from darkmatter.estimands.registry import TEXT, estimand
-from darkmatter.estimands.text import passages_agree
+from darkmatter.estimands.registry import estimand
 from darkmatter.estimates import Estimate
 from darkmatter.verdicts import (
     ANALOGUES,
@@ -72,10 +71,6 @@ def claim_row(claim: Claim, evidence: Evidence, subject: Subject) -> dict[str, A
         "flips": [],
         "judge": None,
     }
-    if claim.estimand.name == TEXT:
-        same = passages_agree(claim)
-        verdict, analogue = conclude(claim, subject, "agrees" if same else "disagrees")
-        return row | {"components": {}, "same": same, "verdict": verdict, "analogue": analogue, "reason": None}
     try:
         found, judged = components(claim, evidence, subject, PRIMARY)
     except Missing as missing:

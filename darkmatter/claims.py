@@ -3,7 +3,8 @@
 A claim holds the sentence of the paper (quote and locator), the paper's value, the estimand that answers to
 it and the rule that judges. Rules are written before the runs they judge; `rule_sha256` is stored with each
 verdict, so that a rule changed afterwards shows. A quote carries its SHA-256 and its place in the paper's
-text, so that whoever has that text finds it again; the text itself is not part of this repository.
+text, so that whoever has that text finds it again; the text itself is not part of this repository. Where two passages
+of the paper contradict each other, that is an erratum: it is listed, and nothing is tested.
 """
 
 import json
@@ -26,8 +27,8 @@ ModelName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9.]+(-[a-z0-9.]+)*
 SnakeCase = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(_[a-z0-9]+)*$")]
 Text = Annotated[str, StringConstraints(min_length=1, pattern=r"^\S(.*\S)?$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-Kind = Literal["range", "scalar", "ordering", "trend", "analytic", "count", "text"]
-EXACT_KINDS = ("analytic", "count", "text")  # need no model: the verdict is the real one in every profile
+Kind = Literal["range", "scalar", "ordering", "trend", "analytic", "count"]
+EXACT_KINDS = ("analytic", "count")  # need no model: the verdict is the real one in every profile
 
 
 class ClaimsError(ArtifactError):
@@ -139,7 +140,6 @@ class Claim(Passage):
 
     Attributes:
         also: further passages that make the same claim.
-        against: the passage that contradicts the quote, for kind `text`.
         experiment: the stage that supplies the estimand's results.
         why: why the rule is as it is; not part of its hash.
         conventions: the switches between the paper's and the authors' way that touch this claim.
@@ -149,7 +149,6 @@ class Claim(Passage):
     id: Name
     kind: Kind
     also: list[Passage] = []
-    against: Passage | None = None
     paper_value: float | Text | dict[SnakeCase, float | Text]
     estimand: Estimand
     scope: Scope
@@ -162,25 +161,51 @@ class Claim(Passage):
     @model_validator(mode="after")
     def kind_fits(self) -> "Claim":
         analogue = self.rule.analogue
+        if self.rule.test == "same":
+            raise ValueError("two passages that are compared by reading are an erratum, no claim")
         if self.kind in EXACT_KINDS and (analogue is not None or self.scope.models or self.rule.resample):
             raise ValueError(f"kind `{self.kind}` needs no model: no analogue, no models in scope, nothing resampled")
         if self.kind not in EXACT_KINDS and not self.rule.resample:
             raise ValueError(f"kind `{self.kind}` is estimated: its rule needs `level` and `resample`")
         if self.kind == "scalar" and not all(region.is_sign for region in (analogue or {}).values()):
             raise ValueError("kind `scalar`: another model's value has no analogue but its sign (low: 0 or high: 0)")
-        if (self.kind == "text") != (self.rule.test == "same") or (self.kind == "text") != (self.against is not None):
-            raise ValueError("kind `text` goes with test `same` and a passage under `against`, no other kind does")
-        if self.kind == "text" and not (
-            isinstance(self.paper_value, dict) and {*self.paper_value} == {"here", "there"}
-        ):
-            raise ValueError(
-                "kind `text`: paper_value has `here` (what the quote says) and `there` (what `against` says)"
-            )
         return self
 
     @property
     def passages(self) -> list[Passage]:
-        return [self, *self.also, *([self.against] if self.against else [])]
+        return [self, *self.also]
+
+
+class Says(Entry):
+    """What each of two passages says, in a few words."""
+
+    here: Text
+    there: Text
+
+    @model_validator(mode="after")
+    def differ(self) -> "Says":
+        if self.here == self.there:
+            raise ValueError("`here` and `there` say the same: no erratum")
+        return self
+
+
+class Erratum(Passage):
+    """Two passages of the paper that contradict each other.
+
+    Attributes:
+        against: the passage that contradicts the quote.
+        says: what the quote (`here`) and the other passage (`there`) say.
+        why: what shows that they speak of the same thing.
+    """
+
+    id: Name
+    against: Passage
+    says: Says
+    why: Text
+
+    @property
+    def passages(self) -> list[Passage]:
+        return [self, self.against]
 
 
 class Paper(Entry):
@@ -223,6 +248,7 @@ class Ledger(Entry):
     tests: dict[Literal["inside", "same"], Outcomes]
     conventions: dict[SnakeCase, Switch]
     claims: list[Claim]
+    errata: list[Erratum] = []
 
 
 def load_claims(path: Path = CLAIMS) -> Ledger:
@@ -272,6 +298,10 @@ def inconsistencies(ledger: Ledger) -> Iterator[tuple[tuple[str | int, ...], str
                 yield ("claims", index, "not_computed"), f"{claim.id}: {name!r} has its reason under `conventions`"
         if claim.rule.test not in ledger.tests:
             yield ("claims", index, "rule", "test"), f"{claim.id}: `tests` does not say what {claim.rule.test!r} means"
+    for index, erratum in enumerate(ledger.errata):
+        if erratum.id in seen:
+            yield ("errata", index, "id"), f"id {erratum.id!r} is used twice"
+        seen.add(erratum.id)
     if ledger.tested != len(ledger.claims):
         yield ("tested",), f"tested: {ledger.tested}, but {len(ledger.claims)} claims are listed"
 
@@ -289,8 +319,8 @@ def rule_sha256(claim: Claim) -> str:
     return sha256_bytes(json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode())
 
 
-def check_quotes(claims: Sequence[Claim], source_text: str) -> list[str]:
-    """Ids of the claims of which a quote does not stand in `source_text` at its offset, with its SHA-256."""
+def check_quotes(claims: Sequence[Claim | Erratum], source_text: str) -> list[str]:
+    """Ids of the claims and errata of which a quote does not stand in `source_text` at its offset, with its SHA-256."""
 
     def stands(passage: Passage) -> bool:
         place = passage.locator

@@ -46,7 +46,7 @@ def test_every_claim_has_a_row(evidence):
     for row in content["claims"]:
         claim = CLAIMS[row["id"]]
         assert row["verdict"] in VERDICTS and row["rule_sha256"] == rule_sha256(claim)
-        assert row["components"] or row["reason"] or claim.kind == "text"
+        assert row["components"] or row["reason"]
         if claim.experiment == "decomposition":
             assert set(claim.rule.analogue) <= row["components"].keys() or "middle third" in row["reason"]
             expected = {"token/authors", "context/paper", "context/authors"}
@@ -59,13 +59,16 @@ def test_every_claim_has_a_row(evidence):
     assert json.loads(to_json(content)) == content
 
 
-def test_text_and_counts_are_judged_everywhere(evidence):
-    verdict = lambda name: claim_row(CLAIMS[name], evidence, SUBJECT)["verdict"]  # noqa: E731
-    assert verdict("row-count") == "reproduced" and verdict("text-fig2-sides") == "paper-inconsistent"
-    sae_count = claim_row(CLAIMS["sae-count"], evidence, SUBJECT)
-    assert sae_count["verdict"] == "not-testable-in-this-profile" and "manifests" in sae_count["reason"]
-    same = CLAIMS["text-fig2-sides"].model_copy(update={"paper_value": {"here": "left", "there": "left"}})
-    assert claim_row(same, evidence, SUBJECT)["verdict"] == "reproduced"
+@pytest.mark.parametrize(("count", "verdict"), [(329, "reproduced"), (328, "paper-inconsistent")])
+def test_counts_are_judged_everywhere(evidence, count, verdict):
+    assert claim_row(CLAIMS["row-count"], evidence, SUBJECT)["verdict"] == "reproduced"
+    lists = {"gemma-2-2b": {"saes": []}, "gemma-2-9b": {"saes": []}}
+    lists["llama-3.1-8b"] = {"saes": [{"roles": ["llama"]}] * count + [{"roles": ["figA"]}]}
+    row = claim_row(CLAIMS["sae-count"], dataclasses.replace(evidence, manifests=lists), SUBJECT)
+    assert row["verdict"] == verdict and row["components"]["with_appendix_layers"][0]["value"] == count + 1
+    assert row["outcomes"].keys() == {"saes"}  # the other readings stand beside it
+    absent = claim_row(CLAIMS["sae-count"], evidence, SUBJECT)
+    assert absent["verdict"] == "not-testable-in-this-profile" and "conf/manifests" in absent["reason"]
 
 
 def test_joint_level_counts_what_is_judged(evidence):

@@ -45,17 +45,14 @@ def contradiction() -> dict:
     return passage("They fall with 𝐱 width") | {
         "id": "text-direction",
         "against": passage("they rise with width"),
-        "kind": "text",
-        "paper_value": {"here": "fall", "there": "rise"},
-        "estimand": {"name": "passages_agree", "computes": "whether they agree", "results": []},
-        "scope": {"models": {}, "saes": "none"},
-        "rule": {"test": "same", "otherwise": "paper-inconsistent"},
+        "says": {"here": "fall", "there": "rise"},
         "why": "one sentence contradicts the other",
-        "experiment": "claims",
     }
 
 
-def ledger(*claims: dict) -> dict:
+def ledger(*rows: dict) -> dict:
+    """Of claims and errata."""
+    claims, errata = ([row for row in rows if ("says" in row) == text] for text in (False, True))
     outcomes = {"agrees": "a", "disagrees": "b", "inconclusive": "c"}
     return {
         "paper": {"title": "T", "sha256": hashlib.sha256(SOURCE.encode()).hexdigest(), "characters": len(SOURCE)},
@@ -65,7 +62,8 @@ def ledger(*claims: dict) -> dict:
             "fvu": {"paper": "one", "authors": "other", "varies": "fvu"},
             "solver": {"paper": "one", "authors": "other", "not_computed": "no number follows"},
         },
-        "claims": list(claims),
+        "claims": claims,
+        "errata": errata,
     }
 
 
@@ -91,14 +89,16 @@ def line_with(path: Path, text: str, last: bool = False) -> int:
 
 
 def test_a_good_ledger_loads_and_its_quotes_are_found(tmp_path):
-    claims = load(tmp_path, trend(), contradiction()).claims
+    found = load(tmp_path, trend(), contradiction())
+    claims = [*found.claims, *found.errata]
     assert [claim.id for claim in claims] == ["errors-fall", "text-direction"]
     assert claims[0].rule.real["slope"].high == 0
     assert check_quotes(claims, SOURCE) == []
 
 
 def test_a_changed_quote_or_source_is_found(tmp_path):
-    claims = load(tmp_path, trend(), contradiction()).claims
+    found = load(tmp_path, trend(), contradiction())
+    claims = [*found.claims, *found.errata]
     assert check_quotes(claims, SOURCE.replace("they rise", "they rose")) == ["text-direction"]
     assert check_quotes(claims, " " + SOURCE) == ["errors-fall", "text-direction"]
     altered = claims[0].model_copy(update={"quote": claims[0].quote.replace("fall", "fail")})
@@ -150,7 +150,7 @@ def test_a_repeated_key_is_refused(tmp_path):
 def test_a_missing_key_names_its_claim(tmp_path):
     claim = trend()
     del claim["rule"]
-    path = write(tmp_path, ledger(contradiction(), claim))
+    path = write(tmp_path, ledger(trend() | {"id": "first"}, claim))
     assert f"claims.yaml:{line_with(path, '- section', last=True)}: claims.1.rule: Field required" in refused(path)
 
 
@@ -172,8 +172,11 @@ def change(claim: dict, **changes: object) -> dict:
         (change(trend(), rule=trend()["rule"] | {"real": {"slope": {}}}), "needs `low`, `high`"),
         (change(trend(), rule=trend()["rule"] | {"real": {"slope": {"low": 1, "high": 0}}}), "exceeds"),
         (change(trend(), rule=trend()["rule"] | {"resample": []}), "belong together"),
-        (change(contradiction(), against=None), "a passage under `against`"),
-        (change(contradiction(), paper_value="fall"), "`here`"),
+        (change(trend(), rule={"test": "same", "otherwise": "paper-inconsistent"}), "are an erratum, no claim"),
+        (change(contradiction(), against=None), "errata.0.against"),
+        (change(contradiction(), says={"here": "fall"}), "errata.0.says.there"),
+        (change(contradiction(), says={"here": "fall", "there": "fall"}), "say the same"),
+        (change(contradiction(), rule=trend()["rule"]), "unknown key"),
         (change(trend(), id="Errors_Fall"), "id"),
     ],
 )

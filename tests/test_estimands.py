@@ -11,14 +11,15 @@ from fake_results import fake_results
 from fake_sums import CONTEXTS, FakeRows
 from profiles import profile_params
 
-from darkmatter.artifacts import ArtifactError
+from darkmatter.artifacts import ArtifactError, read_json
 from darkmatter.bootstrap import ContextBootstrap, bca
 from darkmatter.claims import load_claims
 from darkmatter.estimands.breakdown_trends import asymptotes
+from darkmatter.estimands.counts import readings
 from darkmatter.estimands.evidence import BY_DIMENSION, PRIMARY, VARIANTS, Evidence, Missing, Variant
 from darkmatter.estimands.experiments import component, of_experiment
 from darkmatter.estimands.quantities import Fixed, Keyed, Null, Sampled, single
-from darkmatter.estimands.registry import BY_EXPERIMENT, ESTIMANDS, TEXT, estimand
+from darkmatter.estimands.registry import BY_EXPERIMENT, ESTIMANDS, estimand
 from darkmatter.estimands.trends import trend, weighted_slope
 from darkmatter.joint import BEYOND, joint, joint_level
 from darkmatter.power_law import fit_power_law
@@ -391,16 +392,60 @@ def test_lemmas_and_counts():
     assert value("lemma_bernoulli", "rho") == 1 and value("lemma_poisson_printed", "rho") == 1.14
     assert value("lemma_paper_step", "with_intercept") is None  # Monte Carlo and algebra disagree
     assert value("row_count", "rows") == 300 * 823
-    for name, reason in (("lemma_poisson", "no lemma poisson-lambda-one"), ("sae_count", "manifests")):
+    for name, reason in (("lemma_poisson", "no lemma poisson-lambda-one"), ("sae_count", "conf/manifests")):
         with pytest.raises(Missing, match=reason):
             estimand(name)(evidence, PRIMARY)
     with pytest.raises(Missing, match="no results of lemmas"):
         estimand("lemma_bernoulli")(of_content(None), PRIMARY)
 
 
+def listed(*roles: str) -> dict:
+    return {"saes": [{"roles": one.split()} for one in roles]}
+
+
+def test_readings_of_the_sentence_on_saes():
+    one = listed("fig2", "fig2 near60", "near60 near50", "near50", "figA", "figA near60", "parents")
+    assert readings({"a": one, "b": listed("llama", "llama", "parents")}) == {
+        "saes": 4 + 2,
+        "listed_twice": 5 + 2,
+        "with_appendix_layers": 5 + 2,
+        "with_both_targets": 6 + 2,
+    }
+
+
+def test_saes_of_the_published_lists():
+    """Each reading against a second count of the same files, by layer, width and L0 and not by role."""
+    models = {"gemma-2-2b": (12, {5, 19}), "gemma-2-9b": (20, {9, 31}), "llama-3.1-8b": (None, set())}
+    manifests = {model: read_json(ROOT / "conf" / "manifests" / f"{model}.json") for model in models}
+    named, twice, appendix, both = set(), 0, set(), set()
+    for model, (main, others) in models.items():
+        residual = [sae for sae in manifests[model]["saes"] if sae["hookpoint"].startswith("resid_post")]
+        nearest = {60: {}, 50: {}}
+        for target, chosen in nearest.items():
+            for sae in residual:
+                key = (sae["layer"], sae["width"])
+                distance = (abs(sae["nominal_l0"] - target), sae["nominal_l0"])
+                chosen[key] = min(chosen.get(key, (distance, sae["id"])), (distance, sae["id"]))
+        near = {target: {(model, name) for _, name in chosen.values()} for target, chosen in nearest.items()}
+        at = lambda layers, saes=residual, model=model: {(model, s["id"]) for s in saes if s["layer"] in layers}  # noqa: E731
+        everything = at(range(99)) if main is None else set()
+        named |= at({main}) | near[60] | everything
+        twice += len(everything) or len(at({main})) + len(near[60])
+        appendix |= at(others)
+        both |= near[50]
+    found = readings(manifests)
+    assert found == {
+        "saes": len(named),
+        "listed_twice": twice,
+        "with_appendix_layers": len(named | appendix),
+        "with_both_targets": len(named | appendix | both),
+    }
+    assert list(found.values()) == [274, 288, 330, 372]  # none of them the 329 of the paper
+
+
 def test_registry_is_that_of_the_ledger():
     claims = load_claims(ROOT / "claims.yaml").claims
-    assert {claim.estimand.name for claim in claims} == {*ESTIMANDS, TEXT}
+    assert {claim.estimand.name for claim in claims} == {*ESTIMANDS}
     for stage, names in BY_EXPERIMENT.items():
         assert {claim.estimand.name for claim in claims if claim.experiment == stage} == set(names)
     with pytest.raises(ArtifactError, match="'slope_of_nothing', which nothing computes"):

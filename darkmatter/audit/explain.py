@@ -8,8 +8,7 @@ from darkmatter.artifacts import ArtifactError, read_json
 from darkmatter.audit.lock import Pipeline, read_pipeline
 from darkmatter.audit.receipts import read_receipts
 from darkmatter.claims import CLAIM_RESULTS, CLAIMS, Claim, load_claims, rule_sha256
-from darkmatter.estimands.registry import TEXT, estimand
-from darkmatter.estimands.text import passages_agree
+from darkmatter.estimands.registry import estimand
 from darkmatter.report.claims import component, outcome_words, paper_value
 from darkmatter.staleness import makers, stages_behind, stale_stages
 
@@ -22,7 +21,10 @@ def explain(identity: str) -> Content:
     Raises:
         ArtifactError: there is no such claim, or the results do not have it.
     """
-    claims = {claim.id: claim for claim in load_claims(CLAIMS).claims}
+    ledger = load_claims(CLAIMS)
+    claims = {claim.id: claim for claim in ledger.claims}
+    if identity in {erratum.id for erratum in ledger.errata}:
+        raise ArtifactError(f"{identity} is an erratum: two passages and no number. It stands in docs/errata.md.")
     if identity not in claims:
         raise ArtifactError(f"{CLAIMS} has no claim {identity!r}; known: {', '.join(claims)}")
     claim = claims[identity]
@@ -86,7 +88,7 @@ def link(name: str, pipeline: Pipeline, receipts: dict[str, Content], stale: dic
 
 def where(claim: Claim) -> str:
     """Name and module of the function that computes a claim's numbers."""
-    function = passages_agree if claim.estimand.name == TEXT else estimand(claim.estimand.name)
+    function = estimand(claim.estimand.name)
     return f"{function.__qualname__} in {function.__module__}"
 
 

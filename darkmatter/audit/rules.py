@@ -74,5 +74,5 @@ def quote_findings(paper: Path) -> Iterator[Finding]:
     text = paper.read_text(encoding="utf-8", errors="replace")
     if sha256_bytes(text.encode()) != ledger.paper.sha256:
         raise ArtifactError(f"{paper} is not the text that {CLAIMS} quotes: its SHA-256 is not {ledger.paper.sha256}")
-    for identity in check_quotes(ledger.claims, text):
+    for identity in check_quotes([*ledger.claims, *ledger.errata], text):
         yield Finding("differs", identity, "a quote does not stand in the paper's text where its locator says")

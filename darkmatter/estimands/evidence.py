@@ -92,6 +92,7 @@ class Evidence:
         dimension_sums: folder of HOOKPOINT/SAE/dimension_sums.npz; None where it was not pulled.
         layers: of the model.
         pursuit_sums: of gradient pursuit, the committed sums and those of every dimension; None without the latter.
+        manifests: model of the paper → the list of its published SAEs; None where one is not here.
     """
 
     params: Params
@@ -100,6 +101,7 @@ class Evidence:
     dimension_sums: Path | None
     layers: int
     pursuit_sums: tuple[Path, Path] | None = None
+    manifests: dict[str, Any] | None = None
     opened: dict[Any, Any] = field(default_factory=dict, compare=False)  # files and formulas, each once
 
     def residual_saes(self) -> list[Point]:

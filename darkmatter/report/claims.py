@@ -8,6 +8,7 @@ from typing import Any
 from darkmatter.conventions import CONVENTIONS, PRIMARY
 from darkmatter.estimands.evidence import BY_DIMENSION
 from darkmatter.estimands.experiments import KEYS
+from darkmatter.paths import RESULTS
 from darkmatter.report.numbers import digits, estimate_text, paper_value, sample
 from darkmatter.report.sources import Provenance, results_name
 from darkmatter.report.summary import VERDICTS, wanted
@@ -30,7 +31,7 @@ def judged_now(content: Content, provenance: Provenance) -> Content:
     """claims.json, with the verdict `stale` and its reason where a stage behind a claim ran with something else."""
     rows = []
     for row in content["claims"]:
-        why = provenance.why_stale(map(results_name, row["results"]), "claims")
+        why = provenance.why_stale(of_stages(row["results"]), "claims")
         rows.append(row | ({"verdict": STALE, "was": row["verdict"], "stale": why} if why else {}))
     counts = Counter(row["verdict"] for row in rows)
     return content | {"claims": rows, "verdicts": {name: counts[name] for name in VERDICTS}}
@@ -57,6 +58,11 @@ def claims_content(content: Content, provenance: Provenance) -> Content:
     }
 
 
+def of_stages(paths: Sequence[str]) -> list[str]:
+    """The results that a stage made, of files that may be lists under `conf/`, too."""
+    return [results_name(path) for path in paths if path.startswith(f"{RESULTS.as_posix()}/")]
+
+
 def claim_row(row: Content, provenance: Provenance) -> Content:
     by_surrogate = "by the offline surrogate, no language model" if row["judge"] == "surrogate" else None
     beyond = row["components"] and row["out_of_scope"]
@@ -64,7 +70,7 @@ def claim_row(row: Content, provenance: Provenance) -> Content:
     analogue_notes = [by_surrogate, row["reason"] if beyond else None]
     if row["verdict"] == STALE:
         verdict_notes = [row["stale"], f"it was {VERDICTS[row['was']]}"]
-    results = [results_name(path) for path in row["results"]]
+    results = of_stages(row["results"])
     return {
         "id": row["id"],
         "section": row["section"],
@@ -75,7 +81,6 @@ def claim_row(row: Content, provenance: Provenance) -> Content:
         "verdict_notes": [note for note in verdict_notes if note],
         "analogue": row["analogue"],
         "analogue_notes": [note for note in analogue_notes if note],
-        "same": row.get("same"),
         "cells": [cell(row, name) for name in VARIANTS],
         "scope": row["out_of_scope"],
         "estimand": row["estimand"],
@@ -145,8 +150,6 @@ def key_of(estimate: Content) -> str:
 def rule_words(row: Content) -> list[str]:
     """The rule as sentences."""
     rule = row["rule"]
-    if rule["test"] == "same":
-        return ["The claim agrees if both passages say the same."]
     sentences = []
     for side, whose in (("analogue", "On another model"), ("real", "On the paper's own models")):
         if rule.get(side):
