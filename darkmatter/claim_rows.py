@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from darkmatter.claims import Claim, Ledger, Region, rule_sha256
+from darkmatter.claim_rules import Earlier, Region
+from darkmatter.claims import Claim, Ledger, rule_sha256
 from darkmatter.estimands.evidence import BY_DIMENSION, PRIMARY, VARIANTS, Evidence, Missing, Variant
 from darkmatter.estimands.experiments import KEYS
 from darkmatter.estimands.quantities import Bootstrap, Component, Null, Quantity
@@ -64,6 +65,8 @@ def claim_row(claim: Claim, evidence: Evidence, subject: Subject) -> dict[str, A
         "not_computed": claim.not_computed,
         "rule": claim.rule.model_dump(exclude_defaults=True),
         "rule_sha256": rule_sha256(claim),
+        "edition": claim.edition,
+        "earlier": [earlier_row(claim, one, evidence, subject) for one in claim.earlier],
         "judged_by": "real" if scope is None else "analogue",
         "out_of_scope": scope,
         "outcomes": {},
@@ -84,6 +87,41 @@ def claim_row(claim: Claim, evidence: Evidence, subject: Subject) -> dict[str, A
     row["variants"] = other_variants(claim, evidence, subject)
     row["flips"] = [name for name, other in row["variants"].items() if other["outcome"] != judged]
     return row
+
+
+def earlier_row(claim: Claim, earlier: Earlier, evidence: Evidence, subject: Subject) -> dict[str, Any]:
+    """What the rule of an earlier edition makes of the numbers of this run.
+
+    Raises:
+        ArtifactError: its estimand is unknown.
+    """
+    before = claim.as_of(earlier)
+    row = {
+        "edition": earlier.edition,
+        "why": earlier.why,
+        "estimand": before.estimand.name,
+        "rule": before.rule.model_dump(exclude_defaults=True),
+        "rule_sha256": rule_sha256(before),
+    }
+    try:
+        found, judged = components(before, evidence, subject, PRIMARY)
+    except Missing as missing:
+        verdict, analogue = conclude(before, subject, None)
+        return row | {
+            "verdict": verdict,
+            "analogue": analogue,
+            "reason": str(missing),
+            "outcomes": {},
+            "components": {},
+        }
+    verdict, analogue = conclude(before, subject, judged)
+    return row | {
+        "verdict": verdict,
+        "analogue": analogue,
+        "reason": why_open(regions_of(before, subject), found) if judged == "inconclusive" else None,
+        "outcomes": concluded(before, subject, found),
+        "components": {name: [ends(estimate) for estimate in estimates] for name, estimates in found.items()},
+    }
 
 
 def concluded(claim: Claim, subject: Subject, found: Found) -> dict[str, dict[str, str]]:

@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from darkmatter.claims import EXACT_KINDS, Claim, Region, Rule
+from darkmatter.claim_rules import Region, Rule
+from darkmatter.claims import EXACT_KINDS, Claim
 from darkmatter.estimates import Estimate
 from darkmatter.params import Params
 

@@ -13,7 +13,8 @@ from profiles import composed, profile_params
 import stages.claims
 from darkmatter.artifacts import ArtifactError, to_json, write_arrays, write_json
 from darkmatter.claim_rows import claim_row, claims_content, counted, elements
-from darkmatter.claims import CLAIM_RESULTS, EXACT_KINDS, Region, load_claims, rule_sha256
+from darkmatter.claim_rules import Earlier, Region
+from darkmatter.claims import CLAIM_RESULTS, EXACT_KINDS, load_claims, rule_sha256
 from darkmatter.estimands.evidence import Evidence
 from darkmatter.estimands.quantities import Fixed, Keyed, Null
 from darkmatter.params import load_params
@@ -131,6 +132,26 @@ def test_components_carry_their_own_outcome(evidence):
     assert {name: one["verdict"] for name, one in papers["outcomes"].items()} == {
         name: real[one] for name, one in expected.items()
     }
+
+
+def test_an_earlier_rule_is_judged_beside_the_present_one(evidence):
+    claim = CLAIMS["pursuit-fvu"]
+    loose = claim.rule.model_copy(update={"analogue": {"decrease": Region(low=-1, every="sae")}})
+    gone = claim.estimand.model_copy(update={"name": "pursuit_nonlinear_change"})
+    earlier = [
+        Earlier(edition=1, rule=loose, why="nothing could fail it"),
+        Earlier(edition=2, rule=loose, estimand=gone, why="it judged another number"),
+    ]
+    found = having(evidence, pursuit={"estimands": pursuit(-0.2, -0.1)})
+    row = claim_row(claim.model_copy(update={"earlier": earlier, "edition": 3}), found, SUBJECT)
+    assert (row["edition"], row["analogue"]) == (3, "disagrees")
+    first, second = row["earlier"]
+    assert (first["edition"], first["analogue"], first["why"]) == (1, "agrees", "nothing could fail it")
+    assert first["outcomes"]["decrease"]["analogue"] == "agrees" and first["rule_sha256"] != row["rule_sha256"]
+    assert first["components"]["decrease"][0]["place"] == "inside"
+    assert second["analogue"] == "none" and "no estimand pursuit_nonlinear_change" in second["reason"]
+    assert row["rule_sha256"] == claim_row(claim, found, SUBJECT)["rule_sha256"]
+    assert claim_row(claim, found, SUBJECT)["earlier"] == []
 
 
 def test_variants_flip_but_never_decide(evidence):

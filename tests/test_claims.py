@@ -56,6 +56,7 @@ def ledger(*rows: dict) -> dict:
     outcomes = {"agrees": "a", "disagrees": "b", "inconclusive": "c"}
     return {
         "paper": {"title": "T", "sha256": hashlib.sha256(SOURCE.encode()).hexdigest(), "characters": len(SOURCE)},
+        "editions": [{"number": 1, "date": "2026-01-01", "why": "the first"}],
         "tested": len(claims),
         "tests": {"inside": outcomes, "same": outcomes},
         "conventions": {

@@ -25,6 +25,7 @@ def claim(analogue="agrees", **more):
             "analogue": {"r2": {"low": 0.5}},
         },
         "rule_sha256": "ab" * 32,
+        "earlier": [],
         "judged_by": "analogue",
         "components": {"r2": [fake_estimate(0.8) | {"place": "inside"}], "beside": [fake_estimate(0.1)]},
         "outcomes": {"r2": {"verdict": "not-testable-in-this-profile", "analogue": "agrees"}},
@@ -113,6 +114,18 @@ def test_outcomes_by_a_rule_that_is_not_here_are_not_made_up(finished):
     (row,) = families_content(here, "this model", [run])["rows"]
     assert [number["outcome"] for number in row["cells"][1]["numbers"]] == [None]
     assert row["cells"][1]["notes"] == [OTHER_RULE, NO_OUTCOMES]
+
+
+def test_a_run_judged_by_an_earlier_edition_says_so_and_keeps_its_outcomes(finished):
+    run = json.loads(keep(finished).read_text())
+    del run["claims"][0]["outcomes"]
+    before = {"edition": 1, "rule": claim()["rule"], "rule_sha256": "ab" * 32}
+    other = claim()["rule"] | {"analogue": {"beside": {"low": 0.5}}}
+    here = claim(rule_sha256="cd" * 32, rule=other, earlier=[before])
+    (row,) = families_content({"claims": [here]}, "this model", [run])["rows"]
+    cell = row["cells"][1]
+    assert cell["notes"] == ["judged by the rule of edition 1"]
+    assert [(number["label"], number["outcome"]) for number in cell["numbers"]] == [("r2", "agrees")]
 
 
 def test_outliers_left_out_are_said(finished):

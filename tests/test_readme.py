@@ -47,7 +47,7 @@ def of_claim(low: float, high: float, **more) -> dict:
     """A row with two judged components, of which the first stands at `low` to `high` and the second is below zero."""
     regions = {"first": {"low": 0}, "second": {"low": 0}}
     found = {"first": [{"value": (low + high) / 2, "low": low, "high": high}], "second": [UNDER]}
-    row = {"id": "a", "judged_by": "analogue", "judge": None, "rule_sha256": "x", "components": found}
+    row = {"id": "a", "judged_by": "analogue", "judge": None, "rule_sha256": "x", "earlier": [], "components": found}
     return row | {"rule": {"test": "inside", "level": 0.95, "resample": ["context"], **SIDES(regions)}} | more
 
 

@@ -102,6 +102,21 @@ def claim(identity: str, section: str, value: Any) -> dict[str, Any]:
         "not_computed": {"solver": "it has no defined answer"},
         "rule": {"test": "inside", "analogue": {"r2": {"low": 0.7}}},
         "rule_sha256": "ab" * 32,
+        "edition": 2,
+        "earlier": [
+            {
+                "edition": 1,
+                "why": "nothing could fail it",
+                "estimand": "norm_r2_of_every_sae",
+                "rule": {"test": "inside", "analogue": {"beside": {"low": -2}}},
+                "rule_sha256": "cd" * 32,
+                "verdict": "not-testable-in-this-profile",
+                "analogue": "disagrees",
+                "reason": None,
+                "outcomes": {"beside": {"verdict": "not-testable-in-this-profile", "analogue": "disagrees"}},
+                "components": {"beside": [fake_estimate(0.5)]},
+            }
+        ],
         "judged_by": "analogue",
         "out_of_scope": "the claim is about gemma-2-2b",
         "judge": None,
@@ -293,6 +308,12 @@ def test_claims_show_numbers_verdict_and_what_flips(page: Page) -> None:
     assert "(each beside 1 values, 0.25 to 0.25)" in words and "a to b: 0.25 [0.24, 0.26]" in words
     assert "⇄ flips inconclusive r2 0.71 [0.7, 0.72]: inconclusive" in words and "0.123" not in words
     assert "⇄ flips disagrees r2 0.61 [0.6, 0.62]: disagrees" in words and "FVU averaged over dimensions" in words
+    earlier = (
+        "On another model it wants “beside” at least −2 (this judged here). It makes of this run: disagrees; beside "
+    )
+    assert f"{earlier}0.5 [0.49, 0.51]: disagrees. Changed because: nothing could fail it" in words
+    assert "Editions of the ledger: 2" in words and all(edition.why in words for edition in LEDGER.editions)
+    assert "Edition 1 counted it as a test: paper inconsistent" in words
     assert "Conventions not varied" in words and "solver: it has no defined answer" in words
     assert "On another model it wants “r2” at least 0.7 (this judged here)." in words and "ab" * 32 in words
     assert "darkmatter audit derive norm-r2-range" in words and "darkmatter audit explain sae-count" in words
@@ -479,6 +500,8 @@ def test_errata_quote_both_sides() -> None:
         "says": "L0 nearest to 50",
     }
     assert found["text-sweep-l0"]["there"]["section"] == "5.1"
+    (earlier,) = found["text-sweep-l0"]["earlier"]
+    assert (earlier["edition"], earlier["outcome"]) == (1, "paper inconsistent")
     assert found["text-sweep-l0"]["there"]["says"] == "L0 nearest to 60"
 
 

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from profiles import composed, profile_params
 
-from darkmatter.claims import EXACT_KINDS, Claim, Region, load_claims
+from darkmatter.claim_rules import Region
+from darkmatter.claims import EXACT_KINDS, Claim, load_claims
 from darkmatter.params import parse_params
 from darkmatter.verdicts import (
     APPENDIX_D,

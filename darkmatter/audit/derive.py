@@ -171,6 +171,9 @@ class Deriver:
         if self.by_dimension_not_pulled and BY_DIMENSION in committed["variants"].keys() - row["variants"].keys():
             row["flips"] += [name for name in committed["flips"] if name == BY_DIMENSION]
             lacking = f"{BY_DIMENSION}: {NOT_PULLED}"
+        for index, (before, known) in enumerate(zip(row["earlier"], committed["earlier"], strict=False)):
+            if before["reason"] == NOT_PULLED:
+                row["earlier"][index], lacking = known, f"the rule of edition {before['edition']}: {NOT_PULLED}"
         return Derived(claim.id, path, compare(committed, row, f"claims[{claim.id}]"), lacking, row)
 
     @property

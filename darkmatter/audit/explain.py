@@ -7,6 +7,7 @@ from typing import Any
 from darkmatter.artifacts import ArtifactError, read_json
 from darkmatter.audit.lock import Pipeline, read_pipeline
 from darkmatter.audit.receipts import read_receipts
+from darkmatter.audit.rules import earlier_rules
 from darkmatter.claims import CLAIM_RESULTS, CLAIMS, Claim, load_claims, rule_sha256
 from darkmatter.estimands.registry import estimand
 from darkmatter.report.claims import component, outcome_words, paper_value
@@ -49,6 +50,8 @@ def explain(identity: str) -> Content:
         "rule": {
             "sha256": row["rule_sha256"],
             "is_the_one_in_claims_yaml": row["rule_sha256"] == rule_sha256(claim),
+            "of_earlier_edition": earlier_rules(ledger).get(identity, {}).get(row["rule_sha256"]),
+            "earlier": row["earlier"],
             "regions": row["rule"],
         },
         "result": {
@@ -106,6 +109,11 @@ def as_text(found: Content) -> list[str]:
         f"             {found['estimand']['function']}",
         f"  rule       {rule['regions']}, sha256 {rule['sha256'][:12]}"
         + ("" if rule["is_the_one_in_claims_yaml"] else ", NOT the one in claims.yaml"),
+        *(
+            f"  earlier    edition {one['edition']}: {one['rule']}, sha256 {one['rule_sha256'][:12]}: "
+            f"verdict {one['verdict']}, analogue {one['analogue']}. {one['why']}"
+            for one in rule["earlier"]
+        ),
         f"  verdict    {result['verdict']}; analogue {result['analogue']}"
         + (f"; {result['reason']}" if result["reason"] else ""),
     ]

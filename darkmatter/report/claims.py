@@ -9,6 +9,7 @@ from darkmatter.conventions import CONVENTIONS, PRIMARY
 from darkmatter.estimands.evidence import BY_DIMENSION
 from darkmatter.estimands.experiments import KEYS
 from darkmatter.paths import RESULTS
+from darkmatter.report.editions import earlier_rules
 from darkmatter.report.numbers import digits, estimate_text, paper_value, sample
 from darkmatter.report.sources import Provenance, results_name
 from darkmatter.report.summary import VERDICTS, wanted
@@ -87,6 +88,11 @@ def claim_row(row: Content, provenance: Provenance) -> Content:
         "computes": row["computes"],
         "rule": rule_words(row),
         "rule_sha256": row["rule_sha256"],
+        "edition": row["edition"],
+        "earlier": [
+            shown | {"rule": rule_words(before | {"judged_by": row["judged_by"]})}
+            for shown, before in zip(earlier_rules(row), row["earlier"], strict=True)
+        ],
         "files": row["results"],
         "not_computed": [f"{name.replace('_', ' ')}: {why}" for name, why in row["not_computed"].items()],
         "made_by": provenance.made_by(

@@ -13,6 +13,7 @@ from darkmatter.figures import FIGURES
 from darkmatter.headline import METRICS, headline_sentences, span
 from darkmatter.params import Params
 from darkmatter.report.claims import claims_content, judged_now
+from darkmatter.report.editions import editions_content
 from darkmatter.report.errata import errata, inconsistent
 from darkmatter.report.families import families_content
 from darkmatter.report.figures import figure_content
@@ -76,6 +77,7 @@ def report_content(
         "lemmas": lemmas["lemmas"],
         "monte_carlo": lemmas["monte_carlo"],
         "lemmas_made_by": provenance.made_by(["lemmas"], ["derive lemmas --values"]),
+        "editions": editions_content(ledger),
         "errata": errata(ledger),
         "inconsistent": inconsistent(claims["claims"], ledger),
         "sources": [{"name": name, **source} for name, source in data["corpus"]["sources"].items()],

@@ -4,6 +4,7 @@ from typing import Any
 
 from darkmatter.claims import Claim, Ledger, Passage
 from darkmatter.report.numbers import estimate_text, paper_value
+from darkmatter.report.summary import VERDICTS
 
 Content = dict[str, Any]
 
@@ -16,6 +17,10 @@ def errata(ledger: Ledger) -> list[Content]:
             "here": passage(erratum) | {"says": erratum.says.here},
             "there": passage(erratum.against) | {"says": erratum.says.there},
             "why": erratum.why,
+            "earlier": [
+                {"edition": one.edition, "outcome": VERDICTS[one.rule.otherwise], "why": one.why}
+                for one in erratum.earlier
+            ],
         }
         for erratum in ledger.errata
     ]
