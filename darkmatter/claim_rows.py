@@ -4,18 +4,19 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from darkmatter.claims import Claim, Ledger, Region, rule_sha256
-from darkmatter.estimands.evidence import PRIMARY, VARIANTS, Evidence, Missing, Variant
+from darkmatter.claim_rules import Earlier, Region
+from darkmatter.claims import Claim, Ledger, rule_sha256
+from darkmatter.estimands.evidence import BY_DIMENSION, PRIMARY, VARIANTS, Evidence, Missing, Variant
 from darkmatter.estimands.experiments import KEYS
 from darkmatter.estimands.quantities import Bootstrap, Component, Null, Quantity
-from darkmatter.estimands.registry import TEXT, estimand
-from darkmatter.estimands.text import passages_agree
+from darkmatter.estimands.registry import estimand
 from darkmatter.estimates import Estimate
 from darkmatter.verdicts import (
     ANALOGUES,
     VERDICTS,
     Outcome,
     Subject,
+    component_outcomes,
     conclude,
     out_of_scope,
     outcome,
@@ -60,18 +61,19 @@ def claim_row(claim: Claim, evidence: Evidence, subject: Subject) -> dict[str, A
         "estimand": claim.estimand.name,
         "computes": claim.estimand.computes,
         "results": claim.estimand.results,
+        "conventions": claim.conventions,
+        "not_computed": claim.not_computed,
         "rule": claim.rule.model_dump(exclude_defaults=True),
         "rule_sha256": rule_sha256(claim),
+        "edition": claim.edition,
+        "earlier": [earlier_row(claim, one, evidence, subject) for one in claim.earlier],
         "judged_by": "real" if scope is None else "analogue",
         "out_of_scope": scope,
+        "outcomes": {},
         "variants": {},
         "flips": [],
         "judge": None,
     }
-    if claim.estimand.name == TEXT:
-        same = passages_agree(claim)
-        verdict, analogue = conclude(claim, subject, "agrees" if same else "disagrees")
-        return row | {"components": {}, "same": same, "verdict": verdict, "analogue": analogue, "reason": None}
     try:
         found, judged = components(claim, evidence, subject, PRIMARY)
     except Missing as missing:
@@ -79,11 +81,54 @@ def claim_row(claim: Claim, evidence: Evidence, subject: Subject) -> dict[str, A
         return row | {"components": {}, "verdict": verdict, "analogue": analogue, "reason": str(missing)}
     verdict, analogue = conclude(claim, subject, judged)
     row |= {"components": found, "verdict": verdict, "analogue": analogue}
+    row["outcomes"] = concluded(claim, subject, found)
     row["reason"] = why_open(regions_of(claim, subject), found) if judged == "inconclusive" else None
     row["judge"] = evidence.results.experiments.get(claim.experiment, {}).get("judge")
     row["variants"] = other_variants(claim, evidence, subject)
     row["flips"] = [name for name, other in row["variants"].items() if other["outcome"] != judged]
     return row
+
+
+def earlier_row(claim: Claim, earlier: Earlier, evidence: Evidence, subject: Subject) -> dict[str, Any]:
+    """What the rule of an earlier edition makes of the numbers of this run.
+
+    Raises:
+        ArtifactError: its estimand is unknown.
+    """
+    before = claim.as_of(earlier)
+    row = {
+        "edition": earlier.edition,
+        "why": earlier.why,
+        "estimand": before.estimand.name,
+        "rule": before.rule.model_dump(exclude_defaults=True),
+        "rule_sha256": rule_sha256(before),
+    }
+    try:
+        found, judged = components(before, evidence, subject, PRIMARY)
+    except Missing as missing:
+        verdict, analogue = conclude(before, subject, None)
+        return row | {
+            "verdict": verdict,
+            "analogue": analogue,
+            "reason": str(missing),
+            "outcomes": {},
+            "components": {},
+        }
+    verdict, analogue = conclude(before, subject, judged)
+    return row | {
+        "verdict": verdict,
+        "analogue": analogue,
+        "reason": why_open(regions_of(before, subject), found) if judged == "inconclusive" else None,
+        "outcomes": concluded(before, subject, found),
+        "components": {name: [ends(estimate) for estimate in estimates] for name, estimates in found.items()},
+    }
+
+
+def concluded(claim: Claim, subject: Subject, found: Found) -> dict[str, dict[str, str]]:
+    """Verdict and analogue of each judged component alone."""
+    outcomes = component_outcomes(regions_of(claim, subject), found)
+    pairs = {name: conclude(claim, subject, one) for name, one in outcomes.items()}
+    return {name: {"verdict": verdict, "analogue": analogue} for name, (verdict, analogue) in pairs.items()}
 
 
 def components(claim: Claim, evidence: Evidence, subject: Subject, variant: Variant) -> tuple[Found, Outcome]:
@@ -149,16 +194,19 @@ def open_because(estimate: Estimate, region: Region) -> str | None:
 def other_variants(claim: Claim, evidence: Evidence, subject: Subject) -> dict[str, Any]:
     """The same claim under the other split and the other conventions, where the results have them.
 
-    They never change the verdict. Numbers that need no model have no variants.
+    They never change the verdict. Numbers that need no model have no variants, and a mean over dimensions only those
+    claims that list the convention.
     """
     found = {}
-    for variant in VARIANTS[1:] if claim.rule.level is not None else ():
+    asked = [*VARIANTS[1:], *([BY_DIMENSION] if "fvu" in claim.conventions and "fvu" not in claim.not_computed else [])]
+    for variant in asked if claim.rule.level is not None else ():
         try:
             numbers, judged = components(claim, evidence, subject, variant)
         except Missing:
             continue
         brief = {name: [ends(estimate) for estimate in estimates] for name, estimates in numbers.items()}
-        found[str(variant)] = {"outcome": judged, "components": brief}
+        alone = component_outcomes(regions_of(claim, subject), numbers)
+        found[str(variant)] = {"outcome": judged, "outcomes": alone, "components": brief}
     return found
 
 

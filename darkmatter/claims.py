@@ -1,21 +1,35 @@
 """The ledger that people write, claims.yaml: what it may say, and how to read it.
 
 A claim holds the sentence of the paper (quote and locator), the paper's value, the estimand that answers to
-it and the rule that judges. Rules are written before the runs they judge; `rule_sha256` is stored with each
-verdict, so that a rule changed afterwards shows. A quote carries its SHA-256 and its place in the paper's
-text, so that whoever has that text finds it again; the text itself is not part of this repository.
+it and the rule that judges. The rules of edition 1 were written before the runs they judge; `rule_sha256` is stored
+with each verdict, so that a rule changed afterwards shows, unless a new edition says so (`claim_rules`). A quote
+carries its SHA-256 and its place in the paper's text, so that whoever has that text finds it again; the text itself is
+not part of this repository. Where two passages of the paper contradict each other, that is an erratum: it is listed,
+and nothing is tested.
 """
 
-import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import Field, StringConstraints, ValidationError, model_validator
 
 from darkmatter.artifacts import ArtifactError, sha256_bytes
+from darkmatter.claim_rules import (
+    Earlier,
+    Edition,
+    Entry,
+    Estimand,
+    Rule,
+    SnakeCase,
+    Text,
+    misnumbered,
+    misplaced,
+    sha256_of,
+)
 from darkmatter.paths import REPORTS
 from darkmatter.yaml_lines import line_of, load_with_nodes, repeated_keys
 
@@ -23,19 +37,13 @@ CLAIMS = Path("claims.yaml")
 CLAIM_RESULTS = REPORTS / "claims.json"
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
 ModelName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9.]+(-[a-z0-9.]+)*$")]
-SnakeCase = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(_[a-z0-9]+)*$")]
-Text = Annotated[str, StringConstraints(min_length=1, pattern=r"^\S(.*\S)?$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-Kind = Literal["range", "scalar", "ordering", "trend", "analytic", "count", "text"]
-EXACT_KINDS = ("analytic", "count", "text")  # need no model: the verdict is the real one in every profile
+Kind = Literal["range", "scalar", "ordering", "trend", "analytic", "count"]
+EXACT_KINDS = ("analytic", "count")  # need no model: the verdict is the real one in every profile
 
 
 class ClaimsError(ArtifactError):
     """claims.yaml is missing or breaks its schema; the message names file and line."""
-
-
-class Entry(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Locator(Entry):
@@ -61,67 +69,6 @@ class Passage(Entry):
         return self
 
 
-class Region(Entry):
-    """Where an interval must lie: low ≤ … ≤ high, an open end where one is absent.
-
-    Attributes:
-        every: the estimate is one interval per SAE (layer, pair, …) and each of them must lie there.
-        may_be_null: a null estimate (it has its reason) leaves this component out.
-    """
-
-    low: float | None = None
-    high: float | None = None
-    every: Literal["sae", "layer", "pair", "decile", "regressor"] | None = None
-    may_be_null: bool = False
-
-    @model_validator(mode="after")
-    def bounded(self) -> "Region":
-        if self.low is None and self.high is None:
-            raise ValueError("a region needs `low`, `high` or both")
-        if self.low is not None and self.high is not None and self.low > self.high:
-            raise ValueError(f"low {self.low} exceeds high {self.high}")
-        return self
-
-    @property
-    def is_sign(self) -> bool:
-        return (self.low, self.high) in ((0, None), (None, 0))
-
-
-class Rule(Entry):
-    """What judges a claim; the outcomes of each `test` stand under `tests` in claims.yaml.
-
-    Attributes:
-        level: of all the claim's intervals together; None where nothing is sampled.
-        resample: what the intervals are taken over; with two, the wider interval counts.
-        real: per component of the estimand, the region for the paper's own models.
-        analogue: the same for another model; None where another model says nothing about the claim.
-        otherwise: the verdict when the real regions are missed.
-    """
-
-    test: Literal["inside", "same"]
-    level: Annotated[float, Field(gt=0.5, lt=1)] | None = None
-    resample: list[Literal["context", "sae", "seed", "latent", "token", "row"]] = []
-    real: dict[SnakeCase, Region] = {}
-    analogue: dict[SnakeCase, Region] | None = None
-    otherwise: Literal["differs", "paper-inconsistent"] = "differs"
-
-    @model_validator(mode="after")
-    def complete(self) -> "Rule":
-        if (self.test == "inside") != bool(self.real):
-            raise ValueError("test `inside` needs regions under `real`, test `same` has none")
-        if bool(self.level) != bool(self.resample):
-            raise ValueError("`level` and `resample` belong together")
-        return self
-
-
-class Estimand(Entry):
-    """`name` is the function that turns the files `results` into one estimate per component of the rule."""
-
-    name: SnakeCase
-    computes: Text
-    results: list[Text]
-
-
 class Scope(Entry):
     """The models and SAEs of the paper's claim.
 
@@ -139,46 +86,81 @@ class Claim(Passage):
 
     Attributes:
         also: further passages that make the same claim.
-        against: the passage that contradicts the quote, for kind `text`.
         experiment: the stage that supplies the estimand's results.
+        edition: of the ledger, the one that the rule came with; `earlier`: the rules before it.
         why: why the rule is as it is; not part of its hash.
         conventions: the switches between the paper's and the authors' way that touch this claim.
+        not_computed: of these, why one's other side is not computed; `load_claims` adds the reasons that hold for all.
     """
 
     id: Name
     kind: Kind
-    also: list[Passage] = []
-    against: Passage | None = None
+    also: list[Passage] = Field(default_factory=list)
     paper_value: float | Text | dict[SnakeCase, float | Text]
     estimand: Estimand
     scope: Scope
     rule: Rule
+    edition: Annotated[int, Field(ge=1)] = 1
+    earlier: list[Earlier] = Field(default_factory=list)
     why: Text
     experiment: SnakeCase
-    conventions: list[SnakeCase] = []
+    conventions: list[SnakeCase] = Field(default_factory=list)
+    not_computed: dict[SnakeCase, Text] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def kind_fits(self) -> "Claim":
         analogue = self.rule.analogue
+        if self.rule.test == "same":
+            raise ValueError("two passages that are compared by reading are an erratum, no claim")
         if self.kind in EXACT_KINDS and (analogue is not None or self.scope.models or self.rule.resample):
             raise ValueError(f"kind `{self.kind}` needs no model: no analogue, no models in scope, nothing resampled")
         if self.kind not in EXACT_KINDS and not self.rule.resample:
             raise ValueError(f"kind `{self.kind}` is estimated: its rule needs `level` and `resample`")
         if self.kind == "scalar" and not all(region.is_sign for region in (analogue or {}).values()):
             raise ValueError("kind `scalar`: another model's value has no analogue but its sign (low: 0 or high: 0)")
-        if (self.kind == "text") != (self.rule.test == "same") or (self.kind == "text") != (self.against is not None):
-            raise ValueError("kind `text` goes with test `same` and a passage under `against`, no other kind does")
-        if self.kind == "text" and not (
-            isinstance(self.paper_value, dict) and {*self.paper_value} == {"here", "there"}
-        ):
-            raise ValueError(
-                "kind `text`: paper_value has `here` (what the quote says) and `there` (what `against` says)"
-            )
         return self
 
     @property
     def passages(self) -> list[Passage]:
-        return [self, *self.also, *([self.against] if self.against else [])]
+        return [self, *self.also]
+
+    def as_of(self, earlier: Earlier) -> "Claim":
+        """The claim as an earlier edition judged it."""
+        return self.model_copy(update={"rule": earlier.rule, "estimand": earlier.estimand or self.estimand})
+
+
+class Says(Entry):
+    """What each of two passages says, in a few words."""
+
+    here: Text
+    there: Text
+
+    @model_validator(mode="after")
+    def differ(self) -> "Says":
+        if self.here == self.there:
+            raise ValueError("`here` and `there` say the same: no erratum")
+        return self
+
+
+class Erratum(Passage):
+    """Two passages of the paper that contradict each other.
+
+    Attributes:
+        against: the passage that contradicts the quote.
+        says: what the quote (`here`) and the other passage (`there`) say.
+        why: what shows that they speak of the same thing.
+        earlier: rules by which earlier editions counted it among the tests.
+    """
+
+    id: Name
+    against: Passage
+    says: Says
+    why: Text
+    earlier: list[Earlier] = Field(default_factory=list)
+
+    @property
+    def passages(self) -> list[Passage]:
+        return [self, self.against]
 
 
 class Paper(Entry):
@@ -196,18 +178,33 @@ class Outcomes(Entry):
 
 
 class Switch(Entry):
-    """A convention on which paper and published code differ."""
+    """A convention on which paper and published code differ.
+
+    Attributes:
+        varies: which part of a variant (`estimands.evidence.Variant`) has its other side.
+        not_computed: why no claim is computed under its other side.
+    """
 
     paper: Text
     authors: Text
+    varies: Literal["split", "convention", "fvu"] | None = None
+    not_computed: Text | None = None
+
+    @model_validator(mode="after")
+    def has_another_side_or_a_reason(self) -> "Switch":
+        if bool(self.varies) == bool(self.not_computed):
+            raise ValueError("a convention has either `varies` or the reason under `not_computed`")
+        return self
 
 
 class Ledger(Entry):
     paper: Paper
+    editions: Annotated[list[Edition], Field(min_length=1)]
     tested: int
     tests: dict[Literal["inside", "same"], Outcomes]
     conventions: dict[SnakeCase, Switch]
     claims: list[Claim]
+    errata: list[Erratum] = Field(default_factory=list)
 
 
 def load_claims(path: Path = CLAIMS) -> Ledger:
@@ -232,7 +229,13 @@ def load_claims(path: Path = CLAIMS) -> Ledger:
             problems = [(line_of(root, item["loc"]), describe(item)) for item in error.errors()]
     if problems:
         raise ClaimsError("; ".join(f"{path}:{line}: {message}" for line, message in problems))
-    return ledger
+    return ledger.model_copy(update={"claims": [with_reasons(claim, ledger.conventions) for claim in ledger.claims]})
+
+
+def with_reasons(claim: Claim, switches: Mapping[str, Switch]) -> Claim:
+    """The claim with the reasons of the conventions that no claim is computed under the other side of."""
+    general = {name: switches[name].not_computed for name in claim.conventions if switches[name].not_computed}
+    return claim.model_copy(update={"not_computed": general | claim.not_computed})
 
 
 def inconsistencies(ledger: Ledger) -> Iterator[tuple[tuple[str | int, ...], str]]:
@@ -244,10 +247,38 @@ def inconsistencies(ledger: Ledger) -> Iterator[tuple[tuple[str | int, ...], str
         seen.add(claim.id)
         if unknown := set(claim.conventions) - ledger.conventions.keys():
             yield ("claims", index, "conventions"), f"{claim.id}: unknown convention {sorted(unknown)[0]!r}"
+        for name in claim.not_computed:
+            if name not in claim.conventions:
+                yield ("claims", index, "not_computed"), f"{claim.id}: {name!r} is not one of its conventions"
+            elif name in ledger.conventions and ledger.conventions[name].not_computed:
+                yield ("claims", index, "not_computed"), f"{claim.id}: {name!r} has its reason under `conventions`"
         if claim.rule.test not in ledger.tests:
             yield ("claims", index, "rule", "test"), f"{claim.id}: `tests` does not say what {claim.rule.test!r} means"
+    for index, erratum in enumerate(ledger.errata):
+        if erratum.id in seen:
+            yield ("errata", index, "id"), f"id {erratum.id!r} is used twice"
+        seen.add(erratum.id)
+    yield from ((("editions", index, "number"), message) for index, message in misnumbered(ledger.editions))
+    yield from edition_problems(ledger)
     if ledger.tested != len(ledger.claims):
         yield ("tested",), f"tested: {ledger.tested}, but {len(ledger.claims)} claims are listed"
+
+
+def edition_problems(ledger: Ledger) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Rules that belong to no edition, or to the wrong one: (place, message)."""
+    last = len(ledger.editions)
+    for index, claim in enumerate(ledger.claims):
+        if claim.edition > last:
+            yield ("claims", index, "edition"), f"{claim.id}: there is no edition {claim.edition}"
+        for number, message in misplaced(claim.earlier, claim.edition):
+            yield ("claims", index, "earlier", number, "edition"), f"{claim.id}: {message}"
+        known = [*(claim.as_of(one) for one in claim.earlier), claim]
+        for number, (one, following) in enumerate(pairwise(known)):
+            if (one.rule, one.estimand) == (following.rule, following.estimand):
+                yield ("claims", index, "earlier", number), f"{claim.id}: the rule that follows is the same"
+    for index, erratum in enumerate(ledger.errata):
+        for number, message in misplaced(erratum.earlier, last):
+            yield ("errata", index, "earlier", number, "edition"), f"{erratum.id}: {message}"
 
 
 def describe(item: Any) -> str:
@@ -258,13 +289,12 @@ def describe(item: Any) -> str:
 
 
 def rule_sha256(claim: Claim) -> str:
-    """SHA-256 of the rule's canonical JSON: sorted keys, no spaces, defaults left out."""
-    content = claim.rule.model_dump(exclude_defaults=True)
-    return sha256_bytes(json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode())
+    """SHA-256 of the rule that judges the claim now."""
+    return sha256_of(claim.rule)
 
 
-def check_quotes(claims: Sequence[Claim], source_text: str) -> list[str]:
-    """Ids of the claims of which a quote does not stand in `source_text` at its offset, with its SHA-256."""
+def check_quotes(claims: Sequence[Claim | Erratum], source_text: str) -> list[str]:
+    """Ids of the claims and errata of which a quote does not stand in `source_text` at its offset, with its SHA-256."""
 
     def stands(passage: Passage) -> bool:
         place = passage.locator

@@ -15,7 +15,7 @@ from darkmatter.paths import RECEIPTS, REPORTS, RESULTS
 from darkmatter.staleness import stages_behind, stale_stages
 
 FAMILIES = REPORTS / "families"
-OF_CLAIM = ("id", "verdict", "analogue", "reason", "judge", "judged_by", "rule_sha256", "components")
+OF_CLAIM = ("id", "verdict", "analogue", "reason", "judge", "judged_by", "rule_sha256", "components", "outcomes")
 OF_HOOKPOINT = ("hookpoint", "d_model", "contexts", "rows", "outlier_norm_ratio", "dropped_rows")
 
 Content = dict[str, Any]

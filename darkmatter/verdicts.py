@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from darkmatter.claims import EXACT_KINDS, Claim, Region
+from darkmatter.claim_rules import Region, Rule
+from darkmatter.claims import EXACT_KINDS, Claim
 from darkmatter.estimates import Estimate
 from darkmatter.params import Params
 from darkmatter.rounding import less, same
@@ -126,6 +127,29 @@ def outcome(regions: Mapping[str, Region], components: Mapping[str, Sequence[Est
     return "agrees" if set(places) == {"inside"} else "inconclusive"
 
 
+def component_outcomes(
+    regions: Mapping[str, Region], components: Mapping[str, Sequence[Estimate]]
+) -> dict[str, Outcome | None]:
+    """What the rule makes of each component that it judges, taken alone.
+
+    The intervals are those of the whole claim, so they hold together. None where a component has only nulls that the
+    rule leaves out.
+    """
+
+    def left_out(name: str, region: Region) -> bool:
+        return region.may_be_null and all(estimate["value"] is None for estimate in components.get(name, []))
+
+    return {
+        name: None if left_out(name, region) else outcome({name: region}, components)
+        for name, region in regions.items()
+    }
+
+
+def said(verdict: str, analogue: str) -> str:
+    """The one word that tells what became of a claim or component: its analogue where the verdict is not testable."""
+    return analogue if verdict == NOT_TESTABLE else verdict
+
+
 def regions_of(claim: Claim, subject: Subject) -> dict[str, Region]:
     """What this subject is judged by: the real regions in the claim's scope, those of the analogue beyond it."""
     return claim.rule.real if out_of_scope(claim, subject) is None else claim.rule.analogue or {}
@@ -141,9 +165,14 @@ def conclude(claim: Claim, subject: Subject, found: Outcome | None) -> tuple[Ver
         return NOT_TESTABLE, "none"
     if out_of_scope(claim, subject) is not None:
         return NOT_TESTABLE, found if claim.rule.analogue else "none"
+    return verdict_of(claim.rule, found), "none"
+
+
+def verdict_of(rule: Rule, found: Outcome) -> Verdict:
+    """The real verdict of an outcome."""
     verdict: dict[Outcome, Verdict] = {
         "agrees": "reproduced",
-        "disagrees": claim.rule.otherwise,
+        "disagrees": rule.otherwise,
         "inconclusive": "inconclusive",
     }
-    return verdict[found], "none"
+    return verdict[found]

@@ -29,7 +29,7 @@ def main(stage: Stage) -> None:
     results = load_results(RESULTS, params.hookpoints)
     figures = stage.reads(FIGURES)
     claims = read_json(stage.reads(CLAIM_RESULTS))
-    ledger = {claim.id: claim for claim in load_claims(stage.reads(CLAIMS)).claims}
+    ledger = load_claims(stage.reads(CLAIMS))
     lemmas, data, tokens = (
         read_json(stage.reads(RESULTS / f"{name}.json")) for name in ("lemmas", "data", "token_view")
     )

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from darkmatter.artifacts import write_arrays
+from darkmatter.decomposition_results import MOMENTS
 from darkmatter.estimands.evidence import Evidence
 from darkmatter.estimates import NORM_TEST
 from darkmatter.params import Params
@@ -91,6 +92,8 @@ class FakeRows:
             sums = np.einsum("sct,ctd->scd", self.sets, x)
             arrays = {"rows": self.sets.sum(-1), "square": np.einsum("sct,ctd->sc", self.sets, x**2)}
             arrays["cross"] = np.einsum("scd,sed->sce", sums, sums)
+            moments = {"x_sum": sums, "x_square": np.einsum("sct,ctd->scd", self.sets, x**2)}
+            write_arrays(folder / "dimensions" / hookpoint / MOMENTS, moments)
             for path in (path for path in self.saes if path.startswith(f"{hookpoint}/")):
                 name = path.split("/")[1]
                 arrays |= {f"{name}/{key}": values for key, values in self.sums_of(path).items()}
@@ -125,6 +128,10 @@ class FakeRows:
             case ["vector_r2"]:
                 error, left = take(rows["error_vector"]), take(rows[f"vector/{split}/{way}"])
                 return float((1 - (left**2).sum(0) / ((error - error.mean(0)) ** 2).sum(0)).mean())
+            case ["fvu_per_dim" | "fvu_nonlinear_per_dim"]:
+                left = rows["error_vector" if metric == "fvu_per_dim" else f"vector/{split}/{way}"]
+                x = take(self.x[path.split("/")[0]])
+                return float(((take(left) ** 2).sum(0) / ((x - x.mean(0)) ** 2).sum(0)).mean())
             case ["fvu" | "fvu_nonlinear"]:
                 key = "sum/error" if metric == "fvu" else f"pooled/nonlinear/{split}/{way}"
                 x = take(self.x[path.split("/")[0]])

@@ -4,15 +4,17 @@ import dataclasses
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from fake_results import fake_estimate, fake_results, write_results
 from fake_sums import FakeRows
 from profiles import composed, profile_params
 
 import stages.claims
-from darkmatter.artifacts import ArtifactError, to_json, write_json
+from darkmatter.artifacts import ArtifactError, to_json, write_arrays, write_json
 from darkmatter.claim_rows import claim_row, claims_content, counted, elements
-from darkmatter.claims import CLAIM_RESULTS, EXACT_KINDS, Region, load_claims, rule_sha256
+from darkmatter.claim_rules import Earlier, Region
+from darkmatter.claims import CLAIM_RESULTS, EXACT_KINDS, load_claims, rule_sha256
 from darkmatter.estimands.evidence import Evidence
 from darkmatter.estimands.quantities import Fixed, Keyed, Null
 from darkmatter.params import load_params
@@ -45,10 +47,12 @@ def test_every_claim_has_a_row(evidence):
     for row in content["claims"]:
         claim = CLAIMS[row["id"]]
         assert row["verdict"] in VERDICTS and row["rule_sha256"] == rule_sha256(claim)
-        assert row["components"] or row["reason"] or claim.kind == "text"
+        assert row["components"] or row["reason"]
         if claim.experiment == "decomposition":
             assert set(claim.rule.analogue) <= row["components"].keys() or "middle third" in row["reason"]
-            assert len(row["variants"]) == 3
+            expected = {"token/authors", "context/paper", "context/authors"}
+            averaged = {"token/paper/per-dimension"} if "fvu" in claim.conventions else set()
+            assert row["variants"].keys() == expected | averaged
         if claim.kind not in EXACT_KINDS:
             assert row["verdict"] == "not-testable-in-this-profile" and row["out_of_scope"]
         if claim.experiment not in ("decomposition", "claims"):
@@ -56,13 +60,16 @@ def test_every_claim_has_a_row(evidence):
     assert json.loads(to_json(content)) == content
 
 
-def test_text_and_counts_are_judged_everywhere(evidence):
-    verdict = lambda name: claim_row(CLAIMS[name], evidence, SUBJECT)["verdict"]  # noqa: E731
-    assert verdict("row-count") == "reproduced" and verdict("text-fig2-sides") == "paper-inconsistent"
-    sae_count = claim_row(CLAIMS["sae-count"], evidence, SUBJECT)
-    assert sae_count["verdict"] == "not-testable-in-this-profile" and "manifests" in sae_count["reason"]
-    same = CLAIMS["text-fig2-sides"].model_copy(update={"paper_value": {"here": "left", "there": "left"}})
-    assert claim_row(same, evidence, SUBJECT)["verdict"] == "reproduced"
+@pytest.mark.parametrize(("count", "verdict"), [(329, "reproduced"), (328, "paper-inconsistent")])
+def test_counts_are_judged_everywhere(evidence, count, verdict):
+    assert claim_row(CLAIMS["row-count"], evidence, SUBJECT)["verdict"] == "reproduced"
+    lists = {"gemma-2-2b": {"saes": []}, "gemma-2-9b": {"saes": []}}
+    lists["llama-3.1-8b"] = {"saes": [{"roles": ["llama"]}] * count + [{"roles": ["figA"]}]}
+    row = claim_row(CLAIMS["sae-count"], dataclasses.replace(evidence, manifests=lists), SUBJECT)
+    assert row["verdict"] == verdict and row["components"]["with_appendix_layers"][0]["value"] == count + 1
+    assert row["outcomes"].keys() == {"saes"}  # the other readings stand beside it
+    absent = claim_row(CLAIMS["sae-count"], evidence, SUBJECT)
+    assert absent["verdict"] == "not-testable-in-this-profile" and "conf/manifests" in absent["reason"]
 
 
 def test_joint_level_counts_what_is_judged(evidence):
@@ -107,6 +114,46 @@ def test_real_verdict_and_analogue(evidence, low, high, real, analogue):
     assert (ours["reason"] is None) == (analogue != "inconclusive")
 
 
+def test_components_carry_their_own_outcome(evidence):
+    """A claim that disagrees by one number still says that another agrees."""
+    ratios = {"linear_by_norm": 1.0, "linear_by_variance": 2.0, "nonlinear_by_norm": 1.3, "nonlinear_by_variance": 1.1}
+    halves = {"nonlinear_by_norm": 0.2}
+    estimands = {key: fake_estimate(value, halves.get(key, 0.01)) | {"level": 0.999} for key, value in ratios.items()}
+    content = {"estimands": {"cross_entropy_ratio": estimands}}
+    content["estimands_by_variant"] = {"context": {"paper": content["estimands"]}}
+    found = having(evidence, downstream=content)
+    ours, papers = (claim_row(CLAIMS["ce-proportional"], found, subject) for subject in (SUBJECT, GEMMA))
+    expected = dict(zip(ratios, ("agrees", "disagrees", "inconclusive", "agrees"), strict=True))
+    assert ours["analogue"] == "disagrees"
+    assert {name: one["analogue"] for name, one in ours["outcomes"].items()} == expected
+    assert {one["verdict"] for one in ours["outcomes"].values()} == {"not-testable-in-this-profile"}
+    assert ours["variants"]["context/paper"]["outcomes"] == expected
+    real = {"agrees": "reproduced", "disagrees": "differs", "inconclusive": "inconclusive"}
+    assert {name: one["verdict"] for name, one in papers["outcomes"].items()} == {
+        name: real[one] for name, one in expected.items()
+    }
+
+
+def test_an_earlier_rule_is_judged_beside_the_present_one(evidence):
+    claim = CLAIMS["pursuit-fvu"]
+    loose = claim.rule.model_copy(update={"analogue": {"decrease": Region(low=-1, every="sae")}})
+    gone = claim.estimand.model_copy(update={"name": "pursuit_nonlinear_change"})
+    earlier = [
+        Earlier(edition=1, rule=loose, why="nothing could fail it"),
+        Earlier(edition=2, rule=loose, estimand=gone, why="it judged another number"),
+    ]
+    found = having(evidence, pursuit={"estimands": pursuit(-0.2, -0.1)})
+    row = claim_row(claim.model_copy(update={"earlier": earlier, "edition": 3}), found, SUBJECT)
+    assert (row["edition"], row["analogue"]) == (3, "disagrees")
+    first, second = row["earlier"]
+    assert (first["edition"], first["analogue"], first["why"]) == (1, "agrees", "nothing could fail it")
+    assert first["outcomes"]["decrease"]["analogue"] == "agrees" and first["rule_sha256"] != row["rule_sha256"]
+    assert first["components"]["decrease"][0]["place"] == "inside"
+    assert second["analogue"] == "none" and "no estimand pursuit_nonlinear_change" in second["reason"]
+    assert row["rule_sha256"] == claim_row(claim, found, SUBJECT)["rule_sha256"]
+    assert claim_row(claim, found, SUBJECT)["earlier"] == []
+
+
 def test_variants_flip_but_never_decide(evidence):
     content = {
         "estimands": pursuit(0.03, 0.05),
@@ -116,6 +163,24 @@ def test_variants_flip_but_never_decide(evidence):
     assert row["analogue"] == "agrees" and row["flips"] == ["context/paper"]
     assert row["variants"].keys() == {"token/authors", "context/paper"}
     assert row["variants"]["context/paper"]["components"]["decrease"][0]["sae"] == "a"
+
+
+ENDS = {"low": 0.4, "high": 0.6}
+
+
+def test_mean_over_dimensions_is_read_and_flips(evidence):
+    """Section 5.2: pooled, the nonlinear part is lower; averaged over dimensions, the linear one."""
+    one = {"rows": 9, "contexts": 5, "seeds": 3}
+    each = {"linear": one | {"value": 0.55} | ENDS, "nonlinear": one | {"value": 0.5} | ENDS}
+    pooled = each | {"difference": one | {"value": -0.04, "low": -0.05, "high": -0.03, "level": 0.999}}
+    averaged = each | {"difference": one | {"value": 0.08, "low": 0.07, "high": 0.09}}
+    content = {"estimands": {"error_sae_fvu": pooled}, "over_seeds": {"fvu_per_dim": averaged}}
+    row = claim_row(CLAIMS["error-sae-fvu"], having(evidence, error_saes=content), SUBJECT)
+    assert (row["analogue"], row["flips"]) == ("disagrees", ["token/paper/per-dimension"])
+    assert row["variants"]["token/paper/per-dimension"]["outcomes"] == {"difference": "agrees"}
+    del content["over_seeds"]
+    row = claim_row(CLAIMS["error-sae-fvu"], having(evidence, error_saes=content), SUBJECT)
+    assert (row["analogue"], row["flips"], row["variants"]) == ("disagrees", [], {})
 
 
 def test_interval_at_too_low_a_level_decides_nothing(evidence):
@@ -168,6 +233,7 @@ def test_stage_from_files_to_file(tmp_path, monkeypatch):
     sums.rename("reports/results/sums")
     Path("data/decomposition").mkdir(parents=True)
     dimensions.rename("data/decomposition/smoke")
+    write_arrays(Path("data/sums/pursuit.npz"), {"x_sum": np.zeros((3, 1, 1))})
     stage = Stage("claims", params, Path(stages.claims.__file__))
     stages.claims.main(stage)
     assert len(json.loads(CLAIM_RESULTS.read_text())["claims"]) == len(CLAIMS)

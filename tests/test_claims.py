@@ -45,24 +45,26 @@ def contradiction() -> dict:
     return passage("They fall with 𝐱 width") | {
         "id": "text-direction",
         "against": passage("they rise with width"),
-        "kind": "text",
-        "paper_value": {"here": "fall", "there": "rise"},
-        "estimand": {"name": "passages_agree", "computes": "whether they agree", "results": []},
-        "scope": {"models": {}, "saes": "none"},
-        "rule": {"test": "same", "otherwise": "paper-inconsistent"},
+        "says": {"here": "fall", "there": "rise"},
         "why": "one sentence contradicts the other",
-        "experiment": "claims",
     }
 
 
-def ledger(*claims: dict) -> dict:
+def ledger(*rows: dict) -> dict:
+    """Of claims and errata."""
+    claims, errata = ([row for row in rows if ("says" in row) == text] for text in (False, True))
     outcomes = {"agrees": "a", "disagrees": "b", "inconclusive": "c"}
     return {
         "paper": {"title": "T", "sha256": hashlib.sha256(SOURCE.encode()).hexdigest(), "characters": len(SOURCE)},
+        "editions": [{"number": 1, "date": "2026-01-01", "why": "the first"}],
         "tested": len(claims),
         "tests": {"inside": outcomes, "same": outcomes},
-        "conventions": {"fvu": {"paper": "one", "authors": "other"}},
-        "claims": list(claims),
+        "conventions": {
+            "fvu": {"paper": "one", "authors": "other", "varies": "fvu"},
+            "solver": {"paper": "one", "authors": "other", "not_computed": "no number follows"},
+        },
+        "claims": claims,
+        "errata": errata,
     }
 
 
@@ -88,14 +90,16 @@ def line_with(path: Path, text: str, last: bool = False) -> int:
 
 
 def test_a_good_ledger_loads_and_its_quotes_are_found(tmp_path):
-    claims = load(tmp_path, trend(), contradiction()).claims
+    found = load(tmp_path, trend(), contradiction())
+    claims = [*found.claims, *found.errata]
     assert [claim.id for claim in claims] == ["errors-fall", "text-direction"]
     assert claims[0].rule.real["slope"].high == 0
     assert check_quotes(claims, SOURCE) == []
 
 
 def test_a_changed_quote_or_source_is_found(tmp_path):
-    claims = load(tmp_path, trend(), contradiction()).claims
+    found = load(tmp_path, trend(), contradiction())
+    claims = [*found.claims, *found.errata]
     assert check_quotes(claims, SOURCE.replace("they rise", "they rose")) == ["text-direction"]
     assert check_quotes(claims, " " + SOURCE) == ["errors-fall", "text-direction"]
     altered = claims[0].model_copy(update={"quote": claims[0].quote.replace("fall", "fail")})
@@ -147,7 +151,7 @@ def test_a_repeated_key_is_refused(tmp_path):
 def test_a_missing_key_names_its_claim(tmp_path):
     claim = trend()
     del claim["rule"]
-    path = write(tmp_path, ledger(contradiction(), claim))
+    path = write(tmp_path, ledger(trend() | {"id": "first"}, claim))
     assert f"claims.yaml:{line_with(path, '- section', last=True)}: claims.1.rule: Field required" in refused(path)
 
 
@@ -159,6 +163,8 @@ def change(claim: dict, **changes: object) -> dict:
     ("claim", "complaint"),
     [
         (change(trend(), conventions=["fvv"]), "unknown convention 'fvv'"),
+        (change(trend(), not_computed={"fvv": "why"}), "'fvv' is not one of its conventions"),
+        (change(trend(), conventions=["solver"], not_computed={"solver": "why"}), "has its reason under `conventions`"),
         (change(trend(), kind="guess"), "kind"),
         (change(trend(), kind="scalar", rule=trend()["rule"] | {"analogue": {"slope": {"low": 0.4}}}), "but its sign"),
         (change(trend(), kind="analytic"), "needs no model"),
@@ -167,13 +173,29 @@ def change(claim: dict, **changes: object) -> dict:
         (change(trend(), rule=trend()["rule"] | {"real": {"slope": {}}}), "needs `low`, `high`"),
         (change(trend(), rule=trend()["rule"] | {"real": {"slope": {"low": 1, "high": 0}}}), "exceeds"),
         (change(trend(), rule=trend()["rule"] | {"resample": []}), "belong together"),
-        (change(contradiction(), against=None), "a passage under `against`"),
-        (change(contradiction(), paper_value="fall"), "`here`"),
+        (change(trend(), rule={"test": "same", "otherwise": "paper-inconsistent"}), "are an erratum, no claim"),
+        (change(contradiction(), against=None), "errata.0.against"),
+        (change(contradiction(), says={"here": "fall"}), "errata.0.says.there"),
+        (change(contradiction(), says={"here": "fall", "there": "fall"}), "say the same"),
+        (change(contradiction(), rule=trend()["rule"]), "unknown key"),
         (change(trend(), id="Errors_Fall"), "id"),
     ],
 )
 def test_what_a_claim_may_not_say(tmp_path, claim, complaint):
     assert complaint in refused(write(tmp_path, ledger(claim)))
+
+
+@pytest.mark.parametrize("switch", [{}, {"varies": "fvu", "not_computed": "why"}])
+def test_a_convention_has_another_side_or_a_reason(tmp_path, switch):
+    content = ledger(trend())
+    content["conventions"]["fvu"] = {"paper": "one", "authors": "other"} | switch
+    assert "either `varies` or the reason" in refused(write(tmp_path, content))
+
+
+def test_reasons_of_all_claims_stand_with_each(tmp_path):
+    claim = load(tmp_path, change(trend(), conventions=["fvu", "solver"], not_computed={"fvu": "own reason"})).claims[0]
+    assert claim.not_computed == {"solver": "no number follows", "fvu": "own reason"}
+    assert rule_sha256(claim) == rule_sha256(load(tmp_path, trend()).claims[0])
 
 
 def test_the_number_of_claims_is_stated_and_true(tmp_path):

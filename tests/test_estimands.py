@@ -11,14 +11,15 @@ from fake_results import fake_results
 from fake_sums import CONTEXTS, FakeRows
 from profiles import profile_params
 
-from darkmatter.artifacts import ArtifactError
+from darkmatter.artifacts import ArtifactError, read_json
 from darkmatter.bootstrap import ContextBootstrap, bca
 from darkmatter.claims import load_claims
 from darkmatter.estimands.breakdown_trends import asymptotes
-from darkmatter.estimands.evidence import PRIMARY, VARIANTS, Evidence, Missing, Variant
+from darkmatter.estimands.counts import readings
+from darkmatter.estimands.evidence import BY_DIMENSION, PRIMARY, VARIANTS, Evidence, Missing, Variant
 from darkmatter.estimands.experiments import component, of_experiment
 from darkmatter.estimands.quantities import Fixed, Keyed, Null, Sampled, single
-from darkmatter.estimands.registry import BY_EXPERIMENT, ESTIMANDS, TEXT, estimand
+from darkmatter.estimands.registry import BY_EXPERIMENT, ESTIMANDS, estimand
 from darkmatter.estimands.trends import trend, weighted_slope
 from darkmatter.joint import BEYOND, joint, joint_level
 from darkmatter.power_law import fit_power_law
@@ -109,6 +110,16 @@ def test_committed_estimates_follow_from_committed_sums(variant):
         np.testing.assert_allclose([ours[end] for end in ends], [stored[end] for end in ends], rtol=1e-9)
 
 
+@pytest.mark.parametrize("metric", ["fvu", "fvu_nonlinear"])
+def test_mean_over_dimensions_of_an_sae(rows, evidence, metric):
+    point = evidence.main_grid()[1]
+    number = functools.partial(rows.number, point.path, f"{metric}_per_dim", "token", "paper")
+    check(single(evidence.formula(point, BY_DIMENSION, metric)), by_hand(rows, number, "token"))
+    assert evidence.formula(point, BY_DIMENSION, "norm_r2") is not None  # no mean over dimensions: as always
+    pooled = single(evidence.formula(point, PRIMARY, metric)).at(BOOTSTRAP, 1)["value"]
+    assert pooled != pytest.approx(number(None), rel=1e-6)
+
+
 def test_ranges_hold_every_sae(evidence):
     norm = estimand("norm_r2_of_every_sae")(evidence, PRIMARY)["r2"]
     assert {item.key["sae"] for item in norm} == {
@@ -154,15 +165,16 @@ def test_opposite_slopes_use_the_main_grid(evidence):
     assert [found[name].at(BOOTSTRAP, 2)["saes"] for name in ("norm", "vector")] == [main, main]
 
 
-@pytest.mark.parametrize("variant", [PRIMARY, Variant("context", "authors")], ids=str)
+@pytest.mark.parametrize("variant", [PRIMARY, Variant("context", "authors"), BY_DIMENSION], ids=str)
 def test_log_slopes_of_fvu_nonlinear(rows, evidence, variant):
     points = evidence.main_grid()
     x = [np.log2(point.sae["d_sae"]) for point in points]
     group = [point.sae["k"] for point in points]
     split, way = variant.split, variant.convention
+    metric = "fvu_nonlinear_per_dim" if variant == BY_DIMENSION else "fvu_nonlinear"
 
     def slope(counts):
-        return lstsq_slope(x, [np.log(rows.number(p.path, "fvu_nonlinear", split, way, counts)) for p in points], group)
+        return lstsq_slope(x, [np.log(rows.number(p.path, metric, split, way, counts)) for p in points], group)
 
     found = estimand("fvu_nonlinear_width_slope")(evidence, variant)["slope"]
     check(found, by_hand(rows, slope, split, way == "authors"))
@@ -172,7 +184,7 @@ def test_log_slopes_of_fvu_nonlinear(rows, evidence, variant):
     assert down.at(BOOTSTRAP, 1)["value"] == pytest.approx(
         lstsq_slope(
             [np.log2(p.sae["l0"]) for p in points],
-            [np.log(rows.number(p.path, "fvu_nonlinear", split, way)) for p in points],
+            [np.log(rows.number(p.path, metric, split, way)) for p in points],
             [p.sae["d_sae"] for p in points],
         )
     )
@@ -217,12 +229,14 @@ def test_means_over_saes(rows, evidence):
     assert "linear_minus_nonlinear_cross_fit" not in estimand("norm_test_order")(evidence, VARIANTS[1])
 
 
-def test_gap_of_the_asymptote(rows, evidence):
-    quantity = estimand("asymptote_minus_nonlinear")(evidence, PRIMARY)["gap"]
+@pytest.mark.parametrize("variant", [PRIMARY, BY_DIMENSION], ids=str)
+def test_gap_of_the_asymptote(rows, evidence, variant):
+    quantity = estimand("asymptote_minus_nonlinear")(evidence, variant)["gap"]
+    metrics = [f"{name}_per_dim" if variant == BY_DIMENSION else name for name in ("fvu", "fvu_nonlinear")]
     found = quantity.at(BOOTSTRAP, 1)
     widths = PARAMS.saes.groups["widths"].d_sae
     names = [f"resid_post.1/widths-{width}-k4-s0" for width in widths]
-    fvu, nonlinear = ([rows.number(n, m, "token", "paper") for n in names] for m in ("fvu", "fvu_nonlinear"))
+    fvu, nonlinear = ([rows.number(n, m, "token", "paper") for n in names] for m in metrics)
     law = fit_power_law(np.array(widths, dtype=float), np.array(fvu), 12, 0)
     assert found["value"] == pytest.approx(law.asymptote - np.mean(nonlinear), abs=1e-4)
     sae = found["intervals"]["sae"]
@@ -309,6 +323,9 @@ def test_vector_r2_needs_the_sums_of_every_dimension(evidence):
     bare = Evidence(PARAMS, evidence.results, evidence.sums, None, layers=3)
     with pytest.raises(Missing, match="dvc pull"):
         estimand("vector_r2_slopes")(bare, PRIMARY)
+    with pytest.raises(Missing, match="dvc pull"):
+        estimand("fvu_nonlinear_width_slope")(bare, BY_DIMENSION)
+    assert estimand("fvu_nonlinear_width_slope")(bare, PRIMARY)["slope"].at(BOOTSTRAP, 1)["value"] is not None
 
 
 def test_sums_of_another_run_are_refused(evidence, results, tmp_path):
@@ -375,16 +392,61 @@ def test_lemmas_and_counts():
     assert value("lemma_bernoulli", "rho") == 1 and value("lemma_poisson_printed", "rho") == 1.14
     assert value("lemma_paper_step", "with_intercept") is None  # Monte Carlo and algebra disagree
     assert value("row_count", "rows") == 300 * 823
-    for name, reason in (("lemma_poisson", "no lemma poisson-lambda-one"), ("sae_count", "manifests")):
+    for name, reason in (("lemma_poisson", "no lemma poisson-lambda-one"), ("sae_count", "conf/manifests")):
         with pytest.raises(Missing, match=reason):
             estimand(name)(evidence, PRIMARY)
     with pytest.raises(Missing, match="no results of lemmas"):
         estimand("lemma_bernoulli")(of_content(None), PRIMARY)
 
 
+def listed(*roles: str) -> dict:
+    return {"saes": [{"roles": one.split()} for one in roles]}
+
+
+def test_readings_of_the_sentence_on_saes():
+    one = listed("fig2", "fig2 near60", "near60 near50", "near50", "figA", "figA near60", "parents")
+    assert readings({"a": one, "b": listed("llama", "llama", "parents")}) == {
+        "saes": 4 + 2,
+        "listed_twice": 5 + 2,
+        "with_appendix_layers": 5 + 2,
+        "with_both_targets": 6 + 2,
+    }
+
+
+def test_saes_of_the_published_lists():
+    """Each reading against a second count of the same files, by layer, width and L0 and not by role."""
+    models = {"gemma-2-2b": (12, {5, 19}), "gemma-2-9b": (20, {9, 31}), "llama-3.1-8b": (None, set())}
+    manifests = {model: read_json(ROOT / "conf" / "manifests" / f"{model}.json") for model in models}
+    named, twice, appendix, both = set(), 0, set(), set()
+    for model, (main, others) in models.items():
+        residual = [sae for sae in manifests[model]["saes"] if sae["hookpoint"].startswith("resid_post")]
+        nearest = {60: {}, 50: {}}
+        for target, chosen in nearest.items():
+            for sae in residual:
+                key = (sae["layer"], sae["width"])
+                distance = (abs(sae["nominal_l0"] - target), sae["nominal_l0"])
+                chosen[key] = min(chosen.get(key, (distance, sae["id"])), (distance, sae["id"]))
+        near = {target: {(model, name) for _, name in chosen.values()} for target, chosen in nearest.items()}
+        at = lambda layers, saes=residual, model=model: {(model, s["id"]) for s in saes if s["layer"] in layers}  # noqa: E731
+        everything = at(range(99)) if main is None else set()
+        named |= at({main}) | near[60] | everything
+        twice += len(everything) or len(at({main})) + len(near[60])
+        appendix |= at(others)
+        both |= near[50]
+    found = readings(manifests)
+    assert found == {
+        "saes": len(named),
+        "listed_twice": twice,
+        "with_appendix_layers": len(named | appendix),
+        "with_both_targets": len(named | appendix | both),
+    }
+    assert list(found.values()) == [274, 288, 330, 372]  # none of them the 329 of the paper
+
+
 def test_registry_is_that_of_the_ledger():
     claims = load_claims(ROOT / "claims.yaml").claims
-    assert {claim.estimand.name for claim in claims} == {*ESTIMANDS, TEXT}
+    earlier = {claim.as_of(one).estimand.name for claim in claims for one in claim.earlier}
+    assert {claim.estimand.name for claim in claims} | earlier == {*ESTIMANDS}
     for stage, names in BY_EXPERIMENT.items():
         assert {claim.estimand.name for claim in claims if claim.experiment == stage} == set(names)
     with pytest.raises(ArtifactError, match="'slope_of_nothing', which nothing computes"):

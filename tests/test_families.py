@@ -10,17 +10,25 @@ from profiles import composed
 from darkmatter.artifacts import ArtifactError, write_json
 from darkmatter.families import FAMILIES, keep, read_families
 from darkmatter.params import load_params
-from darkmatter.report.families import OTHER_RULE, families_content
+from darkmatter.report.families import NO_OUTCOMES, OTHER_RULE, families_content
 
 
 def claim(analogue="agrees", **more):
     return {
         "id": "a-claim",
         "reads": "what it says",
-        "rule": {"analogue": {"r2": {"low": 0.5}}},
+        "rule": {
+            "test": "inside",
+            "level": 0.95,
+            "resample": ["context"],
+            "real": {"r2": {"low": 0.5}},
+            "analogue": {"r2": {"low": 0.5}},
+        },
         "rule_sha256": "ab" * 32,
+        "earlier": [],
         "judged_by": "analogue",
         "components": {"r2": [fake_estimate(0.8) | {"place": "inside"}], "beside": [fake_estimate(0.1)]},
+        "outcomes": {"r2": {"verdict": "not-testable-in-this-profile", "analogue": "agrees"}},
         "verdict": "not-testable-in-this-profile",
         "analogue": analogue,
         "reason": None,
@@ -78,6 +86,46 @@ def test_claims_stand_side_by_side_with_the_numbers_that_were_judged(finished):
     assert changed["rows"][0]["cells"][1]["notes"] == [OTHER_RULE]
     unknown = families_content({"claims": [claim(id="new")]}, "this model", [run])
     assert unknown["rows"][0]["cells"][1] is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "outcome"),
+    [
+        ({}, "agrees"),
+        ({"judged_by": "real"}, "reproduced"),
+        ({"components": {"r2": [fake_estimate(0.2)]}}, "disagrees"),
+        ({"components": {"r2": [fake_estimate(0.2)]}, "judged_by": "real"}, "differs"),
+        ({"components": {"r2": [fake_estimate(0.5)]}}, "inconclusive"),
+    ],
+)
+def test_outcomes_that_an_older_file_lacks_follow_from_its_numbers(finished, changes, outcome):
+    run = json.loads(keep(finished).read_text())
+    del run["claims"][0]["outcomes"]
+    run["claims"][0] |= changes
+    (row,) = families_content({"claims": [claim("disagrees")]}, "this model", [run])["rows"]
+    assert [number["outcome"] for number in row["cells"][1]["numbers"]] == [outcome]
+    assert row["cells"][1]["notes"] == []
+
+
+def test_outcomes_by_a_rule_that_is_not_here_are_not_made_up(finished):
+    run = json.loads(keep(finished).read_text())
+    here = {"claims": [claim(rule_sha256="cd" * 32)]}
+    del run["claims"][0]["outcomes"]
+    (row,) = families_content(here, "this model", [run])["rows"]
+    assert [number["outcome"] for number in row["cells"][1]["numbers"]] == [None]
+    assert row["cells"][1]["notes"] == [OTHER_RULE, NO_OUTCOMES]
+
+
+def test_a_run_judged_by_an_earlier_edition_says_so_and_keeps_its_outcomes(finished):
+    run = json.loads(keep(finished).read_text())
+    del run["claims"][0]["outcomes"]
+    before = {"edition": 1, "rule": claim()["rule"], "rule_sha256": "ab" * 32}
+    other = claim()["rule"] | {"analogue": {"beside": {"low": 0.5}}}
+    here = claim(rule_sha256="cd" * 32, rule=other, earlier=[before])
+    (row,) = families_content({"claims": [here]}, "this model", [run])["rows"]
+    cell = row["cells"][1]
+    assert cell["notes"] == ["judged by the rule of edition 1"]
+    assert [(number["label"], number["outcome"]) for number in cell["numbers"]] == [("r2", "agrees")]
 
 
 def test_outliers_left_out_are_said(finished):

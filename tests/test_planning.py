@@ -303,7 +303,7 @@ def test_the_command_prints_a_plan_or_json_and_leaves_params_alone(capsys):
     assert shown.startswith("smoke: random Llama") and "activations" in shown and "Claims, by" in shown
     main(["plan", "--profile", "gemma3-270m", "--device", "4090", "--json"])
     found = json.loads(capsys.readouterr().out)
-    assert found["device"] == "rtx-4090" and found["saes"] == 90 and len(found["claims"]) == 54
+    assert found["device"] == "rtx-4090" and found["saes"] == 90 and len(found["claims"]) == 36
     assert found["total"]["seconds"] == pytest.approx(sum(stage["seconds"] for stage in found["stages"]))
     assert Path("params.yaml").read_bytes() == before
 

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from darkmatter.artifacts import read_json
+from darkmatter.artifacts import ArtifactError, read_json
 from darkmatter.breakdown import width_series
 from darkmatter.figures import FIGURES
 from darkmatter.params import load_params
+from darkmatter.report.readme import END, FAMILY, MARKS, ROW, committed_runs, renewed
 from darkmatter.results import estimate, load_results
 
 ROOT = Path(__file__).parent.parent
@@ -31,38 +32,53 @@ def test_asymptote_is_the_committed_one():
     assert f"{law['asymptote']:.3f} ({law['low']:.3f} to {law['high']:.3f})" in README
 
 
-def shown(estimate):
-    """An estimate as the README writes it: three digits, and the interval where it has a width."""
-    ends = (estimate["low"], estimate["high"])
-    value, low, high = (f"{number:.3g}".replace("-", "−") for number in (estimate["value"], *ends))
-    return value if ends[0] == ends[1] else f"{value} ({low} to {high})"
-
-
-def test_table_of_claims_is_the_committed_ledger():
-    claims = {claim["id"]: claim for claim in read_json(ROOT / "reports" / "claims.json")["claims"]}
-    rows = re.findall(r"^\| `([\w-]+)` `(\w+)` \| .* \| (.*) \| ([\w-]+)(?: \(\w+\))? \|$", README, re.MULTILINE)
-    assert len(rows) > 10
-    for name, component, value, said in rows:
-        claim = claims[name]
-        (estimate,) = claim["components"][component]
-        assert (value, said) == (
-            shown(estimate),
-            claim["analogue"] if claim["verdict"].startswith("not-testable") else claim["verdict"],
-        ), name
-    assert f"all {len(claims)} claims" in README
-
-
-def test_table_of_families_is_the_committed_runs():
-    files = (ROOT / "reports" / "claims.json", ROOT / "reports" / "families" / "gemma3-270m-trained.json")
-    runs = [{claim["id"]: claim for claim in read_json(file)["claims"]} for file in files]
-    cell = r"([^|]*), (agrees|disagrees|inconclusive)"
-    rows = re.findall(rf"^\| `([\w-]+)` `(\w+)` \| [^|]* \| {cell} \| {cell} \|$", README, re.MULTILINE)
-    assert len(rows) > 8
-    main = read_json(files[1])["main"]
+def test_tables_of_claims_are_the_committed_runs(monkeypatch):
+    """`python -m darkmatter.report.readme` fills them in."""
+    monkeypatch.chdir(ROOT)
+    runs = committed_runs()
+    assert renewed(README, runs) == README
+    assert len([line for line in README.split("\n") if ROW.match(line)]) > 20
+    assert f"all {len(runs[0])} claims" in README
+    main = read_json(FAMILY)["main"]
     assert f"{main['dropped_rows']} tokens" in README and f"{main['rows']:,} that are fitted" in README
-    for name, component, *cells in rows:
-        for run, said in zip(runs, zip(cells[::2], cells[1::2], strict=True), strict=True):
-            assert said == (shown(run[name]["components"][component][0]), run[name]["analogue"]), name
+
+
+def of_claim(low: float, high: float, **more) -> dict:
+    """A row with two judged components, of which the first stands at `low` to `high` and the second is below zero."""
+    regions = {"first": {"low": 0}, "second": {"low": 0}}
+    found = {"first": [{"value": (low + high) / 2, "low": low, "high": high}], "second": [UNDER]}
+    row = {"id": "a", "judged_by": "analogue", "judge": None, "rule_sha256": "x", "earlier": [], "components": found}
+    return row | {"rule": {"test": "inside", "level": 0.95, "resample": ["context"], **SIDES(regions)}} | more
+
+
+UNDER = {"value": -2.0, "low": -3.0, "high": -1.0}
+SIDES = lambda regions: {"real": regions, "analogue": regions}  # noqa: E731
+TABLES = """before
+{}
+
+| `a` `first` | some words | 0 | wrong |
+| `a` `second` | other words | 0 | wrong |
+{}
+between
+{}
+| `a` `first` | some words | 0, wrong | 0, wrong |
+{}
+after"""
+
+
+def test_a_component_has_its_own_number_and_outcome():
+    text = TABLES.format(MARKS["claims"], END, MARKS["families"], END)
+    here, there = {"a": of_claim(0.1, 0.3)}, {"a": of_claim(-0.1, 0.3, judge="surrogate")}
+    found = renewed(text, [here, there])
+    assert "| `a` `first` | some words | 0.2 (0.1 to 0.3) | agrees |" in found
+    assert "| `a` `second` | other words | −2 (−3 to −1) | disagrees |" in found
+    assert "| 0.2 (0.1 to 0.3), agrees | 0.1 (−0.1 to 0.3), inconclusive (surrogate) |" in found
+    assert found.startswith("before") and found.endswith("after") and "wrong" not in found
+    assert renewed(found, [here, there]) == found
+    with pytest.raises(ArtifactError, match="names `a` `first`"):
+        renewed(text, [here, {}])
+    with pytest.raises(ArtifactError, match="has no marks"):
+        renewed(text.replace(END, "", 1).replace(END, ""), [here, there])
 
 
 def test_every_figure_is_in_the_table_and_every_link_resolves():

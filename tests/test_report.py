@@ -29,7 +29,9 @@ from darkmatter.figures import FIGURES, figure_data, write_figures
 from darkmatter.params import load_params
 from darkmatter.report.claims import claims_content, judged_now
 from darkmatter.report.content import report_content
-from darkmatter.report.errata import errata
+from darkmatter.report.errata import errata, inconsistent
+from darkmatter.report.errata_page import PAGE
+from darkmatter.report.errata_page import page as errata_page
 from darkmatter.report.numbers import digits, estimate_text
 from darkmatter.report.render import number, plain_value, render, visible
 from darkmatter.report.sources import FIGURE_RESULTS, Provenance
@@ -39,7 +41,7 @@ from darkmatter.stage import Stage
 from darkmatter.verdicts import VERDICTS
 
 ROOT = Path(__file__).parent.parent
-LEDGER = {claim.id: claim for claim in load_claims(ROOT / "claims.yaml").claims}
+LEDGER = load_claims(ROOT / "claims.yaml")
 VOID = {"meta", "br", "img", "link", "hr", "input"}
 PAYLOADS = [
     "<script>alert(1)</script>",
@@ -97,8 +99,24 @@ def claim(identity: str, section: str, value: Any) -> dict[str, Any]:
         "estimand": "norm_r2_of_every_sae",
         "computes": "`r2`",
         "results": ["reports/results/decomposition/<hookpoint>.json"],
+        "not_computed": {"solver": "it has no defined answer"},
         "rule": {"test": "inside", "analogue": {"r2": {"low": 0.7}}},
         "rule_sha256": "ab" * 32,
+        "edition": 2,
+        "earlier": [
+            {
+                "edition": 1,
+                "why": "nothing could fail it",
+                "estimand": "norm_r2_of_every_sae",
+                "rule": {"test": "inside", "analogue": {"beside": {"low": -2}}},
+                "rule_sha256": "cd" * 32,
+                "verdict": "not-testable-in-this-profile",
+                "analogue": "disagrees",
+                "reason": None,
+                "outcomes": {"beside": {"verdict": "not-testable-in-this-profile", "analogue": "disagrees"}},
+                "components": {"beside": [fake_estimate(0.5)]},
+            }
+        ],
         "judged_by": "analogue",
         "out_of_scope": "the claim is about gemma-2-2b",
         "judge": None,
@@ -110,14 +128,25 @@ def claim(identity: str, section: str, value: Any) -> dict[str, Any]:
         "verdict": "not-testable-in-this-profile",
         "analogue": "agrees",
         "reason": None,
+        "outcomes": {"r2": {"verdict": "not-testable-in-this-profile", "analogue": "agrees"}},
         "variants": {
             "token/authors": {
                 "outcome": "inconclusive",
+                "outcomes": {"r2": "inconclusive"},
                 "components": {"r2": [fake_estimate(0.71) | {"place": "across"}], "beside": [fake_estimate(0.123)]},
             },
-            "context/paper": {"outcome": "agrees", "components": {"r2": [fake_estimate(0.9) | {"place": "inside"}]}},
+            "token/paper/per-dimension": {
+                "outcome": "disagrees",
+                "outcomes": {"r2": "disagrees"},
+                "components": {"r2": [fake_estimate(0.61) | {"place": "outside"}]},
+            },
+            "context/paper": {
+                "outcome": "agrees",
+                "outcomes": {"r2": "agrees"},
+                "components": {"r2": [fake_estimate(0.9) | {"place": "inside"}]},
+            },
         },
-        "flips": ["token/authors"],
+        "flips": ["token/authors", "token/paper/per-dimension"],
     }
 
 
@@ -147,7 +176,7 @@ def make(folder: Path, payload: str = "", receipts: bool = True) -> dict[str, An
     lemmas["lemmas"][0]["statement"] += payload
     claims = [
         claim("norm-r2-range" + payload, "4.1" + payload, {"low": 0.7, "high": "0.95" + payload}),
-        claim("sae-count", "5.1", 329.0) | {"components": {}, "same": False},
+        claim("sae-count", "5.1", 329.0) | {"components": {}, "outcomes": {}, "variants": {}, "flips": []},
     ]
     claims[0]["reads"] += payload
     claims[0]["components"]["r2"][0]["sae"] += payload
@@ -275,10 +304,17 @@ def test_claims_show_numbers_verdict_and_what_flips(page: Page) -> None:
     words = re.sub(r"\s+", " ", page.words)
     assert "0.7 to 0.95" in words and "329" in words and "what sae-count says" in words
     assert "2 of them could be put to it here" in words and "not testable here2" in words
-    assert "r2 2 values, 0.8 to 0.8; 2 inside" in words and "(beside 0.5 [0.49, 0.51])" in words
+    assert "r2 2 values, 0.8 to 0.8; 2 inside: agrees" in words and "(beside 0.5 [0.49, 0.51])" in words
     assert "(each beside 1 values, 0.25 to 0.25)" in words and "a to b: 0.25 [0.24, 0.26]" in words
-    assert "⇄ flips inconclusive r2 0.71 [0.7, 0.72]" in words and "0.123" not in words
-    assert "the two passages differ" in words
+    assert "⇄ flips inconclusive r2 0.71 [0.7, 0.72]: inconclusive" in words and "0.123" not in words
+    assert "⇄ flips disagrees r2 0.61 [0.6, 0.62]: disagrees" in words and "FVU averaged over dimensions" in words
+    earlier = (
+        "On another model it wants “beside” at least −2 (this judged here). It makes of this run: disagrees; beside "
+    )
+    assert f"{earlier}0.5 [0.49, 0.51]: disagrees. Changed because: nothing could fail it" in words
+    assert "Editions of the ledger: 2" in words and all(edition.why in words for edition in LEDGER.editions)
+    assert "Edition 1 counted it as a test: paper inconsistent" in words
+    assert "Conventions not varied" in words and "solver: it has no defined answer" in words
     assert "On another model it wants “r2” at least 0.7 (this judged here)." in words and "ab" * 32 in words
     assert "darkmatter audit derive norm-r2-range" in words and "darkmatter audit explain sae-count" in words
     rows = [row for row in page.all("tr") if "data-verdict" in row]
@@ -327,7 +363,7 @@ def test_figure_that_was_not_drawn_says_so(tmp_path: Path) -> None:
     empty = fake_token_view() | {"contexts": []}
     provenance = Provenance({}, {}, "resid_post.1")
     made = report_content(
-        params, results, tmp_path, fake_claims([]), fake_lemmas(), fake_data(params), empty, {}, provenance
+        params, results, tmp_path, fake_claims([]), fake_lemmas(), fake_data(params), empty, LEDGER, provenance
     )
     words = Page(render(made)).words
     assert "Not drawn: no results of per_token_scaling" in words
@@ -458,8 +494,21 @@ def test_tokens_share_one_scale() -> None:
 
 
 def test_errata_quote_both_sides() -> None:
+    found = {item["id"]: item for item in errata(LEDGER)}
+    assert len(found) == len(LEDGER.errata) == 18
+    assert found["text-sweep-l0"]["here"] == {
+        "section": "4.1",
+        "quote": "closest to 50 on Gemma 2 2B and 9B and Llama Scope SAEs",
+        "says": "L0 nearest to 50",
+    }
+    assert found["text-sweep-l0"]["there"]["section"] == "5.1"
+    (earlier,) = found["text-sweep-l0"]["earlier"]
+    assert (earlier["edition"], earlier["outcome"]) == (1, "paper inconsistent")
+    assert found["text-sweep-l0"]["there"]["says"] == "L0 nearest to 60"
+
+
+def test_what_does_not_follow_is_tested_and_stands_apart() -> None:
     rows = [
-        {"id": "text-sweep-l0", "verdict": "paper-inconsistent", "components": {}},
         {
             "id": "lemma-poisson",
             "verdict": "stale",
@@ -469,11 +518,11 @@ def test_errata_quote_both_sides() -> None:
         {"id": "row-count", "verdict": "reproduced", "components": {}},
         {"id": "of-another-ledger", "verdict": "paper-inconsistent", "components": {}},
     ]
-    first, second = errata(rows, LEDGER)
-    assert first["here"] == {
-        "section": "4.1",
-        "quote": "closest to 50 on Gemma 2 2B and 9B and Llama Scope SAEs",
-        "says": "L0 nearest to 50",
-    }
-    assert first["there"]["section"] == "5.1" and first["there"]["says"] == "L0 nearest to 60"
-    assert second["there"] is None and second["numbers"] == ["rho = 0.9 [0.89, 0.91]"]
+    (only,) = inconsistent(rows, LEDGER)
+    assert only["numbers"] == ["rho = 0.9 [0.89, 0.91]"] and only["here"]["says"] == "rho: 0.73"
+
+
+def test_the_page_of_errata_is_the_ledgers() -> None:
+    assert (ROOT / PAGE).read_text(encoding="utf-8") == errata_page(LEDGER)
+    for erratum in LEDGER.errata:
+        assert f"## {erratum.id}\n" in errata_page(LEDGER) and erratum.says.here in errata_page(LEDGER)

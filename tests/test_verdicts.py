@@ -9,17 +9,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from profiles import composed, profile_params
 
-from darkmatter.claims import EXACT_KINDS, Claim, Region, load_claims
+from darkmatter.claim_rules import Region
+from darkmatter.claims import EXACT_KINDS, Claim, load_claims
 from darkmatter.params import parse_params
 from darkmatter.verdicts import (
     APPENDIX_D,
     PAPER_MODELS,
     Subject,
+    component_outcomes,
     conclude,
     out_of_scope,
     outcome,
     place,
     regions_of,
+    said,
     subject_of,
 )
 
@@ -104,6 +107,15 @@ def test_null_that_may_be_is_left_out():
     assert outcome(regions, {"a": [IN]}) == "agrees"
     assert outcome(regions, {"a": [IN], "l0": [OUT]}) == "disagrees"
     assert outcome({"l0": regions["l0"]}, {"l0": [NULL]}) == "inconclusive"
+
+
+def test_a_component_alone_has_its_own_outcome():
+    regions = {"a": A, "b": B, "l0": Region(low=0, may_be_null=True)}
+    found = {"a": [IN], "b": [B_IN, B_OUT], "l0": [NULL]}
+    assert component_outcomes(regions, found) == {"a": "agrees", "b": "disagrees", "l0": None}
+    assert outcome(regions, found) == "disagrees"
+    assert component_outcomes({"a": A, "b": B}, {"a": [NULL]}) == {"a": "inconclusive", "b": "inconclusive"}
+    assert said("not-testable-in-this-profile", "agrees") == "agrees" and said("differs", "none") == "differs"
 
 
 numbers = st.floats(-2, 2, allow_nan=False).map(lambda value: round(value, 3))

@@ -131,9 +131,16 @@ def said_by_explain(given: argparse.Namespace) -> Said:
 
     found = explain(given.claim)
     stale = [Finding("stale", item["stage"], item["stale"]) for item in found["stages"] if item["stale"]]
-    changed = not found["rule"]["is_the_one_in_claims_yaml"]
-    rules = [Finding("rule-changed", given.claim, "claims.yaml has another rule than judged it")] if changed else []
-    return found, as_text(found), stale + rules
+    return found, as_text(found), [*stale, *other_rule(given.claim, found["rule"])]
+
+
+def other_rule(claim: str, rule: dict[str, Any]) -> list[Finding]:
+    """What is wrong where another rule judged than that of the ledger now."""
+    if rule["is_the_one_in_claims_yaml"]:
+        return []
+    if edition := rule["of_earlier_edition"]:
+        return [Finding("stale", claim, f"was judged by its rule of edition {edition}; `dvc repro claims`")]
+    return [Finding("rule-changed", claim, "claims.yaml has another rule than judged it")]
 
 
 def said_by_rerun(given: argparse.Namespace) -> Said:

@@ -19,6 +19,7 @@ from darkmatter.claim_rows import claim_row, summary_of
 from darkmatter.claims import CLAIM_RESULTS, CLAIMS, Claim, load_claims
 from darkmatter.conventions import CONVENTIONS
 from darkmatter.decomposition_results import MOMENTS
+from darkmatter.estimands.evidence import BY_DIMENSION as VARIANT
 from darkmatter.estimands.evidence import NOT_PULLED, Evidence
 from darkmatter.estimands.gather import gather
 from darkmatter.estimates import HookpointSums, dimension_estimates, scalar_estimates
@@ -28,10 +29,12 @@ from darkmatter.headline import headline_metrics
 from darkmatter.params import Params, load_params
 from darkmatter.paths import DECOMPOSITION, FIGURES, METRICS, RESULTS
 from darkmatter.plot_rows import PLOTS, plot_rows
-from darkmatter.report.claims import component
+from darkmatter.report.claims import component, outcome_words
 from darkmatter.results import Results, load_results
 from darkmatter.splits import SPLITS
 from darkmatter.verdicts import subject_of
+
+BY_DIMENSION = str(VARIANT)  # the only variant that needs more than committed sums
 
 
 @dataclass
@@ -87,8 +90,12 @@ def numbers_of(item: Derived) -> list[str]:
         return []
     judged = item.row["rule"].get(item.row["judged_by"]) or {}
     lines = []
-    for one in (component(name, found, name in judged) for name, found in item.row["components"].items()):
-        lines.append(f"  {one['label']}: {one['text']}" + (f" ({one['n']})" if one["n"] else ""))
+    words = outcome_words(item.row["outcomes"])
+    for one in (
+        component(name, found, name in judged, words.get(name)) for name, found in item.row["components"].items()
+    ):
+        alone = f": {one['outcome']}" if one["outcome"] else ""
+        lines.append(f"  {one['label']}: {one['text']}" + (f" ({one['n']})" if one["n"] else "") + alone)
         lines += [f"    {part['key']}: {part['text']}" for part in one["all"]]
     for variant, found in item.row["variants"].items():
         shown = [component(name, part, True) for name, part in found["components"].items() if name in judged]
@@ -160,7 +167,18 @@ class Deriver:
             return Derived(claim.id, path, lacking=NOT_PULLED)
         if claim.id not in self.judged:
             return Derived(claim.id, path, lacking=f"{path} does not have it: `dvc repro claims`")
-        return Derived(claim.id, path, compare(self.judged[claim.id], row, f"claims[{claim.id}]"), row=row)
+        committed, lacking = self.judged[claim.id], None
+        if self.by_dimension_not_pulled and BY_DIMENSION in committed["variants"].keys() - row["variants"].keys():
+            row["flips"] += [name for name in committed["flips"] if name == BY_DIMENSION]
+            lacking = f"{BY_DIMENSION}: {NOT_PULLED}"
+        for index, (before, known) in enumerate(zip(row["earlier"], committed["earlier"], strict=False)):
+            if before["reason"] == NOT_PULLED:
+                row["earlier"][index], lacking = known, f"the rule of edition {before['edition']}: {NOT_PULLED}"
+        return Derived(claim.id, path, compare(committed, row, f"claims[{claim.id}]"), lacking, row)
+
+    @property
+    def by_dimension_not_pulled(self) -> bool:
+        return None in (self.evidence.dimension_sums, self.evidence.pursuit_sums)
 
     def counts(self, rows: list[dict[str, Any] | None]) -> Derived:
         """What claims.json says of all claims together, and rows of claims that the ledger lacks.

@@ -7,10 +7,10 @@ from typing import Any
 from darkmatter.artifacts import ArtifactError, read_json
 from darkmatter.audit.lock import Pipeline, read_pipeline
 from darkmatter.audit.receipts import read_receipts
+from darkmatter.audit.rules import earlier_rules
 from darkmatter.claims import CLAIM_RESULTS, CLAIMS, Claim, load_claims, rule_sha256
-from darkmatter.estimands.registry import TEXT, estimand
-from darkmatter.estimands.text import passages_agree
-from darkmatter.report.claims import component, paper_value
+from darkmatter.estimands.registry import estimand
+from darkmatter.report.claims import component, outcome_words, paper_value
 from darkmatter.staleness import makers, stages_behind, stale_stages
 
 Content = dict[str, Any]
@@ -22,7 +22,10 @@ def explain(identity: str) -> Content:
     Raises:
         ArtifactError: there is no such claim, or the results do not have it.
     """
-    claims = {claim.id: claim for claim in load_claims(CLAIMS).claims}
+    ledger = load_claims(CLAIMS)
+    claims = {claim.id: claim for claim in ledger.claims}
+    if identity in {erratum.id for erratum in ledger.errata}:
+        raise ArtifactError(f"{identity} is an erratum: two passages and no number. It stands in docs/errata.md.")
     if identity not in claims:
         raise ArtifactError(f"{CLAIMS} has no claim {identity!r}; known: {', '.join(claims)}")
     claim = claims[identity]
@@ -47,6 +50,8 @@ def explain(identity: str) -> Content:
         "rule": {
             "sha256": row["rule_sha256"],
             "is_the_one_in_claims_yaml": row["rule_sha256"] == rule_sha256(claim),
+            "of_earlier_edition": earlier_rules(ledger).get(identity, {}).get(row["rule_sha256"]),
+            "earlier": row["earlier"],
             "regions": row["rule"],
         },
         "result": {
@@ -54,6 +59,7 @@ def explain(identity: str) -> Content:
             "analogue": row["analogue"],
             "reason": row["out_of_scope"] or row["reason"],
             "components": row["components"],
+            "outcomes": row["outcomes"],
             "flips": row["flips"],
             "files": row["results"],
         },
@@ -85,7 +91,7 @@ def link(name: str, pipeline: Pipeline, receipts: dict[str, Content], stale: dic
 
 def where(claim: Claim) -> str:
     """Name and module of the function that computes a claim's numbers."""
-    function = passages_agree if claim.estimand.name == TEXT else estimand(claim.estimand.name)
+    function = estimand(claim.estimand.name)
     return f"{function.__qualname__} in {function.__module__}"
 
 
@@ -103,12 +109,20 @@ def as_text(found: Content) -> list[str]:
         f"             {found['estimand']['function']}",
         f"  rule       {rule['regions']}, sha256 {rule['sha256'][:12]}"
         + ("" if rule["is_the_one_in_claims_yaml"] else ", NOT the one in claims.yaml"),
+        *(
+            f"  earlier    edition {one['edition']}: {one['rule']}, sha256 {one['rule_sha256'][:12]}: "
+            f"verdict {one['verdict']}, analogue {one['analogue']}. {one['why']}"
+            for one in rule["earlier"]
+        ),
         f"  verdict    {result['verdict']}; analogue {result['analogue']}"
         + (f"; {result['reason']}" if result["reason"] else ""),
     ]
     for name, estimates in result["components"].items():
-        shown = component(name, estimates, name in judged)
-        lines.append(f"  ours       {shown['label']}: {shown['text']}" + (f" ({shown['n']})" if shown["n"] else ""))
+        shown = component(name, estimates, name in judged, outcome_words(result["outcomes"]).get(name))
+        alone = f": {shown['outcome']}" if shown["outcome"] else ""
+        lines.append(
+            f"  ours       {shown['label']}: {shown['text']}" + (f" ({shown['n']})" if shown["n"] else "") + alone
+        )
     lines += [f"  flips      {name}" for name in result["flips"]]
     lines += [f"  from       {name}" for name in result["files"]]
     for item in found["stages"]:

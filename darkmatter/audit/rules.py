@@ -1,4 +1,4 @@
-"""Is every claim judged by the rule that claims.yaml has, and was that rule there before its first result?"""
+"""Is every claim judged by the rule that claims.yaml has, and did it keep every rule that judged it before?"""
 
 import json
 from collections.abc import Iterator
@@ -7,17 +7,21 @@ from pathlib import Path
 from darkmatter.artifacts import ArtifactError, read_json, sha256_bytes
 from darkmatter.audit.findings import Finding
 from darkmatter.audit.history import git
-from darkmatter.claims import CLAIM_RESULTS, CLAIMS, check_quotes, load_claims, rule_sha256
+from darkmatter.claim_rules import sha256_of
+from darkmatter.claims import CLAIM_RESULTS, CLAIMS, Ledger, check_quotes, load_claims, rule_sha256
 
 
 def rule_findings(root: Path) -> Iterator[Finding]:
     """Rules that differ from those stored with the verdicts, here or in any earlier commit of these.
 
-    Outside git only the present is looked at; that a clone lacks its history is said.
+    A rule may change with a new edition of the ledger, where the claim keeps the one before, byte for byte. Outside git
+    only the present is looked at; that a clone lacks its history is said.
     """
     if not (root / CLAIM_RESULTS).exists():
         return
-    rules = {claim.id: rule_sha256(claim) for claim in load_claims(root / CLAIMS).claims}
+    ledger = load_claims(root / CLAIMS)
+    rules = {claim.id: rule_sha256(claim) for claim in ledger.claims}
+    earlier = earlier_rules(ledger)
     try:
         stored = stored_rules(read_json(root / CLAIM_RESULTS))
     except (ArtifactError, KeyError, TypeError):
@@ -25,42 +29,69 @@ def rule_findings(root: Path) -> Iterator[Finding]:
         yield Finding("tampered", path, f"holds no claims; `git checkout -- {path}` or `dvc repro claims` mends it")
         stored = {}
     for identity, judged in stored.items():
-        if identity not in rules:
-            yield Finding("rule-changed", identity, f"{CLAIMS} no longer has this claim, which was judged")
-        elif rules[identity] != judged:
-            message = f"{CLAIMS} has another rule ({rules[identity][:12]}) than judged the result ({judged[:12]})"
+        if judged == rules.get(identity):
+            continue
+        if judged in earlier.get(identity, {}):
+            edition = earlier[identity][judged]
+            message = f"was judged by its rule of edition {edition}; `dvc repro claims` judges by the last edition"
+            yield Finding("stale", identity, message)
+        elif identity in rules or identity in earlier:
+            message = (
+                f"{CLAIMS} has {described(identity, rules, earlier)}, and another ({judged[:12]}) judged the result"
+            )
             yield Finding("rule-changed", identity, message)
+        else:
+            yield Finding("rule-changed", identity, f"{CLAIMS} no longer has this claim, which was judged")
     if (git(root, "rev-parse", "--is-shallow-repository") or b"").strip() == b"true":
         message = "earlier commits are not in this clone, so no rule is held against them; `git fetch --unshallow`"
         yield Finding("missing", CLAIMS.as_posix(), message)
-    for identity, (commit, judged) in rules_in_history(root).items():
-        if identity not in rules and identity not in stored:
-            message = f"{CLAIMS} no longer has this claim, which had a result in commit {commit[:12]}"
-            yield Finding("rule-changed", identity, message)
-        elif identity in rules and rules[identity] != judged:
+    for (identity, judged), commit in rules_in_history(root).items():
+        if judged == rules.get(identity) or judged in earlier.get(identity, {}):
+            continue
+        if identity in rules or identity in earlier:
             message = (
-                f"its rule was {judged[:12]} when commit {commit[:12]} held a result, and is {rules[identity][:12]}"
+                f"its rule was {judged[:12]} when commit {commit[:12]} held a result, and {CLAIMS} has "
+                f"{described(identity, rules, earlier)}"
             )
             yield Finding("rule-changed", identity, message)
+        elif identity not in stored:
+            message = f"{CLAIMS} no longer has this claim, which had a result in commit {commit[:12]}"
+            yield Finding("rule-changed", identity, message)
+
+
+def earlier_rules(ledger: Ledger) -> dict[str, dict[str, int]]:
+    """Claim or erratum → SHA-256 of each rule that it had before → edition of that rule."""
+    rows = [*ledger.claims, *ledger.errata]
+    return {row.id: {sha256_of(one.rule): one.edition for one in row.earlier} for row in rows if row.earlier}
+
+
+def described(identity: str, rules: dict[str, str], earlier: dict[str, dict[str, int]]) -> str:
+    """The rules that the ledger has for a claim, by the first digits of their hashes."""
+    before = [f"{sha256[:12]} (edition {edition})" for sha256, edition in earlier.get(identity, {}).items()]
+    now = [rules[identity][:12]] if identity in rules else []
+    return ", ".join([*before, *now])
 
 
 def stored_rules(content: dict) -> dict[str, str]:
-    """Claim → SHA-256 of the rule, of the claims for which there was something to judge."""
-    return {row["id"]: row["rule_sha256"] for row in content["claims"] if row["components"]}
+    """Claim → SHA-256 of the rule, of the claims for which there was something to judge.
+
+    In edition 1 pairs of passages were claims too: they have no numbers, but say whether they are the `same`.
+    """
+    return {row["id"]: row["rule_sha256"] for row in content["claims"] if row["components"] or "same" in row}
 
 
-def rules_in_history(root: Path) -> dict[str, tuple[str, str]]:
-    """Claim → the first commit that held a result of it, and the rule that it was judged by."""
+def rules_in_history(root: Path) -> dict[tuple[str, str], str]:
+    """(claim, rule that judged it) → the first commit that held such a result."""
     log = git(root, "log", "--reverse", "--format=%H", "--", CLAIM_RESULTS.as_posix())
-    first: dict[str, tuple[str, str]] = {}
+    first: dict[tuple[str, str], str] = {}
     for commit in (log or b"").decode().split():
         text = git(root, "show", f"{commit}:./{CLAIM_RESULTS.as_posix()}")  # `./`: root may lie inside a repository
         try:
             rules = stored_rules(json.loads(text or b"{}"))
         except (ValueError, KeyError, TypeError):
             continue  # a commit that removed the file, or one before it had this form
-        for identity, rule in rules.items():
-            first.setdefault(identity, (commit, rule))
+        for judged in rules.items():
+            first.setdefault(judged, commit)
     return first
 
 
@@ -74,5 +105,5 @@ def quote_findings(paper: Path) -> Iterator[Finding]:
     text = paper.read_text(encoding="utf-8-sig", errors="replace")
     if sha256_bytes(text.encode()) != ledger.paper.sha256:
         raise ArtifactError(f"{paper} is not the text that {CLAIMS} quotes: its SHA-256 is not {ledger.paper.sha256}")
-    for identity in check_quotes(ledger.claims, text):
+    for identity in check_quotes([*ledger.claims, *ledger.errata], text):
         yield Finding("differs", identity, "a quote does not stand in the paper's text where its locator says")

@@ -12,17 +12,20 @@ from typing import Any
 
 import numpy as np
 
-from darkmatter import conventions, metrics
+from darkmatter import conventions
 from darkmatter.artifacts import ArtifactError, read_arrays
 from darkmatter.bootstrap import Statistic
 from darkmatter.conventions import CONVENTIONS
+from darkmatter.decomposition_results import MOMENTS
 from darkmatter.estimands.quantities import Formula, remembered
-from darkmatter.estimates import HookpointSums, RowSet, scalar_estimates
+from darkmatter.estimates import HookpointSums, RowSet, dimension_estimates, scalar_estimates
 from darkmatter.params import Params
 from darkmatter.results import NotDrawn, Results, Sae, one_per_cell
 from darkmatter.splits import ROW_SETS, SPLITS
 
 NOT_PULLED = "the sums of every dimension were not pulled (`dvc pull decomposition`)"
+POOLED, PER_DIMENSION = "pooled", "per-dimension"
+OF_VARIANCE = ("fvu", "fvu_nonlinear")  # what may be pooled over dimensions or averaged over them
 BLOCK = 256  # resamples × d_model float64: stays in the cache of one core
 
 
@@ -32,17 +35,23 @@ class Missing(Exception):  # noqa: N818 - no error: a profile may well lack what
 
 @dataclass(frozen=True)
 class Variant:
-    """One way to compute: a split of the rows, and the paper's conventions or those of the published code."""
+    """One way to compute: a split of the rows, and the paper's conventions or those of the published code.
+
+    Attributes:
+        fvu: how FVU and FVU_nonlinear go over dimensions: pooled, or the mean of that of each dimension.
+    """
 
     split: str
     convention: str
+    fvu: str = POOLED
 
     def __str__(self) -> str:
-        return f"{self.split}/{self.convention}"
+        return "/".join((self.split, self.convention, *([self.fvu] if self.fvu != POOLED else [])))
 
 
 PRIMARY = Variant(*conventions.PRIMARY)
 VARIANTS = tuple(Variant(split, way) for split in SPLITS for way in CONVENTIONS)  # the primary one first
+BY_DIMENSION = Variant(*conventions.PRIMARY, PER_DIMENSION)
 
 
 @dataclass(frozen=True)
@@ -82,6 +91,8 @@ class Evidence:
         sums: folder of HOOKPOINT.npz, the committed sums.
         dimension_sums: folder of HOOKPOINT/SAE/dimension_sums.npz; None where it was not pulled.
         layers: of the model.
+        pursuit_sums: of gradient pursuit, the committed sums and those of every dimension; None without the latter.
+        manifests: model of the paper → the list of its published SAEs; None where one is not here.
     """
 
     params: Params
@@ -89,6 +100,8 @@ class Evidence:
     sums: Path
     dimension_sums: Path | None
     layers: int
+    pursuit_sums: tuple[Path, Path] | None = None
+    manifests: dict[str, Any] | None = None
     opened: dict[Any, Any] = field(default_factory=dict, compare=False)  # files and formulas, each once
 
     def residual_saes(self) -> list[Point]:
@@ -135,7 +148,13 @@ class Evidence:
         return [Point(hookpoint, sae) for sae in saes]
 
     def formula(self, point: Point, variant: Variant, *path: str) -> Formula:
-        """A scalar or pooled number of one SAE, such as `formula(point, variant, "norm_test", "x")`."""
+        """A number of one SAE, such as `formula(point, variant, "norm_test", "x")`.
+
+        Raises:
+            Missing: it is a mean over dimensions, and the sums of every dimension are not here.
+        """
+        if variant.fvu == PER_DIMENSION and path[0] in OF_VARIANCE:
+            return self.of_dimensions(point, variant)[f"{path[0]}_per_dim"]
         found = self.once(("scalar", point.path, variant), lambda: self.scalars(point, variant))
         for key in path:
             found = found[key]
@@ -147,7 +166,7 @@ class Evidence:
         Raises:
             Missing: the sums of every dimension are not here.
         """
-        return self.once(("vector", point.path, variant), lambda: self.of_dimensions(point, variant))
+        return self.of_dimensions(point, variant)["vector_r2"]
 
     def scalars(self, point: Point, variant: Variant) -> dict[str, Any]:
         hookpoint, arrays = self.hookpoint_sums(point.hookpoint)
@@ -159,21 +178,28 @@ class Evidence:
             )
         return scalar_estimates(hookpoint, own, variant.split, variant.convention)
 
-    def of_dimensions(self, point: Point, variant: Variant) -> Formula:
+    def of_dimensions(self, point: Point, variant: Variant) -> dict[str, Formula]:
+        """The numbers of one SAE that average over dimensions.
+
+        Raises:
+            Missing: the sums of every dimension are not here.
+        """
         if self.dimension_sums is None:
             raise Missing(NOT_PULLED)
-        path = self.dimension_sums / point.path / "dimension_sums.npz"
-        arrays = self.once(path, lambda: read_arrays(path))
+        moments, own = (
+            self.once(path, lambda path=path: read_arrays(path))
+            for path in (
+                self.dimension_sums / point.hookpoint / MOMENTS,
+                self.dimension_sums / point.path / "dimension_sums.npz",
+            )
+        )
         hookpoint, _ = self.hookpoint_sums(point.hookpoint)
-        view = hookpoint.views[variant.split]
-        names = ("error_sum", "error_square", f"nonlinear/{variant}")
-        total, square, left = (view.of_sums(arrays[name]) for name in names)
 
-        def statistic(weights: np.ndarray) -> np.ndarray:
-            blocks = [weights[start : start + BLOCK] for start in range(0, len(weights), BLOCK)]
-            return np.concatenate([metrics.r2_mean(block, view.rows, total, square, left) for block in blocks])
+        def formulas() -> dict[str, Formula]:
+            found = dimension_estimates(hookpoint, moments, own, variant.split, variant.convention)
+            return {name: in_blocks(formula) for name, formula in found.items()}
 
-        return Formula(view, remembered(statistic), hookpoint.rank[variant.split])
+        return self.once(("dimensions", point.path, variant.split, variant.convention), formulas)
 
     def hookpoint_sums(self, hookpoint: str) -> tuple[SymbolicSums, dict[str, np.ndarray]]:
         def load() -> tuple[SymbolicSums, dict[str, np.ndarray]]:
@@ -189,3 +215,13 @@ class Evidence:
         if key not in self.opened:
             self.opened[key] = make()
         return self.opened[key]
+
+
+def in_blocks(formula: Formula) -> Formula:
+    """The same number, some resamples at a time, each set of weights once."""
+
+    def statistic(weights: np.ndarray) -> np.ndarray:
+        blocks = [weights[start : start + BLOCK] for start in range(0, len(weights), BLOCK)]
+        return np.concatenate([formula.statistic(block) for block in blocks])
+
+    return Formula(formula.view, remembered(statistic), formula.rank)

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 from darkmatter.artifacts import ArtifactError
-from darkmatter.estimands.evidence import PRIMARY, Evidence, Missing, Variant
+from darkmatter.estimands.by_dimension import DERIVED, STATED
+from darkmatter.estimands.evidence import PER_DIMENSION, PRIMARY, Evidence, Missing, Variant
 from darkmatter.estimands.quantities import Component, Components, Fixed, Keyed, Null
 
 KEYS = ("sae", "layer", "pair", "decile", "regressor")  # what an element of a list is of
@@ -17,6 +18,8 @@ def of_experiment(stage: str, name: str) -> Callable[[Evidence, Variant], Compon
         if stage not in evidence.results.experiments:
             raise Missing(f"no results of {stage}")
         content = evidence.results.experiments[stage]
+        if variant.fvu == PER_DIMENSION and name in DERIVED:
+            return DERIVED[name](evidence)
         estimands = content.get("estimands", {}) if variant == PRIMARY else variant_of(content, variant)
         if name not in estimands:
             raise Missing(f"the results of {stage} have no estimand {name} ({variant})")
@@ -28,10 +31,24 @@ def of_experiment(stage: str, name: str) -> Callable[[Evidence, Variant], Compon
 
 def variant_of(content: dict[str, Any], variant: Variant) -> dict[str, Any]:
     """`estimands_by_variant`, nested by split and convention or with keys SPLIT/CONVENTION."""
+    if variant.fvu == PER_DIMENSION:
+        return stated(content)
     variants = content.get("estimands_by_variant", {})
     if str(variant) in variants:
         return variants[str(variant)]
     return variants.get(variant.split, {}).get(variant.convention, {})
+
+
+def stated(content: dict[str, Any]) -> dict[str, Any]:
+    """Estimands that average over dimensions, of those that stand in these results."""
+    found = {}
+    for name, read in STATED.items():
+        if name in content.get("estimands", {}):
+            try:
+                found[name] = read(content)
+            except KeyError:  # results of a run whose sums of every dimension were not there
+                continue
+    return found
 
 
 def component(content: Any, level: float, where: str) -> Component:

@@ -2,13 +2,16 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from darkmatter.artifacts import read_json
 from darkmatter.estimands.evidence import Evidence
 from darkmatter.estimands.registry import BY_EXPERIMENT
+from darkmatter.experiments.pursuit_estimates import STORED, STORED_DIMENSIONS
 from darkmatter.params import Params
-from darkmatter.paths import DECOMPOSITION, RESULTS
+from darkmatter.paths import DECOMPOSITION, MANIFESTS, RESULTS
 from darkmatter.results import EXPERIMENTS, Results, load_decomposition
+from darkmatter.verdicts import PAPER_MODELS
 
 
 def gather(params: Params, reads: Callable[[Path], Path] = Path) -> Evidence:
@@ -31,4 +34,14 @@ def gather(params: Params, reads: Callable[[Path], Path] = Path) -> Evidence:
         reads(RESULTS / "sums"),
         reads(dimension_sums) if dimension_sums.is_dir() else None,
         read_json(reads(RESULTS / "data.json"))["model"]["layers"],
+        (reads(STORED), reads(STORED_DIMENSIONS)) if STORED.exists() and STORED_DIMENSIONS.exists() else None,
+        manifests(reads),
     )
+
+
+def manifests(reads: Callable[[Path], Path]) -> dict[str, Any] | None:
+    """The lists of the SAEs of the paper's models; None where one is not here."""
+    files = {model: MANIFESTS / f"{model}.json" for model in PAPER_MODELS}
+    if not all(path.exists() for path in files.values()):
+        return None
+    return {model: read_json(reads(path)) for model, path in files.items()}

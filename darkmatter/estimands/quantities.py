@@ -76,6 +76,11 @@ class Fixed:
         return found
 
 
+def exact(value: float) -> Quantity:
+    """A number without sampling."""
+    return Fixed({"value": value, "low": value, "high": value})
+
+
 @dataclass(frozen=True)
 class Sampled:
     """What `combine` makes of the numbers of several SAEs, resampled over the contexts that they share.

@@ -3,14 +3,13 @@
 from collections.abc import Callable
 
 from darkmatter.artifacts import ArtifactError
-from darkmatter.estimands import breakdown_trends, norms, text, vectors
+from darkmatter.estimands import algebra, breakdown_trends, counts, norms, vectors
 from darkmatter.estimands.evidence import Evidence, Variant
 from darkmatter.estimands.experiments import of_experiment
 from darkmatter.estimands.quantities import Components
 
 Estimand = Callable[[Evidence, Variant], Components]
 
-TEXT = "passages_agree"  # from the claim alone
 BY_EXPERIMENT = {
     "norm_baselines": ["norm_baseline_differences"],
     "per_token_scaling": ["per_token_scaling", "per_token_part_slopes", "nonlinear_scaling_gain"],
@@ -37,13 +36,13 @@ ESTIMANDS: dict[str, Estimand] = {
     "fvu_nonlinear_width_slope_elsewhere": breakdown_trends.fvu_nonlinear_width_slope_elsewhere,
     "asymptote_minus_nonlinear": breakdown_trends.asymptote_minus_nonlinear,
     "norm_test_order": norms.norm_test_order,
-    "lemma_bernoulli": text.of_lemma("bernoulli", text.derived("rho")),
-    "lemma_poisson": text.of_lemma("poisson-lambda-one", text.derived("rho")),
-    "lemma_poisson_printed": text.of_lemma("poisson-printed-variance", text.printed_formula),
-    "lemma_paper_step": text.of_lemma("paper-step", text.excess),
-    "lemma_sparse_exponential": text.of_lemma("sparse-exponential", text.derived("r2")),
-    "row_count": text.row_count,
-    "sae_count": text.sae_count,
+    "lemma_bernoulli": algebra.of_lemma("bernoulli", algebra.derived("rho")),
+    "lemma_poisson": algebra.of_lemma("poisson-lambda-one", algebra.derived("rho")),
+    "lemma_poisson_printed": algebra.of_lemma("poisson-printed-variance", algebra.printed_formula),
+    "lemma_paper_step": algebra.of_lemma("paper-step", algebra.excess),
+    "lemma_sparse_exponential": algebra.of_lemma("sparse-exponential", algebra.derived("r2")),
+    "row_count": counts.row_count,
+    "sae_count": counts.sae_count,
 } | {name: of_experiment(stage, name) for stage, names in BY_EXPERIMENT.items() for name in names}
 
 

@@ -82,7 +82,7 @@ def claim_rows(plan: Plan) -> list[Row]:
     rows = []
     for group in by_experiment(plan.claims):
         one = group[0]
-        name = "the text alone" if one.experiment == "claims" else one.experiment
+        name = "counts" if one.experiment == "claims" else one.experiment
         times = (teraflops(one.flops), duration(one.alone), duration(one.shared))
         rows.append((name, str(len(group)), *times, size(one.memory), size(one.download)))
     return rows

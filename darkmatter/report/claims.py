@@ -5,19 +5,26 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-from darkmatter.conventions import CONVENTIONS
+from darkmatter.conventions import CONVENTIONS, PRIMARY
+from darkmatter.estimands.evidence import BY_DIMENSION
 from darkmatter.estimands.experiments import KEYS
+from darkmatter.paths import RESULTS
+from darkmatter.report.editions import earlier_rules
 from darkmatter.report.numbers import digits, estimate_text, paper_value, sample
 from darkmatter.report.sources import Provenance, results_name
 from darkmatter.report.summary import VERDICTS, wanted
 from darkmatter.splits import SPLITS
-from darkmatter.verdicts import NOT_TESTABLE
+from darkmatter.verdicts import NOT_TESTABLE, said
 
 Content = dict[str, Any]
 
 STALE = "stale"
 PLACES = {"inside": "inside", "outside": "outside", "across": "open", "null": "undefined"}
-VARIANTS = [f"{split}/{convention}" for split in SPLITS for convention in CONVENTIONS]  # the primary one first
+# Variants of a claim, the primary one first, and what heads their columns.
+VARIANTS = {f"{split}/{convention}": f"{split}, {convention}" for split in SPLITS for convention in CONVENTIONS} | {
+    str(BY_DIMENSION): f"{', '.join(PRIMARY)}, FVU averaged over dimensions"
+}
+FIRST = next(iter(VARIANTS))
 SINGLE = {"sae": "SAE"}
 
 
@@ -25,7 +32,7 @@ def judged_now(content: Content, provenance: Provenance) -> Content:
     """claims.json, with the verdict `stale` and its reason where a stage behind a claim ran with something else."""
     rows = []
     for row in content["claims"]:
-        why = provenance.why_stale(map(results_name, row["results"]), "claims")
+        why = provenance.why_stale(of_stages(row["results"]), "claims")
         rows.append(row | ({"verdict": STALE, "was": row["verdict"], "stale": why} if why else {}))
     counts = Counter(row["verdict"] for row in rows)
     return content | {"claims": rows, "verdicts": {name: counts[name] for name in VERDICTS}}
@@ -47,9 +54,14 @@ def claims_content(content: Content, provenance: Provenance) -> Content:
         ],
         "analogues": [{"analogue": name, "count": count} for name, count in content["analogues"].items()],
         "sections": list(dict.fromkeys(row["section"] for row in rows)),
-        "variants": VARIANTS,
+        "variants": list(VARIANTS.values()),
         "rows": [claim_row(row, provenance) for row in rows],
     }
+
+
+def of_stages(paths: Sequence[str]) -> list[str]:
+    """The results that a stage made, of files that may be lists under `conf/`, too."""
+    return [results_name(path) for path in paths if path.startswith(f"{RESULTS.as_posix()}/")]
 
 
 def claim_row(row: Content, provenance: Provenance) -> Content:
@@ -59,7 +71,7 @@ def claim_row(row: Content, provenance: Provenance) -> Content:
     analogue_notes = [by_surrogate, row["reason"] if beyond else None]
     if row["verdict"] == STALE:
         verdict_notes = [row["stale"], f"it was {VERDICTS[row['was']]}"]
-    results = [results_name(path) for path in row["results"]]
+    results = of_stages(row["results"])
     return {
         "id": row["id"],
         "section": row["section"],
@@ -70,14 +82,19 @@ def claim_row(row: Content, provenance: Provenance) -> Content:
         "verdict_notes": [note for note in verdict_notes if note],
         "analogue": row["analogue"],
         "analogue_notes": [note for note in analogue_notes if note],
-        "same": row.get("same"),
         "cells": [cell(row, name) for name in VARIANTS],
         "scope": row["out_of_scope"],
         "estimand": row["estimand"],
         "computes": row["computes"],
         "rule": rule_words(row),
         "rule_sha256": row["rule_sha256"],
+        "edition": row["edition"],
+        "earlier": [
+            shown | {"rule": rule_words(before | {"judged_by": row["judged_by"]})}
+            for shown, before in zip(earlier_rules(row), row["earlier"], strict=True)
+        ],
         "files": row["results"],
+        "not_computed": [f"{name.replace('_', ' ')}: {why}" for name, why in row["not_computed"].items()],
         "made_by": provenance.made_by(
             list(dict.fromkeys([*results, "claims"])), [f"derive {row['id']}", f"explain {row['id']}"]
         ),
@@ -90,8 +107,9 @@ def cell(row: Content, variant: str) -> Content | None:
     The primary cell says its outcome in the columns of verdict and analogue, and shows what is not judged, too.
     """
     judged = row["rule"].get(row["judged_by"]) or {}
-    if variant == VARIANTS[0]:
-        numbers = [component(name, found, name in judged) for name, found in row["components"].items()]
+    if variant == FIRST:
+        words = outcome_words(row["outcomes"])
+        numbers = [component(name, found, name in judged, words.get(name)) for name, found in row["components"].items()]
         for number, following in pairwise(numbers):
             if number["n"] == following["n"]:  # said once, below the last of them
                 number["n"] = ""
@@ -99,22 +117,36 @@ def cell(row: Content, variant: str) -> Content | None:
     if variant not in row["variants"]:
         return None
     found = row["variants"][variant]
-    numbers = [component(name, item, True) for name, item in found["components"].items() if name in judged]
+    numbers = [
+        component(name, item, True, found["outcomes"][name])
+        for name, item in found["components"].items()
+        if name in judged
+    ]
     return {"outcome": found["outcome"], "flips": variant in row["flips"], "numbers": numbers}
 
 
-def component(name: str, found: Sequence[Content], judged: bool) -> Content:
-    """One component: its number, or, of a list, the range and how many of its intervals lie where."""
-    label = name.replace("_", " ")
+def outcome_words(outcomes: Content) -> dict[str, str | None]:
+    """What became of each component alone, in a word; None where the rule leaves it out."""
+    words = {name: said(one["verdict"], one["analogue"]) for name, one in outcomes.items()}
+    return {name: None if word == "none" else word for name, word in words.items()}
+
+
+def component(name: str, found: Sequence[Content], judged: bool, outcome: str | None = None) -> Content:
+    """One component: its number, or, of a list, the range and how many of its intervals lie where.
+
+    Args:
+        outcome: its own, which need not be the claim's; None where it has none.
+    """
+    known = {"label": name.replace("_", " "), "judged": judged, "outcome": VERDICTS.get(outcome, outcome)}
     if len(found) == 1 and not key_of(found[0]):
-        return {"label": label, "judged": judged, "text": estimate_text(found[0]), "n": sample(found[0]), "all": []}
+        return known | {"text": estimate_text(found[0]), "n": sample(found[0]), "all": []}
     values = [estimate["value"] for estimate in found if estimate["value"] is not None]
     span = f"{digits(min(values))} to {digits(max(values))}" if values else "undefined"
     places = Counter(estimate["place"] for estimate in found if judged)
     where = ", ".join(f"{places[place]} {word}" for place, word in PLACES.items() if places[place])
     text = f"{len(found)} values, {span}" + (f"; {where}" if where else "")
     each = [{"key": key_of(one), "text": estimate_text(one), "place": PLACES.get(one.get("place"))} for one in found]
-    return {"label": label, "judged": judged, "text": text, "n": sample(found[0]) if found else "", "all": each}
+    return known | {"text": text, "n": sample(found[0]) if found else "", "all": each}
 
 
 def key_of(estimate: Content) -> str:
@@ -124,8 +156,6 @@ def key_of(estimate: Content) -> str:
 def rule_words(row: Content) -> list[str]:
     """The rule as sentences."""
     rule = row["rule"]
-    if rule["test"] == "same":
-        return ["The claim agrees if both passages say the same."]
     sentences = []
     for side, whose in (("analogue", "On another model"), ("real", "On the paper's own models")):
         if rule.get(side):

@@ -3,17 +3,18 @@
 Nothing here is a finding of its own: every sentence and number comes from the files that it is given.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from darkmatter.claims import Claim
+from darkmatter.claims import Ledger
 from darkmatter.conventions import CONVENTIONS
 from darkmatter.figures import FIGURES
 from darkmatter.headline import METRICS, headline_sentences, span
 from darkmatter.params import Params
 from darkmatter.report.claims import claims_content, judged_now
-from darkmatter.report.errata import errata
+from darkmatter.report.editions import editions_content
+from darkmatter.report.errata import errata, inconsistent
 from darkmatter.report.families import families_content
 from darkmatter.report.figures import figure_content
 from darkmatter.report.sources import Provenance
@@ -34,7 +35,7 @@ def report_content(
     lemmas: Content,
     data: Content,
     tokens: Content,
-    ledger: Mapping[str, Claim],
+    ledger: Ledger,
     provenance: Provenance,
     families: Sequence[Content] = (),
 ) -> Content:
@@ -46,7 +47,7 @@ def report_content(
         lemmas: content of lemmas.json: the rows, and how the Monte Carlo was made.
         data: content of data.json: model, corpus, tokens.
         tokens: content of token_view.json.
-        ledger: claim id → claim, as people wrote it.
+        ledger: claims and errata, as people wrote them.
         provenance: what receipts and lock say; without receipts its places say so.
         families: kept runs of other profiles.
     """
@@ -76,7 +77,9 @@ def report_content(
         "lemmas": lemmas["lemmas"],
         "monte_carlo": lemmas["monte_carlo"],
         "lemmas_made_by": provenance.made_by(["lemmas"], ["derive lemmas --values"]),
-        "errata": errata(claims["claims"], ledger),
+        "editions": editions_content(ledger),
+        "errata": errata(ledger),
+        "inconsistent": inconsistent(claims["claims"], ledger),
         "sources": [{"name": name, **source} for name, source in data["corpus"]["sources"].items()],
         "source_model": data["model"],
         "counts": data["tokens"]["counts"],

@@ -1,25 +1,42 @@
-"""What the paper says twice and differently, and what does not follow from its own steps: claims with that verdict."""
+"""What the paper prints twice and differently, and what does not follow from its own steps."""
 
-from collections.abc import Mapping
 from typing import Any
 
-from darkmatter.claims import Claim, Passage
+from darkmatter.claims import Claim, Ledger, Passage
 from darkmatter.report.numbers import estimate_text, paper_value
+from darkmatter.report.summary import VERDICTS
 
 Content = dict[str, Any]
 
 
-def errata(rows: list[Content], ledger: Mapping[str, Claim]) -> list[Content]:
-    """One entry for each claim of verdict `paper-inconsistent` that is in the ledger.
+def errata(ledger: Ledger) -> list[Content]:
+    """Pairs of passages that contradict each other."""
+    return [
+        {
+            "id": erratum.id,
+            "here": passage(erratum) | {"says": erratum.says.here},
+            "there": passage(erratum.against) | {"says": erratum.says.there},
+            "why": erratum.why,
+            "earlier": [
+                {"edition": one.edition, "outcome": VERDICTS[one.rule.otherwise], "why": one.why}
+                for one in erratum.earlier
+            ],
+        }
+        for erratum in ledger.errata
+    ]
+
+
+def inconsistent(rows: list[Content], ledger: Ledger) -> list[Content]:
+    """Claims of the ledger that were tested and came out as `paper-inconsistent`.
 
     Args:
         rows: of claims.json.
-        ledger: id → claim.
     """
+    claims = {claim.id: claim for claim in ledger.claims}
     return [
-        entry(row, ledger[row["id"]])
+        entry(row, claims[row["id"]])
         for row in rows
-        if row.get("was", row["verdict"]) == "paper-inconsistent" and row["id"] in ledger
+        if row.get("was", row["verdict"]) == "paper-inconsistent" and row["id"] in claims
     ]
 
 
@@ -29,15 +46,8 @@ def entry(row: Content, claim: Claim) -> Content:
         for name, estimates in row["components"].items()
         for estimate in estimates
     ]
-    value = claim.paper_value
-    sides = value if isinstance(value, dict) and {*value} == {"here", "there"} else None
-    return {
-        "id": claim.id,
-        "here": passage(claim) | {"says": str(sides["here"]) if sides else paper_value(value)},
-        "there": claim.against and passage(claim.against) | {"says": str(sides["there"]) if sides else None},
-        "numbers": numbers,
-        "why": claim.why,
-    }
+    here = passage(claim) | {"says": paper_value(claim.paper_value)}
+    return {"id": claim.id, "here": here, "numbers": numbers, "why": claim.why}
 
 
 def passage(found: Passage) -> Content:

@@ -3,12 +3,15 @@
 from collections.abc import Sequence
 from typing import Any
 
-from darkmatter.report.claims import component
+from darkmatter.claim_rules import Rule
+from darkmatter.report.claims import component, outcome_words
 from darkmatter.report.summary import duration
+from darkmatter.verdicts import component_outcomes, verdict_of
 
 Content = dict[str, Any]
 
 OTHER_RULE = "judged by another rule than the one here"
+NO_OUTCOMES = "kept without the outcome of each component, which follows only from the rule of that run"
 
 
 def families_content(claims: Content, model: str, runs: Sequence[Content]) -> Content:
@@ -38,11 +41,45 @@ def cell(row: Content, found: Content | None) -> Content | None:
     """
     if found is None:
         return None
-    judged = row["rule"].get(found["judged_by"]) or {}
-    numbers = [component(name, item, True) for name, item in found["components"].items() if name in judged]
-    notes = [OTHER_RULE] if found["rule_sha256"] != row["rule_sha256"] else []
+    rule = rules_of(row).get(found["rule_sha256"], row["rule"])
+    judged = rule.get(found["judged_by"]) or {}
+    words = component_words(row, found)
+    numbers = [
+        component(name, item, True, words.get(name)) for name, item in found["components"].items() if name in judged
+    ]
+    notes = [] if found["rule_sha256"] == row["rule_sha256"] else [other_rule(row, found)]
+    notes += [] if words or not numbers else [NO_OUTCOMES]
     notes += ["by the offline surrogate"] if found["judge"] == "surrogate" else []
     return {"outcome": found["analogue"], "verdict": found["verdict"], "numbers": numbers, "notes": notes}
+
+
+def rules_of(row: Content) -> dict[str, Content]:
+    """SHA-256 → rule, of every edition."""
+    return {one["rule_sha256"]: one["rule"] for one in (*row["earlier"], row)}
+
+
+def other_rule(row: Content, found: Content) -> str:
+    """Which rule judged a run that the one here did not."""
+    editions = [one["edition"] for one in row["earlier"] if one["rule_sha256"] == found["rule_sha256"]]
+    return f"judged by the rule of edition {editions[0]}" if editions else OTHER_RULE
+
+
+def component_words(row: Content, found: Content) -> dict[str, str | None]:
+    """The outcome of each judged component of a run; empty where its file lacks them and its rule is not here.
+
+    Args:
+        row: of claims.json, with the rule.
+        found: the same claim of a run. Files of before components had outcomes lack `outcomes`.
+    """
+    if "outcomes" in found:
+        return outcome_words(found["outcomes"])
+    content = rules_of(row).get(found["rule_sha256"])
+    if content is None:
+        return {}
+    rule = Rule.model_validate(content)
+    real = found["judged_by"] == "real"
+    outcomes = component_outcomes((rule.real if real else rule.analogue) or {}, found["components"])
+    return {name: verdict_of(rule, one) if real and one else one for name, one in outcomes.items()}
 
 
 def run_facts(run: Content) -> list[str]:

@@ -1,30 +1,10 @@
-"""Estimands that need no model: lemmas, counts, and text against text."""
+"""Estimands that need no model and no sample: numbers of the lemmas."""
 
 from collections.abc import Callable
 from typing import Any
 
-from darkmatter.claims import Claim
 from darkmatter.estimands.evidence import Evidence, Missing, Variant
-from darkmatter.estimands.quantities import Components, Fixed, Null, Quantity
-
-CONTEXTS, CONTEXT_LENGTH, FIRST_POSITION = 300, 1024, 200  # section 4 of the paper
-
-
-def passages_agree(claim: Claim) -> bool:
-    """Whether `here` and `there`, as transcribed in the claim, are the same."""
-    return claim.paper_value["here"] == claim.paper_value["there"]
-
-
-def row_count(evidence: Evidence, variant: Variant) -> Components:
-    return {"rows": exact(CONTEXTS * (CONTEXT_LENGTH - 1 - FIRST_POSITION))}
-
-
-def sae_count(evidence: Evidence, variant: Variant) -> Components:
-    raise Missing("no manifests of the SAEs of gemma-2-2b, gemma-2-9b and llama-3.1-8b are in this repository")
-
-
-def exact(value: float) -> Quantity:
-    return Fixed({"value": value, "low": value, "high": value})
+from darkmatter.estimands.quantities import Components, Null, exact
 
 
 def of_lemma(identity: str, read: Callable[[dict[str, Any]], dict[str, float]]) -> Callable[..., Components]:

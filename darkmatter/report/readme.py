@@ -1,0 +1,93 @@
+"""The README's two tables of claims, from the committed runs: numbers, intervals, and each component's own outcome.
+
+    python -m darkmatter.report.readme      # fills both tables in again and prints their rows; a test compares
+
+Which components stand there, and in which words, is written in the README by hand; all else follows from
+reports/claims.json and the kept run of the second model family.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from darkmatter.artifacts import ArtifactError, read_json, write_text
+from darkmatter.claims import CLAIM_RESULTS
+from darkmatter.families import FAMILIES
+from darkmatter.report.families import component_words
+
+README = Path("README.md")
+FAMILY = FAMILIES / "gemma3-270m-trained.json"
+END = "<!-- end of claims -->"
+MARKS = {
+    "claims": "<!-- claims: python -m darkmatter.report.readme -->",
+    "families": "<!-- families: python -m darkmatter.report.readme -->",
+}
+ROW = re.compile(r"^\| `(?P<claim>[\w-]+)` `(?P<component>\w+)` \| (?P<words>[^|]*) \|")
+
+Content = Mapping[str, Any]
+Run = Mapping[str, Content]  # claim → its row
+
+
+def renewed(text: str, runs: Sequence[Run]) -> str:
+    """The README with its tables filled in again.
+
+    Args:
+        runs: claim → row, of claims.json first, then of the kept family.
+
+    Raises:
+        ArtifactError: a table has no marks, or names a claim or component that a run does not have.
+    """
+    for name, mark in MARKS.items():
+        before, found, rest = text.partition(mark)
+        table, end, after = rest.partition(END)
+        if not found or not end:
+            raise ArtifactError(
+                f"{README} has no marks {mark} and {END} around its table. Run `git checkout {README}`."
+            )
+        shown = runs if name == "families" else runs[:1]
+        lines = [line if (row := ROW.match(line)) is None else filled(row, shown) for line in table.split("\n")]
+        text = f"{before}{mark}" + "\n".join(lines) + f"{END}{after}"
+    return text
+
+
+def filled(row: re.Match[str], runs: Sequence[Run]) -> str:
+    """One line of a table, with the numbers and outcomes of these runs."""
+    claim, component, words = row["claim"], row["component"], row["words"]
+    rows = [run.get(claim) for run in runs]
+    if any(found is None or component not in found["components"] for found in rows):
+        raise ArtifactError(f"{README} names `{claim}` `{component}`, which {CLAIM_RESULTS} or {FAMILY} does not have.")
+    cells = [cell(rows[0], found, component) for found in rows]
+    shown = [part for pair in cells for part in pair] if len(runs) == 1 else [", ".join(pair) for pair in cells]
+    return f"| `{claim}` `{component}` | {words} | " + " | ".join(shown) + " |"
+
+
+def cell(row: Content, found: Content, component: str) -> tuple[str, str]:
+    """The number of one component on one model, and its own outcome.
+
+    Args:
+        row: of claims.json, with the rule.
+        found: the same claim of a run.
+    """
+    words = component_words(row, found)
+    outcome = words.get(component) or "—"
+    judge = " (surrogate)" if found["judge"] == "surrogate" else ""
+    return number(found["components"][component][0]), outcome + judge
+
+
+def number(estimate: Content) -> str:
+    """Three digits, and the interval where it has a width."""
+    ends = (estimate["low"], estimate["high"])
+    value, low, high = (f"{number:.3g}".replace("-", "−") for number in (estimate["value"], *ends))
+    return value if ends[0] == ends[1] else f"{value} ({low} to {high})"
+
+
+def committed_runs() -> list[Run]:
+    """The rows of claims.json and of the kept family."""
+    return [{row["id"]: row for row in read_json(path)["claims"]} for path in (CLAIM_RESULTS, FAMILY)]
+
+
+if __name__ == "__main__":
+    content = renewed(README.read_text(encoding="utf-8"), committed_runs())
+    write_text(README, content)
+    print("\n".join(line for line in content.split("\n") if ROW.match(line)))
