@@ -148,7 +148,7 @@ def parse_params(content: object, where: str = "params") -> Params:
             place = ".".join(str(part) for part in item["loc"])
             message = re.sub(r"^Value error, ", "", item["msg"])
             problems.append(f"{place}: {message}" if place else message)
-        raise ParamsError(f"{where}: " + "; ".join(problems) + ". Mend conf/ and run `darkmatter params`.") from None
+        raise ParamsError(f"{where}: " + "; ".join(problems) + ". Fix conf/ and run `darkmatter params`.") from None
 
 
 def load_params(path: Path = PARAMS) -> Params:
@@ -156,6 +156,6 @@ def load_params(path: Path = PARAMS) -> Params:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ParamsError(f"{path} does not exist here. Run from the repository, or `darkmatter params`.") from None
-    except yaml.YAMLError as error:
-        raise ParamsError(f"{path} is not valid YAML: {error}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ParamsError(f"{path} is not valid YAML in UTF-8: {error}") from None
     return parse_params(content, str(path))

@@ -88,3 +88,6 @@ def test_missing_or_broken_file(tmp_path):
     (tmp_path / "params.yaml").write_text("a: [")
     with pytest.raises(ParamsError, match="not valid YAML"):
         load_params(tmp_path / "params.yaml")
+    (tmp_path / "params.yaml").write_bytes("profile: smoke".encode("utf-16"))
+    with pytest.raises(ParamsError, match="not valid YAML in UTF-8"):
+        load_params(tmp_path / "params.yaml")
