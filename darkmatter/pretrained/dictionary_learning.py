@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from darkmatter.artifacts import ArtifactError, read_json
+from darkmatter.artifacts import ArtifactError
 from darkmatter.pretrained.dictionary_learning_options import OPTIONS
 from darkmatter.pretrained.matrices import Matrix, scratch
 from darkmatter.pretrained.options import check_options
 from darkmatter.pretrained.tensors import Tensors
 from darkmatter.pretrained.weights import Read, Weights, check_shapes
+from darkmatter.text_files import json_of
 
 Facts = Mapping[str, Any]
 BLOCK = 4096  # latents that are scaled at once
@@ -29,7 +30,7 @@ def read_dictionary_learning(paths: Mapping[str, Path], factor: float | None = N
         ArtifactError: another class, a key that would be left out in silence, or files that contradict each other.
     """
     where = str(paths["config.json"])
-    config = read_json(paths["config.json"])
+    config = json_of(paths["config.json"])
     check_options(config, OPTIONS, where)
     facts = config["trainer"]
     name = facts["dict_class"]

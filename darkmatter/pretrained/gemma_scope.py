@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from darkmatter.artifacts import ArtifactError, read_json
+from darkmatter.artifacts import ArtifactError
 from darkmatter.pretrained.options import TRANSCODER, Option, alike, check_options
 from darkmatter.pretrained.tensors import Tensors
 from darkmatter.pretrained.weights import Read, Weights, check_shapes
+from darkmatter.text_files import json_of
 
 OPTIONS = (  # of config.json, which Gemma Scope 2 has
     Option("type", "refused", "only SAEs of one activation are read, no transcoder, clt or crosscoder", ("sae",)),
@@ -40,7 +41,7 @@ def read_gemma_scope_2(paths: Mapping[str, Path], factor: float | None = None) -
 
 def described(path: Path) -> dict[str, Any]:
     """What config.json says, once that is an SAE of one activation."""
-    facts = read_json(path)
+    facts = json_of(path)
     kind, read = facts.get("type", "sae"), facts.get("hf_hook_point_in")
     predicted = facts.get("hf_hook_point_out") or read
     if kind in ("transcoder", "clt") or predicted != read:

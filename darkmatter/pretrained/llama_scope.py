@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from darkmatter.artifacts import ArtifactError, read_json
+from darkmatter.artifacts import ArtifactError
 from darkmatter.pretrained.options import TRANSCODER, Option, alike, check_options
 from darkmatter.pretrained.tensors import Tensors
 from darkmatter.pretrained.weights import Read, Weights, check_shapes
+from darkmatter.text_files import json_of
 
 FACTOR_TOLERANCE = 1e-3  # the registry rounds its factors
 DATASET, UNSCALED = "dataset-wise", ("inference", "none")
@@ -52,7 +53,7 @@ def read_llama_scope(paths: Mapping[str, Path], factor: float | None = None) -> 
     (sae-lens, pull request 483). With `sparsity_include_decoder_norm`, which every published SAE has, the authors
     compare (pre-activation / s) · ‖W_dec‖ with θ. ‖W_dec / s‖ has the 1 / s, and θ stays as it is.
     """
-    facts = read_json(paths["hyperparams.json"])
+    facts = json_of(paths["hyperparams.json"])
     where = str(paths["hyperparams.json"])
     check_options(facts, OPTIONS, where)
     check_one_hook_point(facts, where)

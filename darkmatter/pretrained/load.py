@@ -16,7 +16,7 @@ from darkmatter.pretrained.dense import Measurable, check_width, open_dense
 from darkmatter.pretrained.file_names import FILES
 from darkmatter.pretrained.formats import READERS
 from darkmatter.pretrained.gate import DEFAULT, Gate, Measured, measure
-from darkmatter.pretrained.locate import Found, inside, local_files, remote_files
+from darkmatter.pretrained.locate import Found, local_files, remote_files
 from darkmatter.pretrained.names import Named, named, our_hookpoint
 from darkmatter.pretrained.reference import Reference, parse
 from darkmatter.pretrained.sae_lens_config import Config, read_config
@@ -159,10 +159,8 @@ def beside(found: Found, wanted: Reference, file: str) -> Path | None:
         return path if (path := wanted.local / file).is_file() else None
     if file == STORE:
         return None  # it may hold gigabytes of activations
-    try:
-        return hub.fetch(wanted.repo, inside(wanted, file), found.revision).path
-    except hub.MISSING:
-        return None
+    fetched = hub.fetch_if_there(wanted.repo, hub.inside(wanted.folder, file), found.revision)
+    return fetched.path if fetched else None
 
 
 def listed_entry(manifest: Path, wanted: Reference, where: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from darkmatter.artifacts import ArtifactError, read_json, sha256_file
+from darkmatter.artifacts import ArtifactError, sha256_file
 from darkmatter.hub import checked_sha256
 from darkmatter.hub_access import HubError
 from darkmatter.pretrained import hub
@@ -13,6 +13,7 @@ from darkmatter.pretrained.file_names import FILES, optional_files
 from darkmatter.pretrained.names import local_transcoder, names_transcoder
 from darkmatter.pretrained.options import TRANSCODER
 from darkmatter.pretrained.reference import Reference
+from darkmatter.text_files import json_of
 
 DEPTH, SHOWN = 3, 8  # folders below a local one that an error looks into, and how many of them it names
 
@@ -101,7 +102,7 @@ def probe(wanted: Reference, revision: str | None) -> str:
             found = fetched(wanted, file, revision)
         except hub.MISSING:
             continue
-        config = read_json(found.path)
+        config = json_of(found.path)
         if file == "hyperparams.json":
             return "llama-scope"
         if file == "config.json":

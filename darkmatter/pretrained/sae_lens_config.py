@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from darkmatter.artifacts import ArtifactError, read_json
+from darkmatter.artifacts import ArtifactError
 from darkmatter.pretrained.options import check_options
 from darkmatter.pretrained.registry import REFUSED_LOADERS, TRANSCODER
 from darkmatter.pretrained.sae_lens_options import OPTIONS
+from darkmatter.text_files import json_of
 
 STREAMED = {"topk": "topk", "jumprelu": "jumprelu", "standard": "relu"}  # in the words of `weights.Weights`
 BATCH = ("batchtopk", "matryoshka_batchtopk")  # of training; for inference they are JumpReLU
@@ -69,7 +70,7 @@ def read_config(path: Path, changed: Mapping[str, Any] | None = None) -> Config:
         ArtifactError: names the key that asks for what nobody here does.
     """
     where = str(path)
-    facts = {**read_json(path), **(changed or {})}
+    facts = {**json_of(path), **(changed or {})}
     metadata = facts.get("metadata") or {}
     old = is_old(facts.get("sae_lens_version") or metadata.get("sae_lens_version"), where)
     refuse_others(facts.get("architecture", "standard" if old else None), {**facts, **metadata}, where)

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from safetensors import safe_open
 
-from darkmatter.artifacts import ArtifactError, read_json
+from darkmatter.artifacts import ArtifactError
 from darkmatter.pretrained.sae_lens_config import FACTOR, WHITENING, Config, check_factor
+from darkmatter.text_files import json_of
 
 SCALER, MATRICES = "activation_scaler.json", "activation_whitening.safetensors"  # since version 6
 STORE = "activations_store_state.safetensors"  # before
@@ -56,7 +57,7 @@ def read_scale(config: Config, listed: float | None, fetch: Callable[[str], Path
 
 def of_scaler(path: Path) -> float | None:
     """Null once it has been folded into the weights."""
-    return read_json(path).get("scaling_factor")
+    return json_of(path).get("scaling_factor")
 
 
 def of_store(path: Path) -> float | None:

@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from darkmatter.artifacts import ArtifactError, read_json
+from darkmatter.artifacts import ArtifactError
 from darkmatter.pretrained.options import TRANSCODER, Option, alike, check_options
 from darkmatter.pretrained.tensors import Tensors
 from darkmatter.pretrained.weights import Read, Weights, check_shapes
+from darkmatter.text_files import json_of
 
 RUN = "../config.json"  # ends the name of the run's file, a folder above its SAEs: an old one alone says `transcode`
 PARTS = {None: "resid_post", "mlp": "mlp_out", "attn": "attn_out", "self_attn": "attn_out", "attention": "attn_out"}
@@ -34,7 +35,7 @@ def read_sparsify(paths: Mapping[str, Path], factor: float | None = None) -> Rea
 
     sae-lens's converter transposes W_dec, and keeps b_dec in the input when the decoder is normalised.
     """
-    facts = read_json(paths["cfg.json"])
+    facts = json_of(paths["cfg.json"])
     where = str(paths["cfg.json"])
     check_options(facts, OPTIONS, where)
     above = next((path for name, path in paths.items() if name.endswith(RUN)), None)
@@ -57,7 +58,7 @@ def read_sparsify(paths: Mapping[str, Path], factor: float | None = None) -> Rea
 
 def described(path: Path) -> dict[str, Any]:
     """What the run's config.json says, once that is no run of transcoders; any other file of that name says nothing."""
-    run = read_json(path)
+    run = json_of(path)
     if not isinstance(run, dict):
         return {}
     own = run.get("sae")
