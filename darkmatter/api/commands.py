@@ -16,6 +16,8 @@ DESCRIPTION = """Split an SAE's error into a linear function of the activation a
 FVU_nonlinear and R² of the error vector and of its norm, with intervals, on held-out tokens and held-out contexts.
 """
 L0_FACTOR = 4
+FIRST_POSITION = 200  # the paper's
+OF_A_MODEL = ("text", "tokens", "revision", "first_position")
 
 
 def add_decompose(commands: argparse._SubParsersAction) -> None:
@@ -54,7 +56,6 @@ def add_decompose(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--first-position",
         type=int,
-        default=200,
         help="first token kept of a context of --model (200, the paper's)",
     )
     parser.add_argument(
@@ -81,6 +82,8 @@ def run(given: argparse.Namespace) -> int:
     try:
         if given.out and not given.out.resolve().parent.is_dir():
             raise ArtifactError(f"--out {given.out}: there is no such folder")
+        if given.out and given.out.is_dir():
+            raise ArtifactError(f"--out {given.out} is a folder; give the name of a file in it")
         result = decomposed(given)
         if given.out:
             write_text(given.out, result.to_json())
@@ -99,6 +102,8 @@ def decomposed(given: argparse.Namespace) -> Any:
 
     usable(given.device)
     if given.activations:
+        if other := [name for name in OF_A_MODEL if getattr(given, name) is not None]:
+            raise ArtifactError(f"--{other[0].replace('_', '-')} is about --model; --activations are taken as they are")
         files = files_of(given)
     elif given.mask or given.context_ids:
         raise ArtifactError("--mask and --context-ids are about the rows of --activations; --model makes its own")
@@ -151,10 +156,11 @@ def model_rows(given: argparse.Namespace, sae: Any, work: Path) -> tuple[Any, di
         raise ArtifactError(f"the SAE has d_model {sae.d_model}, {given.model} {width}: it is another model's")
     tokens = work / "tokens.npy"
     length = given.context_length or 1024
-    sizes = make_tokens(model, tokens, given.text, given.tokens, length, given.first_position, given.contexts)
+    first = FIRST_POSITION if given.first_position is None else given.first_position
+    sizes = make_tokens(model, tokens, given.text, given.tokens, length, first, given.contexts)
     check_enough(*sizes, width, decompose.DEFAULTS)
-    source = model.source | {"tokens_sha256": array_sha256(np.load(tokens)), "first_position": given.first_position}
-    return read_rows(model, hookpoint, tokens, sizes[0], given.first_position, given.device), source, hookpoint
+    source = model.source | {"tokens_sha256": array_sha256(np.load(tokens)), "first_position": first}
+    return read_rows(model, hookpoint, tokens, sizes[0], first, given.device), source, hookpoint
 
 
 def warnings(given: argparse.Namespace, sae: Any, l0: float) -> list[str]:

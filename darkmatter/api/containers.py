@@ -31,6 +31,7 @@ LINES = {  # what turns other containers into an .npy
     ".pkl": SAVE.format('numpy.asarray(pickle.load(open("{path}", "rb")))'),
     ".csv": SAVE.format('numpy.loadtxt("{path}", delimiter=",", dtype="float32")'),
 }
+LINES[".gz"] = "gunzip {path}"
 LINES |= {".hdf5": LINES[".h5"], ".pickle": LINES[".pkl"], ".bin": SAVE.format('torch.load("{path}").float().numpy()')}
 
 
@@ -56,13 +57,14 @@ def open_container(path: Path, scratch: Path, what: str) -> Any:
     path, name = split_name(path)
     if not path.exists():
         raise ArtifactError(f"{what}: {path} does not exist")
-    if path.suffix == ".zarr" or (path.is_file() and path.suffix in LINES):
-        line = LINES[path.suffix].format(path=path)
-        raise ArtifactError(f"{what}: {path} is a {path.suffix} file, which is not read here; convert it: {line}")
+    kind = path.suffix.lower()
+    if kind == ".zarr" or (path.is_file() and kind in LINES):
+        line = LINES[kind].format(path=path)
+        raise ArtifactError(f"{what}: {path} is a {kind} file, which is not read here; convert it: {line}")
     if path.is_dir():
         return read_dataset(path, name, what) if is_dataset(path) else read_shards(path, scratch, what)
     readers = {".npz": read_npz, ".safetensors": read_safetensors, ".pt": read_tensor_file, ".pth": read_tensor_file}
-    return readers.get(path.suffix, read_npy)(path, name, scratch, what)
+    return readers.get(kind, read_npy)(path, name, scratch, what)
 
 
 def choose(names: Iterable[str], name: str | None, path: Path, what: str) -> str:
@@ -85,7 +87,7 @@ def read_npy(path: Path, name: str | None, scratch: Path, what: str) -> np.memma
 
 def map_npy(path: Path, where: str) -> np.memmap:
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
+        return np.lib.format.open_memmap(path, mode="r")  # np.load would take a zip too
     except (ValueError, OSError, EOFError) as error:
         raise ArtifactError(
             f"{where} is no .npy ({error}); write one with numpy.save(path, array), float32 "
@@ -133,10 +135,10 @@ def readable(tensor: np.ndarray, bfloat16: bool) -> np.ndarray:
 def read_shards(folder: Path, scratch: Path, what: str) -> Any:
     """All arrays of a folder, in the order of the numbers in their names."""
     suffixes = (".npy", ".npz", ".safetensors", ".pt", ".pth")
-    files = [file for file in folder.iterdir() if file.suffix in suffixes]
+    files = [file for file in folder.iterdir() if file.suffix.lower() in suffixes]
     files.sort(key=lambda file: by_number(file.name))
-    if not files or len({file.suffix for file in files}) > 1:
-        kinds = ", ".join(sorted({file.suffix for file in files})) or "none of " + ", ".join(suffixes)
+    if not files or len({file.suffix.lower() for file in files}) > 1:
+        kinds = ", ".join(sorted({file.suffix.lower() for file in files})) or "none of " + ", ".join(suffixes)
         raise ArtifactError(f"{what}: {folder} is read as shards of one kind, but holds {kinds}")
     shards = [
         open_container(file, scratch.with_name(f"{scratch.stem}.{number}.npy"), what)

@@ -110,7 +110,7 @@ def write(pieces: Iterable[Piece], target: Path, what: str, survey: Survey | Non
                     "a time"
                 )
             if not len(rows):
-                raise ArtifactError(f"{what}: context {number} has no row that counts; leave it out")
+                raise ArtifactError(f"{what}: context {number} has no row that counts; leave it out, as x[mask.any(1)]")
             look_at(rows, number, what, survey)
             file.write(np.ascontiguousarray(rows).data)
             present.append(np.ones(len(rows), dtype=bool) if where is None else where)

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from darkmatter.api.context_ids import rows_of_contexts
+from darkmatter.api.numbers import check_whole
 from darkmatter.artifacts import ArtifactError
 
 Piece = tuple[Any, np.ndarray | None]  # rows of a context that are given; [position] which are there, None for all
@@ -21,8 +23,12 @@ def each(
     """One context after the other."""
     if not isinstance(source, np.ndarray | Tensor):
         if context_ids is not None or context_length is not None:
-            raise ArtifactError(f"{what}: an iterator gives whole contexts, so leave out context_ids, context_length")
+            raise ArtifactError(
+                f"{what}: {type(source).__name__} is taken as contexts one after the other, so leave out context_ids, "
+                "context_length; flat rows come as one array, numpy.asarray(x)"
+            )
         return masked(iter(source), mask, what)
+    check_whole(source, what)
     if source.ndim == 3:
         if context_ids is not None:
             raise ArtifactError(f"{what} are {list(source.shape)}, contexts already: leave out context_ids")
@@ -72,7 +78,9 @@ def flat(
     rows = len(source)
     if context_ids is None and context_length is None and mask is not None and mask.ndim == 2:
         return placed(source, mask, what)
-    if mask is not None and mask.size != rows:
+    if mask is not None and (
+        mask.size != rows or (context_length and mask.ndim == 2 and mask.shape[1] != context_length)
+    ):
         raise ArtifactError(f"the mask is {list(mask.shape)}, {what} have {rows} rows: it needs one entry per row")
     if context_ids is not None:
         members = rows_of_contexts(context_ids, rows, what)
@@ -103,13 +111,3 @@ def placed(source: np.ndarray | Tensor, mask: np.ndarray, what: str) -> Iterator
         )
     ends = np.cumsum(mask.sum(1))
     return ((source[end - row.sum() : end], row) for end, row in zip(ends.tolist(), mask, strict=True))
-
-
-def rows_of_contexts(context_ids: np.ndarray | Tensor, rows: int, what: str) -> list[np.ndarray]:
-    """The rows of each context, in the order in which the contexts first appear."""
-    ids = np.asarray(context_ids)
-    if ids.shape != (rows,):
-        raise ArtifactError(f"context_ids are {list(ids.shape)}, {what} have {rows} rows")
-    _, first, context, counts = np.unique(ids, return_index=True, return_inverse=True, return_counts=True)
-    members = np.split(np.argsort(context, kind="stable"), np.cumsum(counts)[:-1])
-    return [members[number] for number in np.argsort(first)]

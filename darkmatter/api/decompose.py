@@ -20,7 +20,7 @@ from darkmatter.api.checks import check_declared, check_enough, check_fvu, check
 from darkmatter.api.coders import Coder, inference
 from darkmatter.api.contexts import Activations, store
 from darkmatter.api.grid import Grid
-from darkmatter.api.masks import Mask, PaddingWatch, read_mask
+from darkmatter.api.masks import Mask, PaddingWatch, every_row, read_mask
 from darkmatter.api.progress import Progress
 from darkmatter.api.result import Decomposed
 from darkmatter.api.survey import Survey
@@ -118,9 +118,10 @@ def decompose(
         work = Path(name)
         cut = {"mask": read_mask(mask), "context_ids": context_ids, "context_length": context_length}
         cut["contexts"] = contexts
-        survey = Survey(PaddingWatch() if mask is None else None)
+        survey = Survey(None if every_row(mask) else PaddingWatch(masked=mask is not None))
         x = store(activations, work / "activations.npy", **cut, survey=survey)
         kept = survey.kept(outlier_norm_ratio, x)
+        notes = survey.notes(x, kept)
         splits = check_enough(*x.shape, settings, kept)
         sample = spread(x.rows, x.of_rows(kept))
         given = None
@@ -162,7 +163,7 @@ def decompose(
             regressions=regressions(read_arrays(moments)),
             settings=settings.model_dump(),
             source=source or {},
-            notes=survey.notes(x, kept),
+            notes=notes,
             seconds=time.perf_counter() - start,
         )
 

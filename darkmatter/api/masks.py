@@ -24,7 +24,7 @@ def read_mask(mask: Mask | None) -> Bool[np.ndarray, "..."] | None:
     Raises:
         ArtifactError: no file, or something else than 0 and 1.
     """
-    if mask is None or (isinstance(mask, str | Path) and str(mask) == NONE):
+    if mask is None or every_row(mask):
         return None
     values = load_npy(Path(mask), "mask") if isinstance(mask, str | Path) else mask
     values = values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
@@ -39,19 +39,29 @@ def read_mask(mask: Mask | None) -> Bool[np.ndarray, "..."] | None:
     return values
 
 
+def every_row(mask: Mask | None) -> bool:
+    """Whether the caller said that all rows are meant."""
+    return isinstance(mask, str | Path) and str(mask) == NONE
+
+
 def load_npy(path: Path, what: str) -> np.ndarray:
     try:
-        return np.load(path, allow_pickle=False)
+        with path.open("rb") as file:
+            return np.lib.format.read_array(file, allow_pickle=False)
     except FileNotFoundError:
         raise ArtifactError(f"{what}: {path} does not exist") from None
     except (ValueError, OSError, EOFError) as error:
-        raise ArtifactError(f"{what}: {path} is no .npy ({error})") from None
+        raise ArtifactError(f"{what}: {path} is no .npy ({error}); write one with numpy.save(path, array)") from None
 
 
 class PaddingWatch:
-    """Looks at one context after the other for rows that repeat at its end or start."""
+    """Looks at one context after the other for rows that repeat at its end or start.
 
-    def __init__(self) -> None:
+    Where a mask was given, only rows of zeros are refused: those it cannot mean, while a token that repeats may.
+    """
+
+    def __init__(self, masked: bool = False) -> None:
+        self.masked = masked
         self.seen: dict[tuple[str, int], tuple[int, int]] = {}
 
     def look(self, number: int, rows: Float[np.ndarray, "row d_model"], hashes: Int[np.ndarray, " row"]) -> None:
@@ -61,14 +71,25 @@ class PaddingWatch:
         """
         for side, ordered, edge in (("end", hashes[::-1], rows[-1]), ("start", hashes, rows[0])):
             others = np.flatnonzero(ordered != ordered[0])
-            run = int(others[0]) if len(others) else 0  # a context that is one row throughout tells nothing
-            if run < (2 if edge.any() else 1):
+            run = int(others[0]) if len(others) else len(rows)
+            if run < (2 if edge.any() else 1) or (self.masked and edge.any()):
                 continue
             key = (side, int(ordered[0]))
             if key in self.seen:
                 first, run_there = self.seen[key]
-                raise ArtifactError(padding(side, (first, number), (run_there, run), edge))
+                contexts, runs = (first, number), (run_there, run)
+                if self.masked:
+                    raise ArtifactError(kept_padding(side, contexts, runs))
+                raise ArtifactError(padding(side, contexts, runs, edge))
             self.seen[key] = (number, run)
+
+
+def kept_padding(side: str, contexts: tuple[int, int], runs: tuple[int, int]) -> str:
+    return (
+        f"activations: contexts {contexts[0]} and {contexts[1]} {side} with {runs[0]} and {runs[1]} zero rows that the "
+        "mask says count. Is it inverted, or of contexts that are padded on the other side or cut elsewhere? Give 0 "
+        f"for these rows too; where all rows are meant, --mask {NONE}"
+    )
 
 
 def padding(side: str, contexts: tuple[int, int], runs: tuple[int, int], edge: np.ndarray) -> str:

@@ -6,7 +6,7 @@ a folder without one is linked beside a manifest of what it holds now.
 
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from darkmatter.models import LINKED_FROM, MANIFEST, TOKENIZER, check_manifest, 
 
 # isort: split
 import huggingface_hub
+import safetensors
 import transformers
 from huggingface_hub import constants
 
@@ -35,6 +36,9 @@ from darkmatter.text_files import json_of
 
 LINKED = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")  # no code, no pickled weights
 WHOLE = "model.safetensors"
+ADAPTER = "adapter_config.json"
+NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")  # of a model of the hub
+FLOATS = {"F16", "BF16", "F32", "F64"}
 SHARD_CONTEXTS = 8
 
 
@@ -61,9 +65,13 @@ def find_model(model: str, revision: str | None) -> Path:
         ArtifactError: neither a folder nor in the cache at this commit; says which commits are.
     """
     if Path(model).is_dir():
+        if revision is not None:
+            raise ArtifactError(f"{model} is a folder here, and --revision is about models of the hub: leave it out")
         return Path(model)
     if Path(model).exists():
         raise ArtifactError(f"{model} is a file: give the folder that holds it, with its config.json")
+    if not NAME.fullmatch(model):
+        raise ArtifactError(f"{model} is no folder, and no model of the Hugging Face hub, whose ids are ORG/NAME")
     kept = cached_commits(model)
     there_are = f"the cache has {', '.join(kept)}" if kept else "the cache has none"
     if revision is None or not re.fullmatch(r"[0-9a-f]{40}", revision):
@@ -96,6 +104,11 @@ def open_model(model: str, revision: str | None, work: Path) -> ModelFolder:
         ArtifactError: not found, no safetensors, or a configuration that transformers does not know.
     """
     found = find_model(model, revision)
+    if (found / ADAPTER).is_file():
+        raise ArtifactError(
+            f"{found} holds an adapter ({ADAPTER}), whose weights would be left out. Merge it into its model: "
+            "peft.AutoPeftModelForCausalLM.from_pretrained(FOLDER).merge_and_unload().save_pretrained(NEW)"
+        )
     if not (found / CONFIG).is_file():
         raise ArtifactError(f"{found} holds no {CONFIG}, so it is no model. `model.save_pretrained(FOLDER)` writes one")
     try:
@@ -104,6 +117,7 @@ def open_model(model: str, revision: str | None, work: Path) -> ModelFolder:
         raise ArtifactError(
             f"{found}: transformers knows no model of this configuration without running its code ({first_line(error)})"
         ) from error
+    check_kind(config, found)
     text = text_part(config, found)
     try:
         heads, d_model, layers = text.num_attention_heads, text.hidden_size, text.num_hidden_layers
@@ -117,6 +131,23 @@ def open_model(model: str, revision: str | None, work: Path) -> ModelFolder:
     source = {"model": model, "revision": revision, "sha256": files}
     d_z = heads * (getattr(text, "head_dim", None) or d_model // heads)
     return ModelFolder(folder, d_model, d_z, layers, text.vocab_size, source)
+
+
+def check_kind(config: transformers.PretrainedConfig, found: Path) -> None:
+    """Refuse what would be another model when read as plain weights, and what is no causal language model."""
+    quantised = getattr(config, "quantization_config", None)
+    if quantised:
+        method = quantised.get("quant_method") if isinstance(quantised, dict) else None
+        raise ArtifactError(
+            f"{found}: its weights are quantised ({method or 'quantization_config'}), which is not read. Give the "
+            "model in float16, bfloat16 or float32 (model.dequantize() and save_pretrained), or extract the "
+            "activations yourself and use --activations"
+        )
+    if getattr(config, "is_encoder_decoder", False):
+        raise ArtifactError(
+            f"{found}: a model of kind {config.model_type!r} is no causal language model; extract the activations "
+            "yourself and use --activations"
+        )
 
 
 def has_manifest(folder: Path) -> bool:
@@ -134,6 +165,7 @@ def link(found: Path, folder: Path, vocab_size: int) -> Path:
     """A folder of links to a model's configuration, safetensors and tokenizer, with the manifest of them."""
     files = sorted({file for pattern in LINKED for file in found.glob(pattern)} - {found / MANIFEST})
     check_weights(found, {file.name for file in files})
+    check_floats(file for file in files if file.suffix == ".safetensors")
     folder.mkdir(parents=True)
     for file in files:
         (folder / file.name).symlink_to(file.resolve())
@@ -159,6 +191,23 @@ def check_weights(found: Path, names: set[str]) -> None:
             raise ArtifactError(
                 f"{found} lacks {missing[0]}{' and others' * (len(missing) > 1)}, which {INDEX} names: the download or "
                 "copy is not complete"
+            )
+
+
+def check_floats(files: Iterable[Path]) -> None:
+    """Refuse weights in whole numbers or 8-bit floats: without their scales they are other numbers."""
+    for file in files:
+        try:
+            with safetensors.safe_open(file, framework="np") as weights:
+                names = (name for name in weights.keys() if name.endswith(".weight"))  # noqa: SIM118
+                types = {name: weights.get_slice(name).get_dtype() for name in names}
+        except safetensors.SafetensorError:
+            continue  # damaged: `load_model` says so
+        other = sorted(name for name, dtype in types.items() if dtype not in FLOATS)
+        if other:
+            raise ArtifactError(
+                f"{file}: {other[0]} is {types[other[0]]}, a quantised weight that needs a scale. Give the model in "
+                "float16, bfloat16 or float32, or extract the activations yourself and use --activations"
             )
 
 

@@ -1,11 +1,14 @@
 """Tokens for a model's activations: an array, documents, or the eval contexts of this repository."""
 
 import itertools
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Int
 
+from darkmatter.api.arrow_rows import is_dataset
 from darkmatter.api.model_rows import ModelFolder
 from darkmatter.api.token_arrays import read_token_array
 from darkmatter.artifacts import ArtifactError, read_json, sha256_file
@@ -13,6 +16,15 @@ from darkmatter.models import TOKENIZER, load_tokenizer
 from darkmatter.paths import TOKENS
 from darkmatter.text_files import lines_of, text_of
 from darkmatter.tokens import check_ids, contexts_of, stack
+
+GZIP = b"\x1f\x8b"
+MARK = "\ufeff"  # within a file it begins a line where files were joined
+RUN = 16  # of one token at the edge of contexts: no text ends or starts so
+JSON_LINES = (".jsonl", ".ndjson")
+WRITE = (
+    "import json, pathlib; pathlib.Path('texts').mkdir(); "
+    "[pathlib.Path('texts', f'{{i:07}}.txt').write_text({text}, encoding='utf-8') for i, row in enumerate({rows})]"
+)
 
 
 def make_tokens(
@@ -57,18 +69,40 @@ def of_file(model: ModelFolder, tokens: Path | None, contexts: int | None) -> np
         if not own.is_file() or sha256_file(own) != read_json(TOKENS / "manifest.json")["tokenizer_sha256"]:
             raise ArtifactError(f"{tokens} was made with another tokenizer than this model's: give --text or --tokens")
     ids = read_token_array(tokens)[:contexts]
-    check_ids(
-        ids,
-        model.vocab_size,
-        lambda number: load_tokenizer(model.folder).convert_ids_to_tokens(number) if own.is_file() else None,
-    )
+    tokenizer = load_tokenizer(model.folder) if own.is_file() else None
+    check_ids(ids, model.vocab_size, tokenizer.convert_ids_to_tokens if tokenizer else lambda number: None)
+    if tokenizer and ids.max() > (last := max(tokenizer.get_vocab().values())):
+        raise ArtifactError(
+            f"{tokens} holds token {ids.max()}, the last of the model's tokenizer is {last}: they are another "
+            "tokenizer's, whose ids the model's embedding has room for, but no meaning. Tokenise with the model's own"
+        )
+    check_padding(ids, tokenizer.all_special_ids if tokenizer else [], tokens)
     return ids
+
+
+def check_padding(ids: Int[np.ndarray, "context position"], special: list[int], tokens: Path) -> None:
+    """Refuse contexts that end or start with one token again and again: the model would take padding for text."""
+    for side, ordered in (("end", ids[:, ::-1]), ("start", ids)):
+        edge = ordered[:, 0]
+        same = ordered == edge[:, None]
+        runs = np.where(same.all(1), ids.shape[1], same.argmin(1))
+        found = np.flatnonzero(runs >= np.where(np.isin(edge, special), 2, RUN))
+        if len(found) > 1:
+            raise ArtifactError(
+                f"{tokens}: {len(found):,} contexts {side} with the same token again and again (context {found[0]}: "
+                f"{runs[found[0]]} times {edge[found[0]]}), as padding or a doubled BOS does. All tokens count as text: "
+                "cut contexts to a length that all have, leave out the shorter ones, and give one BOS"
+            )
 
 
 def of_text(model: ModelFolder, text: Path, context_length: int, contexts: int | None) -> np.ndarray:
     """int32 [context, context_length]"""
     tokenizer = load_tokenizer(model.folder)
-    found = list(itertools.islice(contexts_of(documents(text), tokenizer, context_length), contexts))
+    pieces = documents(text)
+    if (first := next(pieces, None)) is None:
+        raise ArtifactError(f"{text} holds no text: give a file with one document per line, or a folder of files")
+    pieces = itertools.chain([first], pieces)
+    found = list(itertools.islice(contexts_of(pieces, tokenizer, context_length), contexts))
     if not found:
         raise ArtifactError(f"{text}: no document has {context_length} tokens; lower --context-length")
     ids = stack(found)
@@ -79,14 +113,46 @@ def of_text(model: ModelFolder, text: Path, context_length: int, contexts: int |
 
 
 def documents(text: Path) -> Iterator[dict[str, str]]:
-    """One document per line of a file, or per file of a folder; blank ones and hidden files are none."""
+    """One document per line of a file, or per file of a folder; blank ones and hidden files are none.
+
+    Raises:
+        ArtifactError: there is no such file, or it is another container of texts.
+    """
     if not text.exists():
         raise ArtifactError(f"{text} does not exist")
+    if is_dataset(text):
+        line = WRITE.format(text="row['text']", rows=f"datasets.load_from_disk('{text}')")
+        raise ArtifactError(f"{text} is a folder of `datasets`; write its texts out: {line}")
+    files = [text]
     if text.is_dir():
         files = sorted(file for file in text.iterdir() if file.is_file() and not file.name.startswith("."))
+    for file in files:
+        check_text(file)
+    if text.is_dir():
         pieces = ((file.name, text_of(file)) for file in files)
     else:
         pieces = ((f"line {number}", line) for number, line in enumerate(lines_of(text), 1))
     for name, piece in pieces:
+        piece = piece.removeprefix(MARK)
         if piece.strip():
             yield {"id": name, "source": name, "domain": "text", "text": piece}
+
+
+def check_text(file: Path) -> None:
+    """Refuse a compressed file, and JSON whose braces and keys would become tokens."""
+    with file.open("rb") as opened:
+        compressed = opened.read(len(GZIP)) == GZIP
+    if compressed:
+        raise ArtifactError(f"{file} is compressed; unpack it: gunzip {file}")
+    if file.suffix.lower() in JSON_LINES or is_object(next((line for line in lines_of(file) if line.strip()), "")):
+        line = WRITE.format(text="json.loads(row)['text']", rows=f"open('{file}', encoding='utf-8-sig')")
+        raise ArtifactError(
+            f"{file} holds JSON, whose braces and keys would be tokens. Write its texts out and give --text texts: {line}"
+        )
+
+
+def is_object(line: str) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except ValueError:
+        return False

@@ -1,6 +1,7 @@
 """Numbers that may be activations, of any library and type, as float32; what cannot be is refused with the way out."""
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -19,8 +20,9 @@ def as_float32(values: object, number: int, what: str) -> np.ndarray:
     repository writes it as uint16. int16 is refused: it may be the bits of bfloat16, and it may be whole numbers.
 
     Raises:
-        ArtifactError: whole numbers, or no numbers.
+        ArtifactError: whole numbers, no numbers, or some that their container hides.
     """
+    check_whole(values, what)
     if isinstance(values, Tensor):
         if not values.dtype.is_floating_point:
             raise whole_numbers(values.dtype, number, what)
@@ -37,6 +39,17 @@ def as_float32(values: object, number: int, what: str) -> np.ndarray:
         raise ArtifactError(f"{what}: context {number} holds {values.dtype}, not numbers")
     with np.errstate(over="ignore"):  # an infinity is refused by name
         return values.astype(np.float32, copy=False)
+
+
+def check_whole(values: object, what: str) -> None:
+    """Refuse arrays that do not hold all their numbers: sparse tensors, and masks within the array."""
+    if isinstance(values, Tensor) and values.layout != torch.strided:
+        raise ArtifactError(f"{what}: a sparse tensor ({values.layout}) is not read; give x.to_dense()")
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        raise ArtifactError(
+            f"{what}: a masked array of NumPy, whose mask would be lost; give x.data, and the rows that count as "
+            "mask=~numpy.ma.getmaskarray(x).any(-1)"
+        )
 
 
 def whole_numbers(dtype: object, number: int, what: str) -> ArtifactError:

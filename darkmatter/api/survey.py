@@ -7,12 +7,12 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from darkmatter.api.grid import Grid
-from darkmatter.api.masks import PaddingWatch
+from darkmatter.api.masks import NONE, PaddingWatch
 from darkmatter.artifacts import ArtifactError
 from darkmatter.outliers import kept_of, row_norms
 
 RATIOS = (10, 5, 3)  # median norms above which a row may be one of few that hold the variance
-FEW, MOST = 0.05, 0.5  # share of rows, share of variance
+FEW, MOST = 0.25, 0.5  # share of rows (one in each of short contexts is still few), share of variance
 REPEATED = 0.01  # share of rows
 NEAR = 0.01  # squared distance to the next row ÷ that of rows that differ
 BLOCK_ROWS = 8192  # held at once
@@ -70,12 +70,31 @@ class Survey:
         return kept
 
     def notes(self, grid: Grid, kept: Bool[np.ndarray, "context position"]) -> list[str]:
-        """What a reader of the numbers should know of the rows behind them."""
+        """What a reader of the numbers should know of the rows behind them; refuses what looks like padding."""
         chosen = grid.of_rows(kept)
-        return [note for note in (self.outliers(grid, chosen), self.repeated(chosen), self.alike()) if note]
+        notes = (self.outliers(grid, chosen), self.copies(), self.repeated(chosen), self.alike(grid))
+        return [note for note in notes if note]
+
+    @cached_property
+    def first(self) -> Bool[np.ndarray, " context"]:
+        """Which contexts are no copy of an earlier one; a single row may be a token that comes again."""
+        numbers: dict[bytes, int] = {}
+        earliest = [numbers.setdefault(rows.tobytes(), number) for number, rows in enumerate(self.hashes)]
+        alone = np.array([len(rows) == 1 for rows in self.hashes])
+        return alone | (np.array(earliest) == np.arange(len(earliest)))
+
+    def copies(self) -> str | None:
+        if self.first.all():
+            return None
+        return (
+            f"{np.count_nonzero(~self.first):,} of {len(self.first):,} contexts are copies of another, bit for bit: "
+            "what is fitted on one side of the split comes again on the other, which flatters the held-out numbers. "
+            "Leave the copies out"
+        )
 
     def repeated(self, chosen: Bool[np.ndarray, " row"]) -> str | None:
-        hashes = np.concatenate(self.hashes)[chosen]
+        own = np.repeat(self.first, [len(rows) for rows in self.hashes])
+        hashes = np.concatenate(self.hashes)[chosen & own]
         counts = np.unique(hashes, return_counts=True)[1]
         copies = int(counts[counts > 1].sum())
         if copies < REPEATED * len(hashes):
@@ -85,20 +104,33 @@ class Survey:
             "same first token of every context, leave it out with --mask FILE.npy (mask=)"
         )
 
-    def alike(self) -> str | None:
-        """Of pad tokens a model makes rows that are nearly the same; where nothing said what they are."""
-        steps = np.concatenate(self.steps)
+    def alike(self, grid: Grid) -> str | None:
+        """Of pad tokens a model makes rows that are nearly the same; where nothing said what they are.
+
+        Raises:
+            ArtifactError: they are nearly the same from context to context too, and there is no mask.
+        """
+        limit = RATIOS[-1] * np.median(self.all_norms)  # beside a sink all other steps would be short
+        ordinary = [(norms[1:] <= limit) & (norms[:-1] <= limit) for norms in self.norms]
+        steps = np.concatenate([step[usual] for step, usual in zip(self.steps, ordinary, strict=True)])
         if not (self.watch and steps.size):
             return None
         near = NEAR * np.quantile(steps, 0.9)
         for side, turn in (("end", -1), ("start", 1)):
             runs = np.array([run_of(step[::turn] < near) for step in self.steps])
-            runs = runs[runs > 1]
-            if len(runs) > 1 and (rows := int((runs + 1).sum())) >= REPEATED * len(self.all_norms):
-                return (
-                    f"{len(runs):,} contexts {side} with rows that are nearly the same, {rows:,} in all. Where this is "
-                    "padding, leave it out with --mask FILE.npy (mask=)"
+            contexts = np.flatnonzero(runs > 1)
+            rows = int((runs[contexts] + 1).sum())
+            if len(contexts) < 2 or rows < REPEATED * len(self.all_norms):
+                continue
+            found = f"{len(contexts):,} contexts {side} with rows that are nearly the same, {rows:,} in all"
+            edges = grid.rows[grid.starts[contexts] if side == "start" else grid.starts[contexts + 1] - 1]
+            if not self.watch.masked and scatter(edges) < near:
+                raise ArtifactError(
+                    f"activations: {found}, from context to context too. Padding looks so, through a model. "
+                    "Give a mask, 1 for each row that counts: --mask FILE.npy [context, position] (mask=), such as the "
+                    f"tokenizer's attention_mask. Where these rows are meant: --mask {NONE}"
                 )
+            return f"{found}. Where this is padding, leave it out with --mask FILE.npy (mask=)"
         return None
 
     def outliers(self, grid: Grid, chosen: Bool[np.ndarray, " row"]) -> str | None:
@@ -118,6 +150,11 @@ class Survey:
 def run_of(near: Bool[np.ndarray, " step"]) -> int:
     """How many steps are short before the first that is not; 0 where all are."""
     return 0 if near.all() else int(np.argmin(near))
+
+
+def scatter(edges: Float[np.ndarray, "context d_model"]) -> float:
+    """Squared distance between two of these rows, as most of them have it."""
+    return 2 * float(np.median(row_norms(edges - np.median(edges, axis=0)) ** 2))
 
 
 def shares_of_variance(
