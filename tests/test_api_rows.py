@@ -148,6 +148,8 @@ PADDED = {
     "zeros": lambda: filled(MASK, 0.0),
     "zeros of both signs": lambda: X * MASK[..., None],
     "one vector": lambda: filled(MASK, np.arange(D_MODEL)),
+    "whole contexts of zeros": lambda: np.where(np.arange(CONTEXTS)[:, None, None] < 2, 0, X),
+    "whole contexts of one row": lambda: np.where(np.arange(CONTEXTS)[:, None, None] < 2, 1, X),
     "in front": lambda: np.stack([shifted(x, n) for x, n in zip(X, LENGTHS, strict=True)]),
     "iterator": lambda: iter(filled(MASK, 0.0)),
 }
@@ -160,8 +162,9 @@ def test_what_is_evidently_padding_needs_a_mask_or_a_word(monkeypatch, form):
         patch.setattr("darkmatter.api.decompose.write_moments", lambda *a, **k: pytest.fail("the work had begun"))
         decompose(PADDED[form](), TopK(X), **QUICK)
     found = decompose(PADDED[form](), TopK(X), mask="none", max_fvu=10, **QUICK)
-    (note,) = (note for note in found.notes if "bit for bit" in note)
-    assert f"{(~MASK).sum()} of {MASK.size} rows are equal to another row" in note and found.rows == MASK.size
+    count = "60 of 660" if "whole" in form else f"{(~MASK).sum()} of {MASK.size}"
+    (note,) = (note for note in found.notes if "rows are equal to another" in note)
+    assert f"{count} rows are equal to another row, bit for bit" in note and found.rows == MASK.size
     assert note in str(found)
 
 
@@ -196,11 +199,43 @@ def test_rows_that_are_no_padding_are_taken(form):
 
 
 def test_rows_that_are_nearly_the_same_at_the_ends_are_named():
-    noise = 0.01 * np.random.default_rng(0).standard_normal(X.shape).astype(np.float32)
-    found = decompose(filled(MASK, np.arange(D_MODEL)) + noise, TopK(X), **QUICK)
+    x = nearly(np.random.default_rng(0).standard_normal((CONTEXTS, 1, D_MODEL)))
+    found = decompose(x, TopK(X), max_fvu=10, **QUICK)
     (note,) = found.notes
     assert "contexts end with rows that are nearly the same" in note and "--mask" in note
-    assert decompose(filled(MASK, np.arange(D_MODEL)) + noise, TopK(X), mask=MASK, **QUICK).notes == []
+    assert decompose(x, TopK(X), mask=MASK, **QUICK).notes == []
+
+
+def nearly(own):
+    """Padding of one vector, `own` more in each context, and a little more in each row."""
+    noise = 0.01 * np.random.default_rng(0).standard_normal(X.shape)
+    return np.where(MASK[..., None], X, np.arange(D_MODEL) + own + noise).astype(np.float32)
+
+
+@pytest.mark.parametrize("turn", [1, -1], ids=["end", "start"])
+def test_rows_that_are_nearly_the_same_in_all_contexts_too_need_a_mask_or_a_word(monkeypatch, turn):
+    x = nearly(0)[:, ::turn]
+    with monkeypatch.context() as patch, pytest.raises(ArtifactError, match="from context to context too.*--mask"):
+        patch.setattr("darkmatter.api.decompose.write_moments", lambda *a, **k: pytest.fail("the work had begun"))
+        decompose(x, TopK(X), **QUICK)
+    assert decompose(x, TopK(X), mask="none", max_fvu=10, **QUICK).rows == MASK.size
+    found = decompose(x, TopK(X), mask=MASK[:, ::turn], **QUICK)
+    codes = TopK(X).encode(torch.from_numpy(x.reshape(-1, D_MODEL)))
+    output = TopK(X).decode(codes).detach().numpy().reshape(x.shape)
+    for name, value in naive(x, output, MASK[:, ::turn], "context").items():
+        assert found.estimate(name, "context")["value"] == pytest.approx(value, abs=1e-5), name
+
+
+def test_copies_of_contexts_are_named_as_such():
+    (note,) = decompose(np.concatenate([X, X[:3]]), TopK(X), **QUICK).notes
+    assert note.startswith("3 of 15 contexts are copies of another, bit for bit")
+
+
+def test_a_note_never_names_an_option_that_was_decided(capsys):
+    x = repeated_at_the_start(X.copy())
+    (given,) = decompose(x, TopK(X), **QUICK).notes
+    (decided,) = decompose(x, TopK(X), mask="none", **QUICK).notes
+    assert "--mask" in given and given.startswith(decided) and "--mask" not in decided
 
 
 def sinks():
@@ -220,6 +255,13 @@ def test_a_few_rows_with_most_of_the_variance_are_named():
     assert json.loads(found.to_json())["notes"] == found.notes
     without = decompose(x, TopK(X), outlier_norm_ratio=10, **QUICK)
     assert without.notes == [] and without.dropped_rows == CONTEXTS
+
+
+def test_sinks_of_short_contexts_are_named_and_their_other_rows_are_no_padding():
+    x = sinks().reshape(-1, 6, D_MODEL).copy()
+    x[:, 0] = sinks()[0, 0]
+    (note, _) = decompose(x, TopK(X), max_fvu=100, **QUICK).notes
+    assert note.startswith("120 of 720 rows hold")
 
 
 def test_notes_are_on_standard_error_too(tmp_path, monkeypatch, capsys):
@@ -247,6 +289,12 @@ ERRORS = {
     "additive": ({"mask": np.where(MASK, 0.0, -np.inf)}, "other than 0 and 1"),
     "nothing": ({"mask": ~MASK & False}, "the mask leaves no row"),
     "an empty context": ({"mask": LAST_EMPTY}, "context 11 has no row that counts"),
+    "inverted": ({"activations": filled(MASK, 0.0), "mask": ~MASK | (LENGTHS == POSITIONS)[:, None]}, "says count"),
+    "of the other side": ({"activations": filled(MASK, 0.0), "mask": MASK[:, ::-1]}, r"end with \d+ and \d+ zero rows"),
+    "turned": (
+        {"activations": X.reshape(-1, D_MODEL), "mask": MASK.T, "context_length": POSITIONS},
+        "one entry per row",
+    ),
     "no file": ({"mask": "nowhere.npy"}, "mask: nowhere.npy does not exist"),
     "no ids": ({"activations": FLAT, "context_ids": "nowhere.npy"}, "context_ids: nowhere.npy does not exist"),
     "NaN that counts": ({"activations": garbage(HOLES), "mask": MASK}, "a NaN or an infinity.*a mask leaves out"),

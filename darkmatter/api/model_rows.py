@@ -143,6 +143,13 @@ def check_kind(config: transformers.PretrainedConfig, found: Path) -> None:
             "model in float16, bfloat16 or float32 (model.dequantize() and save_pretrained), or extract the "
             "activations yourself and use --activations"
         )
+    code = getattr(config, "auto_map", None) or {}
+    own = [str(code[name]).rpartition(".")[2] for name in ("AutoModel", "AutoModelForCausalLM") if name in code]
+    if own and not any(hasattr(transformers, name) for name in own):
+        raise ArtifactError(
+            f"{found}: its own code ({own[0]}) makes another model of these weights than transformers does, and is "
+            "never run here; extract the activations yourself and use --activations"
+        )
     if getattr(config, "is_encoder_decoder", False):
         raise ArtifactError(
             f"{found}: a model of kind {config.model_type!r} is no causal language model; extract the activations "

@@ -90,8 +90,8 @@ def check_padding(ids: Int[np.ndarray, "context position"], special: list[int], 
         if len(found) > 1:
             raise ArtifactError(
                 f"{tokens}: {len(found):,} contexts {side} with the same token again and again (context {found[0]}: "
-                f"{runs[found[0]]} times {edge[found[0]]}), as padding or a doubled BOS does. All tokens count as text: "
-                "cut contexts to a length that all have, leave out the shorter ones, and give one BOS"
+                f"{runs[found[0]]} times {edge[found[0]]}), as padding or a doubled BOS does. All tokens count as "
+                "text: cut contexts to a length that all have, leave out the shorter ones, and give one BOS"
             )
 
 
@@ -147,7 +147,8 @@ def check_text(file: Path) -> None:
     if file.suffix.lower() in JSON_LINES or is_object(next((line for line in lines_of(file) if line.strip()), "")):
         line = WRITE.format(text="json.loads(row)['text']", rows=f"open('{file}', encoding='utf-8-sig')")
         raise ArtifactError(
-            f"{file} holds JSON, whose braces and keys would be tokens. Write its texts out and give --text texts: {line}"
+            f"{file} holds JSON, whose braces and keys would be tokens. Write its texts out, and give "
+            f"--text texts: {line}"
         )
 
 

@@ -99,9 +99,12 @@ class Survey:
         copies = int(counts[counts > 1].sum())
         if copies < REPEATED * len(hashes):
             return None
+        found = f"{copies:,} of {len(hashes):,} rows are equal to another row, bit for bit"
+        if not self.watch:
+            return found
         return (
-            f"{copies:,} of {len(hashes):,} rows are equal to another row, bit for bit. Where this is padding, or the "
-            "same first token of every context, leave it out with --mask FILE.npy (mask=)"
+            f"{found}. Where this is padding, or the same first token of every context, leave it out with --mask "
+            "FILE.npy (mask=)"
         )
 
     def alike(self, grid: Grid) -> str | None:
