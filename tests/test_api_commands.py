@@ -82,6 +82,11 @@ ERRORS = {
     "no npy": (["--activations", "texts.txt"], "texts.txt is no .npy"),
     "flat": (["--activations", "flat.npy"], "which rows belong to one context"),
     "no folder": (["--activations", "acts.npy", "--out", "nowhere/r.json"], "there is no such folder"),
+    "out is a folder": (["--activations", "acts.npy", "--out", "my_sae"], "--out my_sae is a folder"),
+    "first position": (["--activations", "acts.npy", "--first-position", "200"], "--first-position is about --model"),
+    "tokens of rows": (["--activations", "acts.npy", "--tokens", "tokens.npy"], "--tokens is about --model"),
+    "revision": (["--model", "my_model", "--revision", COMMIT], "my_model is a folder here"),
+    "nothing in it": (["--model", "my_model", "--text", "empty.txt"], "empty.txt holds no text"),
     "few": (["--activations", "acts.npy", "--contexts", "3"], "3 contexts are too few"),
     "poor": (["--activations", "acts.npy", "--max-fvu", "0.01"], "--max-fvu"),
     "no model": (["--model", "org/other"], "--revision with its 40 hex digits"),
@@ -106,6 +111,7 @@ ERRORS = {
 @pytest.mark.parametrize("case", ERRORS)
 def test_refused_before_any_weights_are_loaded(capsys, monkeypatch, case):
     np.save("wrong.npy", np.full((CONTEXTS, 256), 300, dtype=np.int32))
+    Path("empty.txt").write_text("\n \n")
     Path("unknown").mkdir(exist_ok=True)
     Path("unknown", "config.json").write_text('{"model_type": "none of these"}')
     monkeypatch.setattr("darkmatter.activations.load_once", lambda *a: pytest.fail("the model was loaded"))

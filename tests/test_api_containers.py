@@ -269,6 +269,8 @@ REFUSED = {
     "damaged": (lambda folder: arrow(folder, {"x": lists(X)}, {"_data_files": [{"filename": "x"}]}), "is damaged"),
     "no shards": (lambda folder: ".", "but holds none of .npy"),
     "two kinds of shards": (two_suffixes, "but holds .npy, .safetensors"),
+    "npz called npy": (lambda folder: (npz(folder), (folder / "acts.npz").rename("x.npy")) and "x.npy", "is no .npy"),
+    "compressed": (lambda folder: (folder / "x.npy.gz").write_bytes(b"\x1f\x8b") and "x.npy.gz", "gunzip x.npy.gz"),
     "h5": (lambda folder: (folder / "x.h5").write_bytes(b"x") and "x.h5", r"h5py.File\(.x.h5.\)"),
     "parquet": (lambda folder: (folder / "x.parquet").write_bytes(b"x") and "x.parquet", "pandas.read_parquet"),
     "pickle": (lambda folder: (folder / "x.pkl").write_bytes(b"x") and "x.pkl", "pickle.load"),
@@ -282,6 +284,21 @@ def test_what_is_not_read_is_refused_with_what_to_do(tmp_path, monkeypatch, case
     make, message = REFUSED[case]
     with pytest.raises(ArtifactError, match=message):
         decompose(make(tmp_path), TopK(X), **QUICK)
+
+
+def test_a_suffix_may_be_in_capitals(tmp_path, expected):
+    np.savez(tmp_path / "a.npz", x=X)
+    (tmp_path / "a.npz").rename(tmp_path / "A.NPZ")
+    assert decompose(tmp_path / "A.NPZ", TopK(X), **QUICK).to_json() == expected
+
+
+@pytest.mark.parametrize("name", ["mask", "context_ids"])
+def test_a_mask_and_ids_are_npy_and_nothing_of_another_file_is_taken_for_them(tmp_path, name):
+    np.savez(tmp_path / "m.npz", x=np.ones(X.shape[:2]))
+    np.save(tmp_path / "o.npy", np.array([{}]))
+    for file in ("m.npz", "o.npy"):
+        with pytest.raises(ArtifactError, match=rf"{name}: .*{file} is no \.npy .*numpy\.save"):
+            decompose(X, TopK(X), **{name: tmp_path / file}, **QUICK)
 
 
 def test_what_can_be_mapped_is_not_read_into_memory(tmp_path):

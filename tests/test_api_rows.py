@@ -215,7 +215,7 @@ def nearly(own):
 @pytest.mark.parametrize("turn", [1, -1], ids=["end", "start"])
 def test_rows_that_are_nearly_the_same_in_all_contexts_too_need_a_mask_or_a_word(monkeypatch, turn):
     x = nearly(0)[:, ::turn]
-    with monkeypatch.context() as patch, pytest.raises(ArtifactError, match="from context to context too.*--mask"):
+    with monkeypatch.context() as patch, pytest.raises(ArtifactError, match=r"from context to context too.*--mask"):
         patch.setattr("darkmatter.api.decompose.write_moments", lambda *a, **k: pytest.fail("the work had begun"))
         decompose(x, TopK(X), **QUICK)
     assert decompose(x, TopK(X), mask="none", max_fvu=10, **QUICK).rows == MASK.size

@@ -159,6 +159,63 @@ def test_other_kinds_are_one_clear_error(tmp_path, kind):
         open_model(str(tmp_path / "model"), None, tmp_path / "work")
 
 
+def t5(folder):
+    config = transformers.T5Config(vocab_size=9, d_model=8, num_layers=1, num_heads=2)
+    config.save_pretrained(folder)
+
+
+def adapter(folder):
+    (folder / "adapter_config.json").write_text('{"peft_type": "LORA"}')
+
+
+def add(folder, **keys):
+    content = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(content | keys))
+
+
+def eight_bits(folder):
+    weights = load_file(folder / "model.safetensors")
+    weights["layers.1.mlp.up_proj.weight"] = weights["layers.1.mlp.up_proj.weight"].to(torch.float8_e4m3fn)
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+OTHERS = {
+    "an encoder": (t5, "no causal language model"),
+    "an adapter beside it": (adapter, r"holds an adapter.*merge_and_unload"),
+    "quantised": (lambda folder: add(folder, quantization_config={"quant_method": "gptq"}), r"quantised \(gptq\)"),
+    "8 bits without a word": (eight_bits, r"layers\.1\.mlp\.up_proj\.weight is F8_E4M3, a quantised weight"),
+    "its own code": (lambda folder: add(folder, auto_map={"AutoModel": "m.BothWays"}), r"its own code \(BothWays\)"),
+}
+
+
+@pytest.mark.parametrize("form", OTHERS)
+def test_what_would_be_read_as_another_model_is_refused(tmp_path, form):
+    folder = save(text_model(), tmp_path / "model")
+    change, message = OTHERS[form]
+    change(folder)
+    with pytest.raises(ArtifactError, match=message):
+        open_model(str(folder), None, tmp_path / "work")
+
+
+def test_code_that_transformers_has_taken_over_is_no_reason(tmp_path):
+    body = text_model()
+    folder = save(body, tmp_path / "model")
+    add(folder, auto_map={"AutoModelForCausalLM": "modeling_llama.LlamaForCausalLM"}, quantization_config=None)
+    check_same(found_at(folder, tmp_path / "work"), states(body))
+
+
+@pytest.mark.parametrize("name", ["a/b/c", "/nowhere/model", "../model"])
+def test_what_is_no_folder_and_no_id_is_one_clear_error(tmp_path, name):
+    with pytest.raises(ArtifactError, match="is no folder, and no model of the Hugging Face hub"):
+        open_model(name, None, tmp_path / "work")
+
+
+def test_a_folder_has_no_revision(tmp_path):
+    folder = save(text_model(), tmp_path / "model")
+    with pytest.raises(ArtifactError, match="--revision is about models of the hub"):
+        open_model(str(folder), COMMITS[0], tmp_path / "work")
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_halves_are_computed_in_float32(tmp_path, dtype):
     folder = save(text_model(auto=transformers.AutoModelForCausalLM).to(dtype), tmp_path / "half")

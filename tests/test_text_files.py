@@ -1,5 +1,7 @@
 """Text that people write: whatever the editor and the system, the same documents and the same tokens."""
 
+import gzip
+import json
 import subprocess
 import zipfile
 from pathlib import Path
@@ -53,6 +55,42 @@ def test_a_folder_gives_one_document_per_file_and_none_for_blank_or_hidden_ones(
         (tmp_path / name).write_bytes(content.encode())
     found = {document["id"]: document["text"] for document in documents(tmp_path)}
     assert found == {"a": "one", "b": "two\nlines"} and list(found) == ["a", "b"]
+
+
+def test_marks_where_files_were_joined_are_no_text(tmp_path):
+    path = tmp_path / "texts.txt"
+    path.write_bytes("".join(MARK + line + "\r\n" for line in LINES).encode())
+    assert [document["text"] for document in documents(path)] == LINES
+
+
+@pytest.mark.parametrize("name", ["texts.jsonl", "texts.txt"])
+@pytest.mark.parametrize("inside", [True, False])
+def test_json_is_no_text_and_the_line_that_is_named_makes_texts_of_it(tmp_path, monkeypatch, name, inside):
+    monkeypatch.chdir(tmp_path)
+    path = Path("own", name)
+    path.parent.mkdir()
+    path.write_text("\n".join(json.dumps({"text": text}) for text in LINES) + "\n", encoding="utf-8")
+    with pytest.raises(ArtifactError, match="holds JSON, whose braces") as found:
+        list(documents(path.parent if inside else path))
+    exec(str(found.value).split("--text texts: ")[1], {})  # noqa: S102
+    assert [document["text"] for document in documents(Path("texts"))] == LINES
+
+
+@pytest.mark.parametrize("line", ["{curly} text", "[1, 2]", '"quoted"', "12"])
+def test_text_that_begins_like_json_is_text(tmp_path, line):
+    (tmp_path / "a.txt").write_text(line + "\n")
+    assert [document["text"] for document in documents(tmp_path / "a.txt")] == [line]
+
+
+def test_compressed_text_and_a_folder_of_datasets_are_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("a.txt.gz").write_bytes(gzip.compress(b"text"))
+    with pytest.raises(ArtifactError, match=r"unpack it: gunzip a\.txt\.gz"):
+        list(documents(Path("a.txt.gz")))
+    Path("set").mkdir()
+    Path("set", "state.json").write_text("{}")
+    with pytest.raises(ArtifactError, match=r"set is a folder of `datasets`; write its texts out: .*load_from_disk"):
+        list(documents(Path("set")))
 
 
 @pytest.mark.parametrize("content", [b"caf\xe9 au lait", "text".encode("utf-16-le"), b"\xff\xfea", b"PK\x03\x04\0\0"])

@@ -107,6 +107,47 @@ def test_what_is_not_ids_is_refused(made, ids, message):
         made(IDS, first=-1)
 
 
+def edges(value, count, side=-1):
+    """IDS with `value` so many times at the end (or start) of contexts 2 and 5."""
+    ids = IDS[:, ::-side].copy()
+    ids[[2, 5], :count] = value
+    return ids[:, ::-side]
+
+
+@pytest.mark.parametrize("side", [-1, 1], ids=["start", "end"])
+def test_padding_among_the_tokens_is_refused(made, side):
+    for value, count in ((257, 2), (256, 2), (97, 16)):  # <eos>, <bos>, and what may be padding of a zero-like id
+        place = rf"2 contexts {'end' if side == 1 else 'start'} .*context 2: {count} times {value}\).*one BOS"
+        with pytest.raises(ArtifactError, match=place):
+            made(edges(value, count, side))
+        fewer = edges(value, count - 1, side)
+        assert np.array_equal(made(fewer), fewer)
+    once = edges(257, 9, side)
+    once[2] = IDS[2]
+    assert np.array_equal(made(once), once)
+
+
+def test_ids_that_only_the_embedding_has_room_for_are_another_tokenizers(tmp_path):
+    save_model(tmp_path / "m")
+    path = tmp_path / "m" / "tokenizer.json"
+    content = json.loads(path.read_text())
+    content["added_tokens"] = [token for token in content["added_tokens"] if token["id"] < 257]
+    content["model"]["vocab"] = {name: number for name, number in content["model"]["vocab"].items() if number < 257}
+    path.write_text(json.dumps(content))
+    (tmp_path / "m" / "tokenizer_config.json").write_text('{"tokenizer_class": "PreTrainedTokenizerFast"}')
+    model = open_model(str(tmp_path / "m"), None, tmp_path / "work")
+    ids = IDS.copy()
+    for last, message in ((256, None), (257, "holds token 257, the last of the model's tokenizer is 256")):
+        ids[3, 3] = last
+        np.save(tmp_path / "ids.npy", ids)
+        arguments = (model, tmp_path / "tokens.npy", None, tmp_path / "ids.npy", 32, 8, None)
+        if message is None:
+            make_tokens(*arguments)
+            continue
+        with pytest.raises(ArtifactError, match=message):
+            make_tokens(*arguments)
+
+
 def save_as(kind, path):
     match kind:
         case "npz":

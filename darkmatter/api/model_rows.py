@@ -24,6 +24,7 @@ import huggingface_hub
 import safetensors
 import transformers
 from huggingface_hub import constants
+from huggingface_hub.utils import HFValidationError, validate_repo_id
 
 from darkmatter.activation_files import open_activations
 from darkmatter.activations import extract, release_model
@@ -37,7 +38,6 @@ from darkmatter.text_files import json_of
 LINKED = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")  # no code, no pickled weights
 WHOLE = "model.safetensors"
 ADAPTER = "adapter_config.json"
-NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")  # of a model of the hub
 FLOATS = {"F16", "BF16", "F32", "F64"}
 SHARD_CONTEXTS = 8
 
@@ -70,8 +70,12 @@ def find_model(model: str, revision: str | None) -> Path:
         return Path(model)
     if Path(model).exists():
         raise ArtifactError(f"{model} is a file: give the folder that holds it, with its config.json")
-    if not NAME.fullmatch(model):
-        raise ArtifactError(f"{model} is no folder, and no model of the Hugging Face hub, whose ids are ORG/NAME")
+    try:
+        validate_repo_id(model)
+    except HFValidationError:
+        raise ArtifactError(
+            f"{model} is no folder, and no model of the Hugging Face hub, whose ids are ORG/NAME"
+        ) from None
     kept = cached_commits(model)
     there_are = f"the cache has {', '.join(kept)}" if kept else "the cache has none"
     if revision is None or not re.fullmatch(r"[0-9a-f]{40}", revision):
