@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from darkmatter.api.model_tokens import documents
+from darkmatter.api.texts import documents
 from darkmatter.artifacts import ArtifactError, sha256_bytes
 from darkmatter.audit import rules
 from darkmatter.claims import load_claims

@@ -6,7 +6,7 @@ a folder without one is linked beside a manifest of what it holds now.
 
 import re
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,24 +21,21 @@ from darkmatter.models import LINKED_FROM, MANIFEST, TOKENIZER, check_manifest, 
 
 # isort: split
 import huggingface_hub
-import safetensors
 import transformers
 from huggingface_hub import constants
 from huggingface_hub.utils import HFValidationError, validate_repo_id
 
 from darkmatter.activation_files import open_activations
 from darkmatter.activations import extract, release_model
+from darkmatter.api.plain_weights import check_adapter, check_floats, check_kind, check_weights
 from darkmatter.artifacts import ArtifactError, read_json, sha256_file, write_json
 from darkmatter.checkpoint_parts import text_part
 from darkmatter.hookpoints import layer_of
-from darkmatter.hub_model import CONFIG, INDEX
+from darkmatter.hub_model import CONFIG
 from darkmatter.sections import Hookpoint
 from darkmatter.text_files import json_of
 
 LINKED = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")  # no code, no pickled weights
-WHOLE = "model.safetensors"
-ADAPTER = "adapter_config.json"
-FLOATS = {"F16", "BF16", "F32", "F64"}
 SHARD_CONTEXTS = 8
 
 
@@ -108,11 +105,7 @@ def open_model(model: str, revision: str | None, work: Path) -> ModelFolder:
         ArtifactError: not found, no safetensors, or a configuration that transformers does not know.
     """
     found = find_model(model, revision)
-    if (found / ADAPTER).is_file():
-        raise ArtifactError(
-            f"{found} holds an adapter ({ADAPTER}), whose weights would be left out. Merge it into its model: "
-            "peft.AutoPeftModelForCausalLM.from_pretrained(FOLDER).merge_and_unload().save_pretrained(NEW)"
-        )
+    check_adapter(found)
     if not (found / CONFIG).is_file():
         raise ArtifactError(f"{found} holds no {CONFIG}, so it is no model. `model.save_pretrained(FOLDER)` writes one")
     try:
@@ -135,30 +128,6 @@ def open_model(model: str, revision: str | None, work: Path) -> ModelFolder:
     source = {"model": model, "revision": revision, "sha256": files}
     d_z = heads * (getattr(text, "head_dim", None) or d_model // heads)
     return ModelFolder(folder, d_model, d_z, layers, text.vocab_size, source)
-
-
-def check_kind(config: transformers.PretrainedConfig, found: Path) -> None:
-    """Refuse what would be another model when read as plain weights, and what is no causal language model."""
-    quantised = getattr(config, "quantization_config", None)
-    if quantised:
-        method = quantised.get("quant_method") if isinstance(quantised, dict) else None
-        raise ArtifactError(
-            f"{found}: its weights are quantised ({method or 'quantization_config'}), which is not read. Give the "
-            "model in float16, bfloat16 or float32 (model.dequantize() and save_pretrained), or extract the "
-            "activations yourself and use --activations"
-        )
-    code = getattr(config, "auto_map", None) or {}
-    own = [str(code[name]).rpartition(".")[2] for name in ("AutoModel", "AutoModelForCausalLM") if name in code]
-    if own and not any(hasattr(transformers, name) for name in own):
-        raise ArtifactError(
-            f"{found}: its own code ({own[0]}) makes another model of these weights than transformers does, and is "
-            "never run here; extract the activations yourself and use --activations"
-        )
-    if getattr(config, "is_encoder_decoder", False):
-        raise ArtifactError(
-            f"{found}: a model of kind {config.model_type!r} is no causal language model; extract the activations "
-            "yourself and use --activations"
-        )
 
 
 def has_manifest(folder: Path) -> bool:
@@ -190,36 +159,6 @@ def link(found: Path, folder: Path, vocab_size: int) -> Path:
     }
     write_json(folder / MANIFEST, manifest)
     return folder
-
-
-def check_weights(found: Path, names: set[str]) -> None:
-    """Refuse a folder without weights, or with a part of them only, before anything is read."""
-    if not any(name.endswith(".safetensors") for name in names):
-        raise ArtifactError(f"{found} holds no .safetensors; other formats of weights can run code and are not read")
-    if WHOLE not in names and INDEX in names:
-        missing = sorted({*json_of(found / INDEX).get("weight_map", {}).values()} - names)
-        if missing:
-            raise ArtifactError(
-                f"{found} lacks {missing[0]}{' and others' * (len(missing) > 1)}, which {INDEX} names: the download or "
-                "copy is not complete"
-            )
-
-
-def check_floats(files: Iterable[Path]) -> None:
-    """Refuse weights in whole numbers or 8-bit floats: without their scales they are other numbers."""
-    for file in files:
-        try:
-            with safetensors.safe_open(file, framework="np") as weights:
-                names = (name for name in weights.keys() if name.endswith(".weight"))  # noqa: SIM118
-                types = {name: weights.get_slice(name).get_dtype() for name in names}
-        except safetensors.SafetensorError:
-            continue  # damaged: `load_model` says so
-        other = sorted(name for name, dtype in types.items() if dtype not in FLOATS)
-        if other:
-            raise ArtifactError(
-                f"{file}: {other[0]} is {types[other[0]]}, a quantised weight that needs a scale. Give the model in "
-                "float16, bfloat16 or float32, or extract the activations yourself and use --activations"
-            )
 
 
 def check_hookpoint(hookpoint: str | None, model: ModelFolder) -> str:

@@ -1,30 +1,20 @@
 """Tokens for a model's activations: an array, documents, or the eval contexts of this repository."""
 
 import itertools
-import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int
 
-from darkmatter.api.arrow_rows import is_dataset
 from darkmatter.api.model_rows import ModelFolder
+from darkmatter.api.texts import documents
 from darkmatter.api.token_arrays import read_token_array
 from darkmatter.artifacts import ArtifactError, read_json, sha256_file
 from darkmatter.models import TOKENIZER, load_tokenizer
 from darkmatter.paths import TOKENS
-from darkmatter.text_files import lines_of, text_of
 from darkmatter.tokens import check_ids, contexts_of, stack
 
-GZIP = b"\x1f\x8b"
-MARK = "\ufeff"  # within a file it begins a line where files were joined
 RUN = 16  # of one token at the edge of contexts: no text ends or starts so
-JSON_LINES = (".jsonl", ".ndjson")
-WRITE = (
-    "import json, pathlib; pathlib.Path('texts').mkdir(); "
-    "[pathlib.Path('texts', f'{{i:07}}.txt').write_text({text}, encoding='utf-8') for i, row in enumerate({rows})]"
-)
 
 
 def make_tokens(
@@ -110,50 +100,3 @@ def of_text(model: ModelFolder, text: Path, context_length: int, contexts: int |
         ids, model.vocab_size, tokenizer.convert_ids_to_tokens, [f"{text}, {context.document}" for context in found]
     )
     return ids
-
-
-def documents(text: Path) -> Iterator[dict[str, str]]:
-    """One document per line of a file, or per file of a folder; blank ones and hidden files are none.
-
-    Raises:
-        ArtifactError: there is no such file, or it is another container of texts.
-    """
-    if not text.exists():
-        raise ArtifactError(f"{text} does not exist")
-    if is_dataset(text):
-        line = WRITE.format(text="row['text']", rows=f"datasets.load_from_disk('{text}')")
-        raise ArtifactError(f"{text} is a folder of `datasets`; write its texts out: {line}")
-    files = [text]
-    if text.is_dir():
-        files = sorted(file for file in text.iterdir() if file.is_file() and not file.name.startswith("."))
-    for file in files:
-        check_text(file)
-    if text.is_dir():
-        pieces = ((file.name, text_of(file)) for file in files)
-    else:
-        pieces = ((f"line {number}", line) for number, line in enumerate(lines_of(text), 1))
-    for name, piece in pieces:
-        piece = piece.removeprefix(MARK)
-        if piece.strip():
-            yield {"id": name, "source": name, "domain": "text", "text": piece}
-
-
-def check_text(file: Path) -> None:
-    """Refuse a compressed file, and JSON whose braces and keys would become tokens."""
-    with file.open("rb") as opened:
-        compressed = opened.read(len(GZIP)) == GZIP
-    if compressed:
-        raise ArtifactError(f"{file} is compressed; unpack it: gunzip {file}")
-    if file.suffix.lower() in JSON_LINES or is_object(next((line for line in lines_of(file) if line.strip()), "")):
-        line = WRITE.format(text="json.loads(row)['text']", rows=f"open('{file}', encoding='utf-8-sig')")
-        raise ArtifactError(
-            f"{file} holds JSON, whose braces and keys would be tokens. Write its texts out, and give "
-            f"--text texts: {line}"
-        )
-
-
-def is_object(line: str) -> bool:
-    try:
-        return isinstance(json.loads(line), dict)
-    except ValueError:
-        return False

@@ -1,0 +1,80 @@
+"""What is refused of a model on disk: weights that are not there, or that read as plain numbers are another model's."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+# First of all: it keeps transformers from asking a network.
+from darkmatter.hub_model import INDEX
+
+# isort: split
+import safetensors
+import transformers
+
+from darkmatter.artifacts import ArtifactError
+from darkmatter.text_files import json_of
+
+WHOLE = "model.safetensors"
+ADAPTER = "adapter_config.json"
+FLOATS = {"F16", "BF16", "F32", "F64"}
+
+
+def check_adapter(found: Path) -> None:
+    if (found / ADAPTER).is_file():
+        raise ArtifactError(
+            f"{found} holds an adapter ({ADAPTER}), whose weights would be left out. Merge it into its model: "
+            "peft.AutoPeftModelForCausalLM.from_pretrained(FOLDER).merge_and_unload().save_pretrained(NEW)"
+        )
+
+
+def check_kind(config: transformers.PretrainedConfig, found: Path) -> None:
+    """Refuse what would be another model when read as plain weights, and what is no causal language model."""
+    quantised = getattr(config, "quantization_config", None)
+    if quantised:
+        method = quantised.get("quant_method") if isinstance(quantised, dict) else None
+        raise ArtifactError(
+            f"{found}: its weights are quantised ({method or 'quantization_config'}), which is not read. Give the "
+            "model in float16, bfloat16 or float32 (model.dequantize() and save_pretrained), or extract the "
+            "activations yourself and use --activations"
+        )
+    code = getattr(config, "auto_map", None) or {}
+    own = [str(code[name]).rpartition(".")[2] for name in ("AutoModel", "AutoModelForCausalLM") if name in code]
+    if own and not any(hasattr(transformers, name) for name in own):
+        raise ArtifactError(
+            f"{found}: its own code ({own[0]}) makes another model of these weights than transformers does, and is "
+            "never run here; extract the activations yourself and use --activations"
+        )
+    if getattr(config, "is_encoder_decoder", False):
+        raise ArtifactError(
+            f"{found}: a model of kind {config.model_type!r} is no causal language model; extract the activations "
+            "yourself and use --activations"
+        )
+
+
+def check_weights(found: Path, names: set[str]) -> None:
+    """Refuse a folder without weights, or with a part of them only, before anything is read."""
+    if not any(name.endswith(".safetensors") for name in names):
+        raise ArtifactError(f"{found} holds no .safetensors; other formats of weights can run code and are not read")
+    if WHOLE not in names and INDEX in names:
+        missing = sorted({*json_of(found / INDEX).get("weight_map", {}).values()} - names)
+        if missing:
+            raise ArtifactError(
+                f"{found} lacks {missing[0]}{' and others' * (len(missing) > 1)}, which {INDEX} names: the download or "
+                "copy is not complete"
+            )
+
+
+def check_floats(files: Iterable[Path]) -> None:
+    """Refuse weights in whole numbers or 8-bit floats: without their scales they are other numbers."""
+    for file in files:
+        try:
+            with safetensors.safe_open(file, framework="np") as weights:
+                names = (name for name in weights.keys() if name.endswith(".weight"))  # noqa: SIM118
+                types = {name: weights.get_slice(name).get_dtype() for name in names}
+        except safetensors.SafetensorError:
+            continue  # damaged: `load_model` says so
+        other = sorted(name for name, dtype in types.items() if dtype not in FLOATS)
+        if other:
+            raise ArtifactError(
+                f"{file}: {other[0]} is {types[other[0]]}, a quantised weight that needs a scale. Give the model in "
+                "float16, bfloat16 or float32, or extract the activations yourself and use --activations"
+            )
