@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -146,6 +147,15 @@ def test_ids_that_only_the_embedding_has_room_for_are_another_tokenizers(tmp_pat
             continue
         with pytest.raises(ArtifactError, match=message):
             make_tokens(*arguments)
+
+
+@pytest.mark.parametrize("change", [Path.unlink, lambda path: path.write_text("{}")], ids=["none", "damaged"])
+def test_ids_need_no_tokenizer(tmp_path, change):
+    save_model(tmp_path / "m")
+    change(tmp_path / "m" / "tokenizer.json")
+    model = open_model(str(tmp_path / "m"), None, tmp_path / "work")
+    np.save(tmp_path / "ids.npy", IDS)
+    assert make_tokens(model, tmp_path / "tokens.npy", None, tmp_path / "ids.npy", 32, 8, None) == (CONTEXTS, 31)
 
 
 def save_as(kind, path):

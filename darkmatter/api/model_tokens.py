@@ -2,6 +2,7 @@
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int
@@ -59,7 +60,7 @@ def of_file(model: ModelFolder, tokens: Path | None, contexts: int | None) -> np
         if not own.is_file() or sha256_file(own) != read_json(TOKENS / "manifest.json")["tokenizer_sha256"]:
             raise ArtifactError(f"{tokens} was made with another tokenizer than this model's: give --text or --tokens")
     ids = read_token_array(tokens)[:contexts]
-    tokenizer = load_tokenizer(model.folder) if own.is_file() else None
+    tokenizer = tokenizer_of(model)
     check_ids(ids, model.vocab_size, tokenizer.convert_ids_to_tokens if tokenizer else lambda number: None)
     if tokenizer and ids.max() > (last := max(tokenizer.get_vocab().values())):
         raise ArtifactError(
@@ -68,6 +69,14 @@ def of_file(model: ModelFolder, tokens: Path | None, contexts: int | None) -> np
         )
     check_padding(ids, tokenizer.all_special_ids if tokenizer else [], tokens)
     return ids
+
+
+def tokenizer_of(model: ModelFolder) -> Any:
+    """The model's tokenizer, or None where it has none that loads: with ids at hand only checks rest on it."""
+    try:
+        return load_tokenizer(model.folder)
+    except ArtifactError:
+        return None
 
 
 def check_padding(ids: Int[np.ndarray, "context position"], special: list[int], tokens: Path) -> None:
