@@ -145,7 +145,7 @@ def test_a_paper_with_a_mark_is_the_paper(tmp_path, monkeypatch):
     ledger = load_claims(ROOT / "claims.yaml")
     text = "Not the paper,\nbut text.\n"
     own = ledger.model_copy(update={"paper": ledger.paper.model_copy(update={"sha256": sha256_bytes(text.encode())})})
-    monkeypatch.setattr(rules, "load_claims", lambda path: own.model_copy(update={"claims": []}))
+    monkeypatch.setattr(rules, "load_claims", lambda path: own.model_copy(update={"claims": [], "errata": []}))
     paper = tmp_path / "paper.txt"
     paper.write_bytes((MARK + text.replace("\n", "\r\n")).encode())
     assert list(rules.quote_findings(paper)) == []
