@@ -15,8 +15,10 @@ from safetensors.torch import load_file
 
 from darkmatter.artifacts import ArtifactError
 from darkmatter.codes import blocks, check_loaded, load_sae
+from darkmatter.pretrained.sae_lens import read_gains
 from darkmatter.pretrained.sae_lens_config import BATCH, FACTOR, WHITENING, Config
 from darkmatter.pretrained.scalers import Scale
+from darkmatter.pretrained.tensors import Tensors
 
 if TYPE_CHECKING:  # sae-lens takes 6–13 s to import: only who opens such an SAE pays for it
     from sae_lens import SAE
@@ -28,6 +30,7 @@ def open_dense(config: Config, folder: Path, scale: Scale, device: str) -> "SAE"
     Raises:
         ArtifactError: sae-lens cannot load it, or reads its configuration otherwise than it is read here.
     """
+    check_no_gains(folder, config)
     changed = {"normalize_activations": config.normalisation}
     if config.architecture in BATCH:
         sae = for_inference(folder, config, scale, changed)
@@ -43,6 +46,16 @@ def open_dense(config: Config, folder: Path, scale: Scale, device: str) -> "SAE"
     if config.tanh:
         sae.activation_fn = torch.nn.Sequential(torch.nn.ReLU(), torch.nn.Tanh())
     return sae if device == "cpu" else sae.to(device)
+
+
+def check_no_gains(folder: Path, config: Config) -> None:
+    """Refuse a factor of each latent's value, which sae-lens's objects no longer know."""
+    found = Tensors.of_safetensors(folder / "sae_weights.safetensors")
+    if read_gains(found, config) is not None:
+        raise ArtifactError(
+            f"{found.path} has a factor of each latent's value (`finetuning_scaling_factor`), which sae-lens no longer "
+            "applies. Multiply the rows of W_dec by it in a copy, leave the tensor out and set the key to false"
+        )
 
 
 def check_width(config: Config, where: str, d_sae: int | None, d_model: int | None) -> None:
