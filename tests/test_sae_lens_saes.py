@@ -182,6 +182,19 @@ def test_checkpoints_of_batchtopk_are_the_jumprelu_they_become(tmp_path: Path, k
     assert_naive(load_pretrained(tmp_path / "sae").sae, config_of("jumprelu", normalisation), folded)
 
 
+@pytest.mark.parametrize("options", [{}, {"rescale_acts_by_decoder_norm": False}])
+@pytest.mark.parametrize("kind", ["batchtopk", "matryoshka_batchtopk"])
+def test_checkpoints_of_batchtopk_before_norms_counted(tmp_path: Path, kind: str, options: dict) -> None:
+    """The first versions 6 do not write the key; sae-lens's default of today, true, makes another SAE of them."""
+    config = config_of(kind, **options, k=3.0, topk_threshold_lr=0.01, decoder_init_norm=0.1)
+    if kind.startswith("m"):
+        config["matryoshka_widths"] = [8, naive.D_SAE]
+    weights = make_weights("topk")
+    write(tmp_path / "sae", config, weights | {"topk_threshold": np.array(0.4)})
+    same = weights | {"threshold": np.full(naive.D_SAE, 0.4)}
+    assert_naive(load_pretrained(tmp_path / "sae").sae, config_of("jumprelu"), same)
+
+
 def test_whitening_of_a_checkpoint_is_folded(tmp_path: Path) -> None:
     random = torch.Generator().manual_seed(0)
     mean = torch.randn(naive.D_MODEL, generator=random, dtype=torch.float64)

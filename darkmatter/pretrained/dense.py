@@ -5,7 +5,7 @@ Gated ones and the like, and all whose rows are normalised one by one: Sae(x) th
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -31,8 +31,9 @@ def open_dense(config: Config, folder: Path, scale: Scale, device: str) -> "SAE"
         ArtifactError: sae-lens cannot load it, or reads its configuration otherwise than it is read here.
     """
     check_no_gains(folder, config)
-    changed = {"normalize_activations": config.normalisation}
+    changed: dict[str, Any] = {"normalize_activations": config.normalisation}
     if config.architecture in BATCH:
+        changed["rescale_acts_by_decoder_norm"] = config.norm_in_values  # sae-lens's default is not that of older files
         sae = for_inference(folder, config, scale, changed)
     else:
         sae = load_sae(folder, config.architecture, config.d_sae, config.d_in, changed)
@@ -65,7 +66,7 @@ def check_width(config: Config, where: str, d_sae: int | None, d_model: int | No
             raise ArtifactError(f"{where}: {name} is {found}, expected {wanted}: the files are another SAE's")
 
 
-def for_inference(folder: Path, config: Config, scale: Scale, changed: dict[str, str]) -> "SAE":
+def for_inference(folder: Path, config: Config, scale: Scale, changed: dict[str, Any]) -> "SAE":
     """The JumpReLU SAE that sae-lens makes of a checkpoint of BatchTopK, whose own codes depend on the whole batch."""
     from sae_lens import JumpReLUSAE, JumpReLUSAEConfig, TrainingSAE
 
