@@ -166,6 +166,7 @@ def test_repositories_that_the_registry_does_not_know(served: Hub) -> None:
         ("no/such/folder", "is none of: a folder"),
         ("org/repo:../../etc", "has no `..`"),
         ("org/repo:/etc", "is relative"),
+        ("org/repo:layers.3/sae.safetensors", r"names a file: name its folder, org/repo:layers\.3/$"),
         ("goodfire-llama-3.3-70b-instruct/layer_50", "a pickle, and loading one runs whatever code is in it"),
         ("gemma-scope-2-270m-pt-transcoders-all/layer_0_width_16k_l0_big", "it is a transcoder"),
     ],
@@ -193,7 +194,7 @@ def test_a_file_in_place_of_its_folder(tmp_path: Path) -> None:
 def test_without_a_network_an_empty_cache_says_nothing_of_the_repository(served: Hub, monkeypatch) -> None:
     published.sparsify(served.root / "someone" / "saes")
     monkeypatch.setenv("DARKMATTER_HUB_OFFLINE", "1")
-    with pytest.raises(ArtifactError, match=r"not in the cache.*`hf download someone/saes --include 'layers\.12/\*'`"):
+    with pytest.raises(ArtifactError, match=r"not in the cache.* hf download someone/saes --include 'layers\.12/\*'`"):
         load_pretrained("someone/saes:layers.12")
     monkeypatch.setenv("DARKMATTER_HUB_OFFLINE", "")
     assert load_pretrained("someone/saes:layers.12").source["format"] == "sparsify"

@@ -272,7 +272,7 @@ def test_a_cache_that_knows_commits_but_no_branch_lists_them(served, tmp_path, m
     ("given", "right"),
     [
         ("org/repo/some/folder", "`org/repo:some/folder`"),
-        ("org/repo", "`org/repo:FOLDER`"),
+        ("org/repo", "`org/repo:FOLDER`, or `org/repo:` where the SAE lies at its top"),
         (f"org/repo@{COMMIT}/folder", f"`org/repo@{COMMIT}:folder`"),
         ("https://huggingface.co/org/repo/tree/main/some/folder", "`org/repo:some/folder`"),
         (f"https://huggingface.co/org/repo/tree/{COMMIT}/folder", f"`org/repo@{COMMIT}:folder`"),

@@ -116,7 +116,8 @@ def probe(wanted: Reference, revision: str | None) -> str:
         pin = f" --revision {revision}" if revision else ""
         raise HubError(
             f"{wanted.repo}:{wanted.folder}: its configuration is not in the cache, and there is no network to ask for "
-            f"it. Where there is one: `hf download {wanted.repo} --include '{hub.inside(wanted.folder, '*')}'{pin}`."
+            f"it. Where there is one: `HF_HUB_OFFLINE=0 hf download {wanted.repo} --include "
+            f"'{hub.inside(wanted.folder, '*')}'{pin}`."
         )
     raise ArtifactError(
         f"{wanted.repo}:{wanted.folder} has neither cfg.json nor hyperparams.json nor a config.json of "
