@@ -182,6 +182,11 @@ def test_the_table_of_the_document_is_what_the_command_writes():
     assert document.DOCUMENT.read_text() == document.document(), "run python -m darkmatter.pretrained.document"
 
 
+def test_keys_under_metadata_are_in_the_table_once():
+    options = (Option("a", "read", "x"), Option("metadata.a", "read", "x"), Option("metadata.b", "read", "x"))
+    assert document.table({"mine": options}).splitlines()[2:] == ["| mine | `a`, `metadata.b` | read | x |"]
+
+
 def test_no_key_is_in_a_table_twice():
     for format, options in OPTIONS_OF.items():
         names = [option.name for option in options]
