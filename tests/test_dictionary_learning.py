@@ -164,8 +164,8 @@ def test_each_class_is_as_the_package_computes_it(tmp_path, name, block_bytes):
     assert loaded.nominal_l0 == (K if "TopK" in name else None)
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_precision(tmp_path, dtype):
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_other_precisions(tmp_path, dtype):
     state = {
         name: value.to(dtype) if value.is_floating_point() else value
         for name, value in state_of("BatchTopKSAE").items()
@@ -239,7 +239,14 @@ def test_configurations_that_would_be_read_askew(tmp_path, case):
 
 
 def test_what_changes_nothing_is_taken(tmp_path):
-    changed = {"norm_factor": 1.0, "apply_b_dec_to_input": False, "whiten": None, "l1_penalty": 0.1, "steps": 9}
+    changed = {
+        "norm_factor": 1.0,
+        "apply_b_dec_to_input": False,
+        "whiten": None,
+        "l1_penalty": 0.1,
+        "steps": 9,
+        "layer": None,
+    }
     assert load_pretrained(publish(tmp_path, "AutoEncoder", **changed)).architecture == "relu"
     write_json(tmp_path / "config.json", {"trainer": config("AutoEncoder")["trainer"]})
     assert load_pretrained(tmp_path).hookpoint == "resid_post.3"
@@ -262,8 +269,8 @@ def test_tensors_that_nothing_uses_and_other_types(tmp_path):
     state = state_of("AutoEncoder")
     with pytest.raises(ArtifactError, match=r"ae\.pt: nothing here uses scaling"):
         load_pretrained(publish(tmp_path, "AutoEncoder", state | {"scaling": torch.ones(3)}))
-    with pytest.raises(ArtifactError, match=r"bias holds float64, expected float32, float16 or bfloat16"):
-        load_pretrained(publish(tmp_path, "AutoEncoder", state | {"bias": state["bias"].double()}))
+    with pytest.raises(ArtifactError, match=r"bias holds int32, expected floating-point numbers"):
+        load_pretrained(publish(tmp_path, "AutoEncoder", state | {"bias": state["bias"].int()}))
     sizes = {"group_sizes": torch.tensor([10.0, 30.0])}
     with pytest.raises(ArtifactError, match="group_sizes holds float32, expected integers"):
         load_pretrained(publish(tmp_path, "MatryoshkaBatchTopKSAE", state_of("MatryoshkaBatchTopKSAE") | sizes))

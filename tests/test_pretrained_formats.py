@@ -87,6 +87,22 @@ def test_gemma_scope(tmp_path: Path, cache, block: int, compressed: bool) -> Non
     assert_same(loaded, state(cfg, weights))
 
 
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_weights_in_double_precision_are_rounded_once(tmp_path: Path, save: Callable) -> None:
+    """As a conversion in NumPy leaves them; float32 ones made of them are the same SAE."""
+    folder = published.gemma_scope(tmp_path, 128)
+    right = load_pretrained(folder).sae.reconstruct(ROWS)
+    with np.load(folder / "params.npz") as archive:
+        double = {name: archive[name].astype(np.float64) for name in archive.files}
+    save(folder / "params.npz", **double)
+    loaded = load_pretrained(folder)
+    assert loaded.sae.weights.W_enc.dtype == "float64"
+    assert np.array_equal(loaded.sae.reconstruct(ROWS), right)
+    (tmp_path / "two").mkdir()
+    save_file({name.replace("W_", "w_"): array for name, array in double.items()}, tmp_path / "two/params.safetensors")
+    assert np.array_equal(load_pretrained(tmp_path / "two").sae.reconstruct(ROWS), right)
+
+
 @pytest.mark.parametrize("block", [SMALL_BLOCK, 64 << 20])
 @pytest.mark.parametrize("by_norm", [True, False])
 def test_llama_scope_with_its_norm_factor_folded(tmp_path: Path, cache, block: int, by_norm: bool) -> None:

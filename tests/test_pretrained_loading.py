@@ -166,6 +166,7 @@ def test_repositories_that_the_registry_does_not_know(served: Hub) -> None:
         ("no/such/folder", "is none of: a folder"),
         ("org/repo:../../etc", "has no `..`"),
         ("org/repo:/etc", "is relative"),
+        ("org/repo:layers.3/sae.safetensors", r"names a file: name its folder, org/repo:layers\.3/$"),
         ("goodfire-llama-3.3-70b-instruct/layer_50", "a pickle, and loading one runs whatever code is in it"),
         ("gemma-scope-2-270m-pt-transcoders-all/layer_0_width_16k_l0_big", "it is a transcoder"),
     ],
@@ -173,6 +174,30 @@ def test_repositories_that_the_registry_does_not_know(served: Hub) -> None:
 def test_references_to_nothing(reference: str, message: str) -> None:
     with pytest.raises(ArtifactError, match=message):
         load_pretrained(reference)
+
+
+@pytest.mark.parametrize("reference", ["no/such/folder", "my_sae", "~/my_sae"])
+def test_a_path_to_nothing_is_told_no_releases(reference: str) -> None:
+    with pytest.raises(ArtifactError) as raised:
+        load_pretrained(reference)
+    assert "begin alike" not in str(raised.value)
+
+
+def test_a_file_in_place_of_its_folder(tmp_path: Path) -> None:
+    folder = published.sae_lens(tmp_path / "sae")
+    for file in ("cfg.json", "sae_weights.safetensors"):
+        with pytest.raises(ArtifactError, match=rf"{file} is a file: name the folder of the SAE, {folder}$"):
+            load_pretrained(folder / file)
+    assert load_pretrained(folder).d_sae == 128
+
+
+def test_without_a_network_an_empty_cache_says_nothing_of_the_repository(served: Hub, monkeypatch) -> None:
+    published.sparsify(served.root / "someone" / "saes")
+    monkeypatch.setenv("DARKMATTER_HUB_OFFLINE", "1")
+    with pytest.raises(ArtifactError, match=r"not in the cache.* hf download someone/saes --include 'layers\.12/\*'`"):
+        load_pretrained("someone/saes:layers.12")
+    monkeypatch.setenv("DARKMATTER_HUB_OFFLINE", "")
+    assert load_pretrained("someone/saes:layers.12").source["format"] == "sparsify"
 
 
 # Wrong loads: each passes every check of shapes.
@@ -248,7 +273,7 @@ def with_nan(array: np.ndarray) -> np.ndarray:
         (narrowed, r"\[8192, 48\], expected \[16384, 48\]"),
         (lambda a: a | {"W_dec": with_nan(a["W_dec"])}, "W_dec holds NaN or infinity among latents 0 to"),
         (lambda a: a | {"threshold": a["threshold"] * np.float32(np.inf)}, "threshold holds NaN or infinity"),
-        (lambda a: a | {"b_enc": a["b_enc"].astype(np.float64)}, r"b_enc\.npy holds float64, expected float32 or"),
+        (lambda a: a | {"b_enc": a["b_enc"].astype(np.int32)}, r"b_enc\.npy holds int32, expected float32, float16 or"),
         (lambda a: a | {"b_enc": a["b_enc"][:, None]}, r"b_enc has shape \[16384, 1\], expected 1 dimensions"),
         (lambda a: {name: a[name] for name in a if name != "threshold"}, r"has no threshold \(it has W_dec, W_enc, b"),
         (lambda a: a | {"W_skip": a["b_dec"]}, "nothing here uses W_skip"),
@@ -293,7 +318,7 @@ def test_safetensors_with_a_name_twice_or_truncated(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="appears twice"):
         load_pretrained(path.parent)
     save_file({"W_enc": np.zeros((48, 128), dtype=np.int32)}, path)
-    with pytest.raises(ArtifactError, match="W_enc holds I32, expected one of F32, F16, BF16"):
+    with pytest.raises(ArtifactError, match="W_enc holds I32, expected one of F32, F16, F64, BF16"):
         load_pretrained(path.parent)
 
 
@@ -319,10 +344,14 @@ def test_sae_lens_configurations_that_contradict_the_file(tmp_path: Path, change
 def test_configurations_that_are_none(tmp_path: Path) -> None:
     folder = published.llama_scope(tmp_path, 128)
     facts = json.loads((folder / "hyperparams.json").read_text())
-    for broken in ({**facts, "d_model": None}, {**facts, "dataset_average_activation_norm": {"in": 0}}, {}, []):
+    for broken in ({**facts, "d_model": None}, {**facts, "dataset_average_activation_norm": None}, []):
         (folder / "hyperparams.json").write_text(json.dumps(broken))
         with pytest.raises(ArtifactError, match=r"hyperparams\.json is no configuration of the format llama-scope"):
             load_pretrained(folder)
+    del facts["jump_relu_threshold"]
+    (folder / "hyperparams.json").write_text(json.dumps(facts))
+    with pytest.raises(ArtifactError, match=r"has no `jump_relu_threshold`, which a configuration .* correct a copy"):
+        load_pretrained(folder)
     with pytest.raises(ArtifactError, match=r"format 'llama' is none of gemma-scope, "):
         load_pretrained(folder, format="llama")
     with pytest.raises(ArtifactError, match=r"cfg\.json does not exist, but an SAE in the format sae-lens has it"):

@@ -68,6 +68,29 @@ def test_llama_scope_thresholds_hold_for_latents_times_norms(tmp_path):
     assert load_pretrained(folder).sae.encode(ROWS).l0.mean() == right
 
 
+@pytest.mark.parametrize("name", ["act_fn", "norm_activation", "apply_decoder_bias_to_pre_encoder"])
+def test_llama_scope_keys_that_mean_something_else_in_each_version(tmp_path, name):
+    """`apply_decoder_bias_to_pre_encoder` was true where it is missing, and is false since."""
+    path = published.llama_scope(tmp_path, 256) / "hyperparams.json"
+    whole = json.loads(path.read_text())
+    path.write_text(json.dumps({key: value for key, value in whole.items() if key != name}))
+    with pytest.raises(ArtifactError, match=f"`{name}` is missing, .* depends on the version .* Add it to a copy"):
+        load_pretrained(path.parent)
+    path.write_text(json.dumps(whole))
+    assert load_pretrained(path.parent).d_sae == 256
+
+
+def test_llama_scope_width_by_its_factor(tmp_path):
+    """Newer versions write no `d_sae`."""
+    path = published.llama_scope(tmp_path, 3 * published.D_MODEL, expansion_factor=3) / "hyperparams.json"
+    right = load_pretrained(path.parent).sae.reconstruct(ROWS)
+    change(path, d_sae=None)
+    assert np.array_equal(load_pretrained(path.parent).sae.reconstruct(ROWS), right)
+    change(path, expansion_factor=4)
+    with pytest.raises(ArtifactError, match=r"\[144, 48\], expected \[192, 48\]"):
+        load_pretrained(path.parent)
+
+
 def test_llama_scope_without_decoder_bias(tmp_path):
     folder = published.llama_scope(tmp_path, 256, use_decoder_bias=False, apply_decoder_bias_to_pre_encoder=True)
     with pytest.raises(ArtifactError, match=r"nothing here uses decoder\.bias"):
@@ -157,6 +180,11 @@ def test_nested_keys_are_known_by_their_path_or_as_a_whole():
 
 def test_the_table_of_the_document_is_what_the_command_writes():
     assert document.DOCUMENT.read_text() == document.document(), "run python -m darkmatter.pretrained.document"
+
+
+def test_keys_under_metadata_are_in_the_table_once():
+    options = (Option("a", "read", "x"), Option("metadata.a", "read", "x"), Option("metadata.b", "read", "x"))
+    assert document.table({"mine": options}).splitlines()[2:] == ["| mine | `a`, `metadata.b` | read | x |"]
 
 
 def test_no_key_is_in_a_table_twice():

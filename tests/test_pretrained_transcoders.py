@@ -60,7 +60,7 @@ def test_gemma_scope_2_says_so_in_its_description(tmp_path, changed):
     folder = gemma_scope_2(tmp_path, "mlp_out/layer_9_width_16k_l0_small")
     assert load_pretrained(folder, rows=ROWS).hookpoint == "attn_z.9"
     change(folder / "config.json", **changed)
-    with pytest.raises(ArtifactError, match=rf"config\.json: `type` is .*: {REFUSED}"):
+    with pytest.raises(ArtifactError, match=rf"config\.json: (`type` is|reads .* and predicts) .*: {REFUSED}"):
         load_pretrained(folder)
 
 
@@ -92,7 +92,7 @@ def test_gemma_scope_2_names_its_hookpoint(tmp_path, place, ours):
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"hook_point_out": "blocks.15.hook_mlp_out"}, r"`hook_point_in` is .*, `hook_point_out` .*_mlp_out"),
+        ({"hook_point_out": "blocks.15.hook_mlp_out"}, r"reads .*resid_post and predicts .*_mlp_out"),
         ({"dataset_average_activation_norm": {"in": 64.0, "out": 3.4}}, r"is 64\.0 in and 3\.4 out"),
     ],
 )
@@ -102,6 +102,15 @@ def test_llama_scope_of_two_activations(tmp_path, changed, message):
     change(folder / "hyperparams.json", **changed)
     with pytest.raises(ArtifactError, match=f"{message}.*{REFUSED}"):
         load_pretrained(folder)
+
+
+def test_an_output_without_an_input_is_no_evidence_of_an_sae(tmp_path):
+    folder = published.llama_scope(tmp_path, 128)
+    change(folder / "hyperparams.json", hook_point_in=None)
+    with pytest.raises(ArtifactError, match=r"predicts, blocks\.15\.hook_resid_post, but not the one that it reads"):
+        load_pretrained(folder)
+    change(folder / "hyperparams.json", hook_point_out=None)
+    assert load_pretrained(folder).hookpoint is None
 
 
 @pytest.mark.parametrize("run", [{"transcode": True}, {"sae": {"transcode": True}}])
@@ -263,7 +272,7 @@ def test_a_cache_that_knows_commits_but_no_branch_lists_them(served, tmp_path, m
     ("given", "right"),
     [
         ("org/repo/some/folder", "`org/repo:some/folder`"),
-        ("org/repo", "`org/repo:FOLDER`"),
+        ("org/repo", "`org/repo:FOLDER`, or `org/repo:` where the SAE lies at its top"),
         (f"org/repo@{COMMIT}/folder", f"`org/repo@{COMMIT}:folder`"),
         ("https://huggingface.co/org/repo/tree/main/some/folder", "`org/repo:some/folder`"),
         (f"https://huggingface.co/org/repo/tree/{COMMIT}/folder", f"`org/repo@{COMMIT}:folder`"),

@@ -18,6 +18,8 @@ from sae_lens import (
     LanguageModelSAERunnerConfig,
     LoggingConfig,
     MatryoshkaBatchTopKTrainingSAEConfig,
+    TopKTrainingSAE,
+    TopKTrainingSAEConfig,
     TranscoderConfig,
 )
 from sae_lens.registry import SAE_CLASS_REGISTRY, SAE_TRAINING_CLASS_REGISTRY
@@ -180,6 +182,19 @@ def test_checkpoints_of_batchtopk_are_the_jumprelu_they_become(tmp_path: Path, k
     assert_naive(load_pretrained(tmp_path / "sae").sae, config_of("jumprelu", normalisation), folded)
 
 
+@pytest.mark.parametrize("options", [{}, {"rescale_acts_by_decoder_norm": False}])
+@pytest.mark.parametrize("kind", ["batchtopk", "matryoshka_batchtopk"])
+def test_checkpoints_of_batchtopk_before_norms_counted(tmp_path: Path, kind: str, options: dict) -> None:
+    """The first versions 6 do not write the key; sae-lens's default of today, true, makes another SAE of them."""
+    config = config_of(kind, **options, k=3.0, topk_threshold_lr=0.01, decoder_init_norm=0.1)
+    if kind.startswith("m"):
+        config["matryoshka_widths"] = [8, naive.D_SAE]
+    weights = make_weights("topk")
+    write(tmp_path / "sae", config, weights | {"topk_threshold": np.array(0.4)})
+    same = weights | {"threshold": np.full(naive.D_SAE, 0.4)}
+    assert_naive(load_pretrained(tmp_path / "sae").sae, config_of("jumprelu"), same)
+
+
 def test_whitening_of_a_checkpoint_is_folded(tmp_path: Path) -> None:
     random = torch.Generator().manual_seed(0)
     mean = torch.randn(naive.D_MODEL, generator=random, dtype=torch.float64)
@@ -303,7 +318,7 @@ REFUSED = {  # what is refused, why, and what differs in a file that is taken
         {"activation_fn_kwargs": {"k": 3, "postact_fn": "ReLU()"}},
     ),
     "two k": ("topk", {"activation_fn_kwargs": {"k": 4}}, "which one holds is", {"activation_fn_kwargs": {"k": 3}}),
-    "part of a latent": ("topk", {"k": 3.5}, "`k` is 3.5, no whole number", {"k": 3}),
+    "part of a latent": ("topk", {"k": 3.5}, "`k` of TopK is 3.5, no whole number", {"k": 3}),
     "version": (
         "standard",
         OLD | {"sae_lens_version": "latest"},
@@ -360,6 +375,49 @@ def test_the_factors_of_latents_that_finetuning_left(tmp_path: Path, name: str) 
     both = {"scaling_factor": gains, "finetuning_scaling_factor": gains}
     with pytest.raises(ArtifactError, match="nothing here uses finetuning_scaling_factor"):
         load_pretrained(write(tmp_path / "both", config_of("standard", **OLD), weights | both))
+
+
+@pytest.mark.parametrize("normalisation", ["none", "layer_norm"])
+def test_factors_of_latents_that_are_asked_for_and_not_there(tmp_path: Path, normalisation: str) -> None:
+    """sae-lens 6 drops the key, and its numbers are those of another SAE."""
+    facts, weights = OLD | {"normalize_activations": normalisation}, make_weights("standard")
+    asked = config_of("standard", **facts, finetuning_scaling_factor=True)
+    with pytest.raises(ArtifactError, match=r"is true, but the weights have no .* set the key to false in a copy"):
+        load_pretrained(write(tmp_path / "asked", asked, weights))
+    config = config_of("standard", **facts, finetuning_scaling_factor=False)
+    assert_naive(load_pretrained(write(tmp_path / "sae", config, weights)).sae, config, weights)
+
+
+def test_factors_of_latents_in_an_sae_that_sae_lens_runs(tmp_path: Path) -> None:
+    """sae-lens no longer applies them; in the rows of W_dec they do the same."""
+    weights, gains = make_weights("gated"), np.random.default_rng(2).uniform(0.5, 2, naive.D_SAE)
+    config = config_of("gated", **OLD, finetuning_scaling_factor=True)
+    with pytest.raises(ArtifactError, match=r"a factor of each latent's value .* Multiply the rows of W_dec by it"):
+        load_pretrained(write(tmp_path / "gains", config, weights | {"finetuning_scaling_factor": gains}))
+    folded, config = (
+        weights | {"W_dec": weights["W_dec"] * gains[:, None]},
+        config | {"finetuning_scaling_factor": False},
+    )
+    assert_naive(load_pretrained(write(tmp_path / "folded", config, folded)).sae, config, folded)
+
+
+def test_topk_of_old_files_without_a_k(tmp_path: Path) -> None:
+    config = config_of("standard", **OLD | {"activation_fn_str": "topk"})
+    with pytest.raises(ArtifactError, match="`k` of TopK is None, no whole number"):
+        load_pretrained(write(tmp_path / "sae", config, make_weights("standard")))
+
+
+def test_an_object_that_gives_sparse_tensors(tmp_path: Path) -> None:
+    """A TopK SAE of sae-lens in training does."""
+    folder, _, weights = case(tmp_path / "sae", "topk", rescale_acts_by_decoder_norm=True)
+    right = decompose(X, load_pretrained(folder).sae, **QUICK)
+    sae = TopKTrainingSAE(
+        TopKTrainingSAEConfig(k=naive.K, d_in=naive.D_MODEL, d_sae=naive.D_SAE, use_sparse_activations=True)
+    )
+    sae.load_state_dict({name: torch.tensor(array).float() for name, array in weights.items()})
+    assert sae.encode(torch.from_numpy(ROWS)).is_sparse
+    found = decompose(X, sae, **QUICK)
+    np.testing.assert_allclose(*(values(json.loads(result.to_json())) for result in (found, right)), rtol=1e-5)
 
 
 def test_every_key_that_sae_lens_writes_is_known() -> None:

@@ -93,7 +93,8 @@ Coder = DenseCoder | SparseCoder
 
 def on_cpu(values: Any, what: str) -> Tensor:
     if isinstance(values, Tensor):
-        return values.detach().float().cpu()
+        values = values.detach().float().cpu()
+        return values if values.layout is torch.strided else values.to_dense()
     if isinstance(values, np.ndarray):
         return torch.from_numpy(np.ascontiguousarray(values)).float()
     raise ArtifactError(

@@ -5,7 +5,7 @@ Gated ones and the like, and all whose rows are normalised one by one: Sae(x) th
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -15,8 +15,10 @@ from safetensors.torch import load_file
 
 from darkmatter.artifacts import ArtifactError
 from darkmatter.codes import blocks, check_loaded, load_sae
+from darkmatter.pretrained.sae_lens import read_gains
 from darkmatter.pretrained.sae_lens_config import BATCH, FACTOR, WHITENING, Config
 from darkmatter.pretrained.scalers import Scale
+from darkmatter.pretrained.tensors import Tensors
 
 if TYPE_CHECKING:  # sae-lens takes 6–13 s to import: only who opens such an SAE pays for it
     from sae_lens import SAE
@@ -28,8 +30,10 @@ def open_dense(config: Config, folder: Path, scale: Scale, device: str) -> "SAE"
     Raises:
         ArtifactError: sae-lens cannot load it, or reads its configuration otherwise than it is read here.
     """
-    changed = {"normalize_activations": config.normalisation}
+    check_no_gains(folder, config)
+    changed: dict[str, Any] = {"normalize_activations": config.normalisation}
     if config.architecture in BATCH:
+        changed["rescale_acts_by_decoder_norm"] = config.norm_in_values  # sae-lens's default is not that of older files
         sae = for_inference(folder, config, scale, changed)
     else:
         sae = load_sae(folder, config.architecture, config.d_sae, config.d_in, changed)
@@ -45,6 +49,16 @@ def open_dense(config: Config, folder: Path, scale: Scale, device: str) -> "SAE"
     return sae if device == "cpu" else sae.to(device)
 
 
+def check_no_gains(folder: Path, config: Config) -> None:
+    """Refuse a factor of each latent's value, which sae-lens's objects no longer know."""
+    found = Tensors.of_safetensors(folder / "sae_weights.safetensors")
+    if read_gains(found, config) is not None:
+        raise ArtifactError(
+            f"{found.path} has a factor of each latent's value (`finetuning_scaling_factor`), which sae-lens no longer "
+            "applies. Multiply the rows of W_dec by it in a copy, leave the tensor out and set the key to false"
+        )
+
+
 def check_width(config: Config, where: str, d_sae: int | None, d_model: int | None) -> None:
     """Hold d_sae and d_in against what its name or a manifest says; None says nothing."""
     for name, found, wanted in (("d_sae", config.d_sae, d_sae), ("d_in", config.d_in, d_model)):
@@ -52,7 +66,7 @@ def check_width(config: Config, where: str, d_sae: int | None, d_model: int | No
             raise ArtifactError(f"{where}: {name} is {found}, expected {wanted}: the files are another SAE's")
 
 
-def for_inference(folder: Path, config: Config, scale: Scale, changed: dict[str, str]) -> "SAE":
+def for_inference(folder: Path, config: Config, scale: Scale, changed: dict[str, Any]) -> "SAE":
     """The JumpReLU SAE that sae-lens makes of a checkpoint of BatchTopK, whose own codes depend on the whole batch."""
     from sae_lens import JumpReLUSAE, JumpReLUSAEConfig, TrainingSAE
 

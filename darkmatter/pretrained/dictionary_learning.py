@@ -192,6 +192,6 @@ def hookpoint(config: Facts, path: Path) -> str | None:
     if not matches or buffer.get("io", "out") != "out":
         return None
     layer = int(matches[0][1])
-    if trainer.get("layer", layer) != layer:
+    if trainer.get("layer") not in (None, layer):
         raise ArtifactError(f"{path}: `layer` is {trainer['layer']}, but it is named {matches[0][0]}")
     return f"resid_post.{layer}"

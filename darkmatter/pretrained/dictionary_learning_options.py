@@ -27,7 +27,8 @@ OF_BUFFER = (
     *("remove_bos", "add_special_tokens", "max_activation_norm_multiple"),
 )
 NOT_FOLDED = (
-    "nothing says whether the weights are for activations divided by it. Fold it into the weights and remove it"
+    "nothing says whether the weights are for activations divided by it. The package multiplies biases and threshold "
+    "by it before it saves: where it wrote ae.pt, remove the key from a copy; else multiply them first"
 )
 
 OPTIONS = (

@@ -14,6 +14,7 @@ from darkmatter.pretrained.options import Option
 DOCUMENT = Path("docs/extending.md")
 MARKS = ("<!-- options: python -m darkmatter.pretrained.document -->", "<!-- end of options -->")
 USES = ("read", "no effect", "refused")
+METADATA = "metadata."
 
 
 def document(path: Path = DOCUMENT) -> str:
@@ -28,9 +29,15 @@ def table(tables: Mapping[str, Sequence[Option]]) -> str:
 
 
 def rows_of(format: str, options: Sequence[Option]) -> list[list[str]]:
-    """The keys of one use and reason in one row, in the order of the first of them."""
+    """The keys of one use and reason in one row, in the order of the first of them; `metadata.x` goes without saying.
+
+    The text before the table says that a key may stand under `metadata` too.
+    """
     groups: dict[tuple[str, str], list[str]] = {}
+    facts = {(option.name, option.use, option.why) for option in options}
     for option in sorted(options, key=lambda option: USES.index(option.use)):
+        if option.name.startswith(METADATA) and (option.name[len(METADATA) :], option.use, option.why) in facts:
+            continue
         groups.setdefault((use_of(option), option.why), []).append(f"`{option.name}`")
     return [[format, ", ".join(names), use, why.replace("|", "\\|")] for (use, why), names in groups.items()]
 

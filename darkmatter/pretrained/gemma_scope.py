@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from darkmatter.artifacts import ArtifactError
-from darkmatter.pretrained.options import TRANSCODER, Option, alike, check_options
+from darkmatter.pretrained.options import TRANSCODER, Option, alike, check_one_place, check_options
 from darkmatter.pretrained.tensors import Tensors
 from darkmatter.pretrained.weights import Read, Weights, check_shapes
 from darkmatter.text_files import json_of
@@ -42,10 +42,9 @@ def read_gemma_scope_2(paths: Mapping[str, Path], factor: float | None = None) -
 def described(path: Path) -> dict[str, Any]:
     """What config.json says, once that is an SAE of one activation."""
     facts = json_of(path)
-    kind, read = facts.get("type", "sae"), facts.get("hf_hook_point_in")
-    predicted = facts.get("hf_hook_point_out") or read
-    if kind in ("transcoder", "clt") or predicted != read:
-        raise ArtifactError(f"{path}: `type` is {kind}, from {read} to {predicted}: {TRANSCODER}.")
+    if (kind := facts.get("type")) in ("transcoder", "clt"):
+        raise ArtifactError(f"{path}: `type` is {kind}: {TRANSCODER}.")
+    check_one_place(facts.get("hf_hook_point_in"), facts.get("hf_hook_point_out"), str(path))
     check_options(facts, OPTIONS, str(path))
     return facts
 

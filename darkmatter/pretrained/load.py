@@ -27,6 +27,8 @@ from darkmatter.pretrained.weights import check_finite, check_shapes
 if TYPE_CHECKING:
     from sae_lens import SAE
 
+REMEDY = "Fetch the file again, or correct a copy; a folder of another format is read by load_pretrained(…, format=…)"
+
 
 @dataclass(frozen=True)
 class Pretrained:
@@ -136,10 +138,13 @@ def configuration(where: str, path: Path, format: str) -> Iterator[None]:
     """Say of what a reader stumbles over that it is no configuration of its format."""
     try:
         yield
-    except (KeyError, TypeError, AttributeError, ZeroDivisionError) as error:
+    except KeyError as error:
         raise ArtifactError(
-            f"{where}: {path} is no configuration of the format {format} ({type(error).__name__}: {error}). Name "
-            "another with `format=`, or fetch the file again."
+            f"{where}: {path} has no `{error.args[0]}`, which a configuration of the format {format} has. {REMEDY}"
+        ) from error
+    except (TypeError, AttributeError, ZeroDivisionError) as error:
+        raise ArtifactError(
+            f"{where}: {path} is no configuration of the format {format} ({type(error).__name__}: {error}). {REMEDY}"
         ) from error
 
 

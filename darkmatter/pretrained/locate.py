@@ -7,7 +7,7 @@ from typing import Any
 
 from darkmatter.artifacts import ArtifactError, sha256_file
 from darkmatter.hub import checked_sha256
-from darkmatter.hub_access import HubError
+from darkmatter.hub_access import HubError, OfflineError
 from darkmatter.pretrained import hub
 from darkmatter.pretrained.file_names import FILES, optional_files
 from darkmatter.pretrained.names import local_transcoder, names_transcoder
@@ -97,10 +97,12 @@ def probe(wanted: Reference, revision: str | None) -> str:
     """The format of a folder that the registry does not list, by its repository's name or its small files."""
     if wanted.repo.startswith("google/gemma-scope-"):
         return "gemma-scope-2" if wanted.repo.startswith("google/gemma-scope-2-") else "gemma-scope"
+    offline = False
     for file in ("cfg.json", "hyperparams.json", "config.json"):
         try:
             found = fetched(wanted, file, revision)
-        except hub.MISSING:
+        except hub.MISSING as error:
+            offline = offline or isinstance(error, OfflineError)
             continue
         config = json_of(found.path)
         if file == "hyperparams.json":
@@ -110,10 +112,17 @@ def probe(wanted: Reference, revision: str | None) -> str:
                 return "dictionary-learning"
             continue
         return "sparsify" if "expansion_factor" in config and "d_sae" not in config else "sae-lens"
+    if offline:
+        pin = f" --revision {revision}" if revision else ""
+        raise HubError(
+            f"{wanted.repo}:{wanted.folder}: its configuration is not in the cache, and there is no network to ask for "
+            f"it. Where there is one: `HF_HUB_OFFLINE=0 hf download {wanted.repo} --include "
+            f"'{hub.inside(wanted.folder, '*')}'{pin}`."
+        )
     raise ArtifactError(
         f"{wanted.repo}:{wanted.folder} has neither cfg.json nor hyperparams.json nor a config.json of "
-        f"dictionary_learning, so its format is unknown. If it is one of {', '.join(FILES)}, name it with "
-        "`format=`; other pickles (.pt, .bin) are not opened."
+        f"dictionary_learning, so its format is unknown. If it is one of {', '.join(FILES)}, name it: "
+        "load_pretrained(…, format=…); other pickles (.pt, .bin) are not opened."
     )
 
 

@@ -13,8 +13,13 @@ from safetensors import SafetensorError, safe_open
 from darkmatter.artifacts import ArtifactError
 from darkmatter.zip_members import data_offset
 
-SAFETENSORS_TYPES = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}  # bfloat16 is read as the upper half of a float32
-FLOATS = {"<f4", "<f2"}
+SAFETENSORS_TYPES = {
+    "F32": "<f4",
+    "F16": "<f2",
+    "F64": "<f8",
+    "BF16": "<u2",
+}  # bfloat16 is read as the upper half of a float32
+FLOATS = {"<f4", "<f2", "<f8"}
 HEADER_LIMIT = 100 << 20  # bytes, as in safetensors itself
 
 
@@ -109,7 +114,7 @@ def map_member(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) ->
         shape, fortran, dtype = read(stream)
         header = stream.tell()
         if dtype.str not in FLOATS:
-            raise ArtifactError(f"{path}: {member.filename} holds {dtype}, expected float32 or float16")
+            raise ArtifactError(f"{path}: {member.filename} holds {dtype}, expected float32, float16 or float64")
         size = int(np.prod(shape)) * dtype.itemsize
         if member.file_size != header + size:
             raise ArtifactError(f"{path}: {member.filename} has {member.file_size - header} bytes, expected {size}")

@@ -31,6 +31,21 @@ class Option:
     allowed: tuple[Any, ...] = ()
 
 
+def check_one_place(read: str | None, predicted: str | None, where: str) -> None:
+    """Refuse what predicts another activation than it reads; a file that names no output has the input's.
+
+    Raises:
+        ArtifactError: names both, or says that the input is not named.
+    """
+    if read is None and predicted:
+        raise ArtifactError(
+            f"{where}: names the activation that it predicts, {predicted}, but not the one that it reads, so nothing "
+            "says that it is no transcoder. Fetch the file again, or add the key to a copy"
+        )
+    if predicted and predicted != read:
+        raise ArtifactError(f"{where}: reads {read} and predicts {predicted}: {TRANSCODER}.")
+
+
 def alike(use: Literal["read", "no effect", "refused"], why: str, names: str) -> tuple[Option, ...]:
     """Several keys for one reason, with spaces between."""
     return tuple(Option(name, use, why) for name in names.split())

@@ -9,6 +9,8 @@ from darkmatter.pretrained import registry
 from darkmatter.pretrained.registry import Listed
 
 REPOSITORY = re.compile(r"([\w.-]+/[\w.-]+)(?:@([0-9a-f]{40}))?:(.*)")
+ALIKE = 4  # letters
+FILE_SUFFIXES = (".safetensors", ".json", ".npz", ".pt")
 FORMS = "a folder, `release/id` of sae-lens's registry, or `org/repo:folder` (pinned: `org/repo@<40 hex>:folder`)"
 
 
@@ -32,12 +34,17 @@ def parse(reference: str | Path) -> Reference:
     text = str(reference)
     if Path(text).is_dir():
         return Reference(local=Path(text))
+    if Path(text).is_file():
+        raise ArtifactError(f"{text} is a file: name the folder of the SAE, {Path(text).parent}")
     if match := REPOSITORY.fullmatch(text):
         repo, revision, folder = match[1], match[2], check_folder(match[3], text)
-        return Reference(repo=repo, folder=folder, revision=revision, listed=registry.at(repo, folder))
+        listed = registry.at(repo, folder)
+        if listed is None and PurePosixPath(folder).suffix in FILE_SUFFIXES:
+            raise ArtifactError(f"{text!r} names a file: name its folder, {text.rpartition(Path(folder).name)[0]}")
+        return Reference(repo=repo, folder=folder, revision=revision, listed=listed)
     release = max((name for name in registry.releases() if text.startswith(f"{name}/")), key=len, default=None)
     if release is None:
-        raise ArtifactError(f"{text!r} is none of: {FORMS}. {as_repository(text)}{suggest(text)}")
+        raise ArtifactError(f"{text!r} is none of: {FORMS}.{as_repository(text)}{suggest(text)}")
     listed = registry.find(release, text.removeprefix(f"{release}/"))
     return Reference(repo=listed.repo, folder=check_folder(listed.folder, text), listed=listed)
 
@@ -58,9 +65,11 @@ def as_repository(text: str) -> str:
     tree = re.fullmatch(r"(?:tree|blob|resolve)/([^/]+)(?:/(.*))?", folder or "")
     if tree:
         pin, folder = f"@{tree[1]}" if re.fullmatch(r"[0-9a-f]{40}", tree[1]) else pin, tree[2]
-    return f"If it is a repository of the hub, write `{match[1]}{pin}:{(folder or 'FOLDER').strip('/')}`. "
+    top = "" if folder else f", or `{match[1]}{pin}:` where the SAE lies at its top"
+    return f" If it is a repository of the hub, write `{match[1]}{pin}:{(folder or 'FOLDER').strip('/')}`{top}."
 
 
 def suggest(text: str) -> str:
-    near = sorted(registry.releases(), key=lambda name: -registry.common_prefix(name, text))[:3]
-    return f"Releases that begin alike: {', '.join(near)}."
+    shared = {name: registry.common_prefix(name, text) for name in registry.releases()}
+    near = sorted((name for name in shared if shared[name] >= ALIKE), key=lambda name: -shared[name])[:3]
+    return f" Releases that begin alike: {', '.join(near)}." if near else ""

@@ -58,9 +58,14 @@ def read_gains(found: Tensors, config: Config) -> Float[np.ndarray, " latent"] |
     """The factor of each latent's value that finetuning left; None where all are 1, which versions 1 to 5 often wrote.
 
     Raises:
-        ArtifactError: there are factors, and the configuration says that they are not used.
+        ArtifactError: the configuration says otherwise than the weights whether there are factors.
     """
     names = gains_of(found)
+    if not names and config.finetuned:
+        raise ArtifactError(
+            f"{config.where}: `finetuning_scaling_factor` is true, but the weights have no "
+            f"{' or '.join(LATENT_FACTORS)}. Where it has been multiplied into W_dec, set the key to false in a copy"
+        )
     if not names or (found.vector(names[0]) == 1).all():
         return None
     if config.finetuned is False:

@@ -153,9 +153,9 @@ def activation(facts: Mapping[str, Any], old: bool, where: str) -> tuple[str, in
         )
     if architecture not in ("topk", "abstopk"):
         return architecture, None, function == TANH
-    k = facts["k"] if own is None else own
+    k = facts.get("k") if own is None else own
     if not isinstance(k, int):
-        raise ArtifactError(f"{where}: `k` is {k!r}, no whole number")
+        raise ArtifactError(f"{where}: `k` of TopK is {k!r}, no whole number. Add the right one to a copy")
     if facts.get("k", k) != k:
         raise ArtifactError(f"{where}: `k` is {facts['k']}, `activation_fn_kwargs.k` {k}: which one holds is unclear")
     return architecture, k, False

@@ -56,7 +56,7 @@ NO_EFFECT = (
         "model_name model_class_name model_kwargs model_from_pretrained_kwargs hook_eval hook_point_eval dataset_path "
         "dataset_trust_remote_code streaming is_dataset_tokenized use_chat_formatting context_size prepend_bos "
         "seqpos_slice exclude_special_tokens disable_concat_sequences sequence_separator_token begin_batch_token "
-        "begin_sequence_token use_cached_activations cached_activations_path neuronpedia_id",
+        "begin_sequence_token use_cached_activations cached_activations_path neuronpedia_id hook_point_template",
     ),
     *group(
         "no effect",

@@ -45,7 +45,7 @@ class Tensors:
     def floats(self, name: str, dimensions: int) -> tuple[np.ndarray, bool]:
         array, bfloat16 = self.get(name, dimensions)
         if not bfloat16 and array.dtype.str not in FLOATS:
-            raise ArtifactError(f"{self.path}: {name} holds {array.dtype}, expected float32, float16 or bfloat16")
+            raise ArtifactError(f"{self.path}: {name} holds {array.dtype}, expected floating-point numbers")
         return array, bfloat16
 
     def matrix(self, name: str, latents_first: bool) -> Matrix:

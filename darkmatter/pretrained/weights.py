@@ -68,7 +68,8 @@ def check_shapes(weights: Weights, where: str, d_sae: int | None = None, d_model
         hint = ", so it is stored transposed" if found == wanted[::-1] else ""
         raise ArtifactError(
             f"{where}: {name} has latents × d_model {list(found)}, expected {list(wanted)}{hint}. The file is of "
-            "another SAE or format than its name says; check the reference, or name the format with `format=`."
+            "another SAE or format than its name says; check the reference, or name the format: "
+            "load_pretrained(…, format=…)."
         )
     if (weights.architecture == "jumprelu") != (weights.threshold is not None):
         raise ArtifactError(
