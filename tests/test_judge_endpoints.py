@@ -388,7 +388,7 @@ def test_a_server_that_wants_a_long_wait_is_left_alone(tmp_path: Path) -> None:
     status, headers, body = error(429, "slow down")
     later = (status, headers | {"retry-after-ms": "900000"}, body)
     with serving(in_turn(right_judge("z"), later)) as endpoint:
-        with pytest.raises(ArtifactError, match=r"left alone for 900 s \(HTTP 429: slow down\). Run the stage again"):
+        with pytest.raises(ArtifactError, match=r"no request for 900 s \(HTTP 429: slow down\). Run the stage again"):
             judge_records(make_judge(endpoint.url, tmp_path, parallel_calls=1), work, texts)
         assert len(endpoint.requests) == 2
         endpoint.behaviour = right_judge("z")

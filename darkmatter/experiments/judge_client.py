@@ -114,7 +114,7 @@ class Client:
             if not found.again or number + 1 == tries:
                 break
             if found.wait is not None and found.wait > LONGEST_ASKED_WAIT:
-                raise self.stop(self.asked_to_wait(found))
+                raise self.stop(self.left_alone(f"wants no request for {found.wait:,.0f} s", found))
             backoff = min(FIRST_WAIT * 2**number, LONGEST_WAIT)
             self.over.wait(backoff if found.wait is None else found.wait)
         if found.reason == NO_CONNECTION:
@@ -122,7 +122,7 @@ class Client:
         with self.lock:
             self.in_a_row += 1
         if self.in_a_row >= IN_A_ROW:
-            raise self.stop(self.failing(found))
+            raise self.stop(self.left_alone(f"has failed {IN_A_ROW} questions in a row", found))
         return found
 
     def once(self, prompt: str, temperature: float, tokens: int) -> Reply | Failure:
@@ -210,16 +210,10 @@ class Client:
             f"and what its account may spend. {KEPT}"
         )
 
-    def asked_to_wait(self, failure: Failure) -> ArtifactError:
+    def left_alone(self, why: str, failure: Failure) -> ArtifactError:
+        said = f": {failure.said}" if failure.said else ""
         return ArtifactError(
-            f"{self.settings.endpoint} wants to be left alone for {failure.wait:,.0f} s ({failure.reason}: "
-            f"{failure.said}). Run the stage again then. {KEPT}"
-        )
-
-    def failing(self, failure: Failure) -> ArtifactError:
-        return ArtifactError(
-            f"{self.settings.endpoint} has failed {self.in_a_row} questions in a row ({failure.reason}"
-            f"{f': {failure.said}' if failure.said else ''}). Run the stage again when it answers. {KEPT}"
+            f"{self.settings.endpoint} {why} ({failure.reason}{said}). Run the stage again later. {KEPT}"
         )
 
     def unreachable(self, said: str) -> ArtifactError:
