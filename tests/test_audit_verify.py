@@ -11,8 +11,11 @@ from darkmatter.artifacts import read_json, sha256_path, write_json
 from darkmatter.audit.findings import EXIT_CODES, Finding, as_text, exit_code, printable
 from darkmatter.audit.hashing import folder_md5, hash_path, object_path
 from darkmatter.audit.verify import verify
+from darkmatter.listings import listed_sha256
 
 RESULT = "reports/results/use.json"
+OTHER_FILES = {"data/numbers/a.txt": "1" * 64}
+OTHER_RUN = {"outputs": {"data/numbers": listed_sha256("data/numbers", OTHER_FILES)}, "files": OTHER_FILES}
 
 
 @pytest.fixture(scope="module")
@@ -134,10 +137,10 @@ def test_receipts(repository):
     assert kinds(repository) == {"missing": ["reports/receipts/make.json"]}
     write_json(receipt, content | {"code": {"make.py": "0" * 64}})
     assert kinds(repository) == {"stale": ["make"]}
-    write_json(receipt, content | {"code": {"make.py": "0" * 64}, "outputs": {"data/numbers": "0" * 64}})
-    assert kinds(repository) == {"stale": ["make", "data/numbers"]}  # of another run, so no proof of a forgery
-    write_json(receipt, content | {"params": {"size": 4}, "outputs": {"data/numbers": "0" * 64}})
-    assert kinds(repository) == {"stale": ["make", "data/numbers"]}
+    write_json(receipt, content | OTHER_RUN | {"code": {"make.py": "0" * 64}})
+    assert kinds(repository) == {"stale": ["make", "data/numbers", "use"]}  # of another run, so no proof of a forgery
+    write_json(receipt, content | OTHER_RUN | {"params": {"size": 4}})
+    assert kinds(repository) == {"stale": ["make", "data/numbers", "use"]}
     write_json(receipt, content | {"outputs": {}})
     assert kinds(repository) == {"missing": ["data/numbers"]}
 
@@ -211,6 +214,21 @@ def test_receipt_of_a_revision_that_listed_no_files(repository):
     assert kinds(repository, committed=True) == {"stale": ["make"]}
 
 
+def test_receipt_whose_list_was_made_to_fit_what_was_read(repository):
+    """`make` ran again alone, and its receipt was edited by hand to name the file that `use` read."""
+    path = repository / "reports/receipts/make.json"
+    read = read_json(path)["files"]["data/numbers/a.txt"]
+    make_again(repository, "* 1000", "* 1001")
+    content = read_json(path)
+    write_json(path, content | {"files": content["files"] | {"data/numbers/a.txt": read}})
+    without_data(repository)
+    findings = verify(repository, committed=True).findings
+    assert [(finding.kind, finding.path) for finding in findings] == [("tampered", "reports/receipts/make.json")]
+    assert "its hash of data/numbers is not that of the files it lists" in findings[0].message
+    write_json(path, content)
+    assert kinds(repository, committed=True) == {"stale": ["use"]}
+
+
 def test_folder_in_a_folder_is_held_against_the_cache(repository):
     """Receipts say nothing here: there are none."""
     code = toy.MAKE.replace("    (folder / f", "    (folder / name).mkdir(exist_ok=True)\n    (folder / name / f")
@@ -229,9 +247,8 @@ def test_folder_in_a_folder_is_held_against_the_cache(repository):
 
 def test_receipts_of_another_run_are_no_forgery(repository):
     """DVC brought an earlier run back from its run-cache: outputs and lock are of that one, the receipts are not."""
-    other = {"make": {"params": {"size": 4}, "outputs": {"data/numbers": "0" * 64}}}
-    other["make"]["files"] = {"data/numbers/a.txt": "1" * 64}
-    other["use"] = {"inputs": {"data/numbers/a.txt": "1" * 64}, "outputs": {RESULT: "2" * 64}}
+    other = {"make": OTHER_RUN | {"params": {"size": 4}}}
+    other["use"] = {"inputs": OTHER_FILES, "outputs": {RESULT: "2" * 64}}
     for stage, values in other.items():
         toy.edit(repository / f"reports/receipts/{stage}.json", **values)
     assert kinds(repository) == {"stale": ["make", "data/numbers", RESULT]}

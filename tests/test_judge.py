@@ -31,13 +31,9 @@ from darkmatter.data_params import Model
 from darkmatter.experiments.interpretability import judge_cost, judge_records
 from darkmatter.experiments.interpretability_results import accuracies, record_arrays
 from darkmatter.experiments.judge import Unanswered
+from darkmatter.experiments.judge_answers import parse_explanation, parse_predictions
 from darkmatter.experiments.judge_key import NO_KEY, read_key
-from darkmatter.experiments.judge_prompts import (
-    explain_question,
-    parse_explanation,
-    parse_predictions,
-    predict_question,
-)
+from darkmatter.experiments.judge_prompts import explain_question, predict_question
 from darkmatter.models import random_model
 from darkmatter.sections import ParamsError
 from stages.interpretability import main
@@ -192,6 +188,8 @@ def test_missing_key(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ({"endpoint": "localhost:8000"}, "not an http or https address"),
         ({"endpoint": "file:///etc/passwd"}, "not an http or https address"),
+        ({"endpoint": "http://[::1/v1"}, "not an http or https address"),
+        ({"endpoint": "http://localhost:port/v1"}, "not an http or https address"),
         ({"endpoint": "https://user:pass@api.example.com/v1"}, "holds a password"),
         ({"endpoint": "http://localhost/v1", "max_dollars": 1.0}, "needs dollars_per_million_tokens"),
     ],

@@ -1,7 +1,6 @@
 """The judge against servers with customs of their own: other parameters, reasoning, fences, quotas, errors."""
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +23,12 @@ from darkmatter.artifacts import ArtifactError, sha256_file
 from darkmatter.experiments import judge_client
 from darkmatter.experiments.interpretability import FRUITLESS, judge_records
 from darkmatter.experiments.interpretability_results import accuracies, record_arrays
-from darkmatter.experiments.judge import REASONING_TOKENS, Unanswered
-from darkmatter.experiments.judge_answers import said, unfenced
+from darkmatter.experiments.judge import REASONING_TOKENS, Judge, Unanswered
+from darkmatter.experiments.judge_answers import parse_explanation, parse_predictions, said, unfenced
+from darkmatter.experiments.judge_client import IN_A_ROW
 from darkmatter.experiments.judge_key import read_key
-from darkmatter.experiments.judge_prompts import explain_question, parse_explanation, parse_predictions
-from darkmatter.experiments.judge_replies import sentence
+from darkmatter.experiments.judge_prompts import explain_question
+from darkmatter.experiments.judge_refusals import sentence, shortened
 from stages.interpretability import main
 
 RIGHT = [1, 0, 1]
@@ -72,7 +72,15 @@ def refuses(name: str, reply: Any) -> Gate:
     return takes_only(**{name: lambda value: reply})
 
 
-@pytest.mark.parametrize("reply", [NO_MAX_TOKENS, FORBIDDEN_FIELD])
+@pytest.mark.parametrize(
+    "reply",
+    [
+        NO_MAX_TOKENS,
+        FORBIDDEN_FIELD,
+        error(400, "This model requires max_completion_tokens"),
+        error(500, "upstream: 'max_tokens' is not supported, use 'max_completion_tokens'"),
+    ],
+)
 def test_server_that_wants_the_other_limit(tmp_path: Path, reply: Any) -> None:
     work, texts = work_on("z")
     with serving(right_judge("z"), refuses("max_tokens", reply)) as endpoint:
@@ -83,7 +91,17 @@ def test_server_that_wants_the_other_limit(tmp_path: Path, reply: Any) -> None:
     assert second["max_completion_tokens"] == first["max_tokens"] and second["temperature"] == 0
 
 
-@pytest.mark.parametrize("reply", [ONLY_DEFAULT, MUST_BE_POSITIVE])
+@pytest.mark.parametrize(
+    "reply",
+    [
+        ONLY_DEFAULT,
+        MUST_BE_POSITIVE,
+        error(400, "`temperature` may only be set to 1 when thinking is enabled"),
+        error(400, "temperature: 0 is not a valid value for this model, use 1"),
+        error(400, "temperature is incompatible with reasoning"),
+        error(400, "temperature cannot be set for this model"),
+    ],
+)
 def test_server_that_wants_no_temperature(tmp_path: Path, capsys: pytest.CaptureFixture[str], reply: Any) -> None:
     work, texts = work_on("z")
     with serving(right_judge("z"), refuses("temperature", reply)) as endpoint:
@@ -102,6 +120,18 @@ def test_both_at_once_with_many_threads(tmp_path: Path) -> None:
         records = judge_records(make_judge(endpoint.url, tmp_path, parallel_calls=3), work, texts)
     assert all(record["predictions"] for record in records)
     assert len(endpoint.requests) <= 3 * 4 + 2 * 3
+
+
+def test_server_that_takes_neither_name_of_the_limit(tmp_path: Path) -> None:
+    """Asked in both forms, then no more: nobody asks without a limit."""
+    work, texts = work_on("zq")
+    names = ("max_tokens", "max_completion_tokens")
+    refused = {name: error(400, f"Unsupported parameter: {name!r}", param=name) for name in names}
+    gate = takes_only(**{name: lambda value, name=name: refused[name] for name in names})
+    with serving(in_turn(ANSWER), gate) as endpoint:
+        with pytest.raises(ArtifactError, match=r"HTTP 400: Unsupported parameter: 'max_completion_tokens'.*not help"):
+            judge_records(make_judge(endpoint.url, tmp_path, parallel_calls=1), work, texts)
+        assert len(endpoint.requests) == 2
 
 
 def test_limit_that_is_too_large_is_no_unknown_parameter(tmp_path: Path) -> None:
@@ -130,6 +160,14 @@ def test_budget_eaten_by_reasoning_is_widened_once_and_remembered(tmp_path: Path
         judge.settings = settings(endpoint.url, model="n")  # nothing of it is stored
         assert judge.ask(QUESTION) == RIGHT
         assert endpoint.requests[-1]["max_tokens"] == small + REASONING_TOKENS
+
+
+def test_answer_that_is_cut_off_and_called_a_bad_request(tmp_path: Path) -> None:
+    spent = error(400, "Could not finish the message because max_tokens or model output limit was reached.")
+    with serving(in_turn(ANSWER), takes_only(max_tokens=lambda allowed: spent if allowed < 1000 else None)) as endpoint:
+        assert make_judge(endpoint.url, tmp_path).ask(QUESTION) == RIGHT
+        allowed = [request["max_tokens"] for request in endpoint.requests]
+        assert allowed == [QUESTION.max_tokens, QUESTION.max_tokens + REASONING_TOKENS]
 
 
 def test_reasoning_beyond_any_budget_says_what_to_raise(tmp_path: Path) -> None:
@@ -242,6 +280,11 @@ def test_tags_and_fences_within_an_explanation_are_part_of_it() -> None:
     [
         (EMPTY_PURSE, "HTTP 429: You exceeded your current quota"),
         (error(429, "Your account is not active, please check your billing details."), "not active"),
+        (error(429, "You exceeded your current token quota", type="exceeded_current_quota_error"), "token quota"),
+        (error(400, "Please make sure your account is in good standing.", code="Arrearage"), "good standing"),
+        (error(429, "Your team has used all available credits or reached its spending limit."), "spending limit"),
+        (error(429, "Your account was suspended. Check your plan."), "suspended"),
+        (error(400, "You have reached your specified API usage limits."), "usage limits"),
         (error(402, "Insufficient Balance"), "HTTP 402: Insufficient Balance"),
         (error(400, "Your credit balance is too low to access the API."), "credit balance"),
         (error(401, "Incorrect API key provided: sk-secret."), "Incorrect API key provided: …"),
@@ -260,13 +303,11 @@ def test_tags_and_fences_within_an_explanation_are_part_of_it() -> None:
         ),
     ],
 )
-def test_what_no_repetition_cures_stops_at_once(tmp_path: Path, reply: Any, words: str) -> None:
+def test_what_lasts_stops_at_once(tmp_path: Path, reply: Any, words: str) -> None:
     work, texts = work_on("zq")
     with serving(in_turn(reply)) as endpoint:
-        begun = time.monotonic()
-        with pytest.raises(ArtifactError, match=r"No repetition cures that.*DARKMATTER_TEST_KEY") as caught:
+        with pytest.raises(ArtifactError, match=r"Asking again would not help.*DARKMATTER_TEST_KEY") as caught:
             judge_records(make_judge(endpoint.url, tmp_path, parallel_calls=1, retries=5), work, texts)
-        assert time.monotonic() - begun < 2
         assert len(endpoint.requests) == 1
     assert words in str(caught.value) and "sk-secret" not in str(caught.value)
     assert not list(tmp_path.rglob("*.json"))
@@ -285,6 +326,9 @@ def test_what_no_repetition_cures_stops_at_once(tmp_path: Path, reply: Any, word
         told('{"choi', "application/json"),
         told('{"error": {"message": "upstream is down", "code": 502}}', "application/json"),
         told('{"error": "overloaded"}', "application/json"),
+        told('data: {"choices": [{"delta": {"content": "[1, 0, 1]"}}]}', "text/event-stream"),
+        error(429, "You exceeded the current quota of your pricing tier. Please retry after 1 second."),
+        error(429, "You reached the usage limit per minute"),
     ],
 )
 def test_what_may_pass_is_asked_again_and_not_stored(tmp_path: Path, reply: Any) -> None:
@@ -308,30 +352,81 @@ def test_one_flagged_prompt_is_one_question(tmp_path: Path) -> None:
         assert judge.ask(QUESTION) == RIGHT
 
 
+@pytest.mark.parametrize(
+    ("reply", "words"),
+    [
+        (told("<html><p>Sign in, sk-secret</p></html>"), "Sign in, …"),
+        (told('{"choices": []}', "application/json"), '{"choices": []}'),
+        (told('"hello"', "application/json"), "hello"),
+        (told("data: [DONE]", "text/event-stream"), "data: [DONE]"),
+    ],
+)
+def test_what_is_no_completion_is_quoted(tmp_path: Path, reply: Any, words: str) -> None:
+    with serving(in_turn(reply)) as endpoint:
+        answer = make_judge(endpoint.url, tmp_path, retries=0).ask(QUESTION)
+    assert answer == Unanswered("an answer without a completion") and answer.said == words
+
+
+@pytest.mark.parametrize(
+    ("reply", "why"),
+    [
+        (completion(None, refusal="I cannot, sk-secret"), "(I cannot, …)"),
+        (completion("", "content_filter"), "(finish_reason: content_filter)"),
+        (completion(None, "tool_calls", tool_calls=[]), "(finish_reason: tool_calls)"),
+        (completion("no idea"), "'no idea'"),
+    ],
+)
+def test_why_nothing_is_said_is_told(tmp_path: Path, reply: Any, why: str) -> None:
+    with serving(in_turn(reply)) as endpoint:
+        answer = make_judge(endpoint.url, tmp_path).ask(QUESTION)
+    assert answer == Unanswered("3 empty or malformed answers") and answer.said.endswith(why)
+
+
 def test_a_server_that_wants_a_long_wait_is_left_alone(tmp_path: Path) -> None:
+    """Nobody else asks it either, and the results that are there stay: the rest can be asked later."""
+    work, texts = work_on("zq")
     status, headers, body = error(429, "slow down")
-    with serving(in_turn((status, headers | {"retry-after-ms": "900000"}, body))) as endpoint:
-        assert make_judge(endpoint.url, tmp_path).ask(QUESTION) == Unanswered("HTTP 429")
-        assert len(endpoint.requests) == 1
+    later = (status, headers | {"retry-after-ms": "900000"}, body)
+    with serving(in_turn(right_judge("z"), later)) as endpoint:
+        with pytest.raises(ArtifactError, match=r"no request for 900 s \(HTTP 429: slow down\). Run the stage again"):
+            judge_records(make_judge(endpoint.url, tmp_path, parallel_calls=1), work, texts)
+        assert len(endpoint.requests) == 2
+        endpoint.behaviour = right_judge("z")
+        records = judge_records(make_judge(endpoint.url, tmp_path), work, texts)
+        assert all(record["predictions"] for record in records)
+
+
+def test_a_server_that_fails_question_after_question_is_left_alone(tmp_path: Path) -> None:
+    """Also after it has answered, as where an account is empty in words that nobody knows."""
+    (item,), texts = work_on("z")
+    answers = [right_judge("z")] * 2
+    with serving(in_turn(*answers, error(418, "I am a teapot, sk-secret"))) as endpoint:
+        judge = make_judge(endpoint.url, tmp_path, parallel_calls=1)
+        with pytest.raises(ArtifactError, match=rf"{IN_A_ROW} questions in a row \(HTTP 418: I am a teapot, …\)"):
+            judge_records(judge, [item] * 40, texts)
+        assert len(endpoint.requests) == len(answers) + IN_A_ROW
+    with serving(in_turn(*[error(418, "no"), right_judge("z")] * 30)) as endpoint:  # every other question
+        judge = make_judge(endpoint.url, tmp_path, parallel_calls=1, model="n")
+        assert len(judge_records(judge, [item] * 30, texts)) == 30
 
 
 def test_many_latents_without_one_answer_end_the_run(tmp_path: Path) -> None:
     (item,), texts = work_on("z")
-    with serving(in_turn(error(400, "sk-secret: no such thing"))) as endpoint:
+    with serving(in_turn(completion("sk-secret: no such thing"))) as endpoint:
         judge = make_judge(endpoint.url, tmp_path, parallel_calls=1)
-        with pytest.raises(ArtifactError, match=rf"answered none of {FRUITLESS} latents: {FRUITLESS} × HTTP 400") as no:
+        message = rf"answered none of {FRUITLESS} latents: {FRUITLESS} × 3 empty or malformed answers"
+        with pytest.raises(ArtifactError, match=message) as caught:
             judge_records(judge, [item] * 40, texts)
-        assert "(…: no such thing)" in str(no.value)
-        assert FRUITLESS <= len(endpoint.requests) <= FRUITLESS + 2
+        assert "(the last one: '…: no such thing')" in str(caught.value)
         endpoint.behaviour = in_turn(right_judge("z"), *[error(400, "no")] * 60)
-        records = judge_records(make_judge(endpoint.url, tmp_path, parallel_calls=1), [item], texts)
+        records = judge_records(make_judge(endpoint.url, tmp_path, parallel_calls=1, model="n"), [item], texts)
         assert [record["unanswered"] for record in records] == ["HTTP 400"]
 
 
 @pytest.mark.parametrize(
     ("behaviour", "gate", "words"),
     [
-        (in_turn(EMPTY_PURSE), None, "No repetition cures that"),
+        (in_turn(EMPTY_PURSE), None, "Asking again would not help"),
         (in_turn(completion("no idea")), None, "2 × 3 empty or malformed answers (the last one: 'no idea')"),
         (in_turn(ANSWER), reasons_first(10**6), "raise interpretability.reasoning_tokens above 4,096"),
         (in_turn(error(400, "The server said no to sk-secret")), None, "2 × HTTP 400 (The server said no to …)"),
@@ -382,9 +477,21 @@ def test_a_key_that_is_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
         assert "sk-" not in str(caught.value)
 
 
+def test_a_long_message_shows_no_part_of_the_key(tmp_path: Path) -> None:
+    """Where the room for the message ends in the middle of the key."""
+    with serving(in_turn(error(400, "x" * 234 + "sk-secret"))) as endpoint:
+        answer = make_judge(endpoint.url, tmp_path).ask(QUESTION)
+    assert answer == Unanswered("HTTP 400") and "sk" not in answer.said
+
+
+def test_a_key_of_one_letter_is_no_secret(tmp_path: Path) -> None:
+    with serving(in_turn(ANSWER)) as endpoint:
+        assert Judge(settings(endpoint.url), "1", tmp_path).ask(QUESTION) == RIGHT
+
+
 def test_sentences_of_errors() -> None:
     assert sentence("<html><style>a {}</style><h1>Bad\n gateway</h1>\x1b[31m</html>") == "Bad gateway [31m"
     assert sentence({"message": "a", "code": 1}) == "a"
     assert sentence({"detail": [{"msg": "b"}]}) == '[{"msg": "b"}]'
-    assert len(sentence("x" * 1000)) == 240
+    assert len(shortened(sentence("x" * 1000))) == 240
     assert sentence(None) == ""

@@ -29,7 +29,7 @@ def output_findings(
         yield Finding("missing", out, f"the receipt of {stage.name} does not name it, so only dvc.lock vouches for it")
     elif written is not None and written != hashes.sha256:
         if of_another_run(stage.name, receipts, stale, root):
-            again = f"`dvc repro --force --no-run-cache {stage.name}` writes both anew"
+            again = f"`dvc repro --force --no-run-cache {stage.name}` writes both again"
             yield Finding("stale", out, f"the receipt of {stage.name} is of another run than this output; {again}")
         else:
             message = (

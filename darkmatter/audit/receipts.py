@@ -5,7 +5,9 @@ from typing import Any
 
 from darkmatter.artifacts import ArtifactError, read_json
 from darkmatter.audit.findings import Finding
-from darkmatter.paths import RECEIPTS
+from darkmatter.listings import listed_sha256
+from darkmatter.paths import DATA, RECEIPTS
+from darkmatter.staleness import within
 
 Receipts = dict[str, dict]
 HASHED = ("code", "inputs", "outputs")  # what a receipt names by SHA-256
@@ -32,6 +34,17 @@ def sorted_receipts(root: Path) -> tuple[Receipts, list[Finding]]:
             receipt = None
         if isinstance(receipt, dict) and all(isinstance(hashes, dict) for hashes in hashed(receipt)):
             receipts[path.stem] = receipt
+            if outputs := at_odds(receipt):
+                told = f"its hash of {', '.join(outputs)} is not that of the files it lists"
+                findings.append(Finding("tampered", name, f"{told}; `git checkout -- {name}` restores it"))
         else:
             findings.append(Finding("tampered", name, f"is no receipt; `git checkout -- {name}` restores it"))
     return receipts, findings
+
+
+def at_odds(receipt: dict) -> list[str]:
+    """The outputs whose hash in a receipt does not follow from the files it lists: one of both was edited by hand."""
+    if "files" not in receipt:
+        return []
+    kept = {out: sha256 for out, sha256 in receipt["outputs"].items() if within(out, DATA.as_posix())}
+    return [out for out, sha256 in kept.items() if listed_sha256(out, receipt["files"]) != sha256]

@@ -164,11 +164,11 @@ def receipt_findings(stage: LockedStage, receipts: Receipts, stale: dict[str, st
 
 
 def unsaid_findings(receipts: Receipts, stale: dict[str, str]) -> Iterator[Finding]:
-    """Receipts that do not tell what another stage read; one of a stale stage is to be written anew anyway."""
+    """Receipts that do not tell what another stage read; that of a stale stage is written again anyway."""
     for name, read in unsaid(receipts).items():
         if name not in stale:
             message = (
                 f"does not list the files that {name} wrote, so only DVC's cache can tell whether {read}: made by an "
-                f"older revision; `dvc repro --force {name}` writes it anew"
+                f"older revision; `dvc repro --force {name}` writes it again"
             )
             yield Finding("missing", (RECEIPTS / f"{name}.json").as_posix(), message)

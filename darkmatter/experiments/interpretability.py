@@ -156,7 +156,7 @@ def check_answered(records: Sequence[Record], model: str) -> None:
     words = next((record["said"] for record in records if record["said"]), "")
     raise ArtifactError(
         f"{model} answered none of {len(records)} latents: {reasons}{f' ({words})' if words else ''}. No results are "
-        "written. Run the stage again when that is cured: responses are kept, and only what has none is asked."
+        "written. Run the stage again when that is fixed: responses are kept, and only what has none is asked."
     )
 
 

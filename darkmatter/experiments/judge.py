@@ -128,14 +128,14 @@ class Judge:
     def ask(self, question: Question[Parsed]) -> Parsed | Unanswered:
         """
         Raises:
-            ArtifactError: what no repetition cures, or more would be spent than allowed.
+            ArtifactError: what asking again does not help, or more would be spent than allowed.
         """
         found = self.stored(question)
         for text in found.responses:
             parsed, valid = meaning(question, text)
             if valid:
                 return parsed
-        room = self.room.get(question.kind, self.settings.reasoning_tokens)
+        room, why = self.room.get(question.kind, self.settings.reasoning_tokens), ""
         while len(found.responses) <= self.settings.retries:
             tokens = question.max_tokens + room
             if found.cut_off >= tokens:
@@ -156,8 +156,9 @@ class Judge:
             self.keep(question, found)
             if valid:
                 return parsed
+            why = f" ({reply.why})" if reply.why else ""
         last = " ".join(found.responses[-1].split())
-        return Unanswered(f"{len(found.responses)} empty or malformed answers", f"the last one: {last[:80]!r}")
+        return Unanswered(f"{len(found.responses)} empty or malformed answers", f"the last one: {last[:80]!r}{why}")
 
     def remember(self, kind: str, room: int) -> None:
         with self.lock:

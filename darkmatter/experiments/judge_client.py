@@ -5,26 +5,41 @@
     HTTP 200 without a completion   the same
     max_tokens refused              asked with max_completion_tokens, here and in the rest of the run
     a temperature refused           asked without one, here and in the rest of the run
-    401, 402, 403, 404, a quota     an error at once: no repetition cures a key, an account or a model's name
+    401, 402, 403, 404, a quota     an error at once: asking again changes no key, no account and no model's name
+    a wait of more than 2 minutes   an error at once: run the stage again then
+    an answer cut off, called a 400 an empty reply that was cut off
     other 4xx                       a failure of this question
+    20 failures in a row            an error: the rest would fail, too
 
 A failure has a short reason, which results count, and what the server said. The key stands in neither.
 """
 
 import sys
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from darkmatter.artifacts import ArtifactError
 from darkmatter.experiment_params import Interpretability
-from darkmatter.experiments.judge_key import NO_KEY
-from darkmatter.experiments.judge_refusals import Form, is_incurable, may_pass
-from darkmatter.experiments.judge_replies import NO_COMPLETION, Refusal, Reply, refusal_of, reply_of, sentence
+from darkmatter.experiments.judge_key import hide
+from darkmatter.experiments.judge_refusals import (
+    Form,
+    Refusal,
+    is_cut_off,
+    is_lasting,
+    may_pass,
+    refusal_of,
+    sentence,
+    shortened,
+)
+from darkmatter.experiments.judge_replies import Reply, reply_of
 
 NO_CONNECTION = "no connection"
+NO_COMPLETION = "an answer without a completion"
 FIRST_WAIT, LONGEST_WAIT = 0.5, 8.0  # seconds before asking again; doubled each time
 LONGEST_ASKED_WAIT = 120.0  # what a server may ask for
+KEPT = "No results are written. Responses so far are kept for the next run."
+IN_A_ROW = 20  # questions that a server may fail before it is left alone
 
 
 @dataclass(frozen=True)
@@ -51,6 +66,7 @@ class Client:
         form: how this server takes a request, as learned so far.
         calls: completions that were counted.
         spent: dollars.
+        in_a_row: questions since the last completion that ended without one.
         stopped: why nothing more is asked.
     """
 
@@ -63,7 +79,7 @@ class Client:
         self.lock = threading.Lock()
         self.over = threading.Event()
         self.stopped: ArtifactError | None = None
-        self.calls, self.spent = 0, 0.0
+        self.calls, self.spent, self.in_a_row = 0, 0.0, 0
         self.library = openai.OpenAI(
             base_url=settings.endpoint, api_key=key, timeout=settings.timeout_seconds, max_retries=0
         )
@@ -88,19 +104,25 @@ class Client:
     def complete(self, prompt: str, temperature: float, tokens: int) -> Reply | Failure:
         """
         Raises:
-            ArtifactError: what no repetition cures, or more would be spent than allowed.
+            ArtifactError: what asking again does not help, or more would be spent than allowed.
         """
         tries = self.settings.retries + 1
         for number in range(tries):
             found = self.once(prompt, temperature, tokens)
-            if isinstance(found, Reply) or not found.again or number + 1 == tries:
+            if isinstance(found, Reply):
+                return found
+            if not found.again or number + 1 == tries:
                 break
             if found.wait is not None and found.wait > LONGEST_ASKED_WAIT:
-                break
+                raise self.stop(self.left_alone(f"wants no request for {found.wait:,.0f} s", found))
             backoff = min(FIRST_WAIT * 2**number, LONGEST_WAIT)
             self.over.wait(backoff if found.wait is None else found.wait)
-        if isinstance(found, Failure) and found.reason == NO_CONNECTION:
+        if found.reason == NO_CONNECTION:
             raise self.stop(self.unreachable(found.said))
+        with self.lock:
+            self.in_a_row += 1
+        if self.in_a_row >= IN_A_ROW:
+            raise self.stop(self.left_alone(f"has failed {IN_A_ROW} questions in a row", found))
         return found
 
     def once(self, prompt: str, temperature: float, tokens: int) -> Reply | Failure:
@@ -128,18 +150,18 @@ class Client:
             except openai.APIStatusError as error:
                 found = refusal_of(error.status_code, error.body, asked_wait(error.response.headers))
             except (openai.OpenAIError, ValueError) as error:
-                return Failure(NO_COMPLETION, self.hide(sentence(str(error))), again=True)
-            match found:
-                case Reply():
-                    self.count(found)
-                    return Reply(self.hide(found.text), found.cut_off, found.tokens)
-                case None:
-                    return Failure(NO_COMPLETION, again=True)
+                return Failure(NO_COMPLETION, self.quoted(sentence(str(error))), again=True)
+            if isinstance(found, Reply):
+                self.count(found)
+                return replace(found, text=hide(self.key, found.text), why=self.quoted(found.why))
+            if is_cut_off(found):
+                return Reply("", cut_off=True)
             if self.learn(form, found):
                 continue
-            if is_incurable(found):
+            if is_lasting(found, form):
                 raise self.stop(self.refused(found))
-            return Failure(f"HTTP {found.status}", self.hide(found.said), may_pass(found), found.wait)
+            reason = NO_COMPLETION if found.status == 200 else f"HTTP {found.status}"
+            return Failure(reason, self.quoted(found.said), may_pass(found), found.wait)
 
     def learn(self, form: Form, refusal: Refusal) -> bool:
         """Whether to ask in another form than `form`, which was refused: one more, or what another thread learned."""
@@ -149,7 +171,7 @@ class Client:
         with self.lock:
             if self.form == form:
                 self.form = better
-                print(f"{self.settings.model} is asked in another form: {self.hide(refusal.said)}", file=sys.stderr)
+                print(f"{self.settings.model} is asked in another form: {self.quoted(refusal.said)}", file=sys.stderr)
         return True
 
     def count(self, reply: Reply) -> None:
@@ -157,6 +179,7 @@ class Client:
         prices = self.settings.dollars_per_million_tokens or (0.0, 0.0)
         with self.lock:
             self.calls += 1
+            self.in_a_row = 0
             self.spent += sum(number * price for number, price in zip(reply.tokens, prices, strict=True)) / 1e6
 
     def check_spent(self) -> None:
@@ -173,24 +196,30 @@ class Client:
         self.over.set()
         return reason
 
-    def hide(self, text: str) -> str:
-        """The text without the key: servers quote what they are sent."""
-        return text if self.key == NO_KEY else text.replace(self.key, "…")
+    def quoted(self, text: str) -> str:
+        """What a server said, without the key, and no more of it than an error has room for."""
+        return shortened(hide(self.key, text))
 
     def cause(self, error: Exception) -> str:
-        return self.hide(str(error.__cause__ or error))
+        return self.quoted(str(error.__cause__ or error))
 
     def refused(self, refusal: Refusal) -> ArtifactError:
         return ArtifactError(
-            f"{self.settings.endpoint} refuses (HTTP {refusal.status}: {self.hide(refusal.said)}). No repetition cures "
-            f"that: check interpretability.model ({self.settings.model}), the key in {self.settings.key_variable}, and "
-            "what its account may spend. No results are written; responses so far are kept for the next run."
+            f"{self.settings.endpoint} refuses (HTTP {refusal.status}: {self.quoted(refusal.said)}). Asking again would"
+            f" not help. Check interpretability.model ({self.settings.model}), the key in {self.settings.key_variable} "
+            f"and what its account may spend. {KEPT}"
+        )
+
+    def left_alone(self, why: str, failure: Failure) -> ArtifactError:
+        said = f": {failure.said}" if failure.said else ""
+        return ArtifactError(
+            f"{self.settings.endpoint} {why} ({failure.reason}{said}). Run the stage again later. {KEPT}"
         )
 
     def unreachable(self, said: str) -> ArtifactError:
         return ArtifactError(
             f"interpretability.endpoint {self.settings.endpoint} cannot be reached ({said}). Start the server, or set "
-            "it to null for the offline surrogate. Responses so far are kept."
+            f"it to null for the offline surrogate. {KEPT}"
         )
 
 

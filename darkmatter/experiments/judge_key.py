@@ -1,7 +1,7 @@
 """The key of a chat endpoint: from the environment, never from a file of parameters and never into one of results."""
 
 import os
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from darkmatter.artifacts import ArtifactError
 from darkmatter.experiment_params import Interpretability
@@ -9,6 +9,7 @@ from darkmatter.sections import ParamsError
 
 LOCAL_HOSTS = {"localhost", "127.0.0.1", "::1"}
 NO_KEY = "none"  # local servers want the header, not the key
+SECRET = 8  # letters: a shorter key, as people give their own servers, is no secret but may well be part of an answer
 
 
 def read_key(settings: Interpretability) -> str:
@@ -18,8 +19,8 @@ def read_key(settings: Interpretability) -> str:
         ParamsError: the endpoint is no http(s) address, holds a password, or `max_dollars` has no prices to go by.
         ArtifactError: the key is missing, or is none.
     """
-    address = urlsplit(settings.endpoint or "")
-    if address.scheme not in {"http", "https"} or not address.hostname:
+    address = split(settings.endpoint)
+    if address is None or address.scheme not in {"http", "https"} or not address.hostname:
         raise ParamsError(f"interpretability.endpoint is {settings.endpoint!r}, not an http or https address")
     if address.username or address.password or address.query:
         raise ParamsError(
@@ -41,3 +42,17 @@ def read_key(settings: Interpretability) -> str:
         f"the environment variable {settings.key_variable} is not set, which {settings.endpoint} needs as its key. Set "
         "it, or set interpretability.endpoint to null for the offline surrogate."
     )
+
+
+def split(endpoint: str | None) -> SplitResult | None:
+    """The parts of an address; None where it has none, such as one with letters for a port."""
+    try:
+        address = urlsplit(endpoint or "")
+        return address if address.port is None or address.port else None
+    except ValueError:
+        return None
+
+
+def hide(key: str, text: str) -> str:
+    """A text without the key: servers quote what they are sent."""
+    return text.replace(key, "…") if len(key) >= SECRET else text
