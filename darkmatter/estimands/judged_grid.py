@@ -1,8 +1,8 @@
 """The SAEs on which a trend of the error norm with L0 is judged: no denser than any that the paper has.
 
-Section 4.1 exempts "extremely dense SAEs" from that trend and gives no number. The densest SAE of the maps does give one:
-the share of active latents to dimensions, L0 / d_model, beyond which the paper says nothing. The maps themselves show
-every SAE.
+Section 4.1 exempts "extremely dense SAEs" from that trend and gives no number. The densest SAE of the maps gives one:
+the share of active latents to dimensions, L0 / d_model, beyond which the paper says nothing. The maps of this
+repository show every SAE.
 """
 
 from darkmatter.estimands.evidence import Evidence, Missing, Point, Variant
