@@ -16,7 +16,6 @@ from darkmatter.claim_rows import claim_row, claims_content, counted, elements
 from darkmatter.claim_rules import Earlier, Region
 from darkmatter.claims import CLAIM_RESULTS, EXACT_KINDS, load_claims, rule_sha256
 from darkmatter.estimands.evidence import Evidence
-from darkmatter.estimands.gather import manifests
 from darkmatter.estimands.quantities import Fixed, Keyed, Null
 from darkmatter.params import load_params
 from darkmatter.results import Results
@@ -42,7 +41,7 @@ def having(evidence: Evidence, **experiments) -> Evidence:
 
 
 def test_every_claim_has_a_row(evidence):
-    content = claims_content(LEDGER, dataclasses.replace(evidence, manifests=manifests(lambda path: path)), SUBJECT)
+    content = claims_content(LEDGER, evidence, SUBJECT)
     assert [row["id"] for row in content["claims"]] == list(CLAIMS) and content["tested"] == len(CLAIMS)
     assert sum(content["verdicts"].values()) == sum(content["analogues"].values()) == len(CLAIMS)
     for row in content["claims"]:

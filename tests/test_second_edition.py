@@ -1,6 +1,8 @@
 """Estimands that came with the second edition of the rules, against the same numbers by hand."""
 
 import dataclasses
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,13 +11,17 @@ from fake_sums import FakeRows
 from profiles import profile_params
 from scipy.stats import norm
 
+from darkmatter.claims import load_claims
+from darkmatter.density import DENSEST, OF_WIDTHS, Density, beside_the_papers
+from darkmatter.estimands import judged_grid
 from darkmatter.estimands.evidence import BY_DIMENSION, PRIMARY, VARIANTS, Missing
 from darkmatter.estimands.gather import manifests
-from darkmatter.estimands.judged_grid import densest_of_paper, no_denser
+from darkmatter.estimands.judged_grid import no_denser
 from darkmatter.estimands.reductions import ends_at
 from darkmatter.estimands.registry import estimand
 from darkmatter.results import Results
 
+ROOT = Path(__file__).resolve().parent.parent
 BOOTSTRAP = {"resamples": 40, "level": 0.9, "seed": 3}
 PARAMS = profile_params("smoke")
 
@@ -32,49 +38,66 @@ def rows(results):
 
 @pytest.fixture(scope="module")
 def evidence(rows, results, tmp_path_factory):
-    found = rows.evidence(PARAMS, results, tmp_path_factory.mktemp("sums"))
-    return dataclasses.replace(found, manifests=manifests(lambda path: path))
+    return rows.evidence(PARAMS, results, tmp_path_factory.mktemp("sums"))
 
 
 def value(quantity) -> float:
     return quantity.at(BOOTSTRAP, 1)["value"]
 
 
-def densest(share: float, width: int = 576) -> dict:
-    """Lists in which the densest SAE of a map has that share of its dimensions active; one in no map has more."""
-    l0 = share * width
-    saes = [("fig2", l0), ("figA", l0 / 2), ("near60", 10 * l0)]
-    return {"model": {"saes": [{"roles": [role], "nominal_l0": own, "d_model": width} for role, own in saes]}}
+def densest(monkeypatch, k: float) -> None:
+    """As if the densest SAE of the paper had `k` latents active in a model of this width."""
+    monkeypatch.setattr(judged_grid, "DENSEST", Density(k, 576))
 
 
-def test_the_densest_sae_of_the_papers_maps_is_the_published_one(evidence):
-    assert densest_of_paper(evidence) == 445 / 2304  # Gemma 2 2B, layer 12, 16k
-    assert densest_of_paper(dataclasses.replace(evidence, manifests=densest(0.1))) == pytest.approx(0.1)
+def test_the_papers_densities_are_those_of_the_published_lists():
+    lists = manifests(lambda path: path)
+    maps = [sae for own in lists.values() for sae in own["saes"] if {"fig2", "figA"} & set(sae["roles"])]
+    assert max(maps, key=lambda sae: sae["nominal_l0"] / sae["d_model"])["hookpoint"] == "resid_post.12"
+    assert max(sae["nominal_l0"] / sae["d_model"] for sae in maps) == DENSEST.share
+    assert {sae["d_model"] for sae in lists["gemma-2-9b"]["saes"] if "fig2" in sae["roles"]} == {OF_WIDTHS.d_model}
 
 
-def test_denser_saes_are_not_judged_but_equally_dense_ones_are(evidence):
+def test_denser_saes_are_not_judged_but_equally_dense_ones_are(evidence, monkeypatch):
     points = evidence.main_grid()
     k = sorted({point.sae["k"] for point in points})
     assert len(k) > 1
     for bound, kept in ((k[-1], k), (k[0], k[:1])):
-        lists = densest(bound / 576)
-        found = no_denser(dataclasses.replace(evidence, manifests=lists), points)
-        assert sorted({point.sae["k"] for point in found}) == kept
+        densest(monkeypatch, bound)
+        assert sorted({point.sae["k"] for point in no_denser(evidence, points)}) == kept
+    densest(monkeypatch, 0.1)
     with pytest.raises(Missing, match="denser than the paper's densest"):
-        no_denser(dataclasses.replace(evidence, manifests=densest(1e-6)), points)
-    with pytest.raises(Missing, match="conf/manifests"):
-        no_denser(dataclasses.replace(evidence, manifests=None), points)
+        no_denser(evidence, points)
 
 
 @pytest.mark.parametrize("name", ["norm_r2_slopes", "opposite_l0_slopes"])
-def test_slopes_of_the_judged_grid_are_those_of_its_saes(evidence, name):
-    everything = estimand(f"{name}_of_sparse")(dataclasses.replace(evidence, manifests=densest(0.9)), PRIMARY)
+def test_slopes_of_the_judged_grid_are_those_of_its_saes(evidence, monkeypatch, name):
     before = estimand(name)(evidence, PRIMARY)
+    everything = estimand(f"{name}_of_sparse")(evidence, PRIMARY)
     assert {key: value(found) for key, found in everything.items()} == {key: value(one) for key, one in before.items()}
-    k = min(point.sae["k"] for point in evidence.all_grids())
-    fewer = estimand(f"{name}_of_sparse")(dataclasses.replace(evidence, manifests=densest(k / 576)), PRIMARY)
+    densest(monkeypatch, min(point.sae["k"] for point in evidence.all_grids()))
+    fewer = estimand(f"{name}_of_sparse")(evidence, PRIMARY)
     along_l0 = fewer["l0" if "l0" in fewer else "norm"].at(BOOTSTRAP, 1)
     assert along_l0["value"] is None and "no two SAEs of one width" in along_l0["reason"]
+
+
+def test_a_caption_says_how_dense_the_saes_are():
+    saes = [{"k": k, "l0": float(k)} for k in (16, 32, 32, 64)]
+    text = beside_the_papers(saes, 576)
+    assert "L0 near 32 of 576 dimensions (5.6 %), the paper's widths 60 of 3,584 dimensions (1.7 %)" in text
+    assert "64 of 576 dimensions (11.1 %), the paper's 445 of 2,304 dimensions (19.3 %)" in text and "drawn" not in text
+    denser = beside_the_papers([*saes, {"k": None, "l0": 127.8}], 576)
+    assert "Those with L0 = 128 are denser than any of the paper's" in denser and "drawn and left out of it" in denser
+
+
+def test_the_norm_is_set_against_the_vector_of_each_sae(rows, evidence):
+    found = estimand("norm_r2_minus_vector_r2")(evidence, PRIMARY)["lead"]
+    assert [item.key["sae"] for item in found] == [point.path for point in evidence.all_grids()]
+    for item in found[:3]:
+        norm_r2, vector_r2 = (
+            rows.number(item.key["sae"], metric, "token", "paper") for metric in ("norm_test:error", "vector_r2")
+        )
+        assert value(item.quantity) == pytest.approx(norm_r2 - vector_r2)
 
 
 def test_x_has_one_score_for_each_hookpoint(rows, evidence):
@@ -175,3 +198,9 @@ def test_another_sae_or_no_number_gives_no_lead(evidence):
 def test_an_interval_of_a_normal_number_keeps_its_meaning_at_another_level():
     ends = {"value": 1.0, "level": 0.9, "low": 1 - norm.ppf(0.95), "high": 1 + 2 * norm.ppf(0.95)}
     assert ends_at(ends, 0.99) == pytest.approx((1.0, 1 - norm.ppf(0.995), 1 + 2 * norm.ppf(0.995)))
+
+
+def test_the_page_of_what_is_not_judged_names_rows_that_exist():
+    page = (ROOT / "docs" / "not-judged.md").read_text(encoding="utf-8")
+    named = {name for name in re.findall(r"`([a-z0-9-]+)`", page) if "-" in name}
+    assert named <= {claim.id for claim in load_claims(ROOT / "claims.yaml").claims} and len(named) > 15

@@ -31,6 +31,7 @@ WORLDS = {
         {"token_identity": -0.1, "l0": 0.5, "activation_norm": 0.4, "model_loss": 0.6, "first_layer": -0.1},
     ),
     "vector-r2-range": ({"r2": [0.15, 0.45, 0.72]}, {"r2": [0.02, 0.9]}),
+    "vector-r2-below-norm": ({"lead": [0.75 - 0.72, 0.95 - 0.15]}, {"lead": [0.70 - 0.80, 0.3]}),
     "vector-r2-trend": ({"l0": -0.05, "width": -0.05}, {"l0": 0.05, "width": 0.05}),
     "opposite-l0-trends": ({"norm": 0.03, "vector": -0.05}, {"norm": -0.03, "vector": -0.05}),
     "not-shrinkage-norm": ({"shrinkage": 0.10}, {"shrinkage": -0.05}),

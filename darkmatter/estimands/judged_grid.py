@@ -1,27 +1,14 @@
 """The SAEs on which a trend of the error norm with L0 is judged: no denser than any that the paper has.
 
 Section 4.1 exempts "extremely dense SAEs" from that trend and gives no number. The densest SAE of the maps gives one:
-the share of active latents to dimensions, L0 / d_model, beyond which the paper says nothing. The maps of this
-repository show every SAE.
+the share of active latents to dimensions beyond which the paper says nothing. The maps of this repository show every
+SAE.
 """
 
+from darkmatter.density import DENSEST, of_sae
 from darkmatter.estimands.evidence import Evidence, Missing, Point, Variant
 from darkmatter.estimands.quantities import Components
 from darkmatter.estimands.trends import trend
-
-OF_MAPS = frozenset({"fig2", "figA"})  # roles in the lists of conf/manifests
-
-
-def densest_of_paper(evidence: Evidence) -> float:
-    """Largest L0 / d_model of the published SAEs in the paper's maps.
-
-    Raises:
-        Missing: a list of published SAEs is not here.
-    """
-    if evidence.manifests is None:
-        raise Missing("the lists of published SAEs in conf/manifests are not here: `git checkout conf/manifests`")
-    saes = [sae for manifest in evidence.manifests.values() for sae in manifest["saes"]]
-    return max(sae["nominal_l0"] / sae["d_model"] for sae in saes if OF_MAPS & set(sae["roles"]))
 
 
 def no_denser(evidence: Evidence, points: list[Point]) -> list[Point]:
@@ -30,11 +17,10 @@ def no_denser(evidence: Evidence, points: list[Point]) -> list[Point]:
     Raises:
         Missing: there is none.
     """
-    bound = densest_of_paper(evidence)
     width = {name: run["d_model"] for name, run in evidence.results.decomposition.items()}
-    kept = [point for point in points if (point.sae["k"] or point.sae["l0"]) / width[point.hookpoint] <= bound]
+    kept = [point for point in points if of_sae(point.sae, width[point.hookpoint]).share <= DENSEST.share]
     if not kept:
-        raise Missing(f"every SAE is denser than the paper's densest (L0 / d_model above {bound:.3f})")
+        raise Missing(f"every SAE is denser than the paper's densest, which has L0 = {DENSEST}")
     return kept
 
 

@@ -37,6 +37,7 @@ ESTIMANDS: dict[str, Estimand] = {
     "norm_r2_slopes": norms.norm_r2_slopes,
     "norm_r2_over_layers": norms.norm_r2_over_layers,
     "vector_r2_of_every_sae": vectors.vector_r2_of_every_sae,
+    "norm_r2_minus_vector_r2": vectors.norm_r2_minus_vector_r2,
     "vector_r2_slopes": vectors.vector_r2_slopes,
     "opposite_l0_slopes": vectors.opposite_l0_slopes,
     "norm_shrinkage": norms.norm_shrinkage,
