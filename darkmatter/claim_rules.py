@@ -29,12 +29,14 @@ class Region(Entry):
     Attributes:
         every: the estimate is one interval per SAE (layer, pair, …) and each of them must lie there.
         may_be_null: a null estimate (it has its reason) leaves this component out.
+        reading: one of several ways to read the claim; it holds where the components of one reading do.
     """
 
     low: float | None = None
     high: float | None = None
     every: Literal["sae", "layer", "pair", "decile", "regressor"] | None = None
     may_be_null: bool = False
+    reading: SnakeCase | None = None
 
     @model_validator(mode="after")
     def bounded(self) -> "Region":

@@ -115,7 +115,22 @@ def place(estimate: Estimate, region: Region) -> Place:
 
 
 def outcome(regions: Mapping[str, Region], components: Mapping[str, Sequence[Estimate]]) -> Outcome:
-    """The test `inside`; its three outcomes stand under `tests` in claims.yaml."""
+    """The test `inside`; its three outcomes stand under `tests` in claims.yaml.
+
+    A claim with several readings agrees where one of them does, and disagrees only where all of them do.
+    """
+    readings = dict.fromkeys(region.reading for region in regions.values() if region.reading) or {None: None}
+    found = {
+        all_inside({name: region for name, region in regions.items() if region.reading in (None, reading)}, components)
+        for reading in readings
+    }
+    if "agrees" in found:
+        return "agrees"
+    return "disagrees" if found == {"disagrees"} else "inconclusive"
+
+
+def all_inside(regions: Mapping[str, Region], components: Mapping[str, Sequence[Estimate]]) -> Outcome:
+    """The outcome of one reading."""
     places: list[Place] = []
     for name, region in regions.items():
         found = [place(estimate, region) for estimate in components.get(name, [])] or ["null"]

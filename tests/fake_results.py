@@ -179,7 +179,11 @@ def fake_scaling(params: Params, rng: np.random.Generator) -> dict[str, Any]:
             "nonlinear": fake_estimate(-0.01),
             "tokens": fake_estimate(0.95),
         },
-        "nonlinear_scaling_gain": {"largest": fake_estimate(0.045)},
+        "nonlinear_scaling_gain": {
+            "largest": fake_estimate(0.045),
+            "over_linear": fake_estimate(0.01),
+            "over_shuffled": fake_estimate(0.04),
+        },
     }
     variants = {split: {"paper": estimands, "authors": estimands} for split in ("token", "context")}
     return {

@@ -48,8 +48,11 @@ def test_every_claim_has_a_row(evidence):
         claim = CLAIMS[row["id"]]
         assert row["verdict"] in VERDICTS and row["rule_sha256"] == rule_sha256(claim)
         assert row["components"] or row["reason"]
-        if claim.experiment == "decomposition":
-            assert set(claim.rule.analogue) <= row["components"].keys() or "middle third" in row["reason"]
+        if claim.id == "norm-r2-layers":
+            assert row["analogue"] == "none" and "middle third of depth has 1" in row["reason"]
+            assert row["earlier"][0]["components"].keys() == {"rise", "fall", "middle"}  # of the rule before
+        elif claim.experiment == "decomposition":
+            assert set(claim.rule.analogue) <= row["components"].keys()
             expected = {"token/authors", "context/paper", "context/authors"}
             averaged = {"token/paper/per-dimension"} if "fvu" in claim.conventions else set()
             assert row["variants"].keys() == expected | averaged
@@ -76,9 +79,9 @@ def test_joint_level_counts_what_is_judged(evidence):
     levels = lambda name, subject: {  # noqa: E731
         key: found[0]["level"] for key, found in claim_row(CLAIMS[name], evidence, subject)["components"].items()
     }
-    analogue, real = (levels("norm-r2-layers", subject) for subject in (SUBJECT, GEMMA))
-    assert analogue == pytest.approx({"rise": 0.975, "fall": 0.975, "middle": 0.95})
-    assert real == pytest.approx(dict.fromkeys(("rise", "fall", "middle"), 1 - 0.05 / 3))
+    assert levels("absent-only-shrinks", SUBJECT) == pytest.approx({"linear": 0.975, "nonlinear": 0.975})
+    other = levels("fvu-nl-other-layers", GEMMA)
+    assert other == pytest.approx({"slope": 0.95, "layer": 0.95})  # the second is not judged
     saes = claim_row(CLAIMS["norm-r2-range"], evidence, SUBJECT)["components"]["r2"]
     assert {round(one["level"], 9) for one in saes} == {round(1 - 0.05 / len(saes), 9)}
 
@@ -115,15 +118,15 @@ def test_real_verdict_and_analogue(evidence, low, high, real, analogue):
 
 
 def test_components_carry_their_own_outcome(evidence):
-    """A claim that disagrees by one number still says that another agrees."""
-    ratios = {"linear_by_norm": 1.0, "linear_by_variance": 2.0, "nonlinear_by_norm": 1.3, "nonlinear_by_variance": 1.1}
-    halves = {"nonlinear_by_norm": 0.2}
+    """A claim that disagrees by one number of each of its readings still says that another agrees."""
+    ratios = {"linear_by_norm": 1.0, "linear_by_variance": 2.0, "nonlinear_by_norm": 3.0, "nonlinear_by_variance": 1.2}
+    halves = {"nonlinear_by_variance": 0.2}
     estimands = {key: fake_estimate(value, halves.get(key, 0.01)) | {"level": 0.999} for key, value in ratios.items()}
     content = {"estimands": {"cross_entropy_ratio": estimands}}
     content["estimands_by_variant"] = {"context": {"paper": content["estimands"]}}
     found = having(evidence, downstream=content)
     ours, papers = (claim_row(CLAIMS["ce-proportional"], found, subject) for subject in (SUBJECT, GEMMA))
-    expected = dict(zip(ratios, ("agrees", "disagrees", "inconclusive", "agrees"), strict=True))
+    expected = dict(zip(ratios, ("agrees", "disagrees", "disagrees", "inconclusive"), strict=True))
     assert ours["analogue"] == "disagrees"
     assert {name: one["analogue"] for name, one in ours["outcomes"].items()} == expected
     assert {one["verdict"] for one in ours["outcomes"].values()} == {"not-testable-in-this-profile"}
@@ -208,10 +211,33 @@ def test_one_reason_stands_once(evidence):
 def test_surrogate_is_named(evidence):
     one = fake_estimate(0.05, 0.01) | {"level": 0.999}
     estimands = {"error_sae_interpretability": {"mean": one, "decile": [one | {"decile": 1}]}}
-    found = having(evidence, interpretability={"judge": "surrogate", "estimands": estimands})
+    found = having(evidence, interpretability=judged_by("surrogate", 0.7, 0.6, estimands))
     row = claim_row(CLAIMS["error-sae-interp"], found, dataclasses.replace(GEMMA, language_model=False))
     assert (row["verdict"], row["analogue"], row["judge"]) == ("not-testable-in-this-profile", "agrees", "surrogate")
     assert "surrogate" in row["out_of_scope"]
+
+
+def judged_by(judge: str, linear: float | None, nonlinear: float | None, estimands: dict) -> dict:
+    """Results of the stage interpretability, by the judge's balanced accuracy on both parts."""
+    parts = {"linear": linear, "nonlinear": nonlinear}
+    balanced = {part: {"accuracy": {"balanced": {"value": value}}} for part, value in parts.items()}
+    return {"judge": judge, "estimands": estimands, "parts": balanced}
+
+
+@pytest.mark.parametrize(
+    ("linear", "nonlinear", "analogue"),
+    [(0.51, 0.508, "none"), (None, 0.5, "none"), (0.46, 0.54, "none"), (0.56, 0.51, "agrees"), (0.4, 0.5, "agrees")],
+)
+@pytest.mark.parametrize("judge", ["surrogate", "a language model"])
+def test_a_judge_that_guesses_is_not_believed(evidence, judge, linear, nonlinear, analogue):
+    one = fake_estimate(0.05, 0.01) | {"level": 0.999}
+    estimands = {"error_sae_interpretability": {"mean": one, "decile": [one | {"decile": 1}]}}
+    found = having(evidence, interpretability=judged_by(judge, linear, nonlinear, estimands))
+    row = claim_row(CLAIMS["error-sae-interp"], found, SUBJECT)
+    assert (row["verdict"], row["analogue"]) == ("not-testable-in-this-profile", analogue)
+    assert row["earlier"][0]["analogue"] == "agrees"  # edition 1 did not ask
+    if analogue == "none":
+        assert f"the judge ({judge})" in row["reason"] and "by chance" in row["reason"]
 
 
 def test_unknown_estimand_is_an_error(evidence):

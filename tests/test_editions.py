@@ -44,6 +44,10 @@ def test_the_rule_before_stays_with_its_hash_and_reason(tmp_path):
     assert claim.as_of(claim.earlier[0]).rule == old.rule
     assert claim.as_of(claim.earlier[0]).estimand == claim.estimand
     assert [edition["changed"] for edition in editions_content(found)] == [[], ["errors-fall"], []]
+    assert [edition["brought"] for edition in editions_content(found)] == [[], [], []]
+    new = load_claims(write(tmp_path, with_editions(change(trend(), edition=2))))
+    assert [edition["brought"] for edition in editions_content(new)] == [[], ["errors-fall"], []]
+    assert [edition["changed"] for edition in editions_content(load(tmp_path, trend()))] == [[]]
 
 
 @pytest.mark.parametrize(

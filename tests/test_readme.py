@@ -32,6 +32,22 @@ def test_asymptote_is_the_committed_one():
     assert f"{law['asymptote']:.3f} ({law['low']:.3f} to {law['high']:.3f})" in README
 
 
+def test_what_pursuit_and_prior_components_take_away_is_the_committed_run():
+    results = ROOT / "reports" / "results"
+    pursuit, components = (read_json(results / f"{name}.json")["estimands"] for name in ("pursuit", "components"))
+    falls = {one["sae"]: -100 * one["value"] for one in pursuit["pursuit_nonlinear_change"]["change"]}
+    assert list(falls.values()) == sorted(falls.values())  # from narrow to wide
+    text = " ".join(README.split())
+    assert f"lowers it by {min(falls.values()):.0f} to {max(falls.values()):.0f} %, the more the wider the SAE" in text
+    best = max(one["value"] for one in components["components_explain_nonlinear"]["r2"])
+    sae = read_json(results / "components.json")["sae"].split("/")[1]
+    assert f"explains to {100 * best:.0f} %, pursuit takes away {falls[sae]:.0f} %" in text
+    family = {row["id"]: row["components"] for row in read_json(FAMILY)["claims"]}
+    most = max(one["high"] for one in family["parts-nonlinear"]["r2"])
+    changes = family["pursuit-nonlinear"]["change"]
+    assert len(changes) > 1 and all(one["high"] < -most < 0 for one in changes)  # on both models
+
+
 def test_tables_of_claims_are_the_committed_runs(monkeypatch):
     """`python -m darkmatter.report.readme` fills them in."""
     monkeypatch.chdir(ROOT)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from darkmatter.artifacts import ArtifactError
-from darkmatter.experiments.scaling import REGRESSIONS, scaling_regressions
+from darkmatter.experiments.scaling import REGRESSIONS, scaling_regressions, shuffled
 from darkmatter.experiments.scaling_estimates import EQ_13, EQ_23, gain, pair_estimates, pairs_of, scaling_estimands
 from darkmatter.joint import joint_level
 from darkmatter.splits import SPLITS, draw_splits
@@ -12,7 +12,7 @@ from darkmatter.splits import SPLITS, draw_splits
 BOOTSTRAP = {"resamples": 100, "level": 0.95, "seed": 0}
 CONTEXTS, POSITIONS = 10, 40
 SPLIT = draw_splits(CONTEXTS, POSITIONS, 0.6, 5, 0)
-NULL_COLUMNS = ("nonlinear/token", "nonlinear/context", "nonlinear/cross-fit")
+NULL_COLUMNS = ("nonlinear/token", "nonlinear/context", "nonlinear/cross-fit", "linear/token", "linear/context")
 
 
 def gamma(seed):
@@ -119,9 +119,39 @@ def test_estimands_follow_from_the_pairs():
     joint = found["per_token_scaling"]["r2"][1]
     assert joint["low"] < apart["low"] and joint["high"] > apart["high"]
     largest = found["nonlinear_scaling_gain"]["largest"]
-    assert largest["level"] == BOOTSTRAP["level"]
+    assert largest["level"] == joint_level(BOOTSTRAP["level"], 3)  # with the lead over each control
     assert largest["value"] == pytest.approx(max(gains))
     assert largest["low"] <= largest["value"] <= largest["high"]
+
+
+@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize("variant", ["paper", "authors"])
+def test_controls_equal_dense_least_squares(split, variant):
+    """The largest gain over that of LinearError's norm, and of NonlinearError's norm of other tokens."""
+    first, columns = gamma(0), table(gamma(0), 200)
+    second = first + 0.5 * columns[f"nonlinear/{split}"] + gamma(2)
+    shape = (lambda values: values) if variant == "paper" else np.sqrt
+    alone = dense_r2([shape(first)], shape(second), split, True)
+
+    def decrease(column):
+        return 1 - (1 - dense_r2([shape(first), shape(column)], shape(second), split, True)) / (1 - alone)
+
+    own = decrease(columns[f"nonlinear/{split}"])
+    found = scaling_estimands([pair(first, second, 200)], split, variant, BOOTSTRAP)["nonlinear_scaling_gain"]
+    assert found["largest"]["value"] == pytest.approx(own)
+    assert found["over_linear"]["value"] == pytest.approx(own - decrease(columns[f"linear/{split}"]))
+    others = shuffled(columns, SPLIT.kept)[f"shuffled/{split}"]
+    assert sorted(others.flat) == sorted(columns[f"nonlinear/{split}"].flat)
+    assert found["over_shuffled"]["value"] == pytest.approx(own - decrease(others))
+
+
+def test_outliers_stay_in_their_places_when_tokens_are_shuffled():
+    kept = np.ones((CONTEXTS, POSITIONS), dtype=bool)
+    kept[0, :5] = False
+    columns = table(gamma(0), 200)
+    others = shuffled(columns, kept)["shuffled/token"]
+    assert np.array_equal(others[~kept], columns["nonlinear/token"][~kept])
+    assert (others[kept] != columns["nonlinear/token"][kept]).mean() > 0.9
 
 
 def test_no_pair_and_equal_distances_are_explicit_nulls():

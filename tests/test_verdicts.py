@@ -101,6 +101,29 @@ def test_outcome_table(a, b, expected):
     assert outcome({"a": A, "b": B}, {"a": a, "b": b, "not judged": [OUT]}) == expected
 
 
+@pytest.mark.parametrize(
+    ("norm", "variance", "expected"),
+    [
+        (IN, OUT, "agrees"),
+        (OUT, IN, "agrees"),
+        (OUT, OUT, "disagrees"),
+        (OUT, OPEN, "inconclusive"),
+        (OPEN, OPEN, "inconclusive"),
+        (IN, NULL, "agrees"),
+        (OUT, NULL, "inconclusive"),
+    ],
+)
+def test_one_reading_is_enough(norm, variance, expected):
+    read = {name: A.model_copy(update={"reading": name}) for name in ("norm", "variance")}
+    found = {"norm": [norm], "variance": [variance]}
+    assert outcome(read, found) == expected
+    twice = read | {"norm_too": read["norm"]}
+    assert outcome(twice, found | {"norm_too": [IN]}) == expected  # the other component of one reading is inside
+    assert outcome(twice, found | {"norm_too": [OUT]}) == outcome(read, found | {"norm": [OUT]})
+    shared = {**read, "b": B}  # belongs to every reading
+    assert outcome(shared, found | {"b": [B_OUT]}) == ("inconclusive" if NULL in (norm, variance) else "disagrees")
+
+
 def test_null_that_may_be_is_left_out():
     regions = {"a": A, "l0": Region(low=0, may_be_null=True)}
     assert outcome(regions, {"a": [IN], "l0": [NULL]}) == "agrees"

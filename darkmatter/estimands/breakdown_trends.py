@@ -8,7 +8,7 @@ from jaxtyping import Float
 
 from darkmatter.breakdown import gap_between, horizontal_line, width_series
 from darkmatter.estimands.evidence import Evidence, Missing, Point, Variant
-from darkmatter.estimands.quantities import Bootstrap, Components, Keyed, Quantity, Sampled
+from darkmatter.estimands.quantities import Bootstrap, Components, Formula, Keyed, Quantity, Sampled
 from darkmatter.estimands.trends import Axis, trend
 from darkmatter.joint import joint_level
 from darkmatter.power_law import M_MAX, M_MIN, PARAMETERS, fit_power_law
@@ -35,16 +35,53 @@ def fvu_nonlinear_width_slope_elsewhere(evidence: Evidence, variant: Variant) ->
     return {"slope": [Keyed({"layer": name}, log_slope(evidence, points, variant, "width")) for name, points in grids]}
 
 
-def asymptote_minus_nonlinear(evidence: Evidence, variant: Variant) -> Components:
-    """Over contexts the law is fitted anew to each resample. Over SAEs the profile interval of the asymptote and the t
-    interval of the mean are combined at their worst; each is at the level that makes both hold together."""
+def fvu_nonlinear_width_slope_of_layers(evidence: Evidence, variant: Variant) -> Components:
+    """`slope`: one for all appendix layers, each with its own offsets; beside it that of each layer."""
+    grids = evidence.appendix_grids()
+    together = [point for points in grids.values() for point in points]
+    apart = fvu_nonlinear_width_slope_elsewhere(evidence, variant)["slope"]
+    return {"slope": log_slope(evidence, together, variant, "width"), "layer": apart}
+
+
+def breakdown_slopes(evidence: Evidence, variant: Variant) -> Components:
+    """Slopes per doubling of width of the logarithms of Fig. 1's two measured parts, over the SAEs of that figure."""
+    points = series(evidence)
+    linear = [linear_part(evidence, point, variant) for point in points]
+    return {
+        "linear": trend(points, linear, "width", logarithm=True),
+        "nonlinear": log_slope(evidence, points, variant, "width"),
+    }
+
+
+def linear_part(evidence: Evidence, point: Point, variant: Variant) -> Formula:
+    """FVU − FVU_nonlinear: the linear error and the features that are absent."""
+    fvu, nonlinear = (evidence.formula(point, variant, name) for name in ("fvu", "fvu_nonlinear"))
+
+    def statistic(weights: np.ndarray) -> np.ndarray:
+        return fvu.statistic(weights) - nonlinear.statistic(weights)
+
+    return Formula(nonlinear.view, statistic, nonlinear.rank)
+
+
+def series(evidence: Evidence) -> list[Point]:
+    """The SAEs of Fig. 1, from narrow to wide.
+
+    Raises:
+        Missing: the profile has none.
+    """
     chosen = evidence.params.figures
     try:
         saes, _ = width_series(evidence.results, chosen.main_hookpoint, chosen.widths_group)
     except NotDrawn as missing:
         raise Missing(str(missing)) from None
-    points = [Point(chosen.main_hookpoint, sae) for sae in saes]
-    widths = np.array([sae["d_sae"] for sae in saes], dtype=float)
+    return [Point(chosen.main_hookpoint, sae) for sae in saes]
+
+
+def asymptote_minus_nonlinear(evidence: Evidence, variant: Variant) -> Components:
+    """Over contexts the law is fitted anew to each resample. Over SAEs the profile interval of the asymptote and the t
+    interval of the mean are combined at their worst; each is at the level that makes both hold together."""
+    chosen, points = evidence.params.figures, series(evidence)
+    widths = np.array([point.sae["d_sae"] for point in points], dtype=float)
     if len(widths) < PARAMETERS:
         raise Missing(f"{len(widths)} widths cannot fix the {PARAMETERS} parameters of the power law")
     names = ("fvu", "fvu_nonlinear")

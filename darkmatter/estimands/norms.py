@@ -8,6 +8,8 @@ from darkmatter.estimands.evidence import Evidence, Missing, Point, Variant
 from darkmatter.estimands.quantities import Components, Formula, Keyed, Sampled, single
 from darkmatter.estimands.trends import trend
 
+ENOUGH = 3  # layers: the fewest that have a median of their own
+
 
 def norm_r2_of_every_sae(evidence: Evidence, variant: Variant) -> Components:
     points = evidence.residual_saes()
@@ -23,8 +25,7 @@ def norm_r2_slopes(evidence: Evidence, variant: Variant) -> Components:
 def norm_r2_over_layers(evidence: Evidence, variant: Variant) -> Components:
     """Depth is the layer over the last one of the model; the middle third of it includes both of its ends."""
     points = layer_sweep(evidence)
-    depth = np.array([point.layer for point in points]) / max(evidence.layers - 1, 1)
-    middle = (depth >= 1 / 3) & (depth <= 2 / 3)
+    middle = in_middle(evidence, points)
     if len(points) < 3 or not middle[1:-1].any():
         raise Missing("the layer sweep has no SAE in the middle third of depth, between its first and its last layer")
     formulas = [evidence.formula(point, variant, "norm_r2") for point in points]
@@ -37,6 +38,24 @@ def norm_r2_over_layers(evidence: Evidence, variant: Variant) -> Components:
         "fall": Sampled(formulas, lambda numbers: level(numbers) - numbers[-1]),
         "middle": Sampled(formulas, level),
     }
+
+
+def norm_r2_over_enough_layers(evidence: Evidence, variant: Variant) -> Components:
+    """As `norm_r2_over_layers`, of a middle third whose median is not the number of one layer or two.
+
+    Raises:
+        Missing: it has fewer than three layers.
+    """
+    inside = int(in_middle(evidence, layer_sweep(evidence)).sum())
+    if inside < ENOUGH:
+        raise Missing(f"the middle third of depth has {inside} of the sweep's layers; a level needs {ENOUGH}")
+    return norm_r2_over_layers(evidence, variant)
+
+
+def in_middle(evidence: Evidence, points: Sequence[Point]) -> np.ndarray:
+    """Which layers lie in the middle third of depth, both of its ends included."""
+    depth = np.array([point.layer for point in points]) / max(evidence.layers - 1, 1)
+    return (depth >= 1 / 3) & (depth <= 2 / 3)
 
 
 def layer_sweep(evidence: Evidence) -> list[Point]:

@@ -3,7 +3,17 @@
 from collections.abc import Callable
 
 from darkmatter.artifacts import ArtifactError
-from darkmatter.estimands import algebra, breakdown_trends, counts, norms, vectors
+from darkmatter.estimands import (
+    algebra,
+    breakdown_trends,
+    counts,
+    judged_grid,
+    judging,
+    norm_tests,
+    norms,
+    reductions,
+    vectors,
+)
 from darkmatter.estimands.evidence import Evidence, Variant
 from darkmatter.estimands.experiments import of_experiment
 from darkmatter.estimands.quantities import Components
@@ -27,6 +37,7 @@ ESTIMANDS: dict[str, Estimand] = {
     "norm_r2_slopes": norms.norm_r2_slopes,
     "norm_r2_over_layers": norms.norm_r2_over_layers,
     "vector_r2_of_every_sae": vectors.vector_r2_of_every_sae,
+    "norm_r2_minus_vector_r2": vectors.norm_r2_minus_vector_r2,
     "vector_r2_slopes": vectors.vector_r2_slopes,
     "opposite_l0_slopes": vectors.opposite_l0_slopes,
     "norm_shrinkage": norms.norm_shrinkage,
@@ -36,6 +47,15 @@ ESTIMANDS: dict[str, Estimand] = {
     "fvu_nonlinear_width_slope_elsewhere": breakdown_trends.fvu_nonlinear_width_slope_elsewhere,
     "asymptote_minus_nonlinear": breakdown_trends.asymptote_minus_nonlinear,
     "norm_test_order": norms.norm_test_order,
+    "norm_r2_over_enough_layers": norms.norm_r2_over_enough_layers,
+    "norm_r2_slopes_of_sparse": judged_grid.norm_r2_slopes_of_sparse,
+    "opposite_l0_slopes_of_sparse": judged_grid.opposite_l0_slopes_of_sparse,
+    "norm_test_of_x": norm_tests.norm_test_of_x,
+    "norm_test_leads": norm_tests.norm_test_leads,
+    "fvu_nonlinear_width_slope_of_layers": breakdown_trends.fvu_nonlinear_width_slope_of_layers,
+    "breakdown_slopes": breakdown_trends.breakdown_slopes,
+    "reduction_lead": reductions.reduction_lead,
+    "judged_interpretability": judging.judged_interpretability,
     "lemma_bernoulli": algebra.of_lemma("bernoulli", algebra.derived("rho")),
     "lemma_poisson": algebra.of_lemma("poisson-lambda-one", algebra.derived("rho")),
     "lemma_poisson_printed": algebra.of_lemma("poisson-printed-variance", algebra.printed_formula),

@@ -1,7 +1,7 @@
 """Estimands on the R² of the error vector (section 4.2): from the sums of every dimension."""
 
 from darkmatter.estimands.evidence import Evidence, Variant
-from darkmatter.estimands.quantities import Components, Keyed, single
+from darkmatter.estimands.quantities import Components, Keyed, Sampled, single
 from darkmatter.estimands.trends import trend
 
 
@@ -12,6 +12,16 @@ def vector_r2_of_every_sae(evidence: Evidence, variant: Variant) -> Components:
         for point in evidence.all_grids()
     ]
     return {"r2": found}
+
+
+def norm_r2_minus_vector_r2(evidence: Evidence, variant: Variant) -> Components:
+    """Both of one SAE on the same contexts; resampled as `vector_r2_of_every_sae`."""
+    found = []
+    for point in evidence.all_grids():
+        both = [evidence.formula(point, variant, "norm_r2"), evidence.vector_r2(point, variant)]
+        lead = Sampled(both, lambda numbers: numbers[0] - numbers[1], many_resamples=False)
+        found.append(Keyed({"sae": point.path}, lead))
+    return {"lead": found}
 
 
 def vector_r2_slopes(evidence: Evidence, variant: Variant) -> Components:

@@ -8,17 +8,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from darkmatter.experiments.scaling_estimates import Scaling, wider_saes
 from darkmatter.held_out import regress
-from darkmatter.splits import Splits
+from darkmatter.splits import SPLITS, Splits
 
 PerToken = Float[np.ndarray, "context position"]
 
 # Which columns of the smaller SAE's per-token table predict the larger one's error norm, and whether norms stand
 # squared (section 4.4) or not (published code). NonlinearError is what the map of either split leaves, as in the
-# paper, or a map that has not seen the context (`cross-fit`, ours).
+# paper, or a map that has not seen the context (`cross-fit`, ours). Controls have in its place LinearError, or
+# NonlinearError of other tokens (`shuffled`, ours): any second regressor may help a little.
 REGRESSIONS = {
     "squared": (("error",), True),
     "unsquared": (("error",), False),
@@ -27,7 +28,13 @@ REGRESSIONS = {
     "squared+cross-fit": (("error", "nonlinear/cross-fit"), True),
     "unsquared+token": (("error", "nonlinear/token"), False),
     "unsquared+context": (("error", "nonlinear/context"), False),
+} | {
+    f"{way}+{control}+{split}": (("error", f"{column}/{split}"), way == "squared")
+    for way in ("squared", "unsquared")
+    for control, column in (("linear", "linear"), ("shuffled", "shuffled"))
+    for split in SPLITS
 }
+SHUFFLE_SEED = 0
 
 
 def scaling_regressions(
@@ -46,12 +53,24 @@ def scaling_regressions(
     found = []
     for first, wider in wider_saes(saes):
         sums, rank = {}, {}
+        table = {**tables[first["name"]], **shuffled(tables[first["name"]], splits.kept)}
         for name, (columns, squared) in REGRESSIONS.items():
-            x = stack([tables[first["name"]][column] for column in columns], squared)
+            x = stack([table[column] for column in columns], squared)
             t = stack([tables[sae["name"]]["error"] for sae in wider], squared)
             held_out = regress(lambda context, x=x, t=t: (x[context], t[context]), splits, cutoff)
             sums[name], rank[name] = held_out.sums, held_out.rank
         found.append(Scaling(first, wider, sums, rank))
+    return found
+
+
+def shuffled(table: Mapping[str, PerToken], kept: Bool[np.ndarray, "context position"]) -> dict[str, PerToken]:
+    """NonlinearError's norms of each split, every kept token with that of another: what they say of it is lost."""
+    order = np.random.default_rng(SHUFFLE_SEED).permutation(int(kept.sum()))
+    found = {}
+    for split in SPLITS:
+        column = table[f"nonlinear/{split}"].copy()
+        column[kept] = column[kept][order]
+        found[f"shuffled/{split}"] = column
     return found
 
 

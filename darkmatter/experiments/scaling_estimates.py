@@ -27,11 +27,18 @@ EQ_23 = {
     "through_origin": ("squared+{split}", "authors"),
     "cross_fit": ("squared+cross-fit", "paper"),
 }
-
+# Eq. 23 with another second regressor: LinearError's norm, or NonlinearError's of other tokens.
+CONTROLS = {
+    control: {
+        "paper": (f"squared+{control}+{{split}}", "paper"),
+        "authors": (f"unsquared+{control}+{{split}}", "paper"),
+    }
+    for control in ("linear", "shuffled")
+}
 
 SCORED = {
     (regression.format(split=split), f"residual/{split}/{convention}")
-    for variants in (EQ_13, EQ_23)
+    for variants in (EQ_13, EQ_23, *CONTROLS.values())
     for regression, convention in variants.values()
     for split in SPLITS
 }  # all that is scored: (regression, its residual)
@@ -83,6 +90,9 @@ class Pair:
 
     def eq_23(self, split: str, variant: str) -> Scored:
         return self.scaling.scored(self.target, split, *EQ_23[variant])
+
+    def control(self, control: str, split: str, variant: str) -> Scored:
+        return self.scaling.scored(self.target, split, *CONTROLS[control][variant])
 
 
 def wider_saes(saes: Sequence[dict[str, Any]]) -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:
@@ -154,30 +164,45 @@ def gain(pair: Pair, split: str, variant: str, bootstrap: dict[str, Any]) -> dic
 
 
 def scaling_estimands(pairs: Sequence[Pair], split: str, variant: str, bootstrap: dict[str, Any]) -> dict[str, Any]:
-    """Components of the claims per-token-scaling and nonlinear-helps-scaling.
-
-    The largest gain is resampled as one: each resample has its own largest pair.
-    """
+    """Components of the claims per-token-scaling and nonlinear-helps-scaling."""
     if not pairs:
         null = {"value": None, "low": None, "high": None, "reason": "no pair of SAEs of one k and different widths"}
-        return {"per_token_scaling": {"distance": null, "r2": []}, "nonlinear_scaling_gain": {"largest": null}}
+        gains = dict.fromkeys(("largest", *(f"over_{control}" for control in CONTROLS)), null)
+        return {"per_token_scaling": {"distance": null, "r2": []}, "nonlinear_scaling_gain": gains}
     every = joint(bootstrap, len(pairs) + 1)  # the slope and each pair are judged together
     before = [pair.eq_13(split, variant) for pair in pairs]
-    after = [pair.eq_23(split, variant) for pair in pairs]
     doublings = np.array([pair.doublings for pair in pairs])
     distance = together(before, lambda r2: slope(doublings, r2), every)
     if distance["value"] is None and len(set(doublings)) < 2:
         distance["reason"] = "all pairs are equally far apart"
-    largest = together(
-        [*before, *after],
-        lambda r2: relative_decrease(1 - r2[: len(pairs)], 1 - r2[len(pairs) :]).max(0),
-        bootstrap,
-    )
     r2 = [
         {"pair": f"{pair.names['sae_1']} to {pair.names['sae_2']}"} | alone(part, every)
         for pair, part in zip(pairs, before, strict=True)
     ]
     return {
         "per_token_scaling": stating(every["level"], {"distance": distance, "r2": r2}),
-        "nonlinear_scaling_gain": stating(bootstrap["level"], {"largest": largest}),
+        "nonlinear_scaling_gain": largest_gains(pairs, split, variant, bootstrap),
     }
+
+
+def largest_gains(pairs: Sequence[Pair], split: str, variant: str, bootstrap: dict[str, Any]) -> dict[str, Estimate]:
+    """The largest gain over pairs, and by how much it exceeds the largest that a control regressor reaches.
+
+    Each is resampled as one: every resample has its own largest pair. A largest value of many is biased upwards; that
+    of the control is, too, so that their difference is zero where NonlinearError tells no more than the control.
+    """
+    jointly = joint(bootstrap, 1 + len(CONTROLS))
+    before = [pair.eq_13(split, variant) for pair in pairs]
+    after = [pair.eq_23(split, variant) for pair in pairs]
+    count = len(pairs)
+
+    def gain_of(r2: np.ndarray, place: int) -> np.ndarray:
+        """Of the `place`-th regressions after those of Eq. 13."""
+        return relative_decrease(1 - r2[:count], 1 - r2[place * count : (place + 1) * count]).max(0)
+
+    found = {"largest": together([*before, *after], lambda r2: gain_of(r2, 1), jointly)}
+    for control in CONTROLS:
+        other = [pair.control(control, split, variant) for pair in pairs]
+        parts = [*before, *after, *other]
+        found[f"over_{control}"] = together(parts, lambda r2: gain_of(r2, 1) - gain_of(r2, 2), jointly)
+    return stating(jointly["level"], found)

@@ -9,6 +9,7 @@ from matplotlib.ticker import MaxNLocator
 from matplotlib.tri import Triangulation
 from scipy.spatial import QhullError
 
+from darkmatter.density import beside_the_papers
 from darkmatter.figures.style import DOUBLE, Style, log2_axis
 from darkmatter.results import NotDrawn, Results, context_note, estimate, one_per_cell
 
@@ -33,8 +34,10 @@ def map_data(results: Results, hookpoint: str, groups: list[str] | None) -> dict
         raise NotDrawn(f"no SAE at {hookpoint} has a positive L0")
     tokens = kept[0]["train_tokens"]
     budget = f"Every SAE was trained on {tokens:,} tokens; " if tokens else "Every SAE is as published; "
+    d_model = results.decomposition[hookpoint]["d_model"]
+    density = f" {beside_the_papers(points, d_model)}"
     return {
-        "note": budget + context_note(results, hookpoint),
+        "note": f"{budget}{context_note(results, hookpoint)}{density}",
         "hookpoint": hookpoint,
         "points": points,
         "left_out": left_out,

@@ -161,13 +161,19 @@ def rule_words(row: Content) -> list[str]:
         if rule.get(side):
             wants = [f"{region_name(name, region)} {wanted(region)}" for name, region in rule[side].items()]
             now = " (this judged here)" if side == row["judged_by"] else ""
-            sentences.append(f"{whose} it wants {'; '.join(wants)}{now}.")
+            sentences.append(f"{whose} it wants {'; '.join(wants)}{now}.{readings_words(rule[side])}")
     if "level" in rule:
         over = " and over ".join(f"{SINGLE.get(name, name)}s" for name in rule["resample"])
         sentences.append(f"Intervals at {100 * rule['level']:g} % together, over {over}.")
     if "otherwise" in rule:
         sentences.append(f"An interval wholly outside means {VERDICTS[rule['otherwise']]}.")
     return sentences
+
+
+def readings_words(regions: Content) -> str:
+    """That one of several readings is enough, where a rule has any."""
+    names = dict.fromkeys(region["reading"] for region in regions.values() if "reading" in region)
+    return f" All of one reading is enough: {' or '.join(names)}." if names else ""
 
 
 def region_name(name: str, region: Content) -> str:

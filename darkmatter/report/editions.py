@@ -18,6 +18,9 @@ def editions_content(ledger: Ledger) -> list[Content]:
             "date": edition.date.isoformat(),
             "why": edition.why,
             "changed": [claim.id for claim in ledger.claims if claim.earlier and claim.edition == edition.number],
+            "brought": [
+                claim.id for claim in ledger.claims if not claim.earlier and 1 < claim.edition == edition.number
+            ],
         }
         for edition in ledger.editions
     ]
