@@ -393,7 +393,10 @@ def test_too_few_saes_leave_a_term_out_and_say_so():
 
 @pytest.mark.parametrize(("scatter", "spread"), [(0.05, 0.05), (0.1, 0.01), (0.0, 0.05)])
 def test_intervals_over_draws_and_saes_cover(scatter, spread):
-    """What another SAE of this width would give on other contexts, at 95 %."""
+    """What another SAE of this width would give on other contexts, at 95 % and never below.
+
+    It is too wide where the scatter of SAEs rules: an SAE that came out far off widens the scatter that it is one of.
+    """
     random, log_widths = np.random.default_rng(0), np.log2([4, 1, 2, 4, 8, 16])
     inside = []
     for _ in range(1000):
@@ -401,7 +404,7 @@ def test_intervals_over_draws_and_saes_cover(scatter, spread):
         values = (0.1 * log_widths + own)[:, None] + draws
         found = over_draws(values[0].tolist(), trend_term(log_widths, values.tolist()), 0.95, {"rows": 1, "rank": 1})
         inside.append(found["low"] <= 0.2 <= found["high"])
-    assert 0.93 < np.mean(inside) < 0.985
+    assert 0.93 < np.mean(inside) < 0.995
 
 
 def test_intervals_over_seeds_are_those_of_the_t_distribution():

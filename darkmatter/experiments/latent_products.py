@@ -24,10 +24,7 @@ def with_contexts(found: dict[str, Estimate], probe: PerLatent, table: Sums, lev
     """
     sums, products = (table[f"group_{name}"] for name in ("sum", "product"))
     left_out = [without(group, sums, products) for group in range(len(sums))]
-    statistics = {
-        "ratio": lambda average: float(np.median(probe / average)),
-        "rank": lambda average: rank(probe, average),
-    }
+    statistics = {"ratio": median_ratio, "rank": rank}
     return {
         kind: estimate
         if estimate["value"] is None
