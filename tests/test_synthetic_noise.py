@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from darkmatter.artifacts import ArtifactError, read_arrays, read_json
 from darkmatter.codes import encode_rows
 from darkmatter.decode import load_decoder
+from darkmatter.experiment_params import SyntheticNoise
 from darkmatter.experiments import synthetic_noise
 from darkmatter.experiments.noise_moments import VARIANTS, CleanMoments, NoiseMoments, make_row_blocks
 from darkmatter.experiments.synthetic_noise import draw_noise, grid_sums, noise_grid
@@ -242,6 +243,24 @@ def test_an_sae_without_error_gives_no_unit_of_noise(files):
     np.save(folder / "x.npy", exact.numpy().reshape(-1, POSITIONS, D_MODEL))
     with pytest.raises(ArtifactError, match="no error to measure noise in"):
         run_unit(folder)
+
+
+SECTION = {"sae": "a", "contexts": 9, "noise_deviations": DEVIATIONS, "ablated_shares": SHARES, "seeds": [0, 1, 2]}
+
+
+@pytest.mark.parametrize(
+    ("changed", "complaint"),
+    [
+        ({"contexts": 8}, "3 seeds with contexts of their own need at least 9"),
+        ({"further_saes": ["b", "b"]}, "names an SAE twice"),
+        ({"further_saes": ["a"]}, "or `sae` again"),
+    ],
+)
+def test_parameters_that_give_no_draws_of_their_own_are_refused(changed, complaint):
+    accepted = SyntheticNoise(**SECTION, further_saes=["b", "c"])
+    assert accepted.contexts_per_seed == 3 and SyntheticNoise(**SECTION).further_saes == []
+    with pytest.raises(ValueError, match=complaint):
+        SyntheticNoise(**SECTION | changed)
 
 
 # --- Numbers made of the grid ------------------------------------------------------------------------------------
