@@ -251,7 +251,7 @@ SECTION = {"sae": "a", "contexts": 9, "noise_deviations": DEVIATIONS, "ablated_s
 @pytest.mark.parametrize(
     ("changed", "complaint"),
     [
-        ({"contexts": 8}, "3 seeds with contexts of their own need at least 9"),
+        ({"contexts": 8}, "8 contexts are too few for 3 seeds with 3 of their own each"),
         ({"further_saes": ["b", "b"]}, "names an SAE twice"),
         ({"further_saes": ["a"]}, "or `sae` again"),
     ],
