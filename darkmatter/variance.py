@@ -18,6 +18,7 @@ from scipy.stats import norm as normal_distribution
 from scipy.stats import t as t_distribution
 
 FEWEST_FREEDOM = 4  # of a scatter of SAEs, five for a mean: with fewer Satterthwaite's interval covers below 94 %
+PLURAL = {"sae": "SAEs", "seed": "seeds", "context": "contexts"}
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Term:
     Attributes:
         name: such as `context`, `sae` or `seed`.
         below, above: standard deviation of the estimate downwards and upwards.
-        freedom: degrees of freedom that these are known with.
+        freedom: degrees of freedom that these are known with; infinite where they are exact, or hold a t of their own.
     """
 
     name: str
@@ -54,13 +55,13 @@ def of_values(name: str, values: Sequence[float] | Float[np.ndarray, " value"]) 
     """The term of a mean of independent values, one per SAE; or the reason why there is none."""
     freedom = len(values) - 1
     if freedom < FEWEST_FREEDOM:
-        return too_few(name, f"{len(values)} values", freedom)
+        return too_few(f"{len(values)} {PLURAL.get(name, name)}", freedom)
     deviation = float(np.std(values, ddof=1) / np.sqrt(len(values)))
     return Term(name, deviation, deviation, freedom)
 
 
-def too_few(name: str, what: str, freedom: int) -> str:
-    return f"no term for the {name}: {what} leave {max(freedom, 0)} degrees of freedom, {FEWEST_FREEDOM} are needed"
+def too_few(what: str, freedom: int) -> str:
+    return f"their scatter is not known: {what} leave {max(freedom, 0)} degrees of freedom, {FEWEST_FREEDOM} are needed"
 
 
 def interval(value: float, terms: Sequence[Term], level: float) -> tuple[float, float]:
@@ -76,7 +77,8 @@ def half_width(deviations: Sequence[float], freedom: Sequence[float], level: flo
     total = float(variances.sum())
     if total == 0:
         return 0.0
-    together = total**2 / float((variances**2 / np.asarray(freedom, dtype=float)).sum())
+    uncertainty = float((variances**2 / np.asarray(freedom, dtype=float)).sum())
+    together = total**2 / uncertainty if uncertainty > 0 else np.inf
     return float(t_distribution.ppf(0.5 + level / 2, together) * np.sqrt(total))
 
 
@@ -95,7 +97,12 @@ def combined(
 
 
 def contexts_and_saes(
-    value: float, contexts: tuple[float, float], units: int, by_sae: Sequence[float], level: float
+    value: float,
+    contexts: tuple[float, float],
+    units: int,
+    by_sae: Sequence[float],
+    level: float,
+    shared: float = 1.0,
 ) -> dict[str, Any]:
     """As `combined`, of a mean over SAEs; with too few SAEs over contexts alone, for these SAEs, and it says so.
 
@@ -103,8 +110,24 @@ def contexts_and_saes(
         contexts: ends of the bootstrap interval over contexts of that mean, at `level`.
         units: how many contexts.
         by_sae: the values that `value` is the mean of.
+        shared: share of the contexts' variance that moves all SAEs together (`shared_share`).
     """
-    terms, scatter = [of_interval("context", value, contexts, units, level)], of_values("sae", by_sae)
+    whole, scatter = of_interval("context", value, contexts, units, level), of_values("sae", by_sae)
     if isinstance(scatter, str):
-        return combined(value, terms, level, {"sae": f"{scatter}; the interval is that of these SAEs"})
-    return combined(value, [*terms, scatter], level)
+        return combined(value, [whole], level, {"sae": f"{scatter}; the interval is that of these SAEs"})
+    part = Term("context", whole.below * shared**0.5, whole.above * shared**0.5, whole.freedom)
+    found = combined(value, [part, scatter], level)
+    found["intervals"]["context"] = combined(value, [whole], level)["intervals"]["context"]
+    return found
+
+
+def shared_share(resampled: Float[np.ndarray, "sae resample"]) -> float:
+    """Share of a mean's variance over contexts that moves all SAEs together.
+
+    What contexts do to each SAE apart is in the scatter of SAEs already, and would count twice.
+    """
+    saes = len(resampled)
+    mean = resampled.mean(0)
+    apart = float((resampled - mean).var(axis=1).sum()) / max(saes * (saes - 1), 1)
+    together = float(mean.var())
+    return min(max(1 - apart / together, 0.0), 1.0) if together > 0 else 1.0

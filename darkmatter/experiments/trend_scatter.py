@@ -24,7 +24,7 @@ def trend_term(widths: Sequence[float], draws: Draws) -> Term | str:
     """
     freedom = len(widths) - 2
     if freedom < FEWEST_FREEDOM:
-        return too_few("sae", f"{len(widths)} SAEs about a line", freedom)
+        return too_few(f"{len(widths)} SAEs about a line", freedom)
     if any(value is None for values in draws for value in values):
         return "no term for the sae: the number is not defined for every SAE"
     if np.ptp(widths) == 0:
