@@ -125,6 +125,7 @@ class Params(Section):
         sections = ("components", "error_saes", "latent_probe", "synthetic_noise", "controls")
         at_main = [(f"{section}.sae", getattr(self, section).sae) for section in sections]
         at_main += [("downstream.saes", name) for name in self.downstream.saes]
+        at_main += [("synthetic_noise.further_saes", name) for name in self.synthetic_noise.further_saes]
         main = self.figures.main_hookpoint
         named = [(key, f"{main}/{name}") for key, name in at_main]
         return [*named, *(("components.parents", path) for path in self.components.parents)]

@@ -1,22 +1,17 @@
 """per-token tables + tokens + loss → what predicts the error norm beside the activation (appendix A.3, Fig. 13).
 
-In:  data/decomposition/PROFILE/HOOKPOINT: moments/, SAE/{tokens,sums}.npz; data/tokens; data/activations/eval/loss.npy;
-     data/model/manifest.json (number of layers)
+In:  data/decomposition/PROFILE/HOOKPOINT: moments/ (which rows), SAE/tokens.npz; data/tokens; data/activations/eval:
+     HOOKPOINT.npy, loss.npy; data/model/manifest.json (number of layers)
 Out: reports/results/norm_baselines.json       SAE × regressor: R², and the activation's minus it; estimands
      reports/results/norm_baselines_sums.npz   the same as sums per context, from which the numbers can be derived again
 
     python -m stages.norm_baselines
 """
 
+from darkmatter.activation_files import open_activations
 from darkmatter.artifacts import open_array, read_arrays, read_json, write_arrays, write_json
-from darkmatter.decomposition_results import MOMENTS, regressions
-from darkmatter.experiments.norm_baseline_estimates import (
-    ACTIVATION,
-    STORED,
-    from_decomposition,
-    results_of,
-    stored,
-)
+from darkmatter.decomposition_results import MOMENTS
+from darkmatter.experiments.norm_baseline_estimates import STORED, results_of, stored
 from darkmatter.experiments.norm_baselines import baselines
 from darkmatter.paths import ACTIVATIONS, DECOMPOSITION, MODEL, RESULTS, TOKENS
 from darkmatter.processes import single_thread
@@ -29,7 +24,8 @@ def main(stage: Stage) -> None:
     params, decomposition = stage.params, stage.params.decomposition
     specs = [spec for spec in params.sae_specs() if spec.group in params.norm_baselines.groups]
     folder = stage.reads(DECOMPOSITION / params.profile)
-    loss = open_array(stage.reads(ACTIVATIONS / "eval" / "loss.npy"), (None, None))
+    activations = stage.reads(ACTIVATIONS / "eval")
+    loss = open_array(activations / "loss.npy", (None, None))
     tokens = open_array(stage.reads(TOKENS / "eval.npy"), (len(loss), None), "int32")
     depth = read_json(stage.reads(MODEL / "manifest.json"))["layers"]
 
@@ -38,12 +34,10 @@ def main(stage: Stage) -> None:
     ids = tokens[:, first : first + loss.shape[1]]
     saes = {}
     for spec in specs:
-        table, sums = (read_arrays(folder / spec.path / name) for name in ("tokens.npz", "sums.npz"))
-        moments = read_arrays(folder / spec.hookpoint / MOMENTS)
-        rank = {name: facts["rank"] for name, facts in regressions(moments).items()}
-        splits = draw_splits(*loss.shape, *split, moments["kept"])
-        found = baselines(table, ids, loss, splits, decomposition.eigen_cutoff)
-        saes[spec.path] = {ACTIVATION: from_decomposition(sums, moments["rows"], rank)} | found
+        table = read_arrays(folder / spec.path / "tokens.npz")
+        splits = draw_splits(*loss.shape, *split, read_arrays(folder / spec.hookpoint / MOMENTS)["kept"])
+        x = open_activations(activations / f"{spec.hookpoint}.npy")
+        saes[spec.path] = baselines(table, x, ids, loss, splits, decomposition.eigen_cutoff)
     arrays = stored(saes, depth)
     write_json(stage.writes(RESULTS / "norm_baselines.json"), results_of(arrays, params))
     write_arrays(stage.writes(STORED), arrays, compress=True)

@@ -1,8 +1,8 @@
-"""one SAE and its codes → does the decomposition find noise that was planted? (appendices B.2, C.3; Fig. 15, Table 1)
+"""SAEs and their codes → does the decomposition find noise that was planted? (appendices B.2, C.3; Fig. 15, Table 1)
 
-In:  data/activations/eval/HOOKPOINT.npy, data/codes/HOOKPOINT/SAE, data/saes/HOOKPOINT/SAE
-Out: reports/results/synthetic_noise.json       estimands, every cell of the grid, all conventions
-     reports/results/synthetic_noise_sums.npz   per seed, the sums of squares that all of these follow from
+In:  data/activations/eval/HOOKPOINT.npy, data/codes/HOOKPOINT, data/saes/HOOKPOINT
+Out: reports/results/synthetic_noise.json       estimands, every cell of the grid, all conventions, every SAE's flatness
+     reports/results/synthetic_noise_sums.npz   per SAE and seed, the sums of squares that all of these follow from
 
     python -m stages.synthetic_noise
 """
@@ -10,10 +10,10 @@ Out: reports/results/synthetic_noise.json       estimands, every cell of the gri
 import shutil
 from pathlib import Path
 
-from darkmatter.activation_files import open_activations
 from darkmatter.artifacts import read_arrays, read_json, write_arrays, write_json
-from darkmatter.experiments.synthetic_noise import FACTS, SUMS, noise_sums, prepare_ground_truth
-from darkmatter.experiments.synthetic_noise_results import STORED, results_of, stored
+from darkmatter.experiments.synthetic_noise import FACTS, SUMS, noise_grid
+from darkmatter.experiments.synthetic_noise_cells import VARIANTS
+from darkmatter.experiments.synthetic_noise_results import FURTHER_VARIANTS, STORED, results_of, saes_of, stored
 from darkmatter.paths import ACTIVATIONS, CODES, RESULTS, SAES
 from darkmatter.stage import Stage, run
 from darkmatter.units import Unit, run_units
@@ -23,29 +23,33 @@ WORK = Path("data/.work/synthetic_noise")
 
 def main(stage: Stage) -> None:
     params, decomposition = stage.params.synthetic_noise, stage.params.decomposition
-    spec = stage.params.sae_spec(f"{stage.params.figures.main_hookpoint}/{params.sae}")
-    activations = stage.reads(ACTIVATIONS / "eval" / f"{spec.hookpoint}.npy")
-    codes, sae = stage.reads(CODES / spec.path), stage.reads(SAES / spec.path)
-    _, positions, _ = open_activations(activations).shape
-    shared = {"codes": f"{codes}/codes.npz", "sae": sae.as_posix(), "ablated_shares": params.ablated_shares}
-    shared |= {"fit_share": decomposition.fit_share, "split_seed": decomposition.split_seed}
-    own = {"activations": activations.as_posix(), "contexts": params.contexts}
-    own |= spec.model_dump(include={"architecture", "d_sae", "k"})
-    own |= {"outlier_norm_ratio": decomposition.outlier_norm_ratio}
-    run_units(
-        prepare_ground_truth,
-        [Unit("truth", shared | own, (activations, codes, sae))],
-        WORK / "prepared",
-        stage.name,
-    )
-    prepared = WORK / "prepared" / "truth"
-    shared |= {"prepared": prepared.as_posix(), "positions": positions, "eigen_cutoff": decomposition.eigen_cutoff}
+    hookpoint = stage.params.figures.main_hookpoint
+    activations = stage.reads(ACTIVATIONS / "eval" / f"{hookpoint}.npy")
+    all_codes, all_saes = stage.reads(CODES / hookpoint), stage.reads(SAES / hookpoint)
+    shared = {"activations": activations.as_posix(), "contexts": params.contexts_per_seed}
     shared |= {"noise_deviations": params.noise_deviations}
-    units = [Unit(f"seed-{seed}", shared | {"seed": seed}, (codes, sae, prepared)) for seed in params.seeds]
-    stage.ledger = run_units(noise_sums, units, WORK / "sums", stage.name)
+    shared |= decomposition.model_dump(include={"fit_share", "split_seed", "eigen_cutoff", "outlier_norm_ratio"})
+    units = []
+    for spec in saes_of(stage.params):
+        codes, sae = all_codes / spec.name, all_saes / spec.name
+        own = {"codes": f"{codes}/codes.npz", "sae": sae.as_posix()}
+        own |= spec.model_dump(include={"architecture", "d_sae", "k"})
+        if spec.name == params.sae:
+            own |= {"ablated_shares": params.ablated_shares, "variants": list(VARIANTS)}
+        else:  # flatness needs the ends alone, and a third of the regressions
+            ends = [params.ablated_shares[0], params.ablated_shares[-1]]
+            own |= {"ablated_shares": ends, "variants": list(FURTHER_VARIANTS)}
+        for number, seed in enumerate(params.seeds):
+            draw = {"seed": seed, "first": number * params.contexts_per_seed}
+            units.append(Unit(f"{spec.name}-seed-{seed}", shared | own | draw, (activations, codes, sae)))
+    stage.ledger = run_units(noise_grid, units, WORK, stage.name)
 
-    by_seed = [read_arrays(WORK / "sums" / unit.name / SUMS) for unit in units]
-    arrays = stored(by_seed, read_json(prepared / FACTS), positions)
+    found = [(read_arrays(WORK / unit.name / SUMS), read_json(WORK / unit.name / FACTS)) for unit in units]
+    count = len(params.seeds)
+    by_sae = {
+        spec.name: found[number * count : (number + 1) * count] for number, spec in enumerate(saes_of(stage.params))
+    }
+    arrays = stored(by_sae)
     write_json(stage.writes(RESULTS / "synthetic_noise.json"), results_of(arrays, stage.params))
     write_arrays(stage.writes(STORED), arrays, compress=True)
     shutil.rmtree(WORK)

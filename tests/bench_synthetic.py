@@ -17,7 +17,7 @@ import torch
 
 from darkmatter.experiments.noise_moments import VARIANTS, CleanMoments, NoiseMoments, make_row_blocks
 from darkmatter.experiments.synthetic_noise import FOLDS, GROUP, draw_noise, grid_sums
-from darkmatter.experiments.synthetic_noise_estimates import fvu_cells
+from darkmatter.experiments.synthetic_noise_cells import fvu_cells
 from darkmatter.splits import draw_splits
 
 POSITIONS, D_MODEL = 823, 576

@@ -14,6 +14,8 @@ def fake_stored() -> dict[str, np.ndarray]:
     firings[:2] = 0
     weight = random.gamma(3.0, size=64)
     latents = {"firings": firings, "sum": firings * weight, "square": 1.5 * firings * weight**2}
+    parts = random.dirichlet(np.full(10, 50.0), 64).T  # (group, latent)
+    latents |= {"group_sum": parts * latents["sum"], "group_product": 0.9 * parts * latents["sum"] * weight}
     for split in ("token", "context"):
         for way, scale in (("paper", 1.0), ("authors", 0.9)):
             latents[f"probe/{split}/{way}"] = scale * weight + 0.3 * random.standard_normal(64)

@@ -6,6 +6,7 @@ from darkmatter.params import Params
 
 R2 = {
     "activation": 0.8,
+    "activation_seen": 0.82,
     "token_identity": 0.5,
     "token_identity_seen": 0.6,
     "activation_norm": 0.3,
@@ -30,7 +31,7 @@ def variant(layer: int, in_sample: bool) -> dict[str, Any]:
     minus = {
         name: number(r2["activation"]["value"] - found["value"])
         for name, found in r2.items()
-        if name not in ("activation", "token_identity_seen")
+        if not name.startswith("activation") or name.startswith("activation_norm")
     }
     return {"r2": r2 | {"l0": null()}, "activation_minus": minus | {"l0": null()}}
 
@@ -42,9 +43,11 @@ def fake(params: Params) -> dict[str, Any]:
         layer = int(spec.hookpoint.rsplit(".", 1)[1])
         facts = spec.model_dump(include={"name", "hookpoint", "d_sae", "k", "seed"}) | {"layer": layer}
         variants = {"paper": variant(layer, False), "authors": variant(layer, True)}
-        saes.append(facts | {"estimates": dict.fromkeys(("token", "context"), variants)})
+        both = dict.fromkeys(("token", "context"), variants)
+        saes.append(facts | {"estimates": both, "estimates_of_square": both})
     estimands = {"token_identity": number(0.3), "activation_norm": number(0.5), "model_loss": number(0.79)}
-    claims = {"norm_baseline_differences": estimands | {"l0": null(), "first_layer": number(-0.3)}}
+    order = estimands | {"l0": null(), "first_layer": number(-0.3)}
+    claims = {"norm_baseline_differences": order, "norm_baseline_order": order}
     points = [spec.hookpoint for spec in specs]
     return {
         "groups": params.norm_baselines.groups,

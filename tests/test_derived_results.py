@@ -25,7 +25,15 @@ from darkmatter.experiments import (
     synthetic_noise_results,
 )
 from darkmatter.experiments.error_sae_names import PARTS
-from darkmatter.experiments.norm_baseline_estimates import ACTIVATION, COMPARED, SEEN, Baseline, sae_estimates
+from darkmatter.experiments.norm_baseline_estimates import (
+    ACTIVATION,
+    ACTIVATION_SEEN,
+    COMPARED,
+    SEEN,
+    TARGETS,
+    Baseline,
+    sae_estimates,
+)
 from darkmatter.experiments.scaling_estimates import SCORED, Scaling, pair_estimates, pairs_of, wider_saes
 from darkmatter.experiments.token_series import token_sums
 from darkmatter.splits import ROW_SETS, SPLITS, draw_splits
@@ -62,13 +70,18 @@ def regression(targets, seed, residuals):
 
 
 def regressors():
-    """HOOKPOINT/SAE → regressor → sums."""
+    """HOOKPOINT/SAE → target → regressor → sums."""
     saes = {}
     for seed, spec in enumerate(spec for spec in PARAMS.sae_specs() if spec.group in PARAMS.norm_baselines.groups):
         names = [f"residual/{split}/paper" for split in SPLITS]
-        own = {name: Baseline(regression(1, seed, names), RANK) for name in (ACTIVATION, SEEN, *COMPARED)}
-        own["token_identity"] = Baseline(regression(1, seed, [*names, "residual/in-sample"]), RANK)
-        saes[spec.path] = own | {"l0": Baseline({}, {}, 4.0)}
+        for number, target in enumerate(TARGETS):
+            own = {
+                name: Baseline(regression(1, [seed, number], names), RANK)
+                for name in (ACTIVATION, ACTIVATION_SEEN, *COMPARED)
+            }
+            for name in ("token_identity", SEEN):
+                own[name] = Baseline(regression(1, [seed, number], [*names, "residual/in-sample"]), RANK)
+            saes.setdefault(spec.path, {})[target] = own | {"l0": Baseline({}, {}, 4.0)}
     return saes
 
 
@@ -165,14 +178,14 @@ LAYERS = "resid_post.0/layers-64-k4-s0"
 # A number of the results, and a sum (file, key, how much it is changed) that it comes from.
 SPOILED = {
     "norm_baselines": (("saes", 0, "estimates", "token", "paper", "r2", "model_loss", "high"),
-                       (0, f"{LAYERS}/model_loss/residual/token/paper")),
+                       (0, f"{LAYERS}/norm/model_loss/residual/token/paper")),
     "per_token_scaling": (("estimands", "per_token_part_slopes", "linear", "value"),
                           (0, "tokens/widths-32-k4-s0/sum/linear/token/token")),
     "downstream": (("saes", 0, "ratio", "variance", "linear", "value"), (0, "widths-32-k4-s0/left/linear")),
     "error_saes": (("over_seeds", "fvu", "difference", "value"), (0, "linear/residual/s1")),
     "interpretability": (("estimands", "error_sae_interpretability", "mean", "value"), (0, "linear/prediction")),
     "latent_probe": (("estimands", "probe_against_latents", "ratio", "value"), (0, "probe/token/paper")),
-    "synthetic_noise": (("estimands", "synthetic_lines", "flatness", "value"), (0, "left")),
+    "synthetic_noise": (("estimands", "synthetic_lines", "flatness", "value"), (0, "widths-64-k4-s0/left")),
 }  # fmt: skip
 GIVEN = {"downstream": 8, "error_saes": 4}  # numbers that are no estimates: widths, how training went
 # A number that needs sums per dimension.
@@ -251,7 +264,7 @@ def test_stored_sums_give_the_numbers_of_the_sums_at_hand():
     one = made("norm_baselines")[1]["saes"][0]
     for split in SPLITS:
         for way in CONVENTIONS:
-            assert one["estimates"][split][way] == sae_estimates(regressors()[LAYERS], split, way, bootstrap)
+            assert one["estimates"][split][way] == sae_estimates(regressors()[LAYERS]["norm"], split, way, bootstrap)
     pairs = [pair_estimates(pair, bootstrap) for pair in pairs_of(scaling_list())]
     assert made("per_token_scaling")[1]["pairs"] == pairs
 

@@ -80,6 +80,45 @@ def test_table_of_activity(tmp_path):
     assert (counts["all"], counts["never_fired"], counts["compared"]) == (LATENT_COUNT, 1, LATENT_COUNT - 1)
 
 
+def test_products_add_up_to_the_squared_norm_of_latents_that_are_not_orthogonal(tmp_path):
+    """Against every row by hand; the jackknife and the medians against numpy and scipy."""
+    random = np.random.default_rng(3)
+    directions = random.standard_normal((LATENT_COUNT, LATENT_COUNT - 3))
+    weight = random.exponential(size=(CONTEXTS * POSITIONS, LATENT_COUNT)) * (random.random(LATENT_COUNT) < 0.9)
+    weight *= random.random(weight.shape) < 0.3
+    table, sums, rank = probe(tmp_path, weight, directions)
+    norms = np.linalg.norm(directions, axis=1)
+    sparse_sum = weight @ directions
+    product = weight * (sparse_sum @ directions.T)
+    np.testing.assert_allclose(table["group_product"].sum(0), product.sum(0), rtol=1e-4)
+    assert table["group_product"].sum() == pytest.approx(np.square(sparse_sum).sum(), rel=1e-5)
+    by_group = lambda values: values.reshape(10, -1, LATENT_COUNT).sum(1)  # noqa: E731 - ten contexts, ten groups
+    np.testing.assert_allclose(table["group_sum"], by_group(weight * norms), rtol=1e-5)
+    np.testing.assert_allclose(table["group_product"], by_group(product), rtol=1e-3, atol=1e-2)
+
+    found = results(table, sums, rank)
+    judged = found["estimands"]["probe_against_products"]
+    fired = weight.sum(0) > 0
+    own, average = table["probe/token/paper"][fired], (product.sum(0) / (weight * norms).sum(0))[fired]
+    assert judged["ratio"]["value"] == pytest.approx(np.median(own / average), rel=1e-3)
+    assert judged["rank"]["value"] == pytest.approx(scipy.stats.spearmanr(own, average).statistic)
+    left_out = []
+    for group in range(10):
+        rest = [(by_group(part).sum(0) - by_group(part)[group])[fired] for part in (product, weight * norms)]
+        left_out.append(np.median(own * rest[1] / rest[0]))
+    deviation = np.sqrt(0.9 * np.square(left_out - np.mean(left_out)).sum())
+    low, high = scipy.stats.t.interval(0.975, 9, judged["ratio"]["value"], deviation)
+    alone = judged["ratio"]["intervals"]["context"]
+    assert (alone["low"], alone["high"]) == pytest.approx((low, high), rel=1e-2)
+    latents = found["against"]["token"]["paper"]["product"]["ratio"]
+    assert judged["ratio"]["high"] - judged["ratio"]["low"] > latents["high"] - latents["low"]
+
+
+def test_of_orthogonal_latents_the_product_is_the_square(tmp_path):
+    table, _, _ = probe(tmp_path, bernoulli(np.linspace(1, 5, LATENT_COUNT)))
+    np.testing.assert_allclose(table["group_product"].sum(0), table["square"], rtol=1e-5)
+
+
 def test_norms_of_decoder_rows_do_not_matter(tmp_path):
     """Twice the row with half the activation is the same SAE."""
     weight, norms = bernoulli(np.linspace(1, 5, LATENT_COUNT)), 2.0 ** np.arange(-4, LATENT_COUNT - 4)

@@ -151,8 +151,9 @@ def run_tables(folder):
     ids = np.arange(CONTEXTS * POSITIONS).reshape(CONTEXTS, POSITIONS) % 7
     loss = np.random.default_rng(0).random(ids.shape)
     write_arrays(folder / "series.npz", token_sums([{"name": "a"}], {"a": table}, KEPT, 6, ids[0]))
-    for name, baseline in baselines(table, ids, loss, KEPT, 1e-12).items():
-        write_arrays(folder / f"{name}.npz", dict(baseline.sums))
+    for target, found in baselines(table, np.load(folder / "x.npy"), ids, loss, KEPT, 1e-12).items():
+        for name, baseline in found.items():
+            write_arrays(folder / f"{target}-{name}.npz", dict(baseline.sums))
 
 
 def run_score(folder):

@@ -12,6 +12,7 @@ from dvc.utils.hydra import compose_and_dump
 
 from darkmatter import composing
 from darkmatter.artifacts import ArtifactError, write_json
+from darkmatter.claims import load_claims
 from darkmatter.cli import main
 from darkmatter.composing import composed
 from darkmatter.params import load_params
@@ -39,13 +40,13 @@ RECORDED = {
     "pursuit": 121,
     "downstream": 129,
     "error_saes": 74,
-    "synthetic_noise": 68,
+    "synthetic_noise": 122,
     "components": 57,
     "random_features": 36,
     "controls": 23,
     "latent_probe": 13,
     "per_token_scaling": 12.6,
-    "norm_baselines": 10,
+    "norm_baselines": 25,
     "interpretability": 10,
     "claims": 9,
     "figures": 8.4,
@@ -303,7 +304,11 @@ def test_the_command_prints_a_plan_or_json_and_leaves_params_alone(capsys):
     assert shown.startswith("smoke: random Llama") and "activations" in shown and "Claims, by" in shown
     main(["plan", "--profile", "gemma3-270m", "--device", "4090", "--json"])
     found = json.loads(capsys.readouterr().out)
-    assert found["device"] == "rtx-4090" and found["saes"] == 90 and len(found["claims"]) == 36
+    assert (
+        found["device"] == "rtx-4090"
+        and found["saes"] == 90
+        and len(found["claims"]) == len(load_claims(Path("claims.yaml")).claims)
+    )
     assert found["total"]["seconds"] == pytest.approx(sum(stage["seconds"] for stage in found["stages"]))
     assert Path("params.yaml").read_bytes() == before
 

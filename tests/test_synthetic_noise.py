@@ -16,23 +16,34 @@ from safetensors.torch import save_file
 from darkmatter.artifacts import ArtifactError, read_arrays, read_json
 from darkmatter.codes import encode_rows
 from darkmatter.decode import load_decoder
+from darkmatter.experiment_params import SyntheticNoise
 from darkmatter.experiments import synthetic_noise
 from darkmatter.experiments.noise_moments import VARIANTS, CleanMoments, NoiseMoments, make_row_blocks
-from darkmatter.experiments.synthetic_noise import draw_noise, grid_sums, noise_sums, prepare_ground_truth
+from darkmatter.experiments.synthetic_noise import draw_noise, grid_sums, noise_grid
+from darkmatter.experiments.synthetic_noise_cells import VARIANTS as NAMES
+from darkmatter.experiments.synthetic_noise_cells import (
+    correlations,
+    dense_found,
+    excess_over_introduced,
+    flatness,
+    fvu_cells,
+    introduced_cells,
+    lines,
+    own_and_planted,
+    pearson,
+    planted,
+    r2_of_line,
+    r2_through_origin,
+)
 from darkmatter.experiments.synthetic_noise_estimates import (
     CONVENTIONS,
     PRIMARY,
+    Measured,
     all_estimands,
     cell_estimates,
-    correlations,
-    flatness,
-    fvu_cells,
-    lines,
-    pearson,
-    planted,
-    r2_through_origin,
+    widths,
 )
-from darkmatter.experiments.synthetic_noise_estimates import VARIANTS as NAMES
+from darkmatter.experiments.trend_scatter import over_draws, trend_term
 from darkmatter.held_out import regress
 from darkmatter.sae_folders import Coder
 from darkmatter.seed_intervals import over_seeds
@@ -163,68 +174,65 @@ def files(tmp_path, monkeypatch):
     return tmp_path, x, encoder, acts
 
 
-def prepare(folder: Path, contexts=CONTEXTS, **changed):
-    out = folder / "truth"
+def run_unit(folder: Path, first=2, contexts=CONTEXTS, **changed):
+    out = folder / "out"
     out.mkdir(exist_ok=True)
     arguments = {"activations": str(folder / "x.npy"), "codes": str(folder / "codes.npz"), "sae": str(folder / "sae")}
-    arguments |= {"ablated_shares": SHARES, "fit_share": 0.6, "split_seed": 0}
-    prepare_ground_truth(out, architecture="topk", d_sae=D_SAE, k=K, contexts=contexts, **arguments | changed)
-    return out
+    arguments |= {"ablated_shares": SHARES, "noise_deviations": DEVIATIONS, "variants": list(NAMES), "seed": 5}
+    arguments |= {"fit_share": 0.6, "split_seed": 0, "eigen_cutoff": 1e-12, "first": first, "contexts": contexts}
+    noise_grid(out, architecture="topk", d_sae=D_SAE, k=K, **arguments | changed)
+    return read_arrays(out / "sums.npz"), read_json(out / "facts.json")
 
 
-def test_the_stage_units_equal_encoding_and_refitting_each_cell(files):
+def test_the_unit_equals_encoding_and_refitting_each_cell(files):
     folder, x, encoder, acts = files
-    prepared = prepare(folder)
-    facts = read_json(prepared / "facts.json")
-    truth = (acts @ encoder.W_dec + encoder.b_dec)[: CONTEXTS * POSITIONS]
+    sums, facts = run_unit(folder)
+    used = slice(2 * POSITIONS, (2 + CONTEXTS) * POSITIONS)  # contexts 2 to 9
+    truth = (acts @ encoder.W_dec + encoder.b_dec)[used]
     again = encoder.encode(truth)
-    error = x[:CONTEXTS].reshape(-1, D_MODEL) - truth.numpy()
+    error = x.reshape(-1, D_MODEL)[used] - truth.numpy()
     assert facts["unit"] == pytest.approx(float(np.sqrt(np.square(error).mean())), rel=1e-5)
     activity = again.double().sum(0)
     assert facts["silent_latents"] == int((activity == 0).sum()) >= 1
     assert facts["ablated"] == [0, 6, 12]
     order = torch.argsort(activity, stable=True)
-    (folder / "sums").mkdir()
-    noise_sums(
-        folder / "sums",
-        codes=str(folder / "codes.npz"),
-        sae=str(folder / "sae"),
-        prepared=str(prepared),
-        positions=POSITIONS,
-        ablated_shares=SHARES,
-        noise_deviations=DEVIATIONS,
-        fit_share=0.6,
-        split_seed=0,
-        eigen_cutoff=1e-12,
-        seed=5,
-    )
-    sums = read_arrays(folder / "sums" / "sums.npz")
     assert sums["rows"].tolist() == [80, 75, 200]
     drawn = [draw_noise(5, group, (4 * POSITIONS, D_MODEL)) for group in range(CONTEXTS // 4)]
     a, r = (torch.cat([pair[side] for pair in drawn]).numpy() for side in (0, 1))
     sigmas = facts["unit"] * np.array(DEVIATIONS)
+    scored = {"token": ~SPLITS.token_fit, "context": ~SPLITS.fits_on("context"), "in_sample": SPLITS.kept}
     for f, count in enumerate(facts["ablated"]):
-        kept = again.clone()
-        kept[:, order[:count]] = 0
+        kept, own = again.clone(), acts[used].clone()
+        kept[:, order[:count]], own[:, order[:count]] = 0, 0
         sae = (kept @ encoder.W_dec + encoder.b_dec).double().numpy()
         dense = dense_cell(truth.double().numpy() + sigmas[1] * a, sae + sigmas[2] * r, SPLITS)
+        introduced = ((kept - own) @ encoder.W_dec).double().square().sum(1).numpy()
         for number, name in enumerate(NAMES):
             fvu, nonlinear = fvu_cells(sums, name, "spread", sigmas)
             np.testing.assert_allclose([fvu[1, 2, f], nonlinear[1, 2, f]], dense[number][:2], rtol=1e-5)
+            assert sums["introduced"][number, f] == pytest.approx(introduced[scored[name].ravel()].sum(), rel=1e-4)
     assert np.isclose(sums["error"][0, 0, 0, 0], sums["error"][0, 0, 1, 0]) == (facts["activity_ablated"][1] == 0)
+
+
+def test_fewer_variants_and_shares_are_those_of_the_whole_grid(files):
+    whole, _ = run_unit(files[0])
+    part, _ = run_unit(files[0], variants=["token"], ablated_shares=[SHARES[0], SHARES[-1]])
+    for name in ("error", "left"):
+        np.testing.assert_allclose(part[name], whole[name][:1][:, :, [0, -1]], rtol=1e-9)
+    np.testing.assert_allclose(part["introduced"], whole["introduced"][:1, [0, -1]], rtol=1e-9)
 
 
 def test_bad_input_is_refused_before_the_work(files):
     folder, _, _, _ = files
     with pytest.raises(ArtifactError, match=r"too few; raise synthetic_noise\.contexts"):
-        prepare(folder, contexts=4, fit_share=0.05)
+        run_unit(folder, contexts=4, fit_share=0.05)
     arrays = dict(np.load(folder / "codes.npz"))
     np.savez(folder / "codes.npz", **{name: part[:30] for name, part in arrays.items()})
-    with pytest.raises(ArtifactError, match="has 30 rows, 200 are needed"):
-        prepare(folder)
+    with pytest.raises(ArtifactError, match="has 30 rows, 250 are needed"):
+        run_unit(folder)
     np.save(folder / "x.npy", np.zeros((CONTEXTS, POSITIONS, D_MODEL + 1), np.float32))
     with pytest.raises(ArtifactError, match="decodes to 6 dimensions, the activations have 7"):
-        prepare(folder)
+        run_unit(folder, first=0)
 
 
 def test_an_sae_without_error_gives_no_unit_of_noise(files):
@@ -234,7 +242,25 @@ def test_an_sae_without_error_gives_no_unit_of_noise(files):
     exact = decoder.decode(codes["index"], codes["value"])
     np.save(folder / "x.npy", exact.numpy().reshape(-1, POSITIONS, D_MODEL))
     with pytest.raises(ArtifactError, match="no error to measure noise in"):
-        prepare(folder)
+        run_unit(folder)
+
+
+SECTION = {"sae": "a", "contexts": 9, "noise_deviations": DEVIATIONS, "ablated_shares": SHARES, "seeds": [0, 1, 2]}
+
+
+@pytest.mark.parametrize(
+    ("changed", "complaint"),
+    [
+        ({"contexts": 8}, "8 contexts are too few for 3 seeds with 3 of their own each"),
+        ({"further_saes": ["b", "b"]}, "names an SAE twice"),
+        ({"further_saes": ["a"]}, "or `sae` again"),
+    ],
+)
+def test_parameters_that_give_no_draws_of_their_own_are_refused(changed, complaint):
+    accepted = SyntheticNoise(**SECTION, further_saes=["b", "c"])
+    assert accepted.contexts_per_seed == 3 and SyntheticNoise(**SECTION).further_saes == []
+    with pytest.raises(ValueError, match=complaint):
+        SyntheticNoise(**SECTION | changed)
 
 
 # --- Numbers made of the grid ------------------------------------------------------------------------------------
@@ -250,36 +276,44 @@ def ideal_sums(gain=1.0):
     sums = {"error": np.stack([planted_x + ablated, zero, gain * one], -1), "left": np.stack([zero, zero, one], -1)}
     sums |= {"spread": np.full(shape[:2], 100.0), "spread_scalar_mean": np.full(shape[:2], 200.0)}
     sums |= {"rows": np.full(len(NAMES), 50.0), "rank": np.full(shape[:2], 6.0)}
+    sums |= {"introduced": np.zeros((len(NAMES), len(SHARES))), "unit": np.array(1.0), "d_model": np.array(6)}
     return sums | {"vector_r2": np.full((*shape[:2], len(d), len(SHARES)), 0.5)}
 
 
+def measured(*by_seed, d_sae=24, name="a"):
+    return Measured({"sae": name, "d_sae": d_sae}, by_seed)
+
+
+def estimands(*by_seed, further=()):
+    return all_estimands([measured(*by_seed), *further], DEVIATIONS, 0.95)
+
+
 def test_a_decomposition_that_finds_everything_has_the_perfect_table():
-    found = all_estimands([ideal_sums(), ideal_sums()], np.array(DEVIATIONS), 6, 0.95)
-    table, shape = found["estimands"]["synthetic_correlations"], found["estimands"]["synthetic_lines"]
+    found = estimands(ideal_sums(), ideal_sums())
+    table, fits = found["estimands"]["synthetic_correlations"], found["estimands"]["synthetic_line_fits"]
     expected = {"x_dense": 1, "x_introduced": 0, "sae_dense": 0, "sae_introduced": 1, "x_lead": 1, "sae_lead": 1}
     assert {name: round(item["value"], 12) for name, item in table.items()} == expected
-    assert {name: round(item["value"], 12) for name, item in shape.items()} == {
-        "flatness": 0,
-        "introduced": 1,
-        "dense": 1,
-    }
-    levels = {name: round(item["level"], 9) for name, item in (table | shape).items()}
+    shape = {"flatness": 0, "introduced": 1, "dense": 1}
+    assert {name: round(item["value"], 12) for name, item in fits.items()} == shape
+    origin = found["estimands"]["synthetic_lines"]
+    assert {name: round(item["value"], 12) for name, item in origin.items()} == shape
+    levels = {name: round(item["level"], 9) for name, item in (table | fits).items()}
     assert levels == dict.fromkeys(table, 0.9875) | {"x_lead": 0.975, "sae_lead": 0.975} | dict.fromkeys(
-        shape, round(1 - 0.05 / 3, 9)
+        fits, round(1 - 0.05 / 3, 9)
     )
     assert found["estimands"] == found["estimands_by_variant"]["token"]["paper"]
     authors = found["estimands_by_variant"]["context"]["authors"]
     assert authors == found["estimands_by_variant"]["token"]["authors"]
     assert authors["synthetic_correlations"]["x_dense"]["value"] < 1  # deviations are no variances
     assert CONVENTIONS[PRIMARY] == ("token", "spread", "variance")
-    cells = cell_estimates([ideal_sums(), ideal_sums()], DEVIATIONS, SHARES, 1.0, 0.95)
+    cells = cell_estimates(measured(ideal_sums(), ideal_sums()), DEVIATIONS, SHARES, 0.95)
     assert len(cells["cells"]) == 27
     assert {row["flatness"]["value"] for row in cells["flatness_by_noise"]} == {0.0}
 
 
 def test_a_constant_estimate_has_no_correlation_and_says_so():
     sums = ideal_sums() | {"left": np.zeros_like(ideal_sums()["left"])}
-    found = all_estimands([sums, sums], np.array(DEVIATIONS), 6, 0.95)["estimands"]
+    found = estimands(sums, sums)["estimands"]
     item = found["synthetic_correlations"]["sae_introduced"]
     assert item["value"] is None
     assert "does not vary" in item["reason"]
@@ -290,9 +324,9 @@ def test_a_constant_estimate_has_no_correlation_and_says_so():
 
 def test_noise_as_share_of_variance():
     sums = ideal_sums()
-    noise = planted(sums, "token", "share", np.array(DEVIATIONS), 6)
+    noise = planted(sums, "token", "share", np.array(DEVIATIONS))
     np.testing.assert_allclose(noise.on_x[:, 0], np.array(DEVIATIONS) ** 2 * 6 * 50 / 100)
-    deviations = planted(sums, "token", "deviation", np.array(DEVIATIONS), 6)
+    deviations = planted(sums, "token", "deviation", np.array(DEVIATIONS))
     np.testing.assert_allclose(deviations.on_sae[0], DEVIATIONS)
 
 
@@ -301,16 +335,95 @@ def test_noise_as_share_of_variance():
 def test_correlations_and_lines_equal_their_definitions(seed):
     random = np.random.default_rng(seed)
     fvu, left = random.random((2, 3, 3, 4))
-    noise = planted(ideal_sums(), "token", "variance", np.array(DEVIATIONS), 6)
+    noise = planted(ideal_sums(), "token", "variance", np.array(DEVIATIONS))
     found = correlations(fvu, left, noise)
     assert found["x_introduced"] == pytest.approx(np.corrcoef(noise.on_x.ravel(), left[..., 0].ravel())[0, 1])
     assert found["x_lead"] == pytest.approx(found["x_dense"] - found["x_introduced"])
     y, x = left.mean(-1).ravel(), noise.on_sae.ravel()
+    spread = np.square(y - y.mean()).sum()
     slope = scipy.linalg.lstsq(x[:, None], y)[0][0]
-    expected = 1 - np.square(y - slope * x).sum() / np.square(y - y.mean()).sum()
-    assert lines(fvu, left, noise)["introduced"] == pytest.approx(expected)
-    assert pearson(np.ones(3), np.arange(3)) is None
+    through_origin = 1 - np.square(y - slope * x).sum() / spread
+    assert lines(fvu, left, noise, r2_through_origin)["introduced"] == pytest.approx(through_origin)
+    best = 1 - np.square(y - np.polyval(np.polyfit(x, y, 1), x)).sum() / spread
+    assert lines(fvu, left, noise, r2_of_line)["introduced"] == pytest.approx(best)
+    assert pearson(np.ones(3), np.arange(3)) is r2_of_line(np.ones(3), np.arange(3)) is None
     assert r2_through_origin(np.zeros(3), np.arange(3.0)) is None
+
+
+def test_statements_of_b2_by_hand():
+    """Of an error of 4 per row the map leaves 3 where the SAE is alone, and 2 of each 10 of Dense are not found."""
+    sums, sigmas = ideal_sums(), np.array(DEVIATIONS)
+    on_x = 6 * 50 * sigmas[:, None] ** 2
+    shape = sums["left"].shape[:3]
+    error, left = np.zeros((*shape, 3)), np.zeros((*shape, 3))
+    error[..., 0], left[..., 0] = 4 + on_x, 3 + 0.2 * on_x
+    error[..., 2], left[..., 2] = 6 * 50, 0.95 * 6 * 50
+    sums |= {"error": error, "left": left, "introduced": np.full((len(NAMES), len(SHARES)), 4.0)}
+    cells, share = fvu_cells(sums, "token", "spread", sigmas), planted(sums, "token", "share", sigmas)
+    found = own_and_planted(*cells, share)
+    assert (found["own"], found["planted"]) == pytest.approx((0.75, 0.95))
+    introduced = introduced_cells(sums, "token", "spread", sigmas)
+    np.testing.assert_allclose(introduced[0, 2], (4 + 300) / 100)
+    least = (3 + 0.95 * 300 - (4 + 300)) / 100  # without noise on x', with most on Sae(x'), ablated
+    assert excess_over_introduced(cells[1], introduced)["smallest"] == pytest.approx(least)
+    dense = dense_found(*cells, share)["found"]
+    expected = sum(1 + 0.8 * x + 0.05 * s for x in on_x[1:, 0] for s in on_x[:, 0]) / (3 * on_x[1:].sum())
+    assert dense == pytest.approx(expected)
+
+
+def sums_of(sae: float, draw: float):
+    """Ablation raises FVU_nonlinear by so much for this SAE and this draw."""
+    sums = ideal_sums()
+    left = sums["left"].copy()
+    left[..., 0] += (sae + draw) * np.array(SHARES)
+    return sums | {"left": left}
+
+
+def saes_over_widths(random, slope=0.1, scatter=0.05, spread=0.03, widths=(6, 12, 24, 24, 48, 96)):
+    draws = spread * random.normal(size=4)
+    found = []
+    for number, d_sae in enumerate(sorted(widths, key=lambda width: width != 24)):  # the whole grid first
+        own = slope * np.log2(d_sae / 6) + scatter * random.normal()
+        found.append(measured(*(sums_of(own, draw) for draw in draws), d_sae=d_sae, name=f"{d_sae}-{number}"))
+    return found
+
+
+def test_flatness_of_every_width_and_its_slope():
+    saes = saes_over_widths(np.random.default_rng(0), scatter=0, spread=0)
+    found = widths(saes, DEVIATIONS, 0.95)
+    per_dimension = [1, 2, 4, 4, 8, 16]
+    assert [row["latents_per_dimension"] for row in found["by_width"]] == pytest.approx(per_dimension)
+    expected = 0.1 * np.log2(per_dimension)
+    assert [row["flatness"]["value"] for row in found["by_width"]] == pytest.approx(expected)
+    assert found["flatness_slope"]["value"] == pytest.approx(0.1)
+    listed = all_estimands(saes, DEVIATIONS, 0.95)["estimands"]["synthetic_flatness"]["flatness"]
+    assert [item["sae"] for item in listed] == [row["sae"] for row in found["by_width"]]
+
+
+def test_too_few_saes_leave_a_term_out_and_say_so():
+    saes = saes_over_widths(np.random.default_rng(0))
+    for count, absent in ((5, True), (6, False)):
+        item = all_estimands(saes[:count], DEVIATIONS, 0.95)["estimands"]["synthetic_line_fits"]["flatness"]
+        assert ("absent" in item) == absent
+        assert item["resampled"] == ("context and noise" if absent else "context and noise, sae")
+    one = widths(saes[:1], DEVIATIONS, 0.95)
+    assert one["flatness_slope"]["value"] is None and "three SAEs" in one["flatness_slope"]["reason"]
+
+
+@pytest.mark.parametrize(("scatter", "spread"), [(0.05, 0.05), (0.1, 0.01), (0.0, 0.05)])
+def test_intervals_over_draws_and_saes_cover(scatter, spread):
+    """What another SAE of this width would give on other contexts, at 95 % and never below.
+
+    It is too wide where the scatter of SAEs rules: an SAE that came out far off widens the scatter that it is one of.
+    """
+    random, log_widths = np.random.default_rng(0), np.log2([4, 1, 2, 4, 8, 16])
+    inside = []
+    for _ in range(1000):
+        own, draws = scatter * random.normal(size=6), spread * random.normal(size=4)
+        values = (0.1 * log_widths + own)[:, None] + draws
+        found = over_draws(values[0].tolist(), trend_term(log_widths, values.tolist()), 0.95, {"rows": 1, "rank": 1})
+        inside.append(found["low"] <= 0.2 <= found["high"])
+    assert 0.93 < np.mean(inside) < 0.995
 
 
 def test_intervals_over_seeds_are_those_of_the_t_distribution():

@@ -21,15 +21,23 @@ from darkmatter.estimands.quantities import Components
 Estimand = Callable[[Evidence, Variant], Components]
 
 BY_EXPERIMENT = {
-    "norm_baselines": ["norm_baseline_differences"],
+    "norm_baselines": ["norm_baseline_differences", "norm_baseline_order"],
     "per_token_scaling": ["per_token_scaling", "per_token_part_slopes", "nonlinear_scaling_gain"],
     "error_saes": ["error_sae_fvu"],
     "interpretability": ["error_sae_interpretability"],
     "downstream": ["cross_entropy_ratio"],
     "pursuit": ["pursuit_fvu_decrease", "pursuit_nonlinear_change"],
     "components": ["components_explain_error", "components_explain_nonlinear", "sae_explains_nonlinear"],
-    "latent_probe": ["probe_against_latents"],
-    "synthetic_noise": ["synthetic_correlations", "synthetic_lines"],
+    "latent_probe": ["probe_against_latents", "probe_against_products"],
+    "synthetic_noise": [
+        "synthetic_correlations",
+        "synthetic_lines",
+        "synthetic_line_fits",
+        "synthetic_flatness",
+        "nonlinear_over_introduced",
+        "nonlinear_above_introduced",
+        "dense_over_planted",
+    ],
     "random_features": ["random_feature_parabola"],
 }
 ESTIMANDS: dict[str, Estimand] = {

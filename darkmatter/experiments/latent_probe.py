@@ -4,6 +4,9 @@ With w_i the activation of latent i and y_i its direction, Sae(x) − b_dec = Σ
 known. A probe a* of its squared norm (Eq. 21) is held against every latent: a*·y_i (Eq. 22) should be near an average
 of w_i. For orthonormal y_i and independent w_i it is Cov(w_i, w_i²)/Var(w_i), which for w_i ∈ {0, s} is s itself.
 
+Latents that are not orthogonal add to each other's share of the norm: with g_i = y_i·(Sae(x) − b_dec) the squared norm
+is Σ w_i g_i exactly, so E(w g)/E(w) is to them what appendix C.1's E(w²)/E(w) is to orthogonal ones, for which g = w.
+
 Directions are scaled to unit norm and activations by the same factor, so that an SAE with other norms loses nothing.
 """
 
@@ -21,7 +24,10 @@ from darkmatter.held_out import regress, through_origin
 from darkmatter.outliers import kept_rows
 from darkmatter.splits import SPLITS, draw_splits
 
-LATENTS = "latents.npz"  # [latent]: `firings`, `sum` Σ w, `square` Σ w² over rows, `probe/SPLIT/CONVENTION` a*·y
+# [latent]: `firings`, `sum` Σ w, `square` Σ w² over rows, `probe/SPLIT/CONVENTION` a*·y; [group, latent], contexts in
+# order: `group_sum` Σ w, `group_product` Σ w g
+LATENTS = "latents.npz"
+GROUPS = 10  # of contexts; the jackknife over them costs ten medians, and one over contexts a file tenfold
 PROBE_SUMS = "probe_sums.npz"  # per-context sums of the probe, as `held_out.HeldOut.sums`
 PROBE_RANK = "probe_rank.npz"
 
@@ -59,7 +65,7 @@ def probe_latents(
 
     found = regress(rows, splits, cutoff)
     norms = source.decoder.W_dec.double().norm(dim=1)
-    latents = activity(source, kept, norms.numpy())
+    latents = activity(source, kept, norms.numpy()) | products(source, kept, norms)
     for split in SPLITS:
         probes = (found.maps[split].weight[:, 0], through_origin(found.maps[split])[:, 0])
         for convention, probe in zip(CONVENTIONS, probes, strict=True):
@@ -87,3 +93,23 @@ def activity(
         "sum": np.bincount(index, weight, count),
         "square": np.bincount(index, weight**2, count),
     }
+
+
+def products(
+    source: Reconstructions, kept: Bool[np.ndarray, "context position"], norms: Float[Tensor, " latent"]
+) -> dict[str, np.ndarray]:
+    """Σ w and Σ w g of each latent over the kept rows of each group of contexts."""
+    count, W_dec = len(norms), source.decoder.W_dec
+    groups = min(GROUPS, len(kept))
+    found = {name: np.zeros((groups, count)) for name in ("group_sum", "group_product")}
+    for context, rows in enumerate(kept):
+        sparse_sum = source.context(context)[torch.from_numpy(rows)] - source.decoder.b_dec
+        index = source.index[context][rows]
+        value = source.value[context][rows].astype(np.float64)
+        slots = [(W_dec[torch.from_numpy(slot)] * sparse_sum).sum(1) for slot in index.T]  # one by one: less memory
+        dot = torch.stack(slots, 1).double().numpy()  # |y| g
+        group, flat = context * groups // len(kept), index.ravel()
+        weight = value * norms.numpy()[index]
+        found["group_sum"][group] += np.bincount(flat, weight.ravel(), count)
+        found["group_product"][group] += np.bincount(flat, (value * dot).ravel(), count)
+    return found

@@ -8,9 +8,10 @@ from jaxtyping import Float
 
 from darkmatter.conventions import CONVENTIONS, PRIMARY
 from darkmatter.estimates import Estimate, Sums
+from darkmatter.experiments.latent_products import with_contexts
 from darkmatter.experiments.latent_ranks import Ranks, Weights, rank_correlation, resample, weighted_median
 from darkmatter.held_out_estimates import r2_estimates
-from darkmatter.joint import joint
+from darkmatter.joint import joint, stating
 from darkmatter.params import Params
 from darkmatter.paths import RESULTS
 from darkmatter.splits import ROW_SETS, SPLITS
@@ -20,16 +21,18 @@ STORED = RESULTS / "latent_probe_sums.npz"  # table of the latents, `probe_sums/
 
 PerLatent = Float[np.ndarray, " latent"]
 
-# Figure 14 and the published code show E(w | active); B.1 weights by E(w), C.1 by E(w²)/E(w).
-AVERAGES = ("active", "mean", "second")
+# Figure 14 and the published code show E(w | active); B.1 weights by E(w), C.1 by E(w²)/E(w), which E(wg)/E(w) is for
+# latents that are not orthogonal.
+AVERAGES = ("active", "mean", "second", "product")
 SHOWN = 1000  # latents of the figure, spread evenly over the order of their mean activation
 FEWEST = 3  # latents; with fewer a rank correlation says nothing
 
 
 def averages(latents: Sums, rows: int) -> dict[str, PerLatent]:
-    """E(w | active), E(w) and E(w²)/E(w) of latents that fired."""
+    """E(w | active), E(w), E(w²)/E(w) and E(wg)/E(w) of latents that fired."""
     total = latents["sum"]
-    return {"active": total / latents["firings"], "mean": total / rows, "second": latents["square"] / total}
+    found = {"active": total / latents["firings"], "mean": total / rows, "second": latents["square"] / total}
+    return found | {"product": latents["group_product"].sum(0) / latents["group_sum"].sum(0)}
 
 
 def smoothed(values: PerLatent, window: int) -> PerLatent:
@@ -112,23 +115,19 @@ def latent_results(
     rows, contexts = int(probe_sums["rows"][-1].sum()), probe_sums["rows"].shape[1]
     firings = latents["firings"]
     kept = np.flatnonzero((firings >= max(min_firings, 1)) & (latents["sum"] > 0))
-    table = {name: values[kept] for name, values in latents.items()}
+    table = {name: values[..., kept] for name, values in latents.items()}
     weights = averages(table, rows)
     probes = {name: values for name, values in table.items() if name.startswith("probe/")}
     together = joint(bootstrap, 2)  # ratio and rank are judged together
     compared, judged = compare(probes, weights, rows, contexts, [bootstrap, together])
-    estimands = {
-        split: {
-            way: {
-                "probe_against_latents": {
-                    kind: {**found, "level": together["level"]}
-                    for kind, found in judged[f"probe/{split}/{way}"]["active"].items()
-                }
-            }
-            for way in CONVENTIONS
-        }
-        for split in SPLITS
-    }
+    level = together["level"]
+
+    def judged_by(probe: str) -> dict[str, dict[str, Estimate]]:
+        products = with_contexts(judged[probe]["product"], probes[probe], table, level)
+        found = {"probe_against_latents": judged[probe]["active"], "probe_against_products": products}
+        return {name: stating(level, components) for name, components in found.items()}
+
+    estimands = {split: {way: judged_by(f"probe/{split}/{way}") for way in CONVENTIONS} for split in SPLITS}
     split, convention = PRIMARY
     of_primary_split = {way: table[f"probe/{split}/{way}"] for way in CONVENTIONS}
     return {

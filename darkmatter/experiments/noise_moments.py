@@ -61,7 +61,7 @@ class ProductSums:
 
 
 class CleanMoments:
-    """What all noise seeds share: moments of x' with itself and with each P_f, and Σ P_f².
+    """What has no noise in it: moments of x' with itself and with each P_f, and Σ P_f².
 
     All of x' and P_f is shifted by one vector, which leaves every error as it is.
     """
@@ -75,21 +75,9 @@ class CleanMoments:
         self.x.update(group, x, torch.cat([x, p], 1))
         self.p_square.update(group, p.square())
 
-    def arrays(self) -> dict[str, np.ndarray]:
-        sums = {"rows": self.x.rows, "sum_x": self.x.sum_x, "sum_t": self.x.sum_t, "sum_xt": self.x.sum_xt}
-        return {name: part.numpy() for name, part in (sums | {"p_square": self.p_square.sums}).items()}
-
-    @classmethod
-    def of_arrays(cls, arrays: dict[str, np.ndarray], blocks: Blocks, d_model: int, shares: int) -> "CleanMoments":
-        found = cls(blocks, d_model, shares)
-        for name in ("rows", "sum_x", "sum_t", "sum_xt"):
-            setattr(found.x, name, torch.from_numpy(arrays[name]))
-        found.p_square.sums = torch.from_numpy(arrays["p_square"])
-        return found
-
 
 class NoiseMoments:
-    """Moments of one seed's noise with itself, with x' and with each P_f."""
+    """Moments of the noise with itself, with x' and with each P_f."""
 
     def __init__(self, blocks: Blocks, d_model: int, shares: int) -> None:
         self.a = CrossMomentsFitter(blocks, d_model, (3 + shares) * d_model)  # A with A, x', R and each P_f

@@ -15,9 +15,11 @@ from darkmatter.paths import RESULTS
 from darkmatter.splits import ROW_SETS, SPLITS
 from darkmatter.stored_sums import gather, select
 
-STORED = RESULTS / "norm_baselines_sums.npz"  # `HOOKPOINT/SAE/REGRESSOR/…` of `stored`, `depth`
+STORED = RESULTS / "norm_baselines_sums.npz"  # `HOOKPOINT/SAE/TARGET/REGRESSOR/…` of `stored`, `depth`
 ACTIVATION = "activation"
 SEEN = "token_identity_seen"  # token identity on the rows whose token is among the fit rows
+ACTIVATION_SEEN = "activation_seen"  # the activation on the same rows
+TARGETS = ("norm", "square")  # ‖SaeError‖, which A.3 prints; ‖SaeError‖², Eq. 10's
 COMPARED = ("token_identity", "l0", "activation_norm", "model_loss")  # A.3 names these; components of the claim
 
 
@@ -50,23 +52,11 @@ class Baseline:
         return Scored.of(self.sums, split, f"residual/{split}/paper", self.rank[split])
 
 
-def from_decomposition(sums: Mapping[str, np.ndarray], rows: np.ndarray, rank: Mapping[str, int]) -> Baseline:
-    """The norm probe of the decomposition (Eq. 10) as one more regressor, on the same rows and targets.
-
-    Args:
-        sums: `sums.npz` of the SAE.
-        rows: [row set, context].
-    """
-    columns = {"total": sums["centred_sum/error"], "square": sums["centred_square/error"]}
-    columns |= {f"residual/{split}/paper": sums[f"residual/{split}/paper/error"] for split in SPLITS}
-    return Baseline({"rows": rows} | {name: column[..., None] for name, column in columns.items()}, rank)
-
-
-def stored(saes: Mapping[str, Mapping[str, Baseline]], depth: int) -> dict[str, np.ndarray]:
+def stored(saes: Mapping[str, Mapping[str, Mapping[str, Baseline]]], depth: int) -> dict[str, np.ndarray]:
     """Content of STORED: the sums of each regressor and its rank by row set, or the one number that it is.
 
     Args:
-        saes: HOOKPOINT/SAE → regressor → its sums.
+        saes: HOOKPOINT/SAE → target → regressor → its sums.
     """
 
     def arrays(one: Baseline) -> dict[str, np.ndarray]:
@@ -74,12 +64,20 @@ def stored(saes: Mapping[str, Mapping[str, Baseline]], depth: int) -> dict[str, 
             return {"constant": np.array(one.constant)}
         return {**one.sums, "rank": np.array([one.rank[name] for name in ROW_SETS])}
 
-    regressors = {f"{path}/{name}": arrays(one) for path, own in saes.items() for name, one in own.items()}
+    regressors = {
+        f"{path}/{target}/{name}": arrays(one)
+        for path, targets in saes.items()
+        for target, own in targets.items()
+        for name, one in own.items()
+    }
     return gather(regressors) | {"depth": np.array(depth)}
 
 
 def baselines_of(arrays: Mapping[str, np.ndarray], path: str) -> dict[str, Baseline]:
-    """The regressors of one SAE from STORED.
+    """The regressors of one SAE and target from STORED.
+
+    Args:
+        path: HOOKPOINT/SAE/TARGET.
 
     Raises:
         ArtifactError: it holds none.
@@ -102,7 +100,7 @@ def results_of(arrays: Mapping[str, np.ndarray], params: Params) -> dict[str, An
     for spec in (spec for spec in params.sae_specs() if spec.group in groups):
         facts = spec.model_dump(include={"name", "hookpoint", "d_sae", "k", "seed"})
         layer = int(spec.hookpoint.rsplit(".", 1)[1])
-        saes.append(Measured(facts, layer, baselines_of(arrays, spec.path)))
+        saes.append(Measured(facts, layer, {name: baselines_of(arrays, f"{spec.path}/{name}") for name in TARGETS}))
     bootstrap = params.decomposition.bootstrap.model_dump()
     return {"groups": groups} | results(saes, int(arrays["depth"]), bootstrap)
 
@@ -118,11 +116,11 @@ def null(reason: str) -> Estimate:
 
 @dataclass(frozen=True)
 class Measured:
-    """One SAE with its regressors' sums. `facts` go into the results as they are."""
+    """One SAE with its regressors' sums, by target. `facts` go into the results as they are."""
 
     facts: dict[str, Any]
     layer: int
-    regressors: Mapping[str, Baseline]
+    regressors: Mapping[str, Mapping[str, Baseline]]
 
 
 def results(saes: Sequence[Measured], depth: int, bootstrap: dict[str, Any]) -> dict[str, Any]:
@@ -136,19 +134,23 @@ def results(saes: Sequence[Measured], depth: int, bootstrap: dict[str, Any]) -> 
     variants = [(split, way) for split in SPLITS for way in CONVENTIONS]
     estimands: dict[str, Any] = {split: {} for split in SPLITS}
     for split, way in variants:
-        estimands[split][way] = {"norm_baseline_differences": differences(first, later, split, way, bootstrap)}
+        estimands[split][way] = {
+            "norm_baseline_differences": differences(first, later, split, way, bootstrap),
+            "norm_baseline_order": order(first, later, split, way, bootstrap),
+        }
     return {
         "depth": depth,
         "first_layer": sorted({sae.facts["hookpoint"] for sae in first}),
         "second_half": sorted({sae.facts["hookpoint"] for sae in later}),
         "saes": [
             sae.facts
+            | {"layer": sae.layer}
             | {
-                "layer": sae.layer,
-                "estimates": {
-                    split: {way: sae_estimates(sae.regressors, split, way, bootstrap) for way in CONVENTIONS}
+                key: {
+                    split: {way: sae_estimates(sae.regressors[target], split, way, bootstrap) for way in CONVENTIONS}
                     for split in SPLITS
-                },
+                }
+                for key, target in (("estimates", "norm"), ("estimates_of_square", "square"))
             }
             for sae in saes
         ],
@@ -164,7 +166,9 @@ def sae_estimates(regressors: Mapping[str, Baseline], split: str, convention: st
     for name, baseline in regressors.items():
         scored = baseline.scored(split, convention)
         r2[name] = null(baseline.reason) if scored is None else alone(scored, bootstrap)
-        if name not in (ACTIVATION, SEEN):  # other rows are no pair
+        if name == SEEN:
+            minus[name] = difference(regressors[ACTIVATION_SEEN].scored(split, convention), scored, bootstrap)
+        elif name not in (ACTIVATION, ACTIVATION_SEEN):
             minus[name] = null(baseline.reason) if scored is None else difference(activation, scored, bootstrap)
     return {"r2": r2, "activation_minus": minus}
 
@@ -172,33 +176,64 @@ def sae_estimates(regressors: Mapping[str, Baseline], split: str, convention: st
 def differences(
     first: Sequence[Measured], later: Sequence[Measured], split: str, convention: str, bootstrap: dict[str, Any]
 ) -> dict[str, Estimate]:
-    """Components of the claim norm-r2-baselines; contexts are resampled for all layers at once.
+    """Components of the first edition of norm-r2-baselines: the square on all held-out rows."""
+    return compared(on_all_rows(first, later), "square", split, convention, bootstrap)
 
-    Those that are not null hold together at the bootstrap's level.
 
+def order(
+    first: Sequence[Measured], later: Sequence[Measured], split: str, convention: str, bootstrap: dict[str, Any]
+) -> dict[str, Estimate]:
+    """Components of norm-r2-baselines: the norm, and token identity on rows whose token it has met.
+
+    Beside them `all_rows_…`, which count tokens that were never met, and `square_…`, the same of the square.
+    """
+    on_seen = on_all_rows(first, later) | {
+        "token_identity": (later, ACTIVATION_SEEN, SEEN),
+        "first_layer": (first, SEEN, ACTIVATION_SEEN),
+    }
+    everywhere = {name: on_all_rows(first, later)[name] for name in ("token_identity", "first_layer")}
+    found = compared(on_seen, "norm", split, convention, bootstrap)
+    beside = (("all_rows", everywhere, "norm"), ("square", on_seen, "square"))
+    for name, pairs, target in beside:
+        own = compared(pairs, target, split, convention, bootstrap)
+        found |= {f"{name}_{component}": estimate for component, estimate in own.items()}
+    return found
+
+
+# What is compared: the SAEs over which the mean is taken, and two regressors.
+Pair = tuple[Sequence[Measured], str, str]
+
+
+def on_all_rows(first: Sequence[Measured], later: Sequence[Measured]) -> dict[str, Pair]:
+    """
     Args:
         first: SAEs at the first layer.
         later: SAEs at the layers of the second half of depth.
     """
-    pairs = {name: (later, ACTIVATION, name) for name in COMPARED} | {
-        "first_layer": (first, "token_identity", ACTIVATION)
-    }
+    pairs: dict[str, Pair] = {name: (later, ACTIVATION, name) for name in COMPARED}
+    return pairs | {"first_layer": (first, "token_identity", ACTIVATION)}
+
+
+def compared(
+    pairs: Mapping[str, Pair], target: str, split: str, convention: str, bootstrap: dict[str, Any]
+) -> dict[str, Estimate]:
+    """Contexts are resampled for all layers at once; what is not null holds together at the bootstrap's level."""
     fitted = sum(
-        not any(sae.regressors[name].reason for sae in saes for name in both) for saes, *both in pairs.values()
+        not any(sae.regressors[target][name].reason for sae in saes for name in both) for saes, *both in pairs.values()
     )
     together = joint(bootstrap, fitted)
-    found = {name: mean_difference(*pair, split, convention, together) for name, pair in pairs.items()}
+    found = {name: mean_difference(*pair, target, split, convention, together) for name, pair in pairs.items()}
     return stating(together["level"], found)
 
 
 def mean_difference(
-    saes: Sequence[Measured], one: str, other: str, split: str, convention: str, bootstrap: dict[str, Any]
+    saes: Sequence[Measured], one: str, other: str, target: str, split: str, convention: str, bootstrap: dict[str, Any]
 ) -> Estimate:
     """Mean over SAEs of R² of one regressor minus R² of another; null where one of them has nothing to fit."""
     if not saes:
         return null("no SAE of the group at these layers")
     for sae in saes:
-        if reason := sae.regressors[one].reason or sae.regressors[other].reason:
+        if reason := sae.regressors[target][one].reason or sae.regressors[target][other].reason:
             return null(f"{sae.facts['hookpoint']}: {reason}")
-    parts = [sae.regressors[name].scored(split, convention) for name in (one, other) for sae in saes]
+    parts = [sae.regressors[target][name].scored(split, convention) for name in (one, other) for sae in saes]
     return together(parts, lambda r2: r2[: len(saes)].mean(0) - r2[len(saes) :].mean(0), bootstrap)

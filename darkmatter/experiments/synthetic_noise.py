@@ -7,20 +7,23 @@ could have learned. `noise_moments` has the algebra.
 """
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from darkmatter.activation_files import open_activations, rows_of
-from darkmatter.artifacts import ArtifactError, read_arrays, read_json, write_arrays, write_json
+from darkmatter.artifacts import ArtifactError, read_arrays, write_arrays, write_json
 from darkmatter.decode import Decoder
 from darkmatter.experiments.noise_moments import (
     VARIANTS,
     CleanMoments,
     NoiseMoments,
+    ProductSums,
     SetMoments,
     make_row_blocks,
     solve,
@@ -28,15 +31,15 @@ from darkmatter.experiments.noise_moments import (
 from darkmatter.metrics import ROUNDING
 from darkmatter.outliers import kept_rows
 from darkmatter.pretrained.streamed import MappedDecoder
-from darkmatter.sae_folders import open_coder, open_decoder
+from darkmatter.sae_folders import Coder, open_coder, open_decoder
 from darkmatter.splits import Splits, draw_splits
 
-CODES_AGAIN, MOMENTS, FACTS, SUMS = "codes.npz", "moments.npz", "facts.json", "sums.npz"
+SUMS, FACTS = "sums.npz", "facts.json"
 FOLDS = 2  # no cross-fitting here
 GROUP = 4  # contexts multiplied at once: fewer passes over the sums, which are larger than any cache
 
 
-def prepare_ground_truth(
+def noise_grid(
     out: Path,
     activations: str,
     codes: str,
@@ -44,105 +47,91 @@ def prepare_ground_truth(
     architecture: str,
     d_sae: int,
     k: int | None,
+    first: int,
     contexts: int,
     ablated_shares: list[float],
+    noise_deviations: list[float],
+    variants: list[str],
     fit_share: float,
     split_seed: int,
+    eigen_cutoff: float,
+    seed: int,
     outlier_norm_ratio: float | None = None,
 ) -> None:
-    """Encode x' again, rank the latents, and write what all noise seeds share (a unit of the stage).
+    """The sums of squares of every cell of the grid, for one SAE and one draw of contexts and noise (a unit).
+
+    Writes SUMS, over the variants asked for: `rows` [variant], `rank` [variant, σ_x], `spread` and
+    `spread_scalar_mean` [variant, σ_x] of x_n around its mean (per dimension; one mean for all dimensions, as the
+    published code), `error` and `left` [variant, σ_x, share, 3] (the coefficients in σ_s of Σ ‖e‖² and of
+    Σ ‖e − b*·x_n‖², in `Targets.raw`), `introduced` [variant, share] (Σ ‖P_f − T_f‖² with T_f the part of x' that the
+    latents kept make up: what the SAE itself introduces) and `vector_r2` [variant, σ_x, σ_s, share] (Eq. 11, mean over
+    dimensions; NaN without variance). And FACTS.
 
     Args:
-        activations: .npy, float32 [context, position, d_model]; the first `contexts` are used.
+        activations: .npy, float32 [context, position, d_model].
         codes: .npz with `index`, `value` [row, slot] of the same rows.
         sae: folder of the SAE.
+        first, contexts: the contexts taken.
+        noise_deviations: in units of the SAE's root mean square error per dimension on these contexts.
+        variants: names of VARIANTS.
         outlier_norm_ratio: as in `outliers.kept_rows`, of the activations.
 
     Raises:
         ArtifactError: the SAE, its codes and the activations do not fit together, or rows are too few.
     """
-    x = open_activations(Path(activations))[:contexts]
+    chosen = slice(first, first + contexts)
+    x = open_activations(Path(activations))[chosen]
     _, positions, d_model = x.shape
-    kept = kept_rows(Path(activations), outlier_norm_ratio)[: len(x)]
+    kept = kept_rows(Path(activations), outlier_norm_ratio)[chosen]
     splits = draw_splits(len(x), positions, fit_share, FOLDS, split_seed, kept)
     refuse_few_rows(splits, d_model)
-    truth, decoder = ground_truth(Path(codes), Path(sae), len(x), positions, d_model)
+    truth = ground_truth(
+        Path(codes), Path(sae), slice(first * positions, (first + len(x)) * positions), d_model, len(x)
+    )
     coder = open_coder(Path(sae), architecture, d_sae, k, rows_of(x), outlier_norm_ratio=outlier_norm_ratio)
-    index, value, _ = coder.encode(truth.reshape(-1, d_model))
-    rows = kept.reshape(-1)
-    activity = np.bincount(index[rows].ravel(), weights=value[rows].ravel().astype(np.float64), minlength=d_sae)
-    rank = np.empty(d_sae, dtype=np.int32)
-    rank[np.argsort(activity, kind="stable")] = np.arange(d_sae, dtype=np.int32)
-    shape = (*truth.shape[:2], index.shape[1])
-    again = Ablated(index.reshape(shape), value.reshape(shape), rank, decoder, ablated_shares)
+    again, activity = encode_again(coder, truth, kept.reshape(-1), d_sae, ablated_shares)
+    kept = kept.reshape(truth.rows.shape[:2])
+    groups = zip(x.reshape(truth.rows.shape), truth.rows, kept, strict=True)
+    error_square = sum(float(np.square(rows[own].astype(np.float64) - sae_x[own]).sum()) for rows, sae_x, own in groups)
+    unit = float(np.sqrt(error_square / (kept.sum() * d_model)))
+    if not unit > 0:
+        raise ArtifactError(f"{sae} reconstructs {activations} exactly: there is no error to measure noise in")
 
-    shift = truth[kept.reshape(truth.shape[:2])].mean(0, dtype=np.float64)
-    clean = CleanMoments(make_row_blocks(splits, group_of(len(x))), d_model, len(ablated_shares))
-    for group, rows in enumerate(truth):
-        clean.update(group, *again.shifted(group, rows, torch.from_numpy(shift)))
-    groups = zip(x.reshape(truth.shape), truth, kept.reshape(truth.shape[:2]), strict=True)
-    error_square = sum(float(np.square(rows[own].astype(np.float64) - sae[own]).sum()) for rows, sae, own in groups)
+    row_blocks, shares = make_row_blocks(splits, group_of(len(x))), len(ablated_shares)
+    clean, noise = CleanMoments(row_blocks, d_model, shares), NoiseMoments(row_blocks, d_model, shares)
+    introduced = ProductSums(row_blocks, shares)
+    shift = torch.from_numpy(truth.rows[kept].mean(0, dtype=np.float64))
+    for group, rows in enumerate(truth.rows):
+        of_x, of_p = torch.from_numpy(rows).double() - shift, again.without(group) - shift
+        clean.update(group, of_x, of_p)
+        noise.update(group, of_x, of_p, *draw_noise(seed, group, rows.shape))
+        introduced.update(group, (of_p - (again.without(group, truth) - shift)).square().sum(-1))
+    sigmas = [unit * deviation for deviation in noise_deviations]
+    sums = grid_sums(clean, noise, shift, sigmas, eigen_cutoff, variants)
+    sums["introduced"] = np.stack([introduced.over(VARIANTS[name][1]).numpy() for name in variants])
+    write_arrays(out / SUMS, sums)
     facts = {
-        "unit": float(np.sqrt(error_square / (kept.sum() * d_model))),
+        "unit": unit,
         "d_sae": d_sae,
         "d_model": d_model,
-        "contexts": len(x),
         "silent_latents": int(np.count_nonzero(activity == 0)),
         "ablated": again.ablated,
         "activity_ablated": [float(np.sort(activity)[:count].sum() / activity.sum()) for count in again.ablated],
     }
-    if not facts["unit"] > 0:
-        raise ArtifactError(f"{sae} reconstructs {activations} exactly: there is no error to measure noise in")
     write_json(out / FACTS, facts)
-    write_arrays(out / CODES_AGAIN, {"index": again.index, "value": again.value, "rank": rank, "kept": kept})
-    write_arrays(out / MOMENTS, clean.arrays() | {"shift": shift})
-
-
-def noise_sums(
-    out: Path,
-    codes: str,
-    sae: str,
-    prepared: str,
-    positions: int,
-    ablated_shares: list[float],
-    noise_deviations: list[float],
-    fit_share: float,
-    split_seed: int,
-    eigen_cutoff: float,
-    seed: int,
-) -> None:
-    """The sums of squares of every cell of the grid, for one seed of the noise (a unit of the stage).
-
-    Writes `rows` [variant], `rank` [variant, σ_x], `spread` and `spread_scalar_mean` [variant, σ_x] of x_n around its
-    mean (per dimension; one mean for all dimensions, as the published code), `error` and `left` [variant, σ_x, share,
-    3] (the coefficients in σ_s of Σ ‖e‖² and of Σ ‖e − b*·x_n‖², in `Targets.raw`), and `vector_r2` [variant, σ_x,
-    σ_s, share] (Eq. 11, mean over dimensions; NaN without variance). Variants in the order of VARIANTS.
-
-    Args:
-        prepared: folder written by `prepare_ground_truth` with the same arguments.
-    """
-    folder = Path(prepared)
-    facts, stored, arrays = read_json(folder / FACTS), read_arrays(folder / CODES_AGAIN), read_arrays(folder / MOMENTS)
-    contexts, d_model, shares = facts["contexts"], facts["d_model"], len(ablated_shares)
-    splits = draw_splits(contexts, positions, fit_share, FOLDS, split_seed, stored["kept"])
-    row_blocks = make_row_blocks(splits, group_of(contexts))
-    truth, decoder = ground_truth(Path(codes), Path(sae), contexts, positions, d_model)
-    again = Ablated(stored["index"], stored["value"], stored["rank"], decoder, ablated_shares)
-    shift = torch.from_numpy(arrays.pop("shift"))
-    clean = CleanMoments.of_arrays(arrays, row_blocks, d_model, shares)
-    noise = NoiseMoments(row_blocks, d_model, shares)
-    for group, rows in enumerate(truth):
-        noise.update(group, *again.shifted(group, rows, shift), *draw_noise(seed, group, rows.shape))
-    sigmas = [facts["unit"] * deviation for deviation in noise_deviations]
-    write_arrays(out / SUMS, grid_sums(clean, noise, shift, sigmas, eigen_cutoff))
 
 
 def grid_sums(
-    clean: CleanMoments, noise: NoiseMoments, shift: Float[Tensor, " d_model"], sigmas: list[float], cutoff: float
+    clean: CleanMoments,
+    noise: NoiseMoments,
+    shift: Float[Tensor, " d_model"],
+    sigmas: list[float],
+    cutoff: float,
+    variants: Sequence[str] = tuple(VARIANTS),
 ) -> dict[str, np.ndarray]:
-    """The arrays of `noise_sums` from moments, at the noise deviations `sigmas` on both sides."""
+    """The arrays of `noise_grid` from moments, at the noise deviations `sigmas` on both sides."""
     found: dict[str, list] = {}
-    for fit_rows, scored_rows in VARIANTS.values():
+    for fit_rows, scored_rows in (VARIANTS[name] for name in variants):
         fitted = SetMoments.of(clean, noise, fit_rows)
         scored = fitted if scored_rows == fit_rows else SetMoments.of(clean, noise, scored_rows)
         variant: dict[str, list] = {}
@@ -182,6 +171,16 @@ def r2(
     return torch.where(below > ROUNDING * spread, 1 - above / below, torch.nan).nanmean(-1)
 
 
+@dataclass(frozen=True)
+class Truth:
+    """x' and the codes that it is made of, [group of contexts, row, …], and the SAE's decoder."""
+
+    rows: Float[np.ndarray, "group row d_model"]
+    index: np.ndarray
+    value: np.ndarray
+    decoder: Decoder | MappedDecoder
+
+
 class Ablated:
     """P_f for every ablated share f, rebuilt group by group from the codes of x'.
 
@@ -200,34 +199,47 @@ class Ablated:
         self.index, self.value, self.rank, self.decoder = index, value, rank, decoder
         self.ablated = [int(share * len(rank)) for share in ablated_shares]
 
-    def shifted(self, group: int, truth: np.ndarray, shift: Float[Tensor, " d_model"]) -> tuple[Tensor, Tensor]:
-        """(x' [row, d_model], P_f [row, share, d_model]) of a group of contexts, less the shift, float64."""
-        index, value = (torch.from_numpy(part[group]) for part in (self.index, self.value))
-        rank = torch.from_numpy(self.rank[self.index[group]])
-        kept = [self.decoder.decode(index, value * (rank >= count)) for count in self.ablated]
-        return torch.from_numpy(truth).double() - shift, torch.stack(kept, 1).double() - shift
+    def without(self, group: int, truth: Truth | None = None) -> Float[Tensor, "row share d_model"]:
+        """P_f of a group of contexts, float64; with `truth`, T_f from the codes that x' is made of."""
+        codes = self if truth is None else truth
+        index, value = (torch.from_numpy(part[group]) for part in (codes.index, codes.value))
+        rank = torch.from_numpy(self.rank[codes.index[group]])
+        return torch.stack([self.decoder.decode(index, value * (rank >= count)) for count in self.ablated], 1).double()
+
+
+def encode_again(
+    coder: Coder, truth: Truth, kept: Bool[np.ndarray, " row"], d_sae: int, ablated_shares: list[float]
+) -> tuple[Ablated, Float[np.ndarray, " latent"]]:
+    """The codes of x', ready to be ablated least active latent first, and each latent's activity on the kept rows."""
+    index, value, _ = coder.encode(truth.rows.reshape(len(kept), -1))
+    activity = np.bincount(index[kept].ravel(), weights=value[kept].ravel().astype(np.float64), minlength=d_sae)
+    rank = np.empty(d_sae, dtype=np.int32)
+    rank[np.argsort(activity, kind="stable")] = np.arange(d_sae, dtype=np.int32)
+    shape = (*truth.rows.shape[:2], index.shape[1])
+    return Ablated(index.reshape(shape), value.reshape(shape), rank, truth.decoder, ablated_shares), activity
 
 
 def group_of(contexts: int) -> int:
     return math.gcd(contexts, GROUP)
 
 
-def ground_truth(
-    codes: Path, sae: Path, contexts: int, positions: int, d_model: int
-) -> tuple[np.ndarray, Decoder | MappedDecoder]:
-    """x' = Sae(x) of the first contexts, float32 [group of contexts, row, d_model], and the SAE's decoder."""
+def ground_truth(codes: Path, sae: Path, rows: slice, d_model: int, contexts: int) -> Truth:
+    """x' = Sae(x) of these rows, float32.
+
+    Args:
+        contexts: how many these rows are.
+    """
     arrays, decoder = read_arrays(codes), open_decoder(sae)
     if decoder.shape[1] != d_model:
         raise ArtifactError(f"{sae} decodes to {decoder.shape[1]} dimensions, the activations have {d_model}")
-    rows = contexts * positions
-    if len(arrays["index"]) < rows:
-        raise ArtifactError(f"{codes} has {len(arrays['index'])} rows, {rows} are needed; run `dvc repro codes`")
-    groups = contexts // group_of(contexts)
-    truth = np.empty((groups, rows // groups, d_model), dtype=np.float32)
-    codes_of = zip(*(arrays[name][:rows].reshape(*truth.shape[:2], -1) for name in ("index", "value")), strict=True)
-    for group, (index, value) in enumerate(codes_of):
-        truth[group] = decoder.decode(torch.from_numpy(index), torch.from_numpy(value)).numpy()
-    return truth, decoder
+    if len(arrays["index"]) < rows.stop:
+        raise ArtifactError(f"{codes} has {len(arrays['index'])} rows, {rows.stop} are needed; run `dvc repro codes`")
+    shape = (contexts // group_of(contexts), (rows.stop - rows.start) * group_of(contexts) // contexts)
+    index, value = (arrays[name][rows].reshape(*shape, -1) for name in ("index", "value"))
+    truth = np.empty((*shape, d_model), dtype=np.float32)
+    for group, own in enumerate(zip(index, value, strict=True)):
+        truth[group] = decoder.decode(*(torch.from_numpy(part) for part in own)).numpy()
+    return Truth(truth, index, value, decoder)
 
 
 def draw_noise(seed: int, group: int, shape: tuple[int, int]) -> tuple[Tensor, Tensor]:

@@ -1,24 +1,38 @@
-"""Fig. 15 and Table 1 from the sums of squares of the noise grid: NumPy only, no model and no torch.
+"""Fig. 15, Table 1 and B.2's statements with intervals, from the sums of the noise grid: no model and no torch.
 
-Dense = FVU − FVU_nonlinear and Introduced = FVU_nonlinear, both at no ablation (Table 1). The horizontal line of a
-noise setting is the mean of its FVU_nonlinear over the ablations. The asymptote of its FVU is the FVU at no ablation:
-x' holds no feature that the SAE lacks, so the limit of ever more latents is reached there and needs no extrapolation
-(a power law as in Fig. 1 would go on past it).
+Each seed draws noise for contexts of its own, so the spread over seeds holds both. How the SAE came out is a further
+term: the scatter of the grid's SAEs about their trend over widths. Of the further SAEs there are two ablated shares and
+one split; their scatter stands for that under every convention.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 
 from darkmatter.conventions import PRIMARY
+from darkmatter.estimates import Estimate
+from darkmatter.experiments.synthetic_noise_cells import (
+    CORRELATIONS,
+    VARIANTS,
+    Sums,
+    correlations,
+    dense_found,
+    excess_over_introduced,
+    flatness,
+    fvu_cells,
+    introduced_cells,
+    lines,
+    own_and_planted,
+    planted,
+    r2_of_line,
+    r2_through_origin,
+)
+from darkmatter.experiments.trend_scatter import over_draws, slope_on_width, trend_term
 from darkmatter.joint import joint_level
-from darkmatter.seed_intervals import Estimate, over_seeds
+from darkmatter.variance import Term
 
-Sums = Mapping[str, np.ndarray]
-VARIANTS = ("token", "context", "in_sample")  # order of the arrays of `synthetic_noise.noise_sums`
 # Convention → (variant, whose variance of x_n, what measures the noise). The first is primary. The published code
 # scores the rows it fits, subtracts one mean for all dimensions, and takes standard deviations for variances.
 CONVENTIONS = {
@@ -31,143 +45,164 @@ SENSITIVITY = {
     "noise as deviations": ("token", "spread", "deviation"),
     "noise as shares of variance": ("token", "spread", "share"),
 }
-CORRELATIONS = ("x_dense", "x_introduced", "sae_dense", "sae_introduced")
 LEADS = {"x_lead": 2, "sae_lead": 2}  # judged together, of another model than the paper's
-Grid = Float[np.ndarray, "sigma_x sigma_s"]
-Cells = Float[np.ndarray, "sigma_x sigma_s share"]
+WHY_NULL = "the estimate does not vary over the grid, or ablation does not change FVU"
+BOUNDS = dict.fromkeys(CORRELATIONS, (-1.0, 1.0)) | {"x_lead": (-2.0, 2.0), "sae_lead": (-2.0, 2.0)}
+BOUNDS |= {"introduced": (-np.inf, 1.0), "dense": (-np.inf, 1.0)}
+
+Convention = tuple[str, str, str]
+Values = dict[str, dict[str, float | None]]  # estimand → component → its value
 
 
 @dataclass(frozen=True)
-class Noise:
-    """What was planted, [σ_x, σ_s] each, as `variance`, `deviation` or `share` of the variance of x_n."""
+class Measured:
+    """One SAE with the sums of each seed.
 
-    on_x: Grid
-    on_sae: Grid
+    Attributes:
+        facts: `sae` and `d_sae`.
+    """
 
+    facts: dict[str, Any]
+    by_seed: Sequence[Sums]
 
-def fvu_cells(sums: Sums, variant: str, spread: str, sigmas: np.ndarray) -> tuple[Cells, Cells]:
-    """FVU of the reconstruction and FVU_nonlinear (Eq. 12), pooled, of every cell."""
-    number = VARIANTS.index(variant)
-    powers = np.stack([np.ones_like(sigmas), -2 * sigmas, sigmas**2])  # (coefficient, sigma_s)
-    whole = sums[spread][number][:, None, None]
-    fvu, nonlinear = (np.einsum("xfc,cs->xsf", sums[name][number], powers) / whole for name in ("error", "left"))
-    return np.maximum(fvu, 0.0), np.maximum(nonlinear, 0.0)  # an exact 0 may come out as −1e-17
-
-
-def planted(sums: Sums, variant: str, measure: str, sigmas: np.ndarray, d_model: int) -> Noise:
-    amount = sigmas if measure == "deviation" else sigmas**2
-    on_x, on_sae = np.meshgrid(amount, amount, indexing="ij")
-    if measure == "share":
-        number = VARIANTS.index(variant)
-        per_unit = (d_model * sums["rows"][number] / sums["spread"][number])[:, None]
-        on_x, on_sae = on_x * per_unit, on_sae * per_unit
-    return Noise(on_x, on_sae)
+    @property
+    def width(self) -> float:
+        """log₂ of latents per dimension."""
+        return float(np.log2(self.facts["d_sae"] / float(self.by_seed[0]["d_model"])))
 
 
-def pearson(one: np.ndarray, other: np.ndarray) -> float | None:
-    """None where one of them does not vary."""
-    one, other = one.ravel() - one.mean(), other.ravel() - other.mean()
-    scale = np.sqrt((one @ one) * (other @ other))
-    return float(one @ other / scale) if scale > 0 else None
+def sigmas_of(sums: Sums, deviations: Sequence[float]) -> np.ndarray:
+    return float(sums["unit"]) * np.asarray(deviations, dtype=float)
 
 
-def r2_through_origin(x: np.ndarray, y: np.ndarray) -> float | None:
-    """1 − Σ (y − bx)² / Σ (y − ȳ)² of y ≈ bx: below 0 where a constant fits better."""
-    x, y = x.ravel(), y.ravel()
-    spread = np.square(y - y.mean()).sum()
-    if not (spread > 0 and x @ x > 0):
-        return None
-    return float(1 - np.square(y - x * (x @ y) / (x @ x)).sum() / spread)
-
-
-def correlations(fvu: Cells, nonlinear: Cells, noise: Noise) -> dict[str, float | None]:
-    """Table 1 at no ablation, and by how much each noise's own estimate leads."""
-    dense, introduced = (fvu - nonlinear)[..., 0], nonlinear[..., 0]
-    pairs = ((noise.on_x, dense), (noise.on_x, introduced), (noise.on_sae, dense), (noise.on_sae, introduced))
-    found: dict[str, float | None] = {name: pearson(*pair) for name, pair in zip(CORRELATIONS, pairs, strict=True)}
-    lead = lambda one, other: None if None in (found[one], found[other]) else found[one] - found[other]  # noqa: E731
-    return found | {
-        "x_lead": lead("x_dense", "x_introduced"),
-        "sae_lead": lead("sae_introduced", "sae_dense"),
-    }
-
-
-def flatness(fvu: np.ndarray, nonlinear: np.ndarray) -> float | None:
-    """Change of FVU_nonlinear over change of FVU from no to most ablation, summed over leading axes."""
-    change = float((fvu[..., -1] - fvu[..., 0]).sum())
-    return float((nonlinear[..., -1] - nonlinear[..., 0]).sum() / change) if change > 0 else None
-
-
-def lines(fvu: Cells, nonlinear: Cells, noise: Noise) -> dict[str, float | None]:
-    """Appendix C.3: is the line of FVU_nonlinear flat, its level Introduced, its distance to the asymptote Dense?"""
-    level = nonlinear.mean(-1)
+def components(sums: Sums, convention: Convention, deviations: Sequence[float]) -> Values:
+    """Every component of every estimand of one SAE and one draw."""
+    variant, spread, measure = convention
+    sigmas = sigmas_of(sums, deviations)
+    cells, noise = fvu_cells(sums, variant, spread, sigmas), planted(sums, variant, measure, sigmas)
+    share = planted(sums, variant, "share", sigmas, spread)
     return {
-        "flatness": flatness(fvu, nonlinear),
-        "introduced": r2_through_origin(noise.on_sae, level),
-        "dense": r2_through_origin(noise.on_x, fvu[..., 0] - level),
+        "synthetic_correlations": correlations(*cells, noise),
+        "synthetic_lines": lines(*cells, noise, r2_through_origin),
+        "synthetic_line_fits": lines(*cells, noise, r2_of_line),
+        "nonlinear_over_introduced": own_and_planted(*cells, share),
+        "nonlinear_above_introduced": excess_over_introduced(cells[1], introduced_cells(sums, variant, spread, sigmas)),
+        "dense_over_planted": dense_found(*cells, share),
     }
 
 
-def all_estimands(by_seed: Sequence[Sums], sigmas: np.ndarray, d_model: int, level: float) -> dict[str, Any]:
-    """`estimands` under the primary convention, `estimands_by_variant` (split → convention), and `sensitivity`."""
-    under = lambda convention: convention_estimands(by_seed, convention, sigmas, d_model, level)  # noqa: E731
+def ends(sums: Sums) -> Sums:
+    """The sums at the least and the most ablation: what is there of the further SAEs."""
+    found = {name: sums[name][:, :, [0, -1]] for name in ("error", "left")}
+    return {**sums, **found, "introduced": sums["introduced"][:, [0, -1]]}
+
+
+def all_estimands(saes: Sequence[Measured], deviations: Sequence[float], level: float) -> dict[str, Any]:
+    """`estimands` under the primary convention, `estimands_by_variant` (split → convention), and `sensitivity`.
+
+    Args:
+        saes: the first is the one whose grid is whole.
+    """
+    scatter = scatter_of(saes, deviations)
+    under = lambda convention: convention_estimands(saes[0], convention, deviations, level, scatter)  # noqa: E731
     variants: dict[str, dict[str, Any]] = {}
     for (split, name), convention in CONVENTIONS.items():
         variants.setdefault(split, {})[name] = under(convention)
     sensitivity = {name: under(convention) for name, convention in SENSITIVITY.items()}
+    by_width = {"synthetic_flatness": {"flatness": flatness_by_sae(saes, deviations, level)}}
+    variants[PRIMARY[0]][PRIMARY[1]] |= by_width
     primary = variants[PRIMARY[0]][PRIMARY[1]]
     return {"estimands": primary, "estimands_by_variant": variants, "sensitivity": sensitivity}
 
 
+def scatter_of(saes: Sequence[Measured], deviations: Sequence[float]) -> Callable[[str, str], Term | str]:
+    """(estimand, component) → the term of how the SAE came out, from all SAEs measured alike."""
+    each = [[components(ends(sums), CONVENTIONS[PRIMARY], deviations) for sums in sae.by_seed] for sae in saes]
+    widths = [sae.width for sae in saes]
+
+    def scatter(estimand: str, component: str) -> Term | str:
+        return trend_term(widths, [[found[estimand][component] for found in draws] for draws in each])
+
+    return scatter
+
+
 def convention_estimands(
-    by_seed: Sequence[Sums], convention: tuple[str, str, str], sigmas: np.ndarray, d_model: int, level: float
+    sae: Measured,
+    convention: Convention,
+    deviations: Sequence[float],
+    level: float,
+    scatter: Callable[[str, str], Term | str],
 ) -> dict[str, dict[str, Estimate]]:
-    """The components of the claims under one convention, with intervals over the seeds of the noise."""
-    variant, spread, measure = convention
-    found: dict[str, dict[str, list]] = {"synthetic_correlations": {}, "synthetic_lines": {}}
-    for sums in by_seed:
-        cells, noise = fvu_cells(sums, variant, spread, sigmas), planted(sums, variant, measure, sigmas, d_model)
-        for name, function in (("synthetic_correlations", correlations), ("synthetic_lines", lines)):
-            for component, value in function(*cells, noise).items():
-                found[name].setdefault(component, []).append(value)
-    rows, rank = facts_of(by_seed, variant)
-    highest = {"x_lead": 2.0, "sae_lead": 2.0, "flatness": np.inf}
-    lowest = dict.fromkeys(CORRELATIONS, -1.0) | {"x_lead": -2.0, "sae_lead": -2.0}
-    why = "the estimate does not vary over the grid, or ablation does not change FVU"
-    judged = {"synthetic_correlations": len(CORRELATIONS), "synthetic_lines": len(found["synthetic_lines"])}
-
-    def estimate(component: str, values: list[float | None], together: float) -> Estimate:
-        bounds = (lowest.get(component, -np.inf), highest.get(component, 1.0))
-        return over_seeds(values, together, rows, rank, bounds, why) | {"level": together}
-
-    return {
-        name: {
-            component: estimate(component, values, joint_level(level, LEADS.get(component, judged[name])))
-            for component, values in components.items()
-        }
-        for name, components in found.items()
-    }
+    """The components of the claims under one convention."""
+    draws = [components(sums, convention, deviations) for sums in sae.by_seed]
+    facts = facts_of(sae.by_seed, convention[0])
+    found: dict[str, dict[str, Estimate]] = {}
+    for name, own in draws[0].items():
+        for component in own:
+            judged = len(CORRELATIONS) if name == "synthetic_correlations" else len(own)
+            together = joint_level(level, LEADS.get(component, judged))
+            values = [draw[name][component] for draw in draws]
+            estimate = over_draws(
+                values,
+                scatter(name, component),
+                together,
+                facts,
+                BOUNDS.get(component, (-np.inf, np.inf)),
+                WHY_NULL,
+            )
+            found.setdefault(name, {})[component] = estimate | {"level": together}
+    return found
 
 
-def facts_of(by_seed: Sequence[Sums], variant: str) -> tuple[int, int]:
+def flatness_by_sae(saes: Sequence[Measured], deviations: Sequence[float], level: float) -> list[dict[str, Any]]:
+    """Change of FVU_nonlinear over change of FVU for each SAE, over all noise settings; intervals over draws."""
+    together = joint_level(level, len(saes))
+    cells_of = lambda sums: fvu_cells(sums, *CONVENTIONS[PRIMARY][:2], sigmas_of(sums, deviations))  # noqa: E731
+    return [
+        {"sae": sae.facts["sae"], "level": together}
+        | over_draws(
+            [flatness(*cells_of(sums)) for sums in sae.by_seed],
+            "each SAE by itself",
+            together,
+            facts_of(sae.by_seed, CONVENTIONS[PRIMARY][0]),
+            reason=WHY_NULL,
+        )
+        for sae in sorted(saes, key=lambda sae: sae.width)
+    ]
+
+
+def widths(saes: Sequence[Measured], deviations: Sequence[float], level: float) -> dict[str, Any]:
+    """`by_width`, each SAE's flatness and its latents per dimension; `flatness_slope`, per doubling of the width."""
+    rows = flatness_by_sae(saes, deviations, level)
+    facts = {sae.facts["sae"]: sae.facts | {"latents_per_dimension": 2**sae.width} for sae in saes}
+    by_width = [facts[row["sae"]] | {"flatness": {k: v for k, v in row.items() if k != "sae"}} for row in rows]
+    ordered = sorted(saes, key=lambda sae: sae.width)
+    values = [row["by_seed"] for row in rows]
+    slope = slope_on_width([sae.width for sae in ordered], values, level)
+    return {"by_width": by_width, "flatness_slope": slope}
+
+
+def facts_of(by_seed: Sequence[Sums], variant: str) -> dict[str, int]:
     """Rows scored, and the smallest rank of any regression."""
     number = VARIANTS.index(variant)
-    return int(by_seed[0]["rows"][number]), int(min(sums["rank"][number].min() for sums in by_seed))
+    rows, rank = sum(sums["rows"][number] for sums in by_seed), min(sums["rank"][number].min() for sums in by_seed)
+    return {"rows": int(rows), "rank": int(rank)}
 
 
 def cell_estimates(
-    by_seed: Sequence[Sums], deviations: Sequence[float], shares: Sequence[float], unit: float, level: float
+    sae: Measured, deviations: Sequence[float], shares: Sequence[float], level: float
 ) -> dict[str, list[dict[str, Any]]]:
-    """Every cell, and the flatness of every noise setting, under the primary convention."""
+    """Every cell, and the flatness of every noise setting, under the primary convention; intervals over draws."""
     variant, spread, _ = CONVENTIONS[PRIMARY]
-    sigmas = unit * np.asarray(deviations, dtype=float)
-    each = [fvu_cells(sums, variant, spread, sigmas) for sums in by_seed]
+    by_seed = sae.by_seed
+    each = [fvu_cells(sums, variant, spread, sigmas_of(sums, deviations)) for sums in by_seed]
+    known = [introduced_cells(sums, variant, spread, sigmas_of(sums, deviations)) for sums in by_seed]
     r2 = [sums["vector_r2"][VARIANTS.index(variant)] for sums in by_seed]
-    rows, rank = facts_of(by_seed, variant)
+    facts = facts_of(by_seed, variant)
 
     def estimate(values: list[float | None], high: float = np.inf, reason: str = "the error has no variance"):
-        found = over_seeds(values, level, rows, rank, (-np.inf, high), reason)
-        return {key: value for key, value in found.items() if key != "by_seed"}
+        found = over_draws(values, "this SAE alone", level, facts, (-np.inf, high), reason)
+        return {key: found[key] for key in ("value", "low", "high", "rows", "rank", "seeds", "reason") if key in found}
 
     grid = [(i, j) for i in range(len(deviations)) for j in range(len(deviations))]
     at = lambda i, j: {"noise_x": deviations[i], "noise_sae": deviations[j]}  # noqa: E731
@@ -178,6 +213,7 @@ def cell_estimates(
             "fvu": estimate([fvu[i, j, f] for fvu, _ in each]),
             "fvu_nonlinear": estimate([left[i, j, f] for _, left in each]),
             "dense": estimate([fvu[i, j, f] - left[i, j, f] for fvu, left in each]),
+            "introduced": float(np.mean([part[i, j, f] for part in known])),
             "vector_r2": estimate([values[i, j, f] for values in r2], 1.0),
         }
         for i, j in grid

@@ -5,37 +5,66 @@ from typing import Any
 
 import numpy as np
 
-from darkmatter.experiments.synthetic_noise_estimates import Sums, all_estimands, cell_estimates, facts_of
+from darkmatter.experiments.synthetic_noise_cells import Sums
+from darkmatter.experiments.synthetic_noise_estimates import (
+    Measured,
+    all_estimands,
+    cell_estimates,
+    facts_of,
+    widths,
+)
 from darkmatter.params import Params
 from darkmatter.paths import RESULTS
+from darkmatter.sae_params import SaeSpec
+from darkmatter.stored_sums import gather, select
 
-STORED = RESULTS / "synthetic_noise_sums.npz"  # sums [seed, …] of `noise_sums`, `positions`, FACTS
-# Of the ground truth, see `synthetic_noise.prepare_ground_truth`: one number each, or one for each ablated share.
-FACTS = ("unit", "d_sae", "d_model", "contexts", "silent_latents", "ablated", "activity_ablated")
+STORED = RESULTS / "synthetic_noise_sums.npz"  # SAE/…: sums [seed, …] of `noise_grid`, FACTS
+# Of each draw, see `synthetic_noise.noise_grid`: one number each, or one for each ablated share.
+FACTS = ("unit", "d_sae", "d_model", "silent_latents", "ablated", "activity_ablated")
+FURTHER_VARIANTS = ("token",)  # what is computed of the further SAEs, the first of VARIANTS
 
 
-def stored(by_seed: Sequence[Sums], facts: Mapping[str, Any], positions: int) -> dict[str, np.ndarray]:
-    """Content of STORED: sums of `synthetic_noise.noise_sums` stacked over seeds, and facts."""
-    stacked = {name: np.stack([sums[name] for sums in by_seed]) for name in by_seed[0]}
-    return stacked | {name: np.array(facts[name]) for name in FACTS} | {"positions": np.array(positions)}
+def saes_of(params: Params) -> list[SaeSpec]:
+    """The SAE of the whole grid, then the further ones."""
+    section, main = params.synthetic_noise, params.figures.main_hookpoint
+    return [params.sae_spec(f"{main}/{name}") for name in (section.sae, *section.further_saes)]
+
+
+def stored(by_sae: Mapping[str, Sequence[tuple[Sums, Mapping[str, Any]]]]) -> dict[str, np.ndarray]:
+    """Content of STORED: the sums and facts of each SAE, stacked over seeds."""
+    found = {}
+    for name, draws in by_sae.items():
+        both = [{**sums, **{fact: np.array(facts[fact]) for fact in FACTS}} for sums, facts in draws]
+        found[name] = {key: np.stack([one[key] for one in both]) for key in both[0]}
+    return gather(found)
 
 
 def results_of(arrays: Sums, params: Params) -> dict[str, Any]:
     """The results file from STORED."""
     section, level = params.synthetic_noise, params.decomposition.bootstrap.level
-    facts = {name: arrays[name].tolist() for name in FACTS}
-    sums = {name: array for name, array in arrays.items() if name not in (*FACTS, "positions")}
-    by_seed = [{name: array[number] for name, array in sums.items()} for number in range(len(section.seeds))]
-    sigmas = facts["unit"] * np.array(section.noise_deviations)
+    measured = []
+    for spec in saes_of(params):
+        own = select(arrays, spec.name)
+        by_seed = [{key: array[number] for key, array in own.items()} for number in range(len(section.seeds))]
+        measured.append(Measured({"sae": spec.name, "d_sae": spec.d_sae}, by_seed))
+    main = select(arrays, section.sae)
     return {
         "hookpoint": params.figures.main_hookpoint,
         "sae": section.sae,
         "level": level,
-        **section.model_dump(include={"noise_deviations", "ablated_shares", "seeds"}),
-        **facts,
-        "rows": facts_of(by_seed, "in_sample")[0],
-        **all_estimands(by_seed, sigmas, facts["d_model"], level),
-        **cell_estimates(by_seed, section.noise_deviations, section.ablated_shares, facts["unit"], level),
+        **section.model_dump(include={"noise_deviations", "ablated_shares", "seeds", "contexts"}),
+        "contexts_per_seed": section.contexts_per_seed,
+        "d_sae": int(main["d_sae"][0]),
+        "d_model": int(main["d_model"][0]),
+        "unit": float(main["unit"].mean()),
+        "units": main["unit"].tolist(),
+        "silent_latents": main["silent_latents"].tolist(),
+        "ablated": main["ablated"][0].tolist(),
+        "activity_ablated": main["activity_ablated"].mean(0).tolist(),
+        "rows": facts_of(measured[0].by_seed, "in_sample")["rows"],
+        **all_estimands(measured, section.noise_deviations, level),
+        **widths(measured, section.noise_deviations, level),
+        **cell_estimates(measured[0], section.noise_deviations, section.ablated_shares, level),
     }
 
 

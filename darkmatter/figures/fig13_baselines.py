@@ -14,6 +14,7 @@ ACTIVATION = "activation"
 REGRESSORS = {
     ACTIVATION: "activation (Eq. 10)",
     "token_identity": "token identity",
+    "activation_seen": "activation, tokens met in the fit",
     "token_identity_seen": "token identity, tokens met in the fit",
     "token_identity_in_sample": "token identity, in sample (published code)",
     "activation_norm": "activation norm ‖x‖",
@@ -34,12 +35,14 @@ def data(results: Results, params: Params) -> dict[str, Any]:
         rows.append(
             {key: sae[key] for key in ("hookpoint", "layer", "name", "d_sae", "k", "seed")}
             | {"r2": r2, "activation_minus": sae["estimates"][split][convention]["activation_minus"]}
+            | {"r2_of_square": sae["estimates_of_square"][split][convention]["r2"]}
         )
     rows.sort(key=lambda row: (series_of(row), row["layer"]))
     scored = sorted({row["r2"][ACTIVATION].get("rows", 0) for row in rows})
     undefined = sum(row["r2"]["l0"]["value"] is None for row in rows)
     return {
-        "note": f"{' and '.join(f'{count:,}' for count in scored)} held-out tokens of the token split; "
+        "note": "Target ‖SaeError‖, as A.3 prints it. "
+        f"{' and '.join(f'{count:,}' for count in scored)} held-out tokens of the token split; "
         f"{100 * params.decomposition.bootstrap.level:g} % intervals over contexts. L0 is the same on every token, and "
         f"so without R², at {undefined} of {len(rows)} SAEs.",
         "rows": rows,

@@ -11,7 +11,7 @@ from darkmatter.figures.style import COMPONENTS, DOUBLE, Style
 from darkmatter.params import Params
 from darkmatter.results import NotDrawn, Results
 
-AVERAGES = {"active": "E(w | active)", "mean": "E(w)", "second": "E(w²) / E(w)"}
+AVERAGES = {"active": "E(w | active)", "mean": "E(w)", "second": "E(w²) / E(w)", "product": "E(wg) / E(w)"}
 OUTSIDE = 0.005  # share of points at each end that may lie beyond an axis: a few would flatten the rest
 
 
@@ -26,12 +26,33 @@ def data(results: Results, params: Params) -> dict[str, Any]:
         "note": f"{found['sae']}: {counts['compared']:,} of {counts['all']:,} latents; {counts['never_fired']:,} "
         f"never fired, {counts['below_min_firings']:,} fired fewer than {counts['min_firings']} times on "
         f"{found['rows']:,} tokens; {len(curve['latent']):,} drawn, evenly over their order. Probe "
-        f"fitted on the token split, with intercept; {level} intervals over latents.",
+        f"fitted on the token split, with intercept; {level} intervals over latents. With g = latent·(Sae(x) − b_dec) "
+        f"the squared norm is Σ wg; g is w where latents are orthogonal. {premise(found, split, convention)}",
         "latents": counts,
         "against": {average: found["against"][split][convention][average] for average in AVERAGES},
         "probe_r2": {way: found["probe_r2"][split][way] for way in CONVENTIONS},
         "curve": curve,
     }
+
+
+def premise(found: dict[str, Any], split: str, convention: str) -> str:
+    """What the two ratios say of B.1, whose argument is that a latent's share of the norm is its own square."""
+    second, product = (found["against"][split][convention][name]["ratio"]["value"] for name in ("second", "product"))
+    if second is None or product is None:
+        return "Too few latents to say what follows for B.1's premise."
+    return (
+        "B.1 takes latents as almost orthogonal, and then the last two panels are one. The ratio is "
+        f"{short(second)} against E(w²)/E(w) and {short(product)} against E(wg)/E(w): by these medians "
+        f"{other(second, product)}."
+    )
+
+
+def other(second: float, product: float) -> str:
+    """How much E(wg)/E(w) differs from E(w²)/E(w), from the ratios to both."""
+    share = 100 * (1 - product / second)
+    if share < 0:
+        return f"other latents take {-share:.0f} % away from a latent's own share of the norm"
+    return f"{share:.0f} % of a latent's share of the norm is what other latents add in its direction"
 
 
 def draw(data: dict[str, Any], style: Style) -> Figure:

@@ -1,7 +1,8 @@
 """Fig. 15: noise planted on a reconstruction taken as ground truth, and what the decomposition says of it.
 
 Top: FVU and FVU_nonlinear against the share of latents ablated, with one of both noises at a time. Bottom: the
-estimates of Dense and Introduced at no ablation against the variance planted, for every amount of the other noise.
+estimates of Dense and Introduced at no ablation against the variance planted, for every amount of the other noise. On
+the right the top's question for SAEs of every width: how much of what ablation adds to FVU is nonlinear?
 """
 
 from typing import Any
@@ -15,6 +16,7 @@ from darkmatter.params import Params
 from darkmatter.results import Results
 
 SIDES = {"noise_x": ("noise_sae", "noise on x'"), "noise_sae": ("noise_x", "noise on Sae(x')")}
+FLAT = 0.1  # how far from 0 the claims call it flat
 ESTIMATES = {"noise_x": ("dense", "estimated Dense"), "noise_sae": ("fvu_nonlinear", "estimated Introduced")}
 
 
@@ -23,17 +25,23 @@ def data(results: Results, params: Params) -> dict[str, Any]:
     rows = found["cells"][0]["fvu"]["rows"]
     return {
         "note": f"x' = Sae(x) of {found['sae']} at {found['hookpoint']}; {rows:,} held-out of {found['rows']:,} "
-        f"tokens, token split; means over {len(found['seeds'])} seeds of the noise with {100 * found['level']:g} % t "
-        f"intervals over them, most of them narrower than the marks. Noise in units of the SAE's root mean square "
-        f"error per dimension, {found['unit']:.3g}.",
+        f"tokens, token split; means over {len(found['seeds'])} seeds, each with noise and contexts of its own, with "
+        f"{100 * found['level']:g} % t intervals over them. Noise in units of the SAE's root mean square error per "
+        f"dimension, {found['unit']:.3g}. Right: of all that ablation adds to FVU, over all noise settings, the share "
+        f"that is nonlinear; planted Dense and Introduced do not change, so a line as flat as Fig. 1's is at "
+        f"0, and what is above it is absent features that a linear map does not find.",
         "ablated_latents": found["ablated"],
         "cells": found["cells"],
+        "by_width": found["by_width"],
+        "flatness_slope": found["flatness_slope"],
     }
 
 
 def draw(data: dict[str, Any], style: Style) -> Figure:
     figure = style.figure(DOUBLE, 5.4)
-    axes = figure.subplots(2, 2, sharey="row")
+    left, right = figure.subfigures(1, 2, width_ratios=(2.6, 1))
+    axes = left.subplots(2, 2, sharey="row")
+    draw_widths(right.subplots(), data["by_width"])
     for column, side in enumerate(SIDES):
         draw_ablation(axes[0, column], data["cells"], side, style)
         draw_estimate(axes[1, column], data["cells"], side, style)
@@ -49,6 +57,17 @@ def draw(data: dict[str, Any], style: Style) -> Figure:
     ]
     figure.legend(handles=handles, loc="outside upper center", ncols=3)
     return figure
+
+
+def draw_widths(axes: Axes, by_width: list[dict[str, Any]]) -> None:
+    """Flatness of each SAE; two of one width are two marks."""
+    x = [row["latents_per_dimension"] for row in by_width]
+    points_with_intervals(axes, x, [row["flatness"] for row in by_width], color="0.3", marker="o", linestyle="none")
+    axes.axhspan(-FLAT, FLAT, color="0.9", zorder=0)
+    axes.set_xscale("log", base=2)
+    axes.set_xlabel("latents per dimension")
+    axes.set_ylabel("change of FVU_nonlinear over change of FVU")
+    axes.set_title("every width")
 
 
 def levels(cells: list[dict[str, Any]], side: str) -> list[float]:

@@ -27,7 +27,7 @@ from darkmatter.planning.regression_costs import (
     opening,
     roots,
 )
-from darkmatter.planning.workload import FLOAT32, Workload, layer_of
+from darkmatter.planning.workload import FLOAT32, Sae, Workload, layer_of
 
 PARTS = 2  # of an error
 
@@ -116,7 +116,7 @@ def latent_probe(w: Workload) -> Cost:
     d, rows = float(sae.d_model), float(w.rows)
     work = Work(
         double=6 * rows * d * d + EIGEN * 3 * d**3,
-        traffic=FLOAT32 * rows * d * DECODED * sae.l0,
+        traffic=FLOAT32 * rows * d * (DECODED + 2) * sae.l0,  # of Σ w g each slot's direction, too
         python=3.0,
         loads="torch",
     )
@@ -132,25 +132,26 @@ def synthetic_noise(w: Workload) -> Cost:
         return Cost()
     deviations, shares, seeds = w.noise_grid
     rows, d = w.noisy_contexts * w.tokens.positions, float(sae.d_model)
-    code = encoding(rows, sae)
-    truth = Work(
-        single=code.single,
-        double=2.0 * rows * d * d * (1 + shares),
-        traffic=code.traffic + FLOAT32 * rows * d * sae.l0 * shares,
-        loads="sae_lens",
-    )
-    grid = deviations * 3 * (EIGEN + 6 * (1 + shares)) * d**3
-    per_seed = Work(
-        double=2.0 * rows * d * d * (4 + shares) + grid,
-        traffic=FLOAT64 * rows * d * (4 + 3 * shares) + FLOAT32 * rows * d * sae.l0 * (1 + shares),
-        python=40e-9 * rows * d,
-    )
+
+    def grid(one: Sae, groups: int, variants: int) -> Work:
+        code = encoding(rows, one)
+        cells = deviations * variants * (EIGEN + 6 * (1 + groups)) * d**3
+        moments = FLOAT64 * rows * d * (4 + 3 * groups) + FLOAT32 * rows * d * one.l0 * (1 + 2 * groups)
+        return Work(
+            single=code.single,
+            double=2.0 * rows * d * d * (5 + 2 * groups) + cells,
+            traffic=code.traffic + moments,
+            python=40e-9 * rows * d,
+            loads="sae_lens",
+        )
+
+    units = [grid(sae, shares, 3), *(grid(one, 2, 1) for one in w.further_noisy)] * seeds
     kept = (4 + 2) * (5 + 2 * shares) + 10 * (1 + shares)  # blocks, two row sets of them, and what one cell is made of
     memory = FLOAT64 * d * d * kept + codes_size(w.rows, sae) + FLOAT32 * 2 * rows * d
     memory += decoder(sae) if sae.published else sae.size
-    scratch = max(unpacked([sae]), FLOAT64 * 8 * d * d * shares)
-    steps = (truth, many([per_seed] * seeds), opening([sae] * 2))
-    return Cost(steps, BASE["sae_lens"] + memory, disk=1e6, scratch=scratch, read=opened([sae]))
+    saes = [sae, *w.further_noisy]
+    steps = (many(units, "sae_lens"), opening(saes * seeds))
+    return Cost(steps, BASE["sae_lens"] + memory, disk=1e6, scratch=unpacked(saes), read=opened(saes))
 
 
 def random_features(w: Workload) -> Cost:

@@ -112,9 +112,14 @@ def per_token_scaling(w: Workload) -> Cost:
 def norm_baselines(w: Workload) -> Cost:
     if not w.baselines:
         return Cost()
-    python = 0.8 * len(w.baselines) * w.rows / 82300
-    memory = BASE["torch"] + FLOAT64 * w.rows * TABLE_COLUMNS
-    return Cost((Work(python=python, loads="torch"),), memory, disk=1e6)
+    probes = [
+        Work(double=2.0 * w.rows * one.d_model**2 + 3 * EIGEN * float(one.d_model) ** 3, loads="torch")
+        for one in w.baselines
+    ]
+    python = 1.6 * len(w.baselines) * w.rows / 82300
+    widest = max(one.d_model for one in w.baselines)
+    memory = BASE["torch"] + FLOAT64 * (w.rows * 2 * TABLE_COLUMNS + blocks(w) * widest**2)
+    return Cost((Work(python=python, loads="torch"), many(probes, "torch")), memory, disk=1e6)
 
 
 def pursuit_of(w: Workload, sae: Sae, rows: int) -> Work:

@@ -91,7 +91,8 @@ class Workload:
     interpretability: Interpretability | None = None
     probed: Sae | None = None
     noisy: Sae | None = None
-    noisy_contexts: int = 0
+    further_noisy: tuple[Sae, ...] = ()
+    noisy_contexts: int = 0  # of each seed
     noise_grid: tuple[int, int, int] = (0, 0, 0)  # deviations, ablated shares, seeds
     random_features: RandomFeatures | None = None
     controlled: Sae | None = None
@@ -199,7 +200,8 @@ def from_params(params: Params) -> Workload:
         interpretability=params.interpretability,
         probed=at_main(params.latent_probe.sae),
         noisy=at_main(noise.sae),
-        noisy_contexts=noise.contexts,
+        further_noisy=tuple(at_main(name) for name in noise.further_saes),
+        noisy_contexts=noise.contexts_per_seed,
         noise_grid=(len(noise.noise_deviations), len(noise.ablated_shares), len(noise.seeds)),
         random_features=params.random_features,
         controlled=at_main(params.controls.sae),
