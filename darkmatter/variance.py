@@ -18,6 +18,7 @@ from scipy.stats import norm as normal_distribution
 from scipy.stats import t as t_distribution
 
 FEWEST_FREEDOM = 4  # of a scatter of SAEs, five for a mean: with fewer Satterthwaite's interval covers below 94 %
+PLURAL = {"sae": "SAEs", "seed": "seeds", "context": "contexts"}
 
 
 @dataclass(frozen=True)
@@ -54,13 +55,13 @@ def of_values(name: str, values: Sequence[float] | Float[np.ndarray, " value"]) 
     """The term of a mean of independent values, one per SAE; or the reason why there is none."""
     freedom = len(values) - 1
     if freedom < FEWEST_FREEDOM:
-        return too_few(name, f"{len(values)} values", freedom)
+        return too_few(f"{len(values)} {PLURAL.get(name, name)}", freedom)
     deviation = float(np.std(values, ddof=1) / np.sqrt(len(values)))
     return Term(name, deviation, deviation, freedom)
 
 
-def too_few(name: str, what: str, freedom: int) -> str:
-    return f"no term for the {name}: {what} leave {max(freedom, 0)} degrees of freedom, {FEWEST_FREEDOM} are needed"
+def too_few(what: str, freedom: int) -> str:
+    return f"their scatter is not known: {what} leave {max(freedom, 0)} degrees of freedom, {FEWEST_FREEDOM} are needed"
 
 
 def interval(value: float, terms: Sequence[Term], level: float) -> tuple[float, float]:

@@ -92,8 +92,9 @@ def out_of_scope(claim: Claim, subject: Subject) -> str | None:
 def place(estimate: Estimate, region: Region) -> Place:
     """Where an interval lies. A sign is established only where zero is excluded; no interval, no certainty.
 
-    An end that differs from a bound by rounding stands on it.
-    `short`: the interval has a lower level than the claim needs, so it establishes nothing.
+    An end that differs from a bound by rounding stands on it. Outside is what the interval at the joint level shows,
+    where the estimate has one (`joint`).
+    `short`: the interval lacks what the claim needs of it, so it establishes nothing.
     """
     low, high = estimate["low"], estimate["high"]
     if estimate["value"] is None:
@@ -107,11 +108,16 @@ def place(estimate: Estimate, region: Region) -> Place:
         above = above or (region.high is not None and same(high, region.high))
     if not below and not above:
         return "inside"
-    if region.low is not None and less(high, region.low):
-        return "outside"
-    if region.high is not None and less(region.high, low):
-        return "outside"
-    return "across"
+    return "outside" if beyond(estimate.get("joint", estimate), region) else "across"
+
+
+def beyond(ends: Mapping[str, float | None], region: Region) -> bool:
+    """Whether an interval lies wholly outside a region; one without ends does not."""
+    low, high = ends["low"], ends["high"]
+    if low is None or high is None:
+        return False
+    too_low = region.low is not None and less(high, region.low)
+    return too_low or (region.high is not None and less(region.high, low))
 
 
 def outcome(regions: Mapping[str, Region], components: Mapping[str, Sequence[Estimate]]) -> Outcome:

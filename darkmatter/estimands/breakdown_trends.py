@@ -5,14 +5,15 @@ from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float
+from scipy.stats import t as t_distribution
 
-from darkmatter.breakdown import gap_between, horizontal_line, width_series
+from darkmatter.breakdown import horizontal_line, width_series
 from darkmatter.estimands.evidence import Evidence, Missing, Point, Variant
-from darkmatter.estimands.quantities import Bootstrap, Components, Keyed, Quantity, Sampled
+from darkmatter.estimands.quantities import Components, Keyed, Quantity, Sampled
 from darkmatter.estimands.trends import Axis, trend
-from darkmatter.joint import joint_level
-from darkmatter.power_law import M_MAX, M_MIN, PARAMETERS, fit_power_law
+from darkmatter.power_law import M_MAX, M_MIN, PARAMETERS, PowerLaw, fit_power_law
 from darkmatter.results import NotDrawn
+from darkmatter.variance import Term
 
 PASSES, STEPS = 4, 60  # of the search for the exponent: each pass is thirty times finer
 
@@ -36,8 +37,8 @@ def fvu_nonlinear_width_slope_elsewhere(evidence: Evidence, variant: Variant) ->
 
 
 def asymptote_minus_nonlinear(evidence: Evidence, variant: Variant) -> Components:
-    """Over contexts the law is fitted anew to each resample. Over SAEs the profile interval of the asymptote and the t
-    interval of the mean are combined at their worst; each is at the level that makes both hold together."""
+    """Over contexts the law is fitted anew to each resample. The scatter of SAEs is that around the law, by the profile
+    interval of its asymptote, and that around the mean of FVU_nonlinear."""
     chosen = evidence.params.figures
     try:
         saes, _ = width_series(evidence.results, chosen.main_hookpoint, chosen.widths_group)
@@ -53,15 +54,28 @@ def asymptote_minus_nonlinear(evidence: Evidence, variant: Variant) -> Component
     def gap(numbers: Float[np.ndarray, "part resample"]) -> np.ndarray:
         return asymptotes(widths, numbers[: len(widths)].T) - numbers[len(widths) :].mean(0)
 
-    def over_saes(bootstrap: Bootstrap) -> tuple[float, float] | str:
+    def over_saes(level: float) -> Term | str:
         ones = np.ones((1, len(fvu[0].view.used)))
         y, flat = ([float(formula.statistic(ones)[0]) for formula in series] for series in (fvu, nonlinear))
-        level = joint_level(bootstrap["level"], 2)
         law = fit_power_law(widths, np.array(y), chosen.power_law_starts, chosen.seed, level)
-        _, low, high = gap_between(law, horizontal_line(flat, level))
-        return (low, high) if low is not None else f"no interval over SAEs: {law.reason or 'one width only'}"
+        return scatter_of_gap(law, flat, level)
 
     return {"gap": Sampled([*fvu, *nonlinear], gap, over_saes)}
+
+
+def scatter_of_gap(law: PowerLaw, flat: Sequence[float], level: float) -> Term | str:
+    """The term of a fit's asymptote minus the mean of `flat`: half-widths are squared and added, each with its own t.
+
+    The freedom of the fit is that of both: at few widths it is far the smaller.
+    """
+    line = horizontal_line(list(flat), level)
+    if law.low is None or line.low is None:
+        return f"no interval over SAEs: {law.reason or 'one width only'}"
+    freedom = law.points - PARAMETERS
+    half = float(t_distribution.ppf(0.5 + level / 2, freedom))
+    below = math.hypot(law.asymptote - law.low, line.high - line.value) / half
+    above = math.hypot(law.high - law.asymptote, line.value - line.low) / half
+    return Term("sae", below, above, freedom)
 
 
 def asymptotes(

@@ -8,7 +8,7 @@ import numpy as np
 
 from darkmatter import metrics
 from darkmatter.estimates import Estimate
-from darkmatter.joint import joint, stating
+from darkmatter.joint import at_both, stating
 from darkmatter.paired import Scored, alone, difference, slope, together
 from darkmatter.splits import ROW_SETS, SPLITS
 from darkmatter.stored_sums import gather, select
@@ -161,23 +161,26 @@ def scaling_estimands(pairs: Sequence[Pair], split: str, variant: str, bootstrap
     if not pairs:
         null = {"value": None, "low": None, "high": None, "reason": "no pair of SAEs of one k and different widths"}
         return {"per_token_scaling": {"distance": null, "r2": []}, "nonlinear_scaling_gain": {"largest": null}}
-    every = joint(bootstrap, len(pairs) + 1)  # the slope and each pair are judged together
     before = [pair.eq_13(split, variant) for pair in pairs]
     after = [pair.eq_23(split, variant) for pair in pairs]
     doublings = np.array([pair.doublings for pair in pairs])
-    distance = together(before, lambda r2: slope(doublings, r2), every)
-    if distance["value"] is None and len(set(doublings)) < 2:
-        distance["reason"] = "all pairs are equally far apart"
+
+    def judged(bootstrap: dict[str, Any]) -> dict[str, Any]:
+        distance = together(before, lambda r2: slope(doublings, r2), bootstrap)
+        if distance["value"] is None and len(set(doublings)) < 2:
+            distance["reason"] = "all pairs are equally far apart"
+        r2 = [
+            {"pair": f"{pair.names['sae_1']} to {pair.names['sae_2']}"} | alone(part, bootstrap)
+            for pair, part in zip(pairs, before, strict=True)
+        ]
+        return {"distance": distance, "r2": r2}
+
     largest = together(
         [*before, *after],
         lambda r2: relative_decrease(1 - r2[: len(pairs)], 1 - r2[len(pairs) :]).max(0),
         bootstrap,
     )
-    r2 = [
-        {"pair": f"{pair.names['sae_1']} to {pair.names['sae_2']}"} | alone(part, every)
-        for pair, part in zip(pairs, before, strict=True)
-    ]
     return {
-        "per_token_scaling": stating(every["level"], {"distance": distance, "r2": r2}),
+        "per_token_scaling": at_both(judged, bootstrap, len(pairs) + 1),  # the slope and each pair
         "nonlinear_scaling_gain": stating(bootstrap["level"], {"largest": largest}),
     }
