@@ -192,8 +192,7 @@ def open_because(estimate: Estimate, region: Region) -> str | None:
     if estimate["place"] != "across":
         return None
     if "joint" in estimate and beyond(estimate, region):
-        together = f"the {estimate['joint']['level']:.4g} that all its intervals need together"
-        return f"outside its region at its own level, but not at {together}"
+        return "its interval lies outside its region alone, but not at the level at which all hold together"
     return "the interval reaches beyond its region"
 
 
