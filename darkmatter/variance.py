@@ -96,7 +96,12 @@ def combined(
 
 
 def contexts_and_saes(
-    value: float, contexts: tuple[float, float], units: int, by_sae: Sequence[float], level: float
+    value: float,
+    contexts: tuple[float, float],
+    units: int,
+    by_sae: Sequence[float],
+    level: float,
+    shared: float = 1.0,
 ) -> dict[str, Any]:
     """As `combined`, of a mean over SAEs; with too few SAEs over contexts alone, for these SAEs, and it says so.
 
@@ -104,8 +109,24 @@ def contexts_and_saes(
         contexts: ends of the bootstrap interval over contexts of that mean, at `level`.
         units: how many contexts.
         by_sae: the values that `value` is the mean of.
+        shared: share of the contexts' variance that moves all SAEs together (`shared_share`).
     """
-    terms, scatter = [of_interval("context", value, contexts, units, level)], of_values("sae", by_sae)
+    whole, scatter = of_interval("context", value, contexts, units, level), of_values("sae", by_sae)
     if isinstance(scatter, str):
-        return combined(value, terms, level, {"sae": f"{scatter}; the interval is that of these SAEs"})
-    return combined(value, [*terms, scatter], level)
+        return combined(value, [whole], level, {"sae": f"{scatter}; the interval is that of these SAEs"})
+    part = Term("context", whole.below * shared**0.5, whole.above * shared**0.5, whole.freedom)
+    found = combined(value, [part, scatter], level)
+    found["intervals"]["context"] = combined(value, [whole], level)["intervals"]["context"]
+    return found
+
+
+def shared_share(resampled: Float[np.ndarray, "sae resample"]) -> float:
+    """Share of a mean's variance over contexts that moves all SAEs together.
+
+    What contexts do to each SAE apart is in the scatter of SAEs already, and would count twice.
+    """
+    saes = len(resampled)
+    mean = resampled.mean(0)
+    apart = float((resampled - mean).var(axis=1).sum()) / max(saes * (saes - 1), 1)
+    together = float(mean.var())
+    return min(max(1 - apart / together, 0.0), 1.0) if together > 0 else 1.0

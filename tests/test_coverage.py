@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from darkmatter import power_law
 from darkmatter.bootstrap import ContextBootstrap
 from darkmatter.estimands.breakdown_trends import scatter_of_gap
 from darkmatter.estimands.quantities import Formula, Sampled, first
@@ -16,11 +17,10 @@ from darkmatter.estimands.seed_noise import SeedNoise
 from darkmatter.estimands.trends import slope_over_saes
 from darkmatter.experiments.downstream_estimates import mean_ratio
 from darkmatter.paired import Scored, difference, slope
-from darkmatter.power_law import fit_power_law
 from darkmatter.seed_intervals import over_seeds
-from darkmatter.variance import combined, contexts_and_saes, interval, of_interval, of_values
+from darkmatter.variance import combined, contexts_and_saes, interval, of_interval, of_values, shared_share
 
-WORLDS, RESAMPLES, LEVEL = 600, 400, 0.95
+WORLDS, RESAMPLES, LEVEL = 600, 2000, 0.95
 BOOTSTRAP = {"resamples": RESAMPLES, "level": LEVEL, "seed": 0}
 CONTEXTS = 39  # of a hundred, those that the context split holds out
 OF_ERROR, OF_X = 0.19, 0.08  # coefficients of variation between contexts
@@ -114,14 +114,15 @@ def test_two_seeds_are_enough_only_where_their_noise_is_the_smaller(of_seed, low
     assert low <= coverage(of_one_sae(0.16 * of_seed, 2), 0, 1000) <= high
 
 
-def test_gap_below_the_asymptote():
-    """Five widths, scatter around both curves as in the default profile; FVU falls to 0.12, FVU_nonlinear lies at 0.1."""
+def test_gap_below_the_asymptote(monkeypatch):
+    """Five widths with scatter around both curves; FVU falls to 0.12, FVU_nonlinear lies at 0.1."""
     widths = 512.0 * 2.0 ** np.arange(5)
+    monkeypatch.setattr(power_law, "random_starts", lambda *_: [(0.12, 0.1, 0.8)])  # one good start saves time
 
     def world(random):
         fvu = 0.12 + 0.2 * (widths / 512) ** -0.8 + 0.004 * random.normal(size=5)
         flat = 0.1 + 0.004 * random.normal(size=5)
-        law = fit_power_law(widths, fvu, 2, 0, LEVEL)
+        law = power_law.fit_power_law(widths, fvu, 1, 0, LEVEL)
         term = scatter_of_gap(law, flat, LEVEL)
         return interval(law.asymptote - flat.mean(), [term], LEVEL)
 
@@ -130,7 +131,7 @@ def test_gap_below_the_asymptote():
 
 @pytest.mark.parametrize(("of_saes", "of_contexts"), [(0.25, 0.12), (0.05, 0.25)])
 def test_cross_entropy_ratio(of_saes, of_contexts):
-    """Five SAEs and few contexts, each a ratio of sums; both noises as in the committed run, and the other way round."""
+    """Five SAEs and few contexts, each a ratio of sums: noise as in the committed run, and with less between SAEs."""
     contexts, names = 6, list("abcde")
 
     def world(random):
@@ -167,18 +168,22 @@ def test_t_over_seeds_of_noise():
     assert 0.93 <= coverage(world, 0, 2000) <= 0.97
 
 
-@pytest.mark.parametrize(("of_saes", "of_contexts", "saes"), [(1.0, 1.0, 5), (0.1, 1.0, 5), (0.3, 1.0, 8)])
-def test_contexts_and_saes(of_saes, of_contexts, saes):
+@pytest.mark.parametrize(
+    ("of_saes", "of_contexts", "apart", "saes"),
+    [(1.0, 1.0, 0.1, 5), (0.1, 1.0, 0.1, 5), (0.3, 1.0, 0.5, 8), (0, 0.5, 2, 5)],
+)
+def test_contexts_and_saes(of_saes, of_contexts, apart, saes):
     """A mean over SAEs of numbers on shared contexts, as in the synthetic experiments."""
     units = ContextBootstrap(CONTEXTS, **BOOTSTRAP)
 
     def world(random):
         values = of_saes * random.normal(size=(saes, 1)) + of_contexts * random.normal(size=CONTEXTS)
-        values = values + 0.1 * random.normal(size=values.shape)
+        values = values + apart * random.normal(size=values.shape)
         mean = values.mean(0)
         over_contexts = units.interval(lambda weights: weights @ mean / weights.sum(1))
         ends = over_contexts.low, over_contexts.high
-        found = contexts_and_saes(over_contexts.value, ends, CONTEXTS, values.mean(1), LEVEL)
+        shared = shared_share(values @ units.weights.T / CONTEXTS)
+        found = contexts_and_saes(over_contexts.value, ends, CONTEXTS, values.mean(1), LEVEL, shared)
         return found["low"], found["high"]
 
     assert 0.93 <= coverage(world, 0) <= 0.97

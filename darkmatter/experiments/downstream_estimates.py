@@ -25,7 +25,7 @@ from darkmatter.bootstrap import ContextBootstrap, Statistic
 from darkmatter.estimates import Estimate, estimate
 from darkmatter.joint import at_both
 from darkmatter.splits import Splits
-from darkmatter.variance import contexts_and_saes
+from darkmatter.variance import contexts_and_saes, shared_share
 from darkmatter.watched import Watched
 
 Sums = Mapping[str, np.ndarray]
@@ -226,6 +226,8 @@ def mean_ratio(
     units = ContextBootstrap(len(rows), **bootstrap)
     found = estimate(units, lambda weights: np.mean([one(weights) for one in statistics], 0), rows, rank)
     by_sae = [one["value"] for one in single]
-    ends = contexts_and_saes(found["value"], (found["low"], found["high"]), len(rows), by_sae, units.level)
+    resampled = np.stack([one(units.weights) for one in statistics])
+    shared = shared_share(resampled[:, np.isfinite(resampled).all(0)])
+    ends = contexts_and_saes(found["value"], (found["low"], found["high"]), len(rows), by_sae, units.level, shared)
     short = {"short": ends["absent"]["sae"]} if "absent" in ends else {}
     return found | ends | short | {"saes": len(saes)}
