@@ -20,7 +20,7 @@ from darkmatter.paired import Scored, difference, slope
 from darkmatter.seed_intervals import over_seeds
 from darkmatter.variance import combined, contexts_and_saes, interval, of_interval, of_values, shared_share
 
-WORLDS, RESAMPLES, LEVEL = 600, 2000, 0.95
+WORLDS, RESAMPLES, LEVEL = 1000, 1000, 0.95
 BOOTSTRAP = {"resamples": RESAMPLES, "level": LEVEL, "seed": 0}
 CONTEXTS = 39  # of a hundred, those that the context split holds out
 OF_ERROR, OF_X = 0.19, 0.08  # coefficients of variation between contexts
@@ -87,7 +87,7 @@ def test_slope_over_contexts_and_saes(of_saes, of_contexts):
         found = sampled.at(BOOTSTRAP, 1)
         return found["low"], found["high"]
 
-    assert 0.93 <= coverage(world, 0.05, 500) <= 0.97
+    assert 0.93 <= coverage(world, 0.05) <= 0.97
 
 
 def of_one_sae(of_seed: float, seeds: int):
@@ -105,13 +105,13 @@ def of_one_sae(of_seed: float, seeds: int):
 @pytest.mark.parametrize("of_seed", [0.3, 1.0])
 def test_seed_term(of_seed):
     """Noise of the seed at 0.3 and 1 times that of contexts (whose mean has a deviation of 0.16), five seeds."""
-    assert 0.93 <= coverage(of_one_sae(0.16 * of_seed, 5), 0, 1000) <= 0.97
+    assert 0.93 <= coverage(of_one_sae(0.16 * of_seed, 5), 0) <= 0.97
 
 
 @pytest.mark.parametrize(("of_seed", "low", "high"), [(0.3, 0.93, 0.97), (3.0, 0.84, 0.92)])
 def test_two_seeds_are_enough_only_where_their_noise_is_the_smaller(of_seed, low, high):
     """A limit: one degree of freedom says little of a noise that exceeds that of contexts (docs/reliability.md)."""
-    assert low <= coverage(of_one_sae(0.16 * of_seed, 2), 0, 1000) <= high
+    assert low <= coverage(of_one_sae(0.16 * of_seed, 2), 0) <= high
 
 
 def test_gap_below_the_asymptote(monkeypatch):
@@ -149,7 +149,7 @@ def test_cross_entropy_ratio(of_saes, of_contexts):
         found = mean_ratio(sums, saes, "linear", "norm", BOOTSTRAP)
         return found["low"], found["high"]
 
-    assert 0.93 <= coverage(world, 1.5, 500) <= 0.97
+    assert 0.93 <= coverage(world, 1.5) <= 0.97
 
 
 def test_t_over_saes():

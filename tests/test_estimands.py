@@ -68,15 +68,18 @@ def by_hand(rows: FakeRows, statistic, split: str, pooled_on_all: bool = False) 
 
 def check(quantity, expected, components: int = 1):
     found = quantity.at(BOOTSTRAP, components)
-    value, *ends = expected
-    context = found
-    if "intervals" in found:  # beside other terms: the bootstrap's half-widths with the t of its contexts
-        freedom, level = found["contexts"] - 1, BOOTSTRAP["level"]
-        scale = scipy.stats.t.ppf(0.5 + level / 2, freedom) / scipy.stats.norm.ppf(0.5 + level / 2)
-        scale *= np.sqrt((freedom + 1) / freedom)
-        context, ends = found["intervals"]["context"], [value + (end - value) * scale for end in ends]
-    np.testing.assert_allclose([found["value"], context["low"], context["high"]], [value, *ends], rtol=1e-9)
+    compare(found, expected, BOOTSTRAP["level"])
     return found
+
+
+def compare(found, expected, level):
+    """The term of contexts has the bootstrap's half-widths, with the t of its contexts."""
+    value, *ends = expected
+    freedom = found["contexts"] - 1
+    scale = scipy.stats.t.ppf(0.5 + level / 2, freedom) / scipy.stats.norm.ppf(0.5 + level / 2)
+    scale *= np.sqrt((freedom + 1) / freedom)
+    context, ends = found["intervals"]["context"], [value + (end - value) * scale for end in ends]
+    np.testing.assert_allclose([found["value"], context["low"], context["high"]], [value, *ends], rtol=1e-9)
 
 
 def lstsq_slope(x, y, group) -> float:
@@ -116,8 +119,7 @@ def test_committed_estimates_follow_from_committed_sums(variant):
     for path in (("norm_r2",), ("fvu",), ("fvu_nonlinear",), ("norm_ratio",), ("cos_linear_x",), ("norm_test", "x")):
         ours = single(found.formula(point, variant, *path)).at(bootstrap, 1)
         stored = estimate(point.sae, *path, split=variant.split, convention=variant.convention)
-        ends = ("value", "low", "high")
-        np.testing.assert_allclose([ours[end] for end in ends], [stored[end] for end in ends], rtol=1e-9)
+        compare(ours, [stored[end] for end in ("value", "low", "high")], bootstrap["level"])
 
 
 @pytest.mark.parametrize("metric", ["fvu", "fvu_nonlinear"])

@@ -140,8 +140,6 @@ class Sampled:
             return null("not defined in too many resamples of the contexts", **facts)
         found |= facts | {"level": level, "resamples": bootstrap["resamples"], "resampled": "context"}
         terms, absent = self.other_terms(level)
-        if not terms:  # the bootstrap's own interval
-            return found | lacking(absent)
         context = of_interval("context", found["value"], (found["low"], found["high"]), len(rows), level)
         return found | combined(found["value"], [context, *terms], level) | lacking(absent)
 
