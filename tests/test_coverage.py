@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 
 from darkmatter import power_law
-from darkmatter.bootstrap import ContextBootstrap
 from darkmatter.estimands.breakdown_trends import scatter_of_gap
-from darkmatter.estimands.quantities import Formula, Sampled, first
+from darkmatter.estimands.quantities import Formula, Sampled, first, units_of
 from darkmatter.estimands.seed_noise import SeedNoise
 from darkmatter.estimands.trends import slope_over_saes
 from darkmatter.experiments.downstream_estimates import mean_ratio
@@ -20,16 +19,17 @@ from darkmatter.paired import Scored, difference, slope
 from darkmatter.seed_intervals import over_seeds
 from darkmatter.variance import combined, contexts_and_saes, interval, of_interval, of_values, shared_share
 
-WORLDS, RESAMPLES, LEVEL = 1000, 1000, 0.95
-BOOTSTRAP = {"resamples": RESAMPLES, "level": LEVEL, "seed": 0}
+WORLDS, RESAMPLES, LEVEL = 800, 2000, 0.95
+DRAWS = 8  # sets of resamples that worlds take in turn: one set errs in all of them alike
 CONTEXTS = 39  # of a hundred, those that the context split holds out
 OF_ERROR, OF_X = 0.19, 0.08  # coefficients of variation between contexts
 
 
 def coverage(world, truth: float, worlds: int = WORLDS) -> float:
-    """Share of the worlds whose interval, `world(random)`, holds the truth."""
+    """Share of the worlds whose interval, `world(random, bootstrap)`, holds the truth."""
     random = np.random.default_rng(7)
-    ends = np.array([world(random) for _ in range(worlds)])
+    bootstraps = [{"resamples": RESAMPLES, "level": LEVEL, "seed": seed} for seed in range(DRAWS)]
+    ends = np.array([world(random, bootstraps[number % DRAWS]) for number in range(worlds)])
     return float(np.mean((ends[:, 0] <= truth) & (truth <= ends[:, 1])))
 
 
@@ -39,9 +39,8 @@ def varying(random, variation: float, shape) -> np.ndarray:
 
 
 def test_ratio_of_sums_over_contexts():
-    units = ContextBootstrap(CONTEXTS, **BOOTSTRAP)
-
-    def world(random):
+    def world(random, bootstrap):
+        units = units_of(CONTEXTS, **bootstrap)
         x = varying(random, OF_X, CONTEXTS)
         error = 0.3 * x * varying(random, OF_ERROR, CONTEXTS)
         found = units.interval(lambda weights: (weights @ error) / (weights @ x))
@@ -53,12 +52,12 @@ def test_ratio_of_sums_over_contexts():
 def test_paired_difference_of_two_r2():
     rows = np.full(CONTEXTS, 820.0)
 
-    def world(random):
+    def world(random, bootstrap):
         square = rows * varying(random, OF_X, CONTEXTS)
         shared = varying(random, OF_ERROR, CONTEXTS)
         left = [share * square * shared * varying(random, 0.05, CONTEXTS) for share in (0.3, 0.32)]
         one, other = (Scored(rows, np.zeros(CONTEXTS), square, residual, 4) for residual in left)
-        found = difference(one, other, BOOTSTRAP)
+        found = difference(one, other, bootstrap)
         return found["low"], found["high"]
 
     assert 0.93 <= coverage(world, 0.02) <= 0.97
@@ -79,12 +78,12 @@ def test_slope_over_contexts_and_saes(of_saes, of_contexts):
     x = np.array([9, 10, 11, 12, 13, 10, 11, 10, 11, 10, 11], dtype=float)
     group = [32] * 5 + [16] * 2 + [64] * 2 + [128] * 2
 
-    def world(random):
+    def world(random, bootstrap):
         steeper = 0.05 + of_contexts * random.normal(size=CONTEXTS)
         values = x[:, None] * steeper + of_saes * random.normal(size=(len(x), 1)) + 0.01 * random.normal(size=CONTEXTS)
         y = values.mean(1)
         sampled = Sampled(formulas_of(values), lambda n: slope(x, n, group), slope_over_saes(x, y, group))
-        found = sampled.at(BOOTSTRAP, 1)
+        found = sampled.at(bootstrap, 1)
         return found["low"], found["high"]
 
     assert 0.93 <= coverage(world, 0.05) <= 0.97
@@ -93,10 +92,10 @@ def test_slope_over_contexts_and_saes(of_saes, of_contexts):
 def of_one_sae(of_seed: float, seeds: int):
     """One SAE's number, whose seed noise is known from another size that was trained from several seeds."""
 
-    def world(random):
+    def world(random, bootstrap):
         values = random.normal(size=CONTEXTS) + of_seed * random.normal()
         noise = SeedNoise.of([of_seed * random.normal(size=seeds)])
-        found = Sampled(formulas_of(values[None], noise), first).at(BOOTSTRAP, 1)
+        found = Sampled(formulas_of(values[None], noise), first).at(bootstrap, 1)
         return found["low"], found["high"]
 
     return world
@@ -119,7 +118,7 @@ def test_gap_below_the_asymptote(monkeypatch):
     widths = 512.0 * 2.0 ** np.arange(5)
     monkeypatch.setattr(power_law, "random_starts", lambda *_: [(0.12, 0.1, 0.8)])  # one good start saves time
 
-    def world(random):
+    def world(random, bootstrap):
         fvu = 0.12 + 0.2 * (widths / 512) ** -0.8 + 0.004 * random.normal(size=5)
         flat = 0.1 + 0.004 * random.normal(size=5)
         law = power_law.fit_power_law(widths, fvu, 1, 0, LEVEL)
@@ -134,7 +133,7 @@ def test_cross_entropy_ratio(of_saes, of_contexts):
     """Five SAEs and few contexts, each a ratio of sums: noise as in the committed run, and with less between SAEs."""
     contexts, names = 6, list("abcde")
 
-    def world(random):
+    def world(random, bootstrap):
         clean, cost = np.full(contexts, 100.0), 10 * varying(random, 0.3, contexts)
         sums = {"rows": np.full(contexts, 50.0), "ce/clean": clean}
         for name in names:
@@ -146,26 +145,26 @@ def test_cross_entropy_ratio(of_saes, of_contexts):
         for name in names:
             value = (sums[f"{name}/ce/sae"] - sums[f"{name}/ce/linear"]).sum() / cost.sum() / 0.3
             saes.append({"name": name, "rank": 4, "ratio": {"norm": {"linear": {"value": value}}}})
-        found = mean_ratio(sums, saes, "linear", "norm", BOOTSTRAP)
+        found = mean_ratio(sums, saes, "linear", "norm", bootstrap)
         return found["low"], found["high"]
 
     assert 0.93 <= coverage(world, 1.5) <= 0.97
 
 
 def test_t_over_saes():
-    def world(random):
+    def world(random, bootstrap):
         values = 1 + random.normal(size=5)
         return interval(values.mean(), [of_values("sae", values)], LEVEL)
 
-    assert 0.93 <= coverage(world, 1, 2000) <= 0.97
+    assert 0.93 <= coverage(world, 1) <= 0.97
 
 
 def test_t_over_seeds_of_noise():
-    def world(random):
+    def world(random, bootstrap):
         found = over_seeds(random.normal(size=5).tolist(), LEVEL, 10, 4)
         return found["low"], found["high"]
 
-    assert 0.93 <= coverage(world, 0, 2000) <= 0.97
+    assert 0.93 <= coverage(world, 0) <= 0.97
 
 
 @pytest.mark.parametrize(
@@ -174,9 +173,9 @@ def test_t_over_seeds_of_noise():
 )
 def test_contexts_and_saes(of_saes, of_contexts, apart, saes):
     """A mean over SAEs of numbers on shared contexts, as in the synthetic experiments."""
-    units = ContextBootstrap(CONTEXTS, **BOOTSTRAP)
 
-    def world(random):
+    def world(random, bootstrap):
+        units = units_of(CONTEXTS, **bootstrap)
         values = of_saes * random.normal(size=(saes, 1)) + of_contexts * random.normal(size=CONTEXTS)
         values = values + apart * random.normal(size=values.shape)
         mean = values.mean(0)
@@ -191,9 +190,9 @@ def test_contexts_and_saes(of_saes, of_contexts, apart, saes):
 
 def test_bootstrap_of_few_saes_does_not_cover():
     """Why there is a t interval: a bootstrap of two SAEs spans at most from one to the other."""
-    units = ContextBootstrap(2, **BOOTSTRAP)
 
-    def world(random):
+    def world(random, bootstrap):
+        units = units_of(2, **bootstrap)
         values = random.normal(size=2)
         found = units.interval(lambda weights: weights @ values / weights.sum(1))
         return found.low, found.high
