@@ -28,7 +28,7 @@ class Term:
     Attributes:
         name: such as `context`, `sae` or `seed`.
         below, above: standard deviation of the estimate downwards and upwards.
-        freedom: degrees of freedom that these are known with.
+        freedom: degrees of freedom that these are known with; infinite where they are exact, or hold a t of their own.
     """
 
     name: str
@@ -77,7 +77,8 @@ def half_width(deviations: Sequence[float], freedom: Sequence[float], level: flo
     total = float(variances.sum())
     if total == 0:
         return 0.0
-    together = total**2 / float((variances**2 / np.asarray(freedom, dtype=float)).sum())
+    uncertainty = float((variances**2 / np.asarray(freedom, dtype=float)).sum())
+    together = total**2 / uncertainty if uncertainty > 0 else np.inf
     return float(t_distribution.ppf(0.5 + level / 2, together) * np.sqrt(total))
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import t as t_distribution
+from scipy.stats import norm as normal_distribution
 
 from darkmatter.breakdown import horizontal_line, width_series
 from darkmatter.estimands.evidence import Evidence, Missing, Point, Variant
@@ -66,16 +66,16 @@ def asymptote_minus_nonlinear(evidence: Evidence, variant: Variant) -> Component
 def scatter_of_gap(law: PowerLaw, flat: Sequence[float], level: float) -> Term | str:
     """The term of a fit's asymptote minus the mean of `flat`: half-widths are squared and added, each with its own t.
 
-    The freedom of the fit is that of both: at few widths it is far the smaller.
+    A fit to five widths leaves two degrees of freedom, with which Satterthwaite's interval would cover too little. So
+    the term holds the whole half-width at this level, as if it were known: that errs to the wide side.
     """
     line = horizontal_line(list(flat), level)
     if law.low is None or line.low is None:
         return f"no interval over SAEs: {law.reason or 'one width only'}"
-    freedom = law.points - PARAMETERS
-    half = float(t_distribution.ppf(0.5 + level / 2, freedom))
-    below = math.hypot(law.asymptote - law.low, line.high - line.value) / half
-    above = math.hypot(law.high - law.asymptote, line.value - line.low) / half
-    return Term("sae", below, above, freedom)
+    normal = float(normal_distribution.ppf(0.5 + level / 2))
+    below = math.hypot(law.asymptote - law.low, line.high - line.value) / normal
+    above = math.hypot(law.high - law.asymptote, line.value - line.low) / normal
+    return Term("sae", below, above, math.inf)
 
 
 def asymptotes(
