@@ -138,7 +138,7 @@ def component_outcomes(
 ) -> dict[str, Outcome | None]:
     """What the rule makes of each component that it judges, taken alone.
 
-    The intervals are those of the whole claim, so they hold together. None where a component has only nulls that the
+    What lies outside does so at the level of the whole claim. None where a component has only nulls that the
     rule leaves out.
     """
 
