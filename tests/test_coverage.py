@@ -19,7 +19,7 @@ from darkmatter.paired import Scored, difference, slope
 from darkmatter.seed_intervals import over_seeds
 from darkmatter.variance import combined, contexts_and_saes, interval, of_interval, of_values, shared_share
 
-WORLDS, RESAMPLES, LEVEL = 1600, 1000, 0.95
+WORLDS, RESAMPLES, LEVEL = 1000, 1000, 0.95
 DRAWS = 8  # sets of resamples that worlds take in turn: one set errs in all of them alike
 CONTEXTS = 39  # of a hundred, those that the context split holds out
 OF_ERROR, OF_X = 0.19, 0.08  # coefficients of variation between contexts
