@@ -16,6 +16,7 @@ from darkmatter.verdicts import (
     VERDICTS,
     Outcome,
     Subject,
+    beyond,
     component_outcomes,
     conclude,
     out_of_scope,
@@ -132,7 +133,7 @@ def concluded(claim: Claim, subject: Subject, found: Found) -> dict[str, dict[st
 
 
 def components(claim: Claim, evidence: Evidence, subject: Subject, variant: Variant) -> tuple[Found, Outcome]:
-    """Our numbers, those judged at the level that they need together, and the outcome of the test.
+    """Our numbers, those judged at both levels of the rule (`joint`), and the outcome of the test.
 
     Raises:
         Missing: the profile lacks what the estimand is made from.
@@ -188,7 +189,11 @@ def open_because(estimate: Estimate, region: Region) -> str | None:
         return None if region.may_be_null else estimate["reason"]
     if "short" in estimate:
         return estimate["short"]
-    return "the interval reaches beyond its region" if estimate["place"] == "across" else None
+    if estimate["place"] != "across":
+        return None
+    if "joint" in estimate and beyond(estimate, region):
+        return "its interval lies outside its region alone, but not at the level at which all hold together"
+    return "the interval reaches beyond its region"
 
 
 def other_variants(claim: Claim, evidence: Evidence, subject: Subject) -> dict[str, Any]:
@@ -211,4 +216,6 @@ def other_variants(claim: Claim, evidence: Evidence, subject: Subject) -> dict[s
 
 
 def ends(estimate: Estimate) -> Estimate:
-    return {key: estimate[key] for key in ("value", "low", "high", "reason", "place", *KEYS) if key in estimate}
+    return {
+        key: estimate[key] for key in ("value", "low", "high", "joint", "reason", "place", *KEYS) if key in estimate
+    }

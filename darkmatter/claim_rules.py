@@ -55,8 +55,9 @@ class Rule(Entry):
     """What judges a claim; the outcomes of each `test` stand under `tests` in claims.yaml.
 
     Attributes:
-        level: of all the claim's intervals together; None where nothing is sampled.
-        resample: what the intervals are taken over; with two, the wider interval counts.
+        level: of each interval where all must lie inside, of all together where any lies outside (`joint`); None
+            where nothing is sampled.
+        resample: what the intervals are taken over; the noise of several sources is combined (`variance`).
         real: per component of the estimand, the region for the paper's own models.
         analogue: the same for another model; None where another model says nothing about the claim.
         otherwise: the verdict when the real regions are missed.

@@ -1,11 +1,14 @@
-"""The level of each of several intervals that hold together (Bonferroni): no torch.
+"""The two levels of each of several intervals that one rule judges: no torch.
 
-A claim with m judged components promises its level for all of them at once, so each interval misses with
-(1 − level)/m. Components are counted as the rule judges them: every element of an `every:` list is one.
+A claim agrees where the intervals of all its m components lie inside their regions. That is an intersection of tests:
+it errs only where some component truly lies outside, whose own test errs with 1 − level. So each interval is at the
+claim's level itself. It disagrees where *any* interval lies outside; m chances to err need intervals that hold together
+(Bonferroni): each misses with (1 − level)/m. Those ends stand under `joint` of an estimate. Components are counted as
+the rule judges them: every element of an `every:` list is one.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 BEYOND = 10  # resamples beyond each end of an interval; the ends of fewer jump with the seed
@@ -32,6 +35,28 @@ def joint(bootstrap: Mapping[str, Any], components: int) -> dict[str, Any]:
         return dict(bootstrap)
     level = joint_level(bootstrap["level"], components)
     return {**bootstrap, "level": level, "resamples": max(bootstrap["resamples"], math.ceil(2 * BEYOND / (1 - level)))}
+
+
+def at_both(make: Callable[[dict[str, Any]], Any], bootstrap: Mapping[str, Any], components: int) -> Any:
+    """What `make` makes of a bootstrap, at the claim's level, with the ends at the joint level under `joint`.
+
+    Args:
+        make: gives an estimate, or a list or dict of what `make` may give, of one shape at every level.
+    """
+    own, together = dict(bootstrap), joint(bootstrap, components)
+    found = make(own | {"resamples": together["resamples"]})
+    return with_ends(found, make(together) if components > 1 else None, own["level"], together["level"])
+
+
+def with_ends(found: Any, wide: Any, level: float, joint_level: float) -> Any:
+    """`found` with its `level`, and the ends of `wide`, the same at the joint level, under `joint`."""
+    if isinstance(found, list):
+        return [with_ends(one, wide and wide[i], level, joint_level) for i, one in enumerate(found)]
+    if "value" not in found:
+        return {name: with_ends(one, wide and wide[name], level, joint_level) for name, one in found.items()}
+    if found["value"] is None or wide is None:
+        return found | {"level": level}
+    return found | {"level": level, "joint": {"level": joint_level, "low": wide["low"], "high": wide["high"]}}
 
 
 def stating(level: float, components: Mapping[str, Any]) -> dict[str, Any]:

@@ -89,13 +89,16 @@ def out_of_scope(claim: Claim, subject: Subject) -> str | None:
     return None
 
 
-def place(estimate: Estimate, region: Region) -> Place:
+def place(estimate: Estimate, region: Region, jointly: bool = False) -> Place:
     """Where an interval lies. A sign is established only where zero is excluded; no interval, no certainty.
 
-    An end that differs from a bound by rounding stands on it.
-    `short`: the interval has a lower level than the claim needs, so it establishes nothing.
+    An end that differs from a bound by rounding stands on it. Outside is what the interval at the joint level shows,
+    where the estimate has one (`joint`); with `jointly` so is inside.
+    `short`: the interval lacks what the claim needs of it, so it establishes nothing.
     """
-    low, high = estimate["low"], estimate["high"]
+    wide = estimate.get("joint", estimate)
+    inner = wide if jointly else estimate
+    low, high = inner["low"], inner["high"]
     if estimate["value"] is None:
         return "null"
     if low is None or high is None or "short" in estimate:
@@ -107,11 +110,16 @@ def place(estimate: Estimate, region: Region) -> Place:
         above = above or (region.high is not None and same(high, region.high))
     if not below and not above:
         return "inside"
-    if region.low is not None and less(high, region.low):
-        return "outside"
-    if region.high is not None and less(region.high, low):
-        return "outside"
-    return "across"
+    return "outside" if beyond(wide, region) else "across"
+
+
+def beyond(ends: Mapping[str, float | None], region: Region) -> bool:
+    """Whether an interval lies wholly outside a region; one without ends does not."""
+    low, high = ends["low"], ends["high"]
+    if low is None or high is None:
+        return False
+    too_low = region.low is not None and less(high, region.low)
+    return too_low or (region.high is not None and less(region.high, low))
 
 
 def outcome(regions: Mapping[str, Region], components: Mapping[str, Sequence[Estimate]]) -> Outcome:
@@ -121,7 +129,11 @@ def outcome(regions: Mapping[str, Region], components: Mapping[str, Sequence[Est
     """
     readings = dict.fromkeys(region.reading for region in regions.values() if region.reading) or {None: None}
     found = {
-        all_inside({name: region for name, region in regions.items() if region.reading in (None, reading)}, components)
+        all_inside(
+            {name: region for name, region in regions.items() if region.reading in (None, reading)},
+            components,
+            jointly=len(readings) > 1,  # two ways to agree are two chances to err
+        )
         for reading in readings
     }
     if "agrees" in found:
@@ -129,11 +141,11 @@ def outcome(regions: Mapping[str, Region], components: Mapping[str, Sequence[Est
     return "disagrees" if found == {"disagrees"} else "inconclusive"
 
 
-def all_inside(regions: Mapping[str, Region], components: Mapping[str, Sequence[Estimate]]) -> Outcome:
+def all_inside(regions: Mapping[str, Region], components: Mapping[str, Sequence[Estimate]], jointly: bool) -> Outcome:
     """The outcome of one reading."""
     places: list[Place] = []
     for name, region in regions.items():
-        found = [place(estimate, region) for estimate in components.get(name, [])] or ["null"]
+        found = [place(estimate, region, jointly) for estimate in components.get(name, [])] or ["null"]
         places += [one for one in found if not (one == "null" and region.may_be_null)]
     if not places or "null" in places:
         return "inconclusive"
@@ -147,7 +159,7 @@ def component_outcomes(
 ) -> dict[str, Outcome | None]:
     """What the rule makes of each component that it judges, taken alone.
 
-    The intervals are those of the whole claim, so they hold together. None where a component has only nulls that the
+    What lies outside does so at the level of the whole claim. None where a component has only nulls that the
     rule leaves out.
     """
 

@@ -4,6 +4,7 @@ import copy
 from typing import Any
 
 from darkmatter.experiments.pursuit_estimates import CLAIMED, VARIANTS, estimands
+from darkmatter.joint import with_ends
 from darkmatter.params import Params
 
 
@@ -52,5 +53,5 @@ def fake(params: Params) -> dict[str, Any]:
         "variants": VARIANTS,
         "regressions": fits,
         "saes": saes,
-        "estimands": estimands(compared_by_sae, 0.999, "token", "paper"),
+        "estimands": estimands(with_ends(compared_by_sae, None, 0.999, 0.999), "token", "paper"),
     }

@@ -76,14 +76,18 @@ def test_counts_are_judged_everywhere(evidence, count, verdict):
 
 
 def test_joint_level_counts_what_is_judged(evidence):
-    levels = lambda name, subject: {  # noqa: E731
-        key: found[0]["level"] for key, found in claim_row(CLAIMS[name], evidence, subject)["components"].items()
-    }
+    """Agreement is judged at the rule's own level, disagreement at that of all judged components together."""
+
+    def levels(name, subject):
+        rows = claim_row(CLAIMS[name], evidence, subject)["components"].items()
+        assert {one["level"] for _, found in rows for one in found} == {0.95}
+        return {key: found[0].get("joint", found[0])["level"] for key, found in rows}
+
     assert levels("absent-only-shrinks", SUBJECT) == pytest.approx({"linear": 0.975, "nonlinear": 0.975})
     other = levels("fvu-nl-other-layers", GEMMA)
     assert other == pytest.approx({"slope": 0.95, "layer": 0.95})  # the second is not judged
     saes = claim_row(CLAIMS["norm-r2-range"], evidence, SUBJECT)["components"]["r2"]
-    assert {round(one["level"], 9) for one in saes} == {round(1 - 0.05 / len(saes), 9)}
+    assert {round(one["joint"]["level"], 9) for one in saes} == {round(1 - 0.05 / len(saes), 9)}
 
 
 def test_elements_of_lists_are_counted_and_allowed_nulls_are_not():
@@ -186,10 +190,20 @@ def test_mean_over_dimensions_is_read_and_flips(evidence):
     assert (row["analogue"], row["flips"], row["variants"]) == ("disagrees", [], {})
 
 
-def test_interval_at_too_low_a_level_decides_nothing(evidence):
-    content = {"estimands": pursuit(0.03, 0.05, level=0.95)}
+@pytest.mark.parametrize(
+    ("low", "level", "verdict", "reason"),
+    [
+        (0.03, 0.95, "reproduced", None),
+        (0.03, 0.9, "inconclusive", "the rule needs 0.95"),
+        (0.2, 0.95, "inconclusive", "not at the level at which all hold together"),
+        (0.2, 0.975, "differs", None),
+    ],
+)
+def test_agreement_needs_the_level_and_disagreement_the_joint_one(evidence, low, level, verdict, reason):
+    content = {"estimands": pursuit(low, low + 0.02, level=level)}
     row = claim_row(CLAIMS["pursuit-fvu"], having(evidence, pursuit=content), GEMMA)
-    assert row["verdict"] == "inconclusive" and "2 components need 0.975" in row["reason"]
+    assert row["verdict"] == verdict and (reason or "") in (row["reason"] or "")
+    assert (row["reason"] is None) == (reason is None)
 
 
 def test_null_that_may_not_be_leaves_a_claim_open(evidence):

@@ -202,10 +202,9 @@ def test_results_name_what_the_ledger_reads():
     }  # fmt: skip
     del estimates["self"]["nonlinear"]["joint"]
     found = components_results("resid_post.1/sae", parents, estimates, 720, 12)
-    assert [(item["regressor"], item["value"], item["level"]) for item in
-            found["estimands"]["components_explain_error"]["r2"]] == [
-        (name, place + 10, 0.98) for place, name in enumerate(parents)
-    ]  # fmt: skip
+    for place, item in enumerate(found["estimands"]["components_explain_error"]["r2"]):
+        assert (item["regressor"], item["value"]) == (parents[place], place)
+        assert item["joint"] == {"level": 0.98, "low": place + 9, "high": place + 11}
     assert found["estimands"]["sae_explains_nonlinear"]["r2"]["value"] == 4
     assert found["estimands_by_variant"]["context"]["authors"].keys() == found["estimands"].keys()
     assert [row["label"] for row in found["regressors"]] == [*PARENTS, "all parents", "Sae(x)"]

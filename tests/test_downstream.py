@@ -218,15 +218,16 @@ def test_too_few_held_out_contexts_are_refused():
 
 FACTS = [{"name": "one", "d_sae": 8}, {"name": "two", "d_sae": 16}]
 RANK = {"one": 4, "two": 4}
+TWO = (("one", 0.3), ("two", 0.6))
 
 
-def make_sums(contexts=8, d=3):
+def make_sums(contexts=8, d=3, shares=TWO):
     """Parts orthogonal in every dimension, and a cross-entropy that rises with what is left of x."""
     random = np.random.default_rng(1)
     sums = {"rows": np.full(contexts, 50.0), "x_sum": random.standard_normal((contexts, d))}
     sums |= {"x_square": 100 + random.random((contexts, d)), "ce/clean": 100 + random.random(contexts)}
     sums["residual_gap"] = np.zeros(contexts)
-    for sae, share in (("one", 0.3), ("two", 0.6)):
+    for sae, share in shares:
         error = 2 + random.random((contexts, d))
         left = {"sae": error, "linear": (1 - share) * error, "nonlinear": share * error, "random_linear": 1.3 * error}
         sums |= {f"{sae}/left/{splice}": squares for splice, squares in left.items()}
@@ -286,8 +287,9 @@ def test_conventions_differ_in_how_variance_is_averaged():
         means = results["mean_ratio"]
         judged = convention["cross_entropy_ratio"]["linear_by_variance"]
         assert judged["value"] == means[way]["linear"]["value"]
-        assert judged["level"] == 1 - (1 - BOOTSTRAP["level"]) / 4  # four ratios are judged together
-        assert judged["intervals"]["context"]["low"] < means[way]["linear"]["intervals"]["context"]["low"]
+        assert judged["level"] == BOOTSTRAP["level"]
+        assert judged["joint"]["level"] == 1 - (1 - BOOTSTRAP["level"]) / 4  # four ratios
+        assert judged["joint"]["low"] < means[way]["linear"]["intervals"]["context"]["low"]
         assert convention["cross_entropy_ratio"]["linear_by_norm"]["value"] == means["norm"]["linear"]["value"]
     assert paper != authors
 
@@ -305,15 +307,25 @@ def test_results_state_cross_entropies_in_nats_per_token():
     assert one["recovered_percent"]["linear"]["contexts"] == 8
 
 
-def test_the_wider_of_both_intervals_counts():
-    sums = make_sums()
-    judged = estimates(stored(sums), FACTS, RANK, BOOTSTRAP)["mean_ratio"]["norm"]["linear"]  # 30/20 and 60/20
-    assert judged["value"] == pytest.approx(2.25) and judged["resampled"] == "sae"
-    assert judged["intervals"]["sae"] == pytest.approx({"low": 1.5, "high": 3.0})
-    sums["one/ce/linear"] = sums["one/ce/sae"] - np.where(np.arange(8) % 2, 9, 1)
-    sums["two/ce/linear"] = sums["two/ce/sae"] - np.where(np.arange(8) % 2, 9, 1)
-    judged = estimates(stored(sums), FACTS, RANK, BOOTSTRAP)["mean_ratio"]["norm"]["linear"]
-    assert judged["resampled"] == "context"
+def test_contexts_and_saes_are_combined():
+    shares = (("a", 0.2), ("b", 0.3), ("c", 0.4), ("d", 0.5), ("e", 0.6))
+    facts, rank = [{"name": name} for name, _ in shares], {name: 4 for name, _ in shares}
+    sums = make_sums(shares=shares)
+    for name, _ in shares:
+        sums[f"{name}/ce/linear"] = sums[f"{name}/ce/linear"] - np.where(np.arange(8) % 2, 3, 0)
+    judged = estimates(stored(sums), facts, rank, BOOTSTRAP)["mean_ratio"]["norm"]["linear"]
+    assert judged["resampled"] == "context, sae" and "short" not in judged and judged["saes"] == 5
+    by_sae = [ratio(stored(sums), name, "linear", "norm")(ONES)[0] for name, _ in shares]
+    half = 2.776445 * np.std(by_sae, ddof=1) / np.sqrt(5)  # Student, 4 degrees of freedom
+    assert judged["intervals"]["sae"] == pytest.approx({"low": judged["value"] - half, "high": judged["value"] + half})
+    spread = {name: ends["high"] - ends["low"] for name, ends in judged["intervals"].items()}
+    assert spread["context"] < judged["high"] - judged["low"] < np.hypot(*spread.values())
+
+
+def test_two_saes_say_nothing_about_others():
+    judged = estimates(stored(make_sums()), FACTS, RANK, BOOTSTRAP)["mean_ratio"]["norm"]["linear"]  # 30/20 and 60/20
+    assert judged["value"] == pytest.approx(2.25) and judged["resampled"] == "context"
+    assert "2 SAEs leave 1 degrees of freedom" in judged["short"] and "of these SAEs" in judged["absent"]["sae"]
     assert (judged["low"], judged["high"]) == tuple(judged["intervals"]["context"][end] for end in ("low", "high"))
 
 

@@ -156,8 +156,8 @@ def test_score_is_the_dense_fvu(folder: Path, trained: Path) -> None:
     assert claim["difference"]["value"] == pytest.approx(np.mean(own["nonlinear"]) - np.mean(own["linear"]))
     for name, one in claim.items():
         alone = content["over_seeds"]["fvu"][name]
-        assert one["level"] == pytest.approx(1 - (1 - BOOTSTRAP["level"]) / 3)
-        assert one["low"] < alone["low"] and one["high"] > alone["high"]
+        assert one["joint"]["level"] == pytest.approx(1 - (1 - BOOTSTRAP["level"]) / 3)
+        assert one["joint"]["low"] < one["low"] == alone["low"] and one["joint"]["high"] > one["high"]
     norm = {part: np.sqrt((part_rows(folder, "eval", part) ** 2).sum()) for part in PARTS}
     assert content["norm_ratio"]["value"] == pytest.approx(norm["linear"] / norm["nonlinear"], rel=1e-6)
 

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.stats
 from fake_results import fake_results
 from fake_sums import CONTEXTS, FakeRows
 from profiles import profile_params
 
 from darkmatter.artifacts import ArtifactError, read_json
 from darkmatter.bootstrap import ContextBootstrap, bca
+from darkmatter.claim_rules import Region
 from darkmatter.claims import load_claims
 from darkmatter.estimands.breakdown_trends import asymptotes
 from darkmatter.estimands.counts import readings
@@ -20,10 +22,12 @@ from darkmatter.estimands.evidence import BY_DIMENSION, PRIMARY, VARIANTS, Evide
 from darkmatter.estimands.experiments import component, of_experiment
 from darkmatter.estimands.quantities import Fixed, Keyed, Null, Sampled, single
 from darkmatter.estimands.registry import BY_EXPERIMENT, ESTIMANDS, estimand
-from darkmatter.estimands.trends import trend, weighted_slope
+from darkmatter.estimands.trends import slope_over_saes, trend
 from darkmatter.joint import BEYOND, joint, joint_level
 from darkmatter.power_law import fit_power_law
 from darkmatter.results import Results, estimate, load_decomposition
+from darkmatter.variance import FEWEST_FREEDOM
+from darkmatter.verdicts import place
 
 ROOT = Path(__file__).resolve().parent.parent
 BOOTSTRAP = {"resamples": 40, "level": 0.9, "seed": 3}
@@ -64,9 +68,18 @@ def by_hand(rows: FakeRows, statistic, split: str, pooled_on_all: bool = False) 
 
 def check(quantity, expected, components: int = 1):
     found = quantity.at(BOOTSTRAP, components)
-    context = found["intervals"]["context"] if "intervals" in found else found
-    np.testing.assert_allclose([found["value"], context["low"], context["high"]], expected, rtol=1e-9)
+    compare(found, expected, BOOTSTRAP["level"])
     return found
+
+
+def compare(found, expected, level):
+    """The term of contexts has the bootstrap's half-widths, with the t of its contexts."""
+    value, *ends = expected
+    freedom = found["contexts"] - 1
+    scale = scipy.stats.t.ppf(0.5 + level / 2, freedom) / scipy.stats.norm.ppf(0.5 + level / 2)
+    scale *= np.sqrt((freedom + 1) / freedom)
+    context, ends = found["intervals"]["context"], [value + (end - value) * scale for end in ends]
+    np.testing.assert_allclose([found["value"], context["low"], context["high"]], [value, *ends], rtol=1e-9)
 
 
 def lstsq_slope(x, y, group) -> float:
@@ -106,8 +119,7 @@ def test_committed_estimates_follow_from_committed_sums(variant):
     for path in (("norm_r2",), ("fvu",), ("fvu_nonlinear",), ("norm_ratio",), ("cos_linear_x",), ("norm_test", "x")):
         ours = single(found.formula(point, variant, *path)).at(bootstrap, 1)
         stored = estimate(point.sae, *path, split=variant.split, convention=variant.convention)
-        ends = ("value", "low", "high")
-        np.testing.assert_allclose([ours[end] for end in ends], [stored[end] for end in ends], rtol=1e-9)
+        compare(ours, [stored[end] for end in ("value", "low", "high")], bootstrap["level"])
 
 
 @pytest.mark.parametrize("metric", ["fvu", "fvu_nonlinear"])
@@ -147,16 +159,31 @@ def test_slopes_over_contexts_and_saes(rows, evidence, axis, x_of, name, metric)
 
     found = check(estimand(name)(evidence, PRIMARY)[axis], by_hand(rows, slope, "token"))
 
-    y = [number(point, None) for point in points]
-    units = ContextBootstrap(len(points), **BOOTSTRAP)
-    repeat = lambda draw: [i for i, count in enumerate(draw) for _ in range(int(count))]  # noqa: E731
-    pick = lambda draw: [[values[i] for i in repeat(draw)] for values in (x, y, group)]  # noqa: E731
-    drawn, left_out = ([lstsq_slope(*pick(draw)) for draw in draws] for draws in (units.weights, 1 - np.eye(len(x))))
-    low, high = bca(found["value"], np.sort(drawn), np.array(left_out), BOOTSTRAP["level"])
-    np.testing.assert_allclose([found["intervals"]["sae"][end] for end in ("low", "high")], [low, high], rtol=1e-6)
-    widths = {name: ends["high"] - ends["low"] for name, ends in found["intervals"].items()}
-    assert found["resampled"] == max(widths, key=widths.get)
-    assert found["high"] - found["low"] == pytest.approx(max(widths.values()))
+    fit = sm_fit(x, [number(point, None) for point in points], group)
+    if fit is None:
+        assert "degrees of freedom" in found["short"] and found["absent"]["sae"] == found["short"]
+        return
+    deviation, freedom = fit
+    half = scipy.stats.t.ppf(0.5 + BOOTSTRAP["level"] / 2, freedom) * deviation
+    ends = [found["intervals"]["sae"][end] for end in ("low", "high")]
+    np.testing.assert_allclose(ends, [found["value"] - half, found["value"] + half], rtol=1e-6)
+    for end, sign in (("low", -1), ("high", 1)):
+        both = [abs(found["intervals"][name][end] - found["value"]) for name in ("context", "sae")]
+        assert max(both) < sign * (found[end] - found["value"]) < sum(both)
+    assert found["resampled"] == "context, sae" and "trained from its own seed" in found["absent"]["seed"]
+
+
+def sm_fit(x, y, group) -> tuple[float, int] | None:
+    """Standard error of the slope and its degrees of freedom, from the normal equations with a dummy for each group."""
+    names = [name for name in dict.fromkeys(group) if group.count(name) > 1]
+    kept = [i for i, name in enumerate(group) if name in names]
+    design = np.array([[x[i], *(group[i] == name for name in names)] for i in kept], dtype=float)
+    answer = np.array([y[i] for i in kept])
+    freedom = len(kept) - design.shape[1]
+    if freedom < FEWEST_FREEDOM:
+        return None
+    left = answer - design @ np.linalg.lstsq(design, answer, rcond=None)[0]
+    return float(np.sqrt(left @ left / freedom * np.linalg.inv(design.T @ design)[0, 0])), freedom
 
 
 def test_opposite_slopes_use_the_main_grid(evidence):
@@ -241,6 +268,10 @@ def test_gap_of_the_asymptote(rows, evidence, variant):
     assert found["value"] == pytest.approx(law.asymptote - np.mean(nonlinear), abs=1e-4)
     sae = found["intervals"]["sae"]
     assert sae["low"] < found["value"] < sae["high"] and set(found["intervals"]) == {"context", "sae"}
+    line = np.std(nonlinear, ddof=1) / np.sqrt(len(nonlinear))
+    half = scipy.stats.t.ppf(0.5 + BOOTSTRAP["level"] / 2, len(widths) - 1) * line
+    law = fit_power_law(np.array(widths, dtype=float), np.array(fvu), 12, 0, BOOTSTRAP["level"])
+    assert found["value"] - sae["low"] == pytest.approx(np.hypot(law.asymptote - law.low, half), rel=0.02)
 
 
 def test_asymptotes_are_those_of_the_power_law():
@@ -263,17 +294,16 @@ def test_asymptotes_are_those_of_the_power_law():
     assert np.isnan(found[-1])
 
 
-def test_weighted_slope_counts_points():
+def test_scatter_of_a_slope_leaves_out_groups_of_one():
     random = np.random.default_rng(1)
-    x, y, group = random.normal(size=9), random.normal(size=9), list("aaabbbccc")
-    weights = random.integers(0, 4, size=(20, 9)).astype(float)
-    weights[0] = 0
-    weights[0, [0, 3]] = 2  # one point in each of two groups: no slope
-    found = weighted_slope(weights, x, y, group)
-    assert np.isnan(found[0])
-    for draw, value in zip(weights[1:], found[1:], strict=True):
-        taken = np.repeat(np.arange(9), draw.astype(int))
-        assert value == pytest.approx(lstsq_slope(x[taken], y[taken], [group[i] for i in taken]))
+    x, y, group = random.normal(size=10), random.normal(size=10), list("aaabbbcccd")
+    deviation, freedom = sm_fit(x, y, group)
+    term = slope_over_saes(x, y, group)(0.95)
+    assert (term.below, term.above) == pytest.approx((deviation, deviation)) and term.freedom == freedom == 5
+    assert "8 SAEs in 3 groups leave 4" not in str(
+        slope_over_saes(x[[0, 1, 2, 3, 4, 5, 6, 7]], y[:8], list("aaabbbcc"))
+    )
+    assert "6 SAEs in 2 groups leave 3 degrees of freedom" in slope_over_saes(x[:6], y[:6], list("aaabbb"))(0.95)
 
 
 def test_no_slope_without_two_saes_to_compare(evidence):
@@ -282,10 +312,11 @@ def test_no_slope_without_two_saes_to_compare(evidence):
     assert isinstance(found, Null) and "one width" in found.reason
 
 
-def test_two_saes_are_too_few_to_resample(evidence):
+def test_two_saes_are_too_few_for_a_scatter(evidence):
     points = [point for point in evidence.main_grid() if point.sae["k"] == 4][:2]
     found = trend(points, [evidence.formula(point, PRIMARY, "norm_r2") for point in points], "width").at(BOOTSTRAP, 1)
-    assert found["value"] is None and "too few to resample" in found["reason"]
+    assert "2 SAEs in 1 groups leave 0 degrees of freedom" in found["short"]
+    assert found["low"] <= found["value"] <= found["high"] and found["resampled"].startswith("context")
 
 
 def test_numbers_of_different_contexts_are_never_combined(evidence):
@@ -313,10 +344,12 @@ def test_levels_of_several_components():
             joint_level(level, components)
 
 
-def test_more_components_widen_the_interval(evidence):
+def test_more_components_widen_the_joint_interval_alone(evidence):
     quantity = estimand("norm_shrinkage")(evidence, PRIMARY)["shrinkage"]
     one, ten = (quantity.at(BOOTSTRAP | {"resamples": 2000}, count) for count in (1, 10))
-    assert ten["low"] < one["low"] and ten["high"] > one["high"] and ten["level"] == pytest.approx(0.99)
+    assert "joint" not in one and (one["low"], one["high"], one["level"]) == (ten["low"], ten["high"], 0.9)
+    assert ten["joint"]["low"] < one["low"] < one["high"] < ten["joint"]["high"]
+    assert ten["joint"]["level"] == pytest.approx(0.99)
 
 
 def test_vector_r2_needs_the_sums_of_every_dimension(evidence):
@@ -362,11 +395,19 @@ def test_variants_of_an_experiment(nested):
 
 
 def test_interval_of_too_low_a_level_is_marked():
+    """Below the claim's level nothing is established, below the joint one only that it agrees."""
     estimate = {"value": 0.1, "low": 0.05, "high": 0.2}
-    alone, joined = (component(estimate | {"level": level}, 0.95, "here") for level in (None, 0.995))
+    low, alone, joined = (component(estimate | {"level": level}, 0.95, "here") for level in (0.9, None, 0.995))
+    both = component(estimate | {"level": 0.95, "joint": {"level": 0.995, "low": 0, "high": 0.3}}, 0.95, "here")
     bootstrap = BOOTSTRAP | {"level": 0.95}
-    assert "short" not in alone.at(bootstrap, 1) and "short" in alone.at(bootstrap, 2)
-    assert "short" not in joined.at(bootstrap, 10) and "short" in joined.at(bootstrap, 11)
+    far = Region(low=0.5)
+    assert "needs 0.95" in low.at(bootstrap, 1)["short"] and place(low.at(bootstrap, 1), far) == "across"
+    assert "short" not in alone.at(bootstrap, 2) and place(alone.at(bootstrap, 2), Region(low=0)) == "inside"
+    assert place(alone.at(bootstrap, 1), far) == "outside" and place(alone.at(bootstrap, 2), far) == "across"
+    for wide in (joined, both):
+        assert place(wide.at(bootstrap, 10), far) == "outside" and place(wide.at(bootstrap, 11), far) == "across"
+    assert place(both.at(bootstrap, 10), Region(high=0.01)) == "across"  # outside alone, not at the joint level
+    assert place(both.at(bootstrap, 10), Region(low=0.01)) == "inside"
     assert "short" not in Fixed(estimate).at(bootstrap, 9)
 
 

@@ -241,8 +241,9 @@ def test_results_hold_the_claim_and_the_unanswered() -> None:
     assert content["parts"]["linear"]["answered"] == 30
     assert [content["parts"]["linear"][name] for name in ("asked", "found", "latents")] == [9, 31, 20]
     assert content["parts"]["linear"]["skipped"][TOO_FEW_FIRINGS] == {"latents": 1, "share": 0.05}
-    assert {one["level"] for one in (claim["mean"], *claim["decile"])} == {1 - (1 - BOOTSTRAP["level"]) / 3}
-    assert claim["mean"]["low"] < content["difference"]["mean"]["low"]
+    for one in (claim["mean"], *claim["decile"]):
+        assert one["level"] == BOOTSTRAP["level"] and one["joint"]["level"] == 1 - (1 - BOOTSTRAP["level"]) / 3
+    assert claim["mean"]["joint"]["low"] < claim["mean"]["low"] == content["difference"]["mean"]["low"]
     assert claim["mean"]["latents"] == [30, 30] and claim["mean"]["rows"] == 2 * 30 * 8
 
 

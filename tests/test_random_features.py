@@ -230,7 +230,8 @@ def test_results_are_those_of_the_sums(tmp_path):
     assert claim["curvature"]["low"] <= claim["curvature"]["value"] <= claim["curvature"]["high"]
     assert 0.3 < claim["vertex"]["value"] < 0.7
     alone = found["orders"]["random"]["held_out"]["parabola"]["curvature"]
-    assert claim["curvature"]["level"] == pytest.approx(0.975) and claim["curvature"]["low"] < alone["low"]
+    assert claim["curvature"]["joint"]["level"] == pytest.approx(0.975)
+    assert claim["curvature"]["joint"]["low"] < claim["curvature"]["low"] == alone["low"]
     variants = found["estimands_by_variant"]["token"]
     assert variants["paper"]["random_feature_parabola"] == claim
     assert variants["authors"]["random_feature_parabola"]["vertex"]["rows"] == 600

@@ -183,8 +183,6 @@ def test_proportional_to_both_sizes_is_empty_for_a_small_error():
         assert max(max(ratio, 1 / ratio) for ratio in apart) > widest
 
 
-
-
 def test_the_page_names_every_rule_that_cannot_be_met_or_failed():
     page = (ROOT / "docs" / "rules.md").read_text(encoding="utf-8")
     simulated: set[str] = set()

@@ -5,14 +5,16 @@ from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float
+from scipy.stats import norm as normal_distribution
 
-from darkmatter.breakdown import gap_between, horizontal_line, width_series
+from darkmatter.breakdown import horizontal_line, width_series
 from darkmatter.estimands.evidence import Evidence, Missing, Point, Variant
-from darkmatter.estimands.quantities import Bootstrap, Components, Formula, Keyed, Quantity, Sampled
+from darkmatter.estimands.quantities import Components, Formula, Keyed, Quantity, Sampled
+from darkmatter.estimands.seed_noise import less
 from darkmatter.estimands.trends import Axis, trend
-from darkmatter.joint import joint_level
-from darkmatter.power_law import M_MAX, M_MIN, PARAMETERS, fit_power_law
+from darkmatter.power_law import M_MAX, M_MIN, PARAMETERS, PowerLaw, fit_power_law
 from darkmatter.results import NotDrawn
+from darkmatter.variance import Term
 
 PASSES, STEPS = 4, 60  # of the search for the exponent: each pass is thirty times finer
 
@@ -60,7 +62,7 @@ def linear_part(evidence: Evidence, point: Point, variant: Variant) -> Formula:
     def statistic(weights: np.ndarray) -> np.ndarray:
         return fvu.statistic(weights) - nonlinear.statistic(weights)
 
-    return Formula(nonlinear.view, statistic, nonlinear.rank)
+    return Formula(nonlinear.view, statistic, nonlinear.rank, point.path, less(fvu.seeds, nonlinear.seeds))
 
 
 def series(evidence: Evidence) -> list[Point]:
@@ -78,8 +80,8 @@ def series(evidence: Evidence) -> list[Point]:
 
 
 def asymptote_minus_nonlinear(evidence: Evidence, variant: Variant) -> Components:
-    """Over contexts the law is fitted anew to each resample. Over SAEs the profile interval of the asymptote and the t
-    interval of the mean are combined at their worst; each is at the level that makes both hold together."""
+    """Over contexts the law is fitted again to each resample. The scatter of SAEs is that around the law, by the
+    profile interval of its asymptote, and that around the mean of FVU_nonlinear."""
     chosen, points = evidence.params.figures, series(evidence)
     widths = np.array([point.sae["d_sae"] for point in points], dtype=float)
     if len(widths) < PARAMETERS:
@@ -90,15 +92,28 @@ def asymptote_minus_nonlinear(evidence: Evidence, variant: Variant) -> Component
     def gap(numbers: Float[np.ndarray, "part resample"]) -> np.ndarray:
         return asymptotes(widths, numbers[: len(widths)].T) - numbers[len(widths) :].mean(0)
 
-    def over_saes(bootstrap: Bootstrap) -> tuple[float, float] | str:
+    def over_saes(level: float) -> Term | str:
         ones = np.ones((1, len(fvu[0].view.used)))
         y, flat = ([float(formula.statistic(ones)[0]) for formula in series] for series in (fvu, nonlinear))
-        level = joint_level(bootstrap["level"], 2)
         law = fit_power_law(widths, np.array(y), chosen.power_law_starts, chosen.seed, level)
-        _, low, high = gap_between(law, horizontal_line(flat, level))
-        return (low, high) if low is not None else f"no interval over SAEs: {law.reason or 'one width only'}"
+        return scatter_of_gap(law, flat, level)
 
     return {"gap": Sampled([*fvu, *nonlinear], gap, over_saes)}
+
+
+def scatter_of_gap(law: PowerLaw, flat: Sequence[float], level: float) -> Term | str:
+    """The term of a fit's asymptote minus the mean of `flat`: half-widths are squared and added, each with its own t.
+
+    A fit to five widths leaves two degrees of freedom, with which Satterthwaite's interval would cover too little. So
+    the term holds the whole half-width at this level, as if it were known: that errs to the wide side.
+    """
+    line = horizontal_line(list(flat), level)
+    if law.low is None or line.low is None:
+        return f"no interval over SAEs: {law.reason or 'one width only'}"
+    normal = float(normal_distribution.ppf(0.5 + level / 2))
+    below = math.hypot(law.asymptote - law.low, line.high - line.value) / normal
+    above = math.hypot(law.high - law.asymptote, line.value - line.low) / normal
+    return Term("sae", below, above, math.inf)
 
 
 def asymptotes(

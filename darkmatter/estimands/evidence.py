@@ -5,7 +5,7 @@ needs the sums of every dimension, which the decomposition leaves in its DVC out
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from darkmatter.bootstrap import Statistic
 from darkmatter.conventions import CONVENTIONS
 from darkmatter.decomposition_results import MOMENTS
 from darkmatter.estimands.quantities import Formula, remembered
+from darkmatter.estimands.seed_noise import NO_SEEDS, SeedNoise
 from darkmatter.estimates import HookpointSums, RowSet, dimension_estimates, scalar_estimates
 from darkmatter.params import Params
 from darkmatter.results import NotDrawn, Results, Sae, one_per_cell
@@ -26,6 +27,7 @@ from darkmatter.splits import ROW_SETS, SPLITS
 NOT_PULLED = "the sums of every dimension were not pulled (`dvc pull decomposition`)"
 POOLED, PER_DIMENSION = "pooled", "per-dimension"
 OF_VARIANCE = ("fvu", "fvu_nonlinear")  # what may be pooled over dimensions or averaged over them
+ALIKE = ("architecture", "d_sae", "k", "train_tokens")  # of SAEs that differ in their seed alone
 BLOCK = 256  # resamples × d_model float64: stays in the cache of one core
 
 
@@ -153,12 +155,8 @@ class Evidence:
         Raises:
             Missing: it is a mean over dimensions, and the sums of every dimension are not here.
         """
-        if variant.fvu == PER_DIMENSION and path[0] in OF_VARIANCE:
-            return self.of_dimensions(point, variant)[f"{path[0]}_per_dim"]
-        found = self.once(("scalar", point.path, variant), lambda: self.scalars(point, variant))
-        for key in path:
-            found = found[key]
-        return found
+        seeds = self.once(("seeds", variant, path), lambda: self.seed_noise(variant, *path))
+        return replace(self.number(point, variant, *path), sae=point.path, seeds=seeds)
 
     def vector_r2(self, point: Point, variant: Variant) -> Formula:
         """R² of the error vector (Eq. 11), mean over dimensions.
@@ -166,7 +164,38 @@ class Evidence:
         Raises:
             Missing: the sums of every dimension are not here.
         """
-        return self.of_dimensions(point, variant)["vector_r2"]
+        return self.formula(point, variant, "vector_r2")
+
+    def number(self, point: Point, variant: Variant, *path: str) -> Formula:
+        """As `formula`, without what is known of its seed."""
+        if path == ("vector_r2",):
+            return self.of_dimensions(point, variant)["vector_r2"]
+        if variant.fvu == PER_DIMENSION and path[0] in OF_VARIANCE:
+            return self.of_dimensions(point, variant)[f"{path[0]}_per_dim"]
+        found = self.once(("scalar", point.path, variant), lambda: self.scalars(point, variant))
+        for key in path:
+            found = found[key]
+        return found
+
+    def seed_noise(self, variant: Variant, *path: str) -> SeedNoise | str:
+        """How a number differs between SAEs that differ in their seed alone; why that is not known."""
+
+        def value(point: Point) -> float:
+            number = self.number(point, variant, *path)
+            return float(number.statistic(np.ones((1, len(number.view.used))))[0])
+
+        groups = [[value(point) for point in group] for group in self.other_seeds]
+        return SeedNoise.of(groups) if groups else NO_SEEDS
+
+    @cached_property
+    def other_seeds(self) -> list[list[Point]]:
+        """SAEs that differ in their seed alone, group by group."""
+        groups: dict[tuple[Any, ...], list[Point]] = {}
+        for hookpoint in self.results.decomposition:
+            for sae in self.results.saes(hookpoint):
+                key = (hookpoint, *(sae[name] for name in ALIKE))
+                groups.setdefault(key, []).append(Point(hookpoint, sae))
+        return [group for group in groups.values() if len({point.sae["seed"] for point in group}) > 1]
 
     def scalars(self, point: Point, variant: Variant) -> dict[str, Any]:
         hookpoint, arrays = self.hookpoint_sums(point.hookpoint)

@@ -1,6 +1,7 @@
-"""Numbers that do not have their interval yet: its level depends on how many of them one claim judges.
+"""Numbers that do not have their interval yet: its levels depend on how many of them one claim judges.
 
-An estimand gives, per component of its rule, one quantity or a list of keyed ones; `at` then makes the estimate.
+An estimand gives, per component of its rule, one quantity or a list of keyed ones; `at` then makes the estimate. Its
+interval holds the sources of noise that `variance` has a term for: contexts, the scatter of SAEs, the training seed.
 """
 
 import hashlib
@@ -13,19 +14,24 @@ import numpy as np
 from jaxtyping import Float
 
 from darkmatter.bootstrap import ContextBootstrap, Statistic
+from darkmatter.estimands.seed_noise import SeedNoise, seed_term
 from darkmatter.estimates import Estimate, RowSet, estimate
 from darkmatter.joint import joint, joint_level
+from darkmatter.variance import Term, combined, of_interval
 from darkmatter.watched import Watched
+
+ROUNDING = 1e-9  # of a level
 
 Bootstrap = dict[str, Any]  # `resamples`, `level`, `seed`
 Combine = Callable[[Float[np.ndarray, "part resample"]], Float[np.ndarray, " resample"]]
-# An interval over SAEs at the given bootstrap, or the reason why there is none.
-OverSaes = Callable[[Bootstrap], tuple[float, float] | str]
+# The term of the scatter of SAEs for an interval at the given level, or the reason why there is none.
+OverSaes = Callable[[float], Term | str]
+SEED_HELD = "the scatter of SAEs holds it: each was trained from its own seed"
 
 
 class Quantity(Protocol):
     def at(self, bootstrap: Bootstrap, components: int) -> Estimate:
-        """The number with its interval, one of `components` that hold together at the bootstrap's level."""
+        """The number with its interval at the bootstrap's level, and at that of `components` together (`joint`)."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +48,18 @@ Components = dict[str, Component]
 
 @dataclass(frozen=True)
 class Formula:
-    """One number of one SAE as a function of weights over the contexts of a set of rows."""
+    """One number of one SAE as a function of weights over the contexts of a set of rows.
+
+    Attributes:
+        sae: whose number it is.
+        seeds: how it differs between SAEs that differ in their seed alone; a reason where none do.
+    """
 
     view: RowSet
     statistic: Statistic
     rank: int
+    sae: str = ""
+    seeds: SeedNoise | str = "not asked for"
 
 
 @dataclass(frozen=True)
@@ -70,9 +83,11 @@ class Fixed:
         if self.level is None:
             return dict(self.found)
         found = {**self.found, "level": self.level}
-        needed = joint_level(bootstrap["level"], components)
-        if self.level < needed - 1e-9:
-            found["short"] = f"its interval is at {self.level:.4g}, {components} components need {needed:.4g}"
+        if self.level < bootstrap["level"] - ROUNDING:
+            found["short"] = f"its interval is at {self.level:.4g}, the rule needs {bootstrap['level']:.4g}"
+        known = found.get("joint", found)["level"]
+        if known < joint_level(bootstrap["level"], components) - ROUNDING:
+            found["joint"] = {"level": known, "low": None, "high": None}
         return found
 
 
@@ -88,7 +103,7 @@ class Sampled:
     Attributes:
         parts: on the same contexts, so that one weight of a context counts for all. Their rows may differ by the
             outliers of their hookpoints; the fewest are stated.
-        over_saes: where the rule resamples SAEs too; then the wider interval counts, and both are kept.
+        over_saes: where the rule resamples SAEs too; their term is added to that of contexts.
         many_resamples: whether `resamples` may exceed those of a single interval.
     """
 
@@ -98,36 +113,52 @@ class Sampled:
     many_resamples: bool = True
 
     def at(self, bootstrap: Bootstrap, components: int) -> Estimate:
-        own = bootstrap["resamples"]
-        bootstrap = joint(bootstrap, components)
-        if not self.many_resamples:
-            bootstrap["resamples"] = own
         view = self.parts[0].view
         if any(not np.array_equal(part.view.used, view.used) for part in self.parts):
             raise ValueError("numbers of different contexts cannot be resampled together")
-        rows = min((part.view.rows for part in self.parts), key=np.sum)
-        units = units_of(len(view.used), bootstrap["resamples"], bootstrap["level"], bootstrap["seed"])
+        together = joint(bootstrap, components)
+        if not self.many_resamples:
+            together["resamples"] = bootstrap["resamples"]
+        statistic = remembered(lambda weights: self.combine(np.stack([part.statistic(weights) for part in self.parts])))
+        found = self.at_level(statistic, together | {"level": bootstrap["level"]})
+        if components <= 1 or found["value"] is None:
+            return found
+        wide = self.at_level(statistic, together)
+        return found | {"joint": {key: wide[key] for key in ("level", "low", "high")}}
 
-        statistic = Watched(
-            lambda weights: self.combine(np.stack([part.statistic(weights) for part in self.parts])), units.resamples
-        )
-        found = estimate(units, statistic, rows, max(part.rank for part in self.parts))
+    def at_level(self, statistic: Statistic, bootstrap: Bootstrap) -> Estimate:
+        """The number with its interval at the bootstrap's level."""
+        rows = min((part.view.rows for part in self.parts), key=np.sum)
+        level = bootstrap["level"]
+        units = units_of(len(rows), bootstrap["resamples"], level, bootstrap["seed"])
+        watched = Watched(statistic, units.resamples)
+        found = estimate(units, watched, rows, max(part.rank for part in self.parts))
         facts = {key: found[key] for key in ("rows", "contexts", "rank")} | {"saes": len(self.parts)}
         if found["value"] is None:
             return null("not defined: a variance or a norm is zero", **facts)
-        if statistic.too_often_undefined(units.level):
+        if watched.too_often_undefined(level):
             return null("not defined in too many resamples of the contexts", **facts)
-        found |= facts | {"level": bootstrap["level"], "resamples": bootstrap["resamples"], "resampled": "context"}
+        found |= facts | {"level": level, "resamples": bootstrap["resamples"], "resampled": "context"}
+        terms, absent = self.other_terms(level)
+        context = of_interval("context", found["value"], (found["low"], found["high"]), len(rows), level)
+        return found | combined(found["value"], [context, *terms], level) | lacking(absent)
+
+    def other_terms(self, level: float) -> tuple[list[Term], dict[str, str]]:
+        """The terms besides that of contexts, and which are absent, with the reason."""
         if self.over_saes is None:
-            return found
-        other = self.over_saes(bootstrap)
-        if isinstance(other, str):
-            return null(other, **facts)
-        intervals = {"context": (found["low"], found["high"]), "sae": other}
-        wider = max(intervals, key=lambda name: intervals[name][1] - intervals[name][0])
-        low, high = intervals[wider]
-        both = {name: {"low": ends[0], "high": ends[1]} for name, ends in intervals.items()}
-        return found | {"low": low, "high": high, "resampled": wider, "intervals": both}
+            found = {"seed": seed_term(self.parts, self.combine)}
+        else:
+            found = {"sae": self.over_saes(level), "seed": SEED_HELD}
+            if isinstance(found["sae"], str):
+                found["seed"] = seed_term(self.parts, self.combine)
+        terms = [term for term in found.values() if isinstance(term, Term)]
+        return terms, {name: term for name, term in found.items() if isinstance(term, str)}
+
+
+def lacking(absent: dict[str, str]) -> dict[str, Any]:
+    """What an estimate says of terms that its interval lacks; without SAEs a rule over them establishes nothing."""
+    short = {"short": absent["sae"]} if "sae" in absent else {}
+    return {"absent": absent} | short if absent else {}
 
 
 def null(reason: str, **facts: Any) -> Estimate:
@@ -154,6 +185,8 @@ def remembered(statistic: Statistic) -> Statistic:
     known: dict[bytes, np.ndarray] = {}
 
     def recall(weights: np.ndarray) -> np.ndarray:
+        if not isinstance(weights, np.ndarray):  # `LeftOut`, whose n² weights are never made
+            return statistic(weights)
         key = hashlib.blake2b(np.ascontiguousarray(weights)).digest()
         if key not in known:
             known[key] = statistic(weights)

@@ -67,6 +67,8 @@ class Lead:
 
 def ends_at(found: Estimate, level: float) -> tuple[float, float, float]:
     """Value and interval at another level: each end's distance from the value in the ratio of normal quantiles."""
-    wider = float(norm.ppf((1 + level) / 2) / norm.ppf((1 + found["level"]) / 2))
+    known = found.get("joint", found)
+    known = found if known["low"] is None else known
+    wider = float(norm.ppf((1 + level) / 2) / norm.ppf((1 + known["level"]) / 2))
     value = found["value"]
-    return value, value - wider * (value - found["low"]), value + wider * (found["high"] - value)
+    return value, value - wider * (value - known["low"]), value + wider * (known["high"] - value)

@@ -1,4 +1,4 @@
-"""Slopes over a grid of SAEs, with intervals over contexts and over SAEs.
+"""Slopes over a grid of SAEs, with intervals over contexts and SAEs.
 
 A trend in L0 has one offset for each hookpoint and width, a trend in width one for each hookpoint and L0, so that
 neither stands in for the other.
@@ -12,16 +12,14 @@ from jaxtyping import Float
 
 from darkmatter.estimands.evidence import Point
 from darkmatter.estimands.quantities import (
-    Bootstrap,
     Formula,
     Null,
     OverSaes,
     Quantity,
     Sampled,
-    units_of,
 )
 from darkmatter.paired import slope
-from darkmatter.watched import Watched
+from darkmatter.variance import FEWEST_FREEDOM, Term, too_few
 
 Axis = Literal["l0", "width"]
 
@@ -66,29 +64,17 @@ def within_groups(x: np.ndarray, group: Sequence[Any]) -> bool:
 
 
 def slope_over_saes(x: np.ndarray, y: np.ndarray, group: Sequence[Any]) -> OverSaes:
-    """The interval of a slope when the SAEs are resampled, all grids together."""
+    """The term of the scatter of SAEs around lines of one slope, as in least squares with an offset for each group.
 
-    def interval(bootstrap: Bootstrap) -> tuple[float, float] | str:
-        units = units_of(len(x), bootstrap["resamples"], bootstrap["level"], bootstrap["seed"])
-
-        statistic = Watched(lambda weights: weighted_slope(weights, x, y, group), units.resamples)
-        found = units.interval(statistic)
-        if found is None or statistic.too_often_undefined(units.level):
-            return f"{len(x)} SAEs are too few to resample: too many draws have no slope"
-        return found.low, found.high
-
-    return interval
-
-
-def weighted_slope(
-    weights: Float[np.ndarray, "resample point"], x: np.ndarray, y: np.ndarray, group: Sequence[Any]
-) -> Float[np.ndarray, " resample"]:
-    """Slope of y on x with one offset for each group, every point counted `weights` times; NaN without any spread."""
-    xx, xy = np.zeros(len(weights)), np.zeros(len(weights))
-    for one in dict.fromkeys(group):
-        members = [i for i, other in enumerate(group) if other == one]
-        w, u, v = weights[:, members], x[members] - x[members].mean(), y[members]
-        count = np.maximum(w.sum(1), 1e-300)  # a group that was not drawn adds nothing
-        xx += w @ u**2 - (w @ u) ** 2 / count
-        xy += w @ (u * v) - (w @ u) * (w @ v) / count
-    return np.divide(xy, xx, out=np.full(len(weights), np.nan), where=xx > 1e-9)
+    SAEs that have a group for themselves say nothing about slope or scatter.
+    """
+    members = {one: [i for i, other in enumerate(group) if other == one] for one in dict.fromkeys(group)}
+    shared = [own for own in members.values() if len(own) > 1]
+    u, v = (np.concatenate([values[own] - values[own].mean() for own in shared]) for values in (x, y))
+    freedom = len(u) - len(shared) - 1
+    if freedom < FEWEST_FREEDOM:
+        reason = too_few(f"{len(u)} SAEs in {len(shared)} groups", freedom)
+        return lambda level: reason
+    left = v - u * (u @ v) / (u @ u)
+    deviation = float(np.sqrt(left @ left / freedom / (u @ u)))
+    return lambda level: Term("sae", deviation, deviation, freedom)

@@ -53,7 +53,7 @@ def results_of(scalars: Sums, dimensions: Sums | None, params: Params) -> dict[s
 def regressor_estimates(
     sums: Sums, rank: dict[str, int], bootstrap: dict[str, Any], together: dict[str, Any] | None
 ) -> dict[str, Any]:
-    """target → R² as `held_out_estimates.r2_estimates`, and under `joint` with the intervals that claims judge.
+    """target → R² as `held_out_estimates.r2_estimates`, and under `joint` with intervals that hold together.
 
     Args:
         sums: of the targets side by side, and what one regression leaves of them.
@@ -122,15 +122,17 @@ def components_results(
 
 
 def estimands(parents: list[str], estimates: dict[str, Any], split: str, convention: str) -> dict[str, Any]:
-    """What the ledger asks for; the intervals of the parents hold together, at the level that each states."""
+    """What the ledger asks for; those of the parents have the ends that hold together beside their own."""
 
     def of_parents(target: str) -> list[dict[str, Any]]:
-        found = [estimates[name][target].get("joint", estimates[name][target]) for name in parents]
-        levels = [{"level": one["level"]} if "level" in one else {} for one in found]
-        return [
-            {"regressor": name, **level, **one[split][convention]}
-            for name, level, one in zip(parents, levels, found, strict=True)
-        ]
+        return [{"regressor": name, **of_parent(estimates[name][target])} for name in parents]
+
+    def of_parent(found: dict[str, Any]) -> dict[str, Any]:
+        own, wide = found[split][convention], found.get("joint")
+        if not wide or own.get("value") is None:  # no sums of every dimension: there are facts alone
+            return own
+        ends = {end: wide[split][convention][end] for end in ("low", "high")}
+        return own | {"joint": {"level": wide["level"], **ends}}
 
     return {
         "components_explain_error": {"r2": of_parents("error")},

@@ -23,8 +23,9 @@ from darkmatter import metrics
 from darkmatter.artifacts import ArtifactError, read_arrays
 from darkmatter.bootstrap import ContextBootstrap, Statistic
 from darkmatter.estimates import Estimate, estimate
-from darkmatter.joint import joint, stating
+from darkmatter.joint import at_both
 from darkmatter.splits import Splits
+from darkmatter.variance import contexts_and_saes, shared_share
 from darkmatter.watched import Watched
 
 Sums = Mapping[str, np.ndarray]
@@ -158,9 +159,9 @@ def estimates(sums: Sums, saes: Sequence[Mapping[str, Any]], rank: Mapping[str, 
                 for way in ways
             }
         found.append({**facts, "rank": used, **content})
-    means = {way: {part: mean_ratio(sums, found, part, way, units, rows, bootstrap) for part in PARTS} for way in ways}
+    means = {way: {part: mean_ratio(sums, found, part, way, bootstrap) for part in PARTS} for way in ways}
     judged = {
-        convention: {"cross_entropy_ratio": judged_together(sums, found, ways, rows, bootstrap)}
+        convention: {"cross_entropy_ratio": judged_together(sums, found, ways, bootstrap)}
         for convention, ways in JUDGED.items()
     }
     return {
@@ -178,18 +179,19 @@ def known(sums: Sums, ways: Sequence[str]) -> list[str]:
 
 
 def judged_together(
-    sums: Sums, saes: Sequence[Mapping[str, Any]], ways: Mapping[str, str], rows: np.ndarray, bootstrap: dict[str, Any]
+    sums: Sums, saes: Sequence[Mapping[str, Any]], ways: Mapping[str, str], bootstrap: dict[str, Any]
 ) -> dict[str, Estimate]:
-    """Components of the claim ce-proportional, with intervals that hold together at the bootstrap's level."""
-    together = joint(bootstrap, len(ways) * len(PARTS))
-    units = ContextBootstrap(len(rows), **together)
-    found = {
-        f"{part}_by_{name}": mean_ratio(sums, saes, part, way, units, rows, together)
-        for name, way in ways.items()
-        for part in PARTS
-        if known(sums, [way])
-    }
-    return stating(together["level"], found)
+    """Components of the claim ce-proportional."""
+
+    def judged(bootstrap: dict[str, Any]) -> dict[str, Estimate]:
+        return {
+            f"{part}_by_{name}": mean_ratio(sums, saes, part, way, bootstrap)
+            for name, way in ways.items()
+            for part in PARTS
+            if known(sums, [way])
+        }
+
+    return at_both(judged, bootstrap, len(ways) * len(PARTS))
 
 
 def undefined(sums: Sums, sae: str, part: str, way: str, key: str) -> str:
@@ -207,14 +209,13 @@ def mean_ratio(
     saes: Sequence[Mapping[str, Any]],
     part: str,
     way: str,
-    units: ContextBootstrap,
-    rows: np.ndarray,
     bootstrap: dict[str, Any],
 ) -> Estimate:
-    """Mean over SAEs of recovered over expected, with the wider of two intervals: over contexts and over SAEs.
+    """Mean over SAEs of recovered over expected, with its interval over contexts and SAEs (`variance`).
 
-    Both stand under `intervals`. Null where one SAE's ratio is: leaving that SAE out would choose by the result.
+    Null where one SAE's ratio is: leaving that SAE out would choose by the result.
     """
+    rows = sums["rows"]
     single = [sae["ratio"][way][part] for sae in saes]
     rank = max(sae["rank"] for sae in saes)
     missing = [(sae["name"], one["reason"]) for sae, one in zip(saes, single, strict=True) if one["value"] is None]
@@ -222,13 +223,11 @@ def mean_ratio(
         nothing = {"value": None, "low": None, "high": None, "rows": int(rows.sum()), "contexts": len(rows)}
         return nothing | {"rank": rank, "saes": len(saes), "reason": "; ".join(f"{sae}: {why}" for sae, why in missing)}
     statistics = [ratio(sums, sae["name"], part, way) for sae in saes]
-    over_contexts = estimate(units, lambda weights: np.mean([one(weights) for one in statistics], 0), rows, rank)
-    values = np.array([one["value"] for one in single])
-    sae_units = ContextBootstrap(len(saes), **bootstrap)
-    over_saes = sae_units.interval(lambda weights: metrics.mean(weights, np.ones(len(values)), values))
-    intervals = {
-        "context": {end: over_contexts[end] for end in ("low", "high")},
-        "sae": {"low": over_saes.low, "high": over_saes.high},
-    }
-    wider = max(intervals, key=lambda name: intervals[name]["high"] - intervals[name]["low"])
-    return over_contexts | intervals[wider] | {"saes": len(saes), "resampled": wider, "intervals": intervals}
+    units = ContextBootstrap(len(rows), **bootstrap)
+    found = estimate(units, lambda weights: np.mean([one(weights) for one in statistics], 0), rows, rank)
+    by_sae = [one["value"] for one in single]
+    resampled = np.stack([one(units.weights) for one in statistics])
+    shared = shared_share(resampled[:, np.isfinite(resampled).all(0)])
+    ends = contexts_and_saes(found["value"], (found["low"], found["high"]), len(rows), by_sae, units.level, shared)
+    short = {"short": ends["absent"]["sae"]} if "absent" in ends else {}
+    return found | ends | short | {"saes": len(saes)}

@@ -15,15 +15,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.special import stdtrit
 
 from darkmatter import metrics
 from darkmatter.bootstrap import ContextBootstrap, Statistic
 from darkmatter.estimates import Estimate, estimate
 from darkmatter.experiments.error_sae_names import PARTS
-from darkmatter.joint import joint, stating
+from darkmatter.joint import joint, with_ends
 from darkmatter.params import Params
 from darkmatter.paths import DATA, RESULTS
+from darkmatter.variance import half_width
 
 STORED = RESULTS / "error_saes_sums.npz"  # pooled over dimensions, see `stored`
 STORED_DIMENSIONS = DATA / "sums" / "error_saes.npz"
@@ -102,13 +102,10 @@ def over_seeds(statistics: Sequence[Statistic], bootstrap: ContextBootstrap, row
     resampled = np.mean([statistic(bootstrap.weights) for statistic in statistics], axis=0)
     of_contexts = float(resampled[np.isfinite(resampled)].var(ddof=1))
     of_seeds = float(values.var(ddof=1) / seeds)
-    variance = of_contexts + of_seeds
     value = float(values.mean())
-    half = 0.0
-    if variance > 0:
-        freedom = variance**2 / (of_contexts**2 / (contexts - 1) + of_seeds**2 / (seeds - 1))
-        half = float(stdtrit(freedom, (1 + bootstrap.level) / 2)) * variance**0.5
-    spread = {"deviation_contexts": of_contexts**0.5, "deviation_seeds": of_seeds**0.5}
+    deviations = (of_contexts**0.5, of_seeds**0.5)
+    half = half_width(deviations, (max(contexts - 1, 1), seeds - 1), bootstrap.level)
+    spread = dict(zip(("deviation_contexts", "deviation_seeds"), deviations, strict=True))
     return {"value": value, "low": value - half, "high": value + half, **facts, **spread}
 
 
@@ -140,7 +137,8 @@ def results(pooled: Sums, by_dimension: Sums, seeds: Sequence[int], bootstrap: d
 
     parts = {measure: of_parts(measure, units) for measure in measures}
     together = joint(bootstrap, len(parts["fvu"]))
-    judged = stating(together["level"], of_parts("fvu", ContextBootstrap(len(rows), **together)))
+    wide = of_parts("fvu", ContextBootstrap(len(rows), **together))
+    judged = with_ends(parts["fvu"], wide, bootstrap["level"], together["level"])
     square = {part: pooled[f"{part}/norm_square"] for part in PARTS}
     ratio = estimate(
         units,

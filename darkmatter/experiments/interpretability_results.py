@@ -16,7 +16,7 @@ from darkmatter.bootstrap import ContextBootstrap, bca
 from darkmatter.estimates import Estimate
 from darkmatter.experiments.error_sae_names import PARTS
 from darkmatter.experiments.latent_examples import Plan, lacking
-from darkmatter.joint import joint, stating
+from darkmatter.joint import joint, with_ends
 from darkmatter.params import Params
 from darkmatter.paths import RESULTS
 from darkmatter.stored_sums import gather, select
@@ -131,7 +131,8 @@ def results(own: Mapping[str, Sums], windows: int, plan: Plan, asked: int, boots
     }
     together = joint(bootstrap, deciles + 1)  # the mean and each decile are judged together
     judged = estimates(PARTS, together)
-    claim = stating(together["level"], {key: judged[key] for key in ("mean", "decile")})
+    levels = bootstrap["level"], together["level"]
+    claim = {key: with_ends(difference[key], judged[key], *levels) for key in ("mean", "decile")}
     return {"parts": parts, "difference": difference, "estimands": {"error_sae_interpretability": claim}}
 
 

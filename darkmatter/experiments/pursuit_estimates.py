@@ -21,7 +21,7 @@ from darkmatter.artifacts import read_arrays
 from darkmatter.conventions import CONVENTIONS, PRIMARY
 from darkmatter.decomposition_results import regressions
 from darkmatter.estimates import Estimate, HookpointSums, Sums, hookpoint_sums, sae_estimates, scalar_estimates
-from darkmatter.joint import joint, stating
+from darkmatter.joint import joint, with_ends
 from darkmatter.params import Params
 from darkmatter.paths import DATA, RESULTS
 from darkmatter.splits import SPLITS
@@ -131,7 +131,7 @@ def results_of(
     together = joint(bootstrap, len(specs))  # one estimate for each SAE is judged
     jointly = replace(hookpoint, bootstrap=together)
     rows = int(hookpoint.rows[-1].sum())
-    saes, judged = [], {}
+    saes, judged, wide = [], {}, {}
     for spec in specs:
         names = {encoder: f"{spec['name']}/{encoder}" for encoder in (OWN, *VARIANTS)}
         sums = {encoder: select(scalars, name) for encoder, name in names.items()}
@@ -150,8 +150,10 @@ def results_of(
             for variant in VARIANTS
         }
         saes.append(spec | {"encoder": found[OWN], "pursuit": variants})
-        judged[spec["name"]] = compared(jointly, sums[OWN], sums[CLAIMED])
-    claims = {split: {way: estimands(judged, together["level"], split, way) for way in CONVENTIONS} for split in SPLITS}
+        judged[spec["name"]] = variants[CLAIMED]["compared"]
+        wide[spec["name"]] = compared(jointly, sums[OWN], sums[CLAIMED])
+    both = with_ends(judged, wide if len(specs) > 1 else None, bootstrap["level"], together["level"])
+    claims = {split: {way: estimands(both, split, way) for way in CONVENTIONS} for split in SPLITS}
     facts = {"hookpoint": hookpoint_name, "contexts": hookpoint.rows.shape[1], "rows": rows}
     if dimensions is not None:
         facts["d_model"] = dimensions["x_sum"].shape[-1]
@@ -166,20 +168,18 @@ def compared(hookpoint: HookpointSums, sae: Sums, pursuit: Sums) -> dict[str, di
     return {split: {way: compare(hookpoint, sae, pursuit, split, way) for way in CONVENTIONS} for split in SPLITS}
 
 
-def estimands(
-    compared: dict[str, Any], level: float, split: str, convention: str
-) -> dict[str, dict[str, list[Estimate]]]:
+def estimands(compared: dict[str, Any], split: str, convention: str) -> dict[str, dict[str, list[Estimate]]]:
     """What the claims of section 6.1 are judged on: one estimate for each SAE.
 
     Args:
-        compared: SAE → split → convention → as `compare`, with intervals at `level`.
+        compared: SAE → split → convention → as `compare`, each with both levels.
     """
 
     def each(number: str) -> list[Estimate]:
         return [{"sae": sae, **found[split][convention][number]} for sae, found in compared.items()]
 
     return {
-        name: stating(level, {number: each(number) for number in numbers})
+        name: {number: each(number) for number in numbers}
         for name, numbers in {
             "pursuit_fvu_decrease": ("decrease", "absolute_decrease"),
             "pursuit_nonlinear_change": ("change", "share"),

@@ -10,7 +10,7 @@ import numpy as np
 
 from darkmatter.artifacts import ArtifactError
 from darkmatter.conventions import CONVENTIONS
-from darkmatter.joint import joint_level, stating
+from darkmatter.joint import joint_level, with_ends
 from darkmatter.params import Params
 from darkmatter.paths import RESULTS
 from darkmatter.seed_intervals import Estimate, over_seeds
@@ -104,8 +104,8 @@ def random_feature_results(sums: Mapping[str, Sequence[Sums]], shares: Sequence[
     together = joint_level(level, len(CLAIMED))
 
     def judged(variant: str) -> dict[str, Estimate]:
-        found = parabola_estimates(sums[PRIMARY_ORDER], at, variant, together)
-        return stating(together, {name: found[name] for name in CLAIMED})
+        found, wide = (parabola_estimates(sums[PRIMARY_ORDER], at, variant, one) for one in (level, together))
+        return {name: with_ends(found[name], wide[name], level, together) for name in CLAIMED}
 
     claims = {
         convention: {"random_feature_parabola": judged(variant)}

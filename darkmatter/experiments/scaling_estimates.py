@@ -8,7 +8,7 @@ import numpy as np
 
 from darkmatter import metrics
 from darkmatter.estimates import Estimate
-from darkmatter.joint import joint, stating
+from darkmatter.joint import at_both
 from darkmatter.paired import Scored, alone, difference, slope, together
 from darkmatter.splits import ROW_SETS, SPLITS
 from darkmatter.stored_sums import gather, select
@@ -169,19 +169,25 @@ def scaling_estimands(pairs: Sequence[Pair], split: str, variant: str, bootstrap
         null = {"value": None, "low": None, "high": None, "reason": "no pair of SAEs of one k and different widths"}
         gains = dict.fromkeys(("largest", *(f"over_{control}" for control in CONTROLS)), null)
         return {"per_token_scaling": {"distance": null, "r2": []}, "nonlinear_scaling_gain": gains}
-    every = joint(bootstrap, len(pairs) + 1)  # the slope and each pair are judged together
     before = [pair.eq_13(split, variant) for pair in pairs]
     doublings = np.array([pair.doublings for pair in pairs])
-    distance = together(before, lambda r2: slope(doublings, r2), every)
-    if distance["value"] is None and len(set(doublings)) < 2:
-        distance["reason"] = "all pairs are equally far apart"
-    r2 = [
-        {"pair": f"{pair.names['sae_1']} to {pair.names['sae_2']}"} | alone(part, every)
-        for pair, part in zip(pairs, before, strict=True)
-    ]
+
+    def judged(bootstrap: dict[str, Any]) -> dict[str, Any]:
+        distance = together(before, lambda r2: slope(doublings, r2), bootstrap)
+        if distance["value"] is None and len(set(doublings)) < 2:
+            distance["reason"] = "all pairs are equally far apart"
+        r2 = [
+            {"pair": f"{pair.names['sae_1']} to {pair.names['sae_2']}"} | alone(part, bootstrap)
+            for pair, part in zip(pairs, before, strict=True)
+        ]
+        return {"distance": distance, "r2": r2}
+
+    def gains(bootstrap: dict[str, Any]) -> dict[str, Any]:
+        return largest_gains(pairs, split, variant, bootstrap)
+
     return {
-        "per_token_scaling": stating(every["level"], {"distance": distance, "r2": r2}),
-        "nonlinear_scaling_gain": largest_gains(pairs, split, variant, bootstrap),
+        "per_token_scaling": at_both(judged, bootstrap, len(pairs) + 1),  # the slope and each pair
+        "nonlinear_scaling_gain": at_both(gains, bootstrap, 1 + len(CONTROLS)),
     }
 
 
@@ -191,7 +197,6 @@ def largest_gains(pairs: Sequence[Pair], split: str, variant: str, bootstrap: di
     Each is resampled as one: every resample has its own largest pair. A largest value of many is biased upwards; that
     of the control is, too, so that their difference is zero where NonlinearError tells no more than the control.
     """
-    jointly = joint(bootstrap, 1 + len(CONTROLS))
     before = [pair.eq_13(split, variant) for pair in pairs]
     after = [pair.eq_23(split, variant) for pair in pairs]
     count = len(pairs)
@@ -200,9 +205,9 @@ def largest_gains(pairs: Sequence[Pair], split: str, variant: str, bootstrap: di
         """Of the `place`-th regressions after those of Eq. 13."""
         return relative_decrease(1 - r2[:count], 1 - r2[place * count : (place + 1) * count]).max(0)
 
-    found = {"largest": together([*before, *after], lambda r2: gain_of(r2, 1), jointly)}
+    found = {"largest": together([*before, *after], lambda r2: gain_of(r2, 1), bootstrap)}
     for control in CONTROLS:
         other = [pair.control(control, split, variant) for pair in pairs]
         parts = [*before, *after, *other]
-        found[f"over_{control}"] = together(parts, lambda r2: gain_of(r2, 1) - gain_of(r2, 2), jointly)
-    return stating(jointly["level"], found)
+        found[f"over_{control}"] = together(parts, lambda r2: gain_of(r2, 1) - gain_of(r2, 2), bootstrap)
+    return found

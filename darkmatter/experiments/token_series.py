@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from darkmatter.bootstrap import ContextBootstrap
 from darkmatter.estimates import Estimate, estimate
-from darkmatter.joint import joint, stating
+from darkmatter.joint import at_both
 from darkmatter.metrics import ratio
 from darkmatter.paired import slope
 from darkmatter.splits import SPLITS, Splits
@@ -135,11 +135,13 @@ def share_of_tokens(saes: Saes, sums: Sums, source: str, bootstrap: dict[str, An
 
 def part_estimands(saes: Saes, sums: Sums, split: str, convention: str, bootstrap: dict[str, Any]) -> dict[str, Any]:
     """Components of the claim per-token-parts: both slopes and the share of tokens, which are judged together."""
-    together = joint(bootstrap, len(PARTS) + 1)
     source = sources(split)[convention]
-    slopes = part_slopes(saes, sums, split, source, together)
-    share = share_of_tokens(saes, sums, source, together)
-    return {"per_token_part_slopes": stating(together["level"], slopes | {"tokens": share})}
+
+    def judged(bootstrap: dict[str, Any]) -> dict[str, Estimate]:
+        slopes = part_slopes(saes, sums, split, source, bootstrap)
+        return slopes | {"tokens": share_of_tokens(saes, sums, source, bootstrap)}
+
+    return {"per_token_part_slopes": at_both(judged, bootstrap, len(PARTS) + 1)}
 
 
 def slope_by_width(saes: Saes, log_norms: Float[np.ndarray, "sae column"]) -> Float[np.ndarray, " column"]:
