@@ -71,7 +71,7 @@ def draw(data: dict[str, Any], style: Style) -> Figure:
                 linestyle=LINES[number],
                 label=label if repeat == 0 else None,
             )
-    layer_axes(axes, [row["layer"] for row in data["rows"]])
+    layer_axes(axes, [row["layer"] for row in data["rows"]], "‖SaeError‖")
     if axes.get_legend_handles_labels()[0]:
         figure.legend(loc="outside right center", title="predicted from", alignment="left")
     return figure

@@ -7,11 +7,12 @@ the right the top's question for SAEs of every width: how much of what ablation 
 
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from darkmatter.figures.style import DOUBLE, Style, legend, points_with_intervals
+from darkmatter.figures.style import DOUBLE, Style, legend, log2_axis, points_with_intervals
 from darkmatter.params import Params
 from darkmatter.results import Results
 
@@ -27,9 +28,9 @@ def data(results: Results, params: Params) -> dict[str, Any]:
         "note": f"x' = Sae(x) of {found['sae']} at {found['hookpoint']}; {rows:,} held-out of {found['rows']:,} "
         f"tokens, token split; means over {len(found['seeds'])} seeds, each with noise and contexts of its own, with "
         f"{100 * found['level']:g} % t intervals over them. Noise in units of the SAE's root mean square error per "
-        f"dimension, {found['unit']:.3g}. Right: of all that ablation adds to FVU, over all noise settings, the share "
-        f"that is nonlinear; planted Dense and Introduced do not change, so a line as flat as Fig. 1's is at "
-        f"0, and what is above it is absent features that a linear map does not find.",
+        f"dimension, {found['unit']:.3g}: a variance of 1 is as much as the SAE's error. Right: of all that ablation "
+        "adds to FVU, over all noise settings, the share that is nonlinear; planted Dense and Introduced do not change, "
+        "so a line as flat as Fig. 1's is at 0, and what is above it is absent features that a linear map does not find.",
         "ablated_latents": found["ablated"],
         "cells": found["cells"],
         "by_width": found["by_width"],
@@ -39,7 +40,7 @@ def data(results: Results, params: Params) -> dict[str, Any]:
 
 def draw(data: dict[str, Any], style: Style) -> Figure:
     figure = style.figure(DOUBLE, 5.4)
-    left, right = figure.subfigures(1, 2, width_ratios=(2.6, 1))
+    left, right = figure.subfigures(1, 2, width_ratios=(2.4, 1))
     axes = left.subplots(2, 2, sharey="row")
     draw_widths(right.subplots(), data["by_width"])
     for column, side in enumerate(SIDES):
@@ -61,11 +62,11 @@ def draw(data: dict[str, Any], style: Style) -> Figure:
 
 def draw_widths(axes: Axes, by_width: list[dict[str, Any]]) -> None:
     """Flatness of each SAE; two of one width are two marks."""
-    x = [row["latents_per_dimension"] for row in by_width]
-    points_with_intervals(axes, x, [row["flatness"] for row in by_width], color="0.3", marker="o", linestyle="none")
+    widths = [row["latents_per_dimension"] for row in by_width]
+    flatness = [row["flatness"] for row in by_width]
+    points_with_intervals(axes, list(np.log2(widths)), flatness, color="0.3", marker="o", linestyle="none")
     axes.axhspan(-FLAT, FLAT, color="0.9", zorder=0)
-    axes.set_xscale("log", base=2)
-    axes.set_xlabel("latents per dimension")
+    log2_axis(axes, "x", [round(width, 1) for width in widths], "latents per dimension")
     axes.set_ylabel("change of FVU_nonlinear over change of FVU")
     axes.set_title("every width")
 
@@ -102,5 +103,5 @@ def draw_estimate(axes: Axes, cells: list[dict[str, Any]], side: str, style: Sty
         look = {"color": colour, "marker": marker, "linestyle": line, "label": f"{amount:g}"}
         points_with_intervals(axes, variance, [cell[key] for cell in chosen], **look)
     axes.set_title(f"{label}, no ablation")
-    axes.set_xlabel(f"variance of the {name} (1: as the SAE's error)")
+    axes.set_xlabel(f"variance of the {name}")
     legend(axes, title=f"deviation of the {SIDES[other][1]}", ncols=3, loc="upper left", title_fontsize=style.small)

@@ -123,10 +123,10 @@ def legend(axes: Axes, **place: Any) -> None:
         axes.legend(**place)
 
 
-def layer_axes(axes: Axes, layers: Sequence[int]) -> None:
+def layer_axes(axes: Axes, layers: Sequence[int], target: str = "‖SaeError‖²") -> None:
     """R² of the error norm by layer: one tick per layer as long as they have room, and at least 0 to 1."""
     axes.set_xlabel("layer")
-    axes.set_ylabel("R² of ‖SaeError‖²")
+    axes.set_ylabel(f"R² of {target}")
     if len(set(layers)) <= LAYER_TICKS:
         axes.set_xticks(sorted(set(layers)))
     else:
