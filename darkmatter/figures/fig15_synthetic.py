@@ -29,8 +29,9 @@ def data(results: Results, params: Params) -> dict[str, Any]:
         f"tokens, token split; means over {len(found['seeds'])} seeds, each with noise and contexts of its own, with "
         f"{100 * found['level']:g} % t intervals over them. Noise in units of the SAE's root mean square error per "
         f"dimension, {found['unit']:.3g}: a variance of 1 is as much as the SAE's error. Right: of all that ablation "
-        "adds to FVU, over all noise settings, the share that is nonlinear; planted Dense and Introduced do not change, "
-        "so a line as flat as Fig. 1's is at 0, and what is above it is absent features that a linear map does not find.",
+        "adds to FVU, over all noise settings, the share that is nonlinear; planted Dense and Introduced do not "
+        "change, so a line as flat as Fig. 1's is at 0, and what is above it is absent features that a linear map does "
+        "not find.",
         "ablated_latents": found["ablated"],
         "cells": found["cells"],
         "by_width": found["by_width"],
