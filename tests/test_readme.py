@@ -48,6 +48,14 @@ def test_what_pursuit_and_prior_components_take_away_is_the_committed_run():
     assert len(changes) > 1 and all(one["high"] < -most < 0 for one in changes)  # on both models
 
 
+def test_how_much_of_ablation_is_nonlinear_is_the_committed_run():
+    rows = read_json(ROOT / "reports" / "results" / "synthetic_noise.json")["by_width"]
+    first, last = (f"{row['flatness']['value']:.2f}".replace("-", "−") for row in (rows[0], rows[-1]))
+    narrow, wide = (f"{row['latents_per_dimension']:.1f}" for row in (rows[0], rows[-1]))
+    text = " ".join(README.split())
+    assert f"as nonlinear is {first} at {narrow} latents per dimension and {last} at {wide} (Fig. 15)" in text
+
+
 def test_tables_of_claims_are_the_committed_runs(monkeypatch):
     """`python -m darkmatter.report.readme` fills them in."""
     monkeypatch.chdir(ROOT)
