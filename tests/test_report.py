@@ -307,7 +307,7 @@ def test_claims_show_numbers_verdict_and_what_flips(page: Page) -> None:
     assert "r2 2 values, 0.8 to 0.8; 2 inside: agrees" in words and "(beside 0.5 [0.49, 0.51])" in words
     assert "(each beside 1 values, 0.25 to 0.25)" in words and "a to b: 0.25 [0.24, 0.26]" in words
     assert "⇄ flips inconclusive r2 0.71 [0.7, 0.72]: inconclusive" in words and "0.123" not in words
-    assert "⇄ flips disagrees r2 0.61 [0.6, 0.62]: disagrees" in words and "FVU averaged over dimensions" in words
+    assert "⇄ flips disagrees r2 0.61 [0.6, 0.62]: disagrees" in words and "FVU by dimension" in words
     earlier = (
         "On another model it wants “beside” at least −2 (this judged here). It makes of this run: disagrees; beside "
     )

@@ -22,7 +22,7 @@ STALE = "stale"
 PLACES = {"inside": "inside", "outside": "outside", "across": "open", "null": "undefined"}
 # Variants of a claim, the primary one first, and what heads their columns.
 VARIANTS = {f"{split}/{convention}": f"{split}, {convention}" for split in SPLITS for convention in CONVENTIONS} | {
-    str(BY_DIMENSION): f"{', '.join(PRIMARY)}, FVU averaged over dimensions"
+    str(BY_DIMENSION): f"{', '.join(PRIMARY)}, FVU by dimension"
 }
 FIRST = next(iter(VARIANTS))
 SINGLE = {"sae": "SAE"}
