@@ -41,9 +41,11 @@ def data(results: Results, params: Params) -> dict[str, Any]:
 
 def draw(data: dict[str, Any], style: Style) -> Figure:
     figure = style.figure(DOUBLE, 5.4)
-    left, right = figure.subfigures(1, 2, width_ratios=(2.4, 1))
-    axes = left.subplots(2, 2, sharey="row")
-    draw_widths(right.subplots(), data["by_width"])
+    axes = figure.subplots(2, 3, width_ratios=(1.2, 1.2, 1))
+    for row in axes:
+        row[1].sharey(row[0])
+        row[1].tick_params(labelleft=False)
+    draw_widths(axes[0, 2], data["by_width"])
     for column, side in enumerate(SIDES):
         draw_ablation(axes[0, column], data["cells"], side, style)
         draw_estimate(axes[1, column], data["cells"], side, style)
@@ -57,7 +59,8 @@ def draw(data: dict[str, Any], style: Style) -> Figure:
         Line2D([], [], color="0.3", linestyle=line, marker=marker, mfc=face, label=text)
         for text, line, marker, face in kinds
     ]
-    figure.legend(handles=handles, loc="outside upper center", ncols=3)
+    axes[1, 2].set_axis_off()
+    axes[1, 2].legend(handles=handles, loc="center")
     return figure
 
 
@@ -68,7 +71,7 @@ def draw_widths(axes: Axes, by_width: list[dict[str, Any]]) -> None:
     points_with_intervals(axes, list(np.log2(widths)), flatness, color="0.3", marker="o", linestyle="none")
     axes.axhspan(-FLAT, FLAT, color="0.9", zorder=0)
     log2_axis(axes, "x", [round(width, 1) for width in widths], "latents per dimension")
-    axes.set_ylabel("change of FVU_nonlinear over change of FVU")
+    axes.set_ylabel("nonlinear share of what ablation adds")
     axes.set_title("every width")
 
 
