@@ -38,7 +38,12 @@ def test_what_pursuit_and_prior_components_take_away_is_the_committed_run():
     falls = {one["sae"]: -100 * one["value"] for one in pursuit["pursuit_nonlinear_change"]["change"]}
     assert list(falls.values()) == sorted(falls.values())  # from narrow to wide
     text = " ".join(README.split())
-    assert f"lowers it by {min(falls.values()):.0f} to {max(falls.values()):.0f} %, the more the wider the SAE" in text
+    share = f"by {min(falls.values()):.0f} to {max(falls.values()):.0f} %, the more the wider the SAE"
+    assert f"lowers the pooled FVU_nonlinear {share}" in text
+    own = {row["id"]: row for row in read_json(ROOT / "reports" / "claims.json")["claims"]}
+    averaged = own["pursuit-nonlinear"]["variants"]["token/paper/per-dimension"]["components"]["change"]
+    rises = [100 * one["value"] for one in averaged]
+    assert f"pursuit raises it by {min(rises):.0f} to {max(rises):.0f} %" in text
     best = max(one["value"] for one in components["components_explain_nonlinear"]["r2"])
     sae = read_json(results / "components.json")["sae"].split("/")[1]
     assert f"explains to {100 * best:.0f} %, pursuit takes away {falls[sae]:.0f} %" in text
