@@ -17,7 +17,7 @@ repro: $(VENV)/installed
 
 # DVC's own page of plots, which loads nothing from outside: the views of dvc.yaml and every figure.
 plots: $(VENV)/installed
-	python -m darkmatter.plots_page
+	python -m darkmatter.report.plots_page
 	dvc plots show "FVU by width" "Maps over width and L0" reports/figures/*.svg
 
 test: $(VENV)/installed
@@ -33,10 +33,10 @@ lint: $(VENV)/installed
 	python -m darkmatter.cli audit verify --committed || { [ $$? = 7 ] && $(SHALLOW); }
 
 bench: $(VENV)/installed
-	python -m tests.bench_regression
-	python -m tests.bench_synthetic
-	python -m tests.bench_training
-	python -m tests.bench_pursuit
+	python -m tests.benches.bench_regression
+	python -m tests.benches.bench_synthetic
+	python -m tests.benches.bench_training
+	python -m tests.benches.bench_pursuit
 
 # One published SAE on Gemma 2 2B, for a machine with a GPU and HF_TOKEN: docs/paper-scale.md. Writes gpu-check.json.
 gpu-check: $(VENV)/installed

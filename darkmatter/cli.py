@@ -7,15 +7,15 @@ import sys
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read when NumPy is imported: sums come out as the stages made them
 
 from darkmatter.api.commands import add_decompose
-from darkmatter.artifacts import ArtifactError, read_json
+from darkmatter.api.gpu_check.commands import add_gpu_check
 from darkmatter.audit.commands import add_audit
-from darkmatter.composing import compose_to
-from darkmatter.families import keep
-from darkmatter.gpu_check.commands import add_gpu_check
-from darkmatter.params import PARAMS, load_params
-from darkmatter.paths import RECEIPTS, REPORT, REPORTS
+from darkmatter.ledger.families import keep
+from darkmatter.params.compose import compose_to
+from darkmatter.params.schema import PARAMS, load_params
+from darkmatter.params.types import ParamsError
 from darkmatter.planning.commands import add_doctor, add_plan
-from darkmatter.sections import ParamsError
+from darkmatter.storage.artifacts import ArtifactError, read_json
+from darkmatter.storage.paths import RECEIPTS, REPORT, REPORTS
 
 
 def compose(profile: str) -> None:

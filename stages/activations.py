@@ -11,13 +11,13 @@ import itertools
 import shutil
 from pathlib import Path
 
-from darkmatter.activations import LOSS, extract, join_shards, release_model
-from darkmatter.artifacts import replacing_folder
-from darkmatter.hookpoints import layer_of
-from darkmatter.params import Params
-from darkmatter.paths import ACTIVATIONS, MODEL, TOKENS
-from darkmatter.stage import Stage, run
-from darkmatter.units import Unit, forget_units, run_units
+from darkmatter.models.extract import LOSS, extract, join_shards, release_model
+from darkmatter.models.hookpoints import layer_of
+from darkmatter.params.schema import Params
+from darkmatter.runner.stage import Stage, run
+from darkmatter.runner.units import Unit, forget_units, run_units
+from darkmatter.storage.artifacts import replacing_folder
+from darkmatter.storage.paths import ACTIVATIONS, MODEL, TOKENS
 
 SHARDS = Path("data/.shards")
 

@@ -7,14 +7,14 @@ Out: reports/claims.json   per claim: our components with intervals, verdict, an
     python -m stages.claims
 """
 
-from darkmatter.artifacts import write_json
-from darkmatter.claim_rows import claims_content
-from darkmatter.claims import CLAIM_RESULTS, CLAIMS, load_claims
-from darkmatter.estimands.gather import gather
-from darkmatter.experiments.pursuit_estimates import STORED_DIMENSIONS
-from darkmatter.paths import DECOMPOSITION
-from darkmatter.stage import Stage, run
-from darkmatter.verdicts import subject_of
+from darkmatter.experiments.pursuit.results import STORED_DIMENSIONS
+from darkmatter.ledger.claims import CLAIM_RESULTS, CLAIMS, load_claims
+from darkmatter.ledger.estimands.gather import gather
+from darkmatter.ledger.judge import claims_content
+from darkmatter.ledger.verdicts import subject_of
+from darkmatter.runner.stage import Stage, run
+from darkmatter.storage.artifacts import write_json
+from darkmatter.storage.paths import DECOMPOSITION
 
 
 def main(stage: Stage) -> None:

@@ -5,11 +5,11 @@ out: data/codes/<hookpoint>/<name>/codes.npz, row = token: index and value of ea
 run: python -m stages.codes
 """
 
-from darkmatter.paths import ACTIVATIONS, CODES, SAES
-from darkmatter.sae_folders import encode_sae
-from darkmatter.sae_params import SaeSpec
-from darkmatter.stage import Stage, run
-from darkmatter.units import Unit, run_units
+from darkmatter.params.saes import SaeSpec
+from darkmatter.runner.stage import Stage, run
+from darkmatter.runner.units import Unit, run_units
+from darkmatter.saes.open import encode_sae
+from darkmatter.storage.paths import ACTIVATIONS, CODES, SAES
 
 
 def main(stage: Stage) -> None:

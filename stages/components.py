@@ -12,14 +12,21 @@ Out: reports/results/components.json       regressor × target: held-out R²
 import shutil
 from pathlib import Path
 
-from darkmatter.artifacts import read_arrays, write_arrays, write_json
-from darkmatter.decomposition_results import MOMENTS
-from darkmatter.experiments.attention_output import load_attention_output
-from darkmatter.experiments.components import SUMS, TARGET_SUMS, check_parents, check_sum, explain, write_targets
-from darkmatter.experiments.components_results import STORED, STORED_DIMENSIONS, results_of, stored
-from darkmatter.paths import ACTIVATIONS, CODES, DECOMPOSITION, MODEL, RESULTS, SAES
-from darkmatter.stage import Stage, run
-from darkmatter.units import Unit, run_units
+from darkmatter.decomposition.results import MOMENTS
+from darkmatter.experiments.components.attention_output import load_attention_output
+from darkmatter.experiments.components.compute import (
+    SUMS,
+    TARGET_SUMS,
+    check_parents,
+    check_sum,
+    explain,
+    write_targets,
+)
+from darkmatter.experiments.components.results import STORED, STORED_DIMENSIONS, results_of, stored
+from darkmatter.runner.stage import Stage, run
+from darkmatter.runner.units import Unit, run_units
+from darkmatter.storage.artifacts import read_arrays, write_arrays, write_json
+from darkmatter.storage.paths import ACTIVATIONS, CODES, DECOMPOSITION, MODEL, RESULTS, SAES
 
 WORK = Path("data/.work")
 

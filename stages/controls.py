@@ -11,14 +11,14 @@ Out: reports/results/controls.json       control: what is known, what was found,
 
 import shutil
 
-from darkmatter.activation_files import open_activations
-from darkmatter.artifacts import read_arrays, read_json, write_arrays, write_json
-from darkmatter.experiments.control_facts import scaling_points
-from darkmatter.experiments.control_results import STORED, STORED_DIMENSIONS, results_of, stored
-from darkmatter.experiments.controls import CONTROLS, FEATURES, on_activations, on_features
-from darkmatter.paths import ACTIVATIONS, CODES, DATA, RESULTS, SAES
-from darkmatter.stage import Stage, run
-from darkmatter.units import Unit, run_units
+from darkmatter.experiments.controls.compute import CONTROLS, FEATURES, on_activations, on_features
+from darkmatter.experiments.controls.facts import scaling_points
+from darkmatter.experiments.controls.results import STORED, STORED_DIMENSIONS, results_of, stored
+from darkmatter.models.activation_files import open_activations
+from darkmatter.runner.stage import Stage, run
+from darkmatter.runner.units import Unit, run_units
+from darkmatter.storage.artifacts import read_arrays, read_json, write_arrays, write_json
+from darkmatter.storage.paths import ACTIVATIONS, CODES, DATA, RESULTS, SAES
 
 WORK = DATA / ".work" / "controls"
 

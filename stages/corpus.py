@@ -12,11 +12,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from darkmatter.artifacts import replacing_folder
-from darkmatter.corpus import build, read_source, write_corpus
-from darkmatter.hub_corpus import read_dataset, write_dataset
-from darkmatter.paths import CORPUS
-from darkmatter.stage import Stage, run
+from darkmatter.runner.stage import Stage, run
+from darkmatter.storage.artifacts import replacing_folder
+from darkmatter.storage.paths import CORPUS
+from darkmatter.text.corpus import build, read_source, write_corpus
+from darkmatter.text.hub_corpus import read_dataset, write_dataset
 
 
 def main(stage: Stage) -> None:

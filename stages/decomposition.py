@@ -17,15 +17,15 @@ import shutil
 import sys
 from pathlib import Path
 
-from darkmatter.activation_files import open_activations
-from darkmatter.activation_moments import prepare, without_factors
-from darkmatter.artifacts import read_arrays, read_json, replacing_folder, write_arrays, write_json
-from darkmatter.decomposition import decompose
-from darkmatter.decomposition_results import MOMENTS, committed_sums, estimate_sae, hookpoint_results
-from darkmatter.paths import ACTIVATIONS, CODES, DECOMPOSITION, HOOKPOINT_RESULTS, MODEL, SAES
-from darkmatter.sae_folders import read_specs
-from darkmatter.stage import Stage, run
-from darkmatter.units import Unit, forget_units, run_units
+from darkmatter.decomposition.passes import decompose
+from darkmatter.decomposition.results import MOMENTS, committed_sums, estimate_sae, hookpoint_results
+from darkmatter.decomposition.shared_moments import prepare, without_factors
+from darkmatter.models.activation_files import open_activations
+from darkmatter.runner.stage import Stage, run
+from darkmatter.runner.units import Unit, forget_units, run_units
+from darkmatter.saes.open import read_specs
+from darkmatter.storage.artifacts import read_arrays, read_json, replacing_folder, write_arrays, write_json
+from darkmatter.storage.paths import ACTIVATIONS, CODES, DECOMPOSITION, HOOKPOINT_RESULTS, MODEL, SAES
 
 WORK = Path("data/.work")
 

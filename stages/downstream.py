@@ -12,18 +12,18 @@ Out: reports/results/downstream.json       SAE × splice: cross-entropy (nats), 
 import shutil
 from pathlib import Path
 
-from darkmatter.activation_files import open_activations
-from darkmatter.activations import release_model
-from darkmatter.artifacts import read_arrays, read_json, write_arrays, write_json
-from darkmatter.experiments.downstream import MAP, SPLIT, SUMS, fit_map, splice_context
-from darkmatter.experiments.downstream_estimates import held_out_contexts, join_contexts
-from darkmatter.experiments.downstream_results import STORED, STORED_DIMENSIONS, results_of, stored
-from darkmatter.paths import ACTIVATIONS, CODES, DECOMPOSITION, MODEL, RESULTS, SAES, TOKENS
-from darkmatter.sae_folders import read_specs
-from darkmatter.splice import check_hookpoint
-from darkmatter.splits import draw_splits
-from darkmatter.stage import Stage, run
-from darkmatter.units import Unit, run_units
+from darkmatter.experiments.downstream.compute import MAP, SPLIT, SUMS, fit_map, splice_context
+from darkmatter.experiments.downstream.estimates import held_out_contexts, join_contexts
+from darkmatter.experiments.downstream.results import STORED, STORED_DIMENSIONS, results_of, stored
+from darkmatter.models.activation_files import open_activations
+from darkmatter.models.extract import release_model
+from darkmatter.models.splice import check_hookpoint
+from darkmatter.regression.splits import draw_splits
+from darkmatter.runner.stage import Stage, run
+from darkmatter.runner.units import Unit, run_units
+from darkmatter.saes.open import read_specs
+from darkmatter.storage.artifacts import read_arrays, read_json, write_arrays, write_json
+from darkmatter.storage.paths import ACTIVATIONS, CODES, DECOMPOSITION, MODEL, RESULTS, SAES, TOKENS
 
 WORK = Path("data/.work/downstream")
 

@@ -12,15 +12,15 @@ Out: data/error_saes/{linear,nonlinear}-sSEED/   sae-lens files, training.json; 
 import shutil
 from pathlib import Path
 
-from darkmatter.artifacts import read_arrays, read_json, write_arrays, write_json
-from darkmatter.experiments.error_parts import KEPT, MAP, write_part
-from darkmatter.experiments.error_sae_names import PARTS, SUMS, sae_name
-from darkmatter.experiments.error_sae_results import STORED, STORED_DIMENSIONS, results_of, stored
-from darkmatter.experiments.error_saes import train_error_sae
-from darkmatter.paths import ACTIVATIONS, DATA, RESULTS, SAES
-from darkmatter.sae_folders import read_facts
-from darkmatter.stage import Stage, run
-from darkmatter.units import Unit, forget_units, merge, run_units
+from darkmatter.experiments.error_saes.compute import train_error_sae
+from darkmatter.experiments.error_saes.error_parts import KEPT, MAP, write_part
+from darkmatter.experiments.error_saes.names import PARTS, SUMS, sae_name
+from darkmatter.experiments.error_saes.results import STORED, STORED_DIMENSIONS, results_of, stored
+from darkmatter.runner.stage import Stage, run
+from darkmatter.runner.units import Unit, forget_units, merge, run_units
+from darkmatter.saes.open import read_facts
+from darkmatter.storage.artifacts import read_arrays, read_json, write_arrays, write_json
+from darkmatter.storage.paths import ACTIVATIONS, DATA, RESULTS, SAES
 
 WORK = Path("data/.work/error_saes")
 OUT = DATA / "error_saes"

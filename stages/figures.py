@@ -6,13 +6,13 @@ Out: reports/figures/ (one SVG and one JSON with its numbers per figure), report
 Run: python -m stages.figures
 """
 
-from darkmatter.artifacts import replacing_folder, write_json
 from darkmatter.figures import write_figures
-from darkmatter.headline import headline_metrics
-from darkmatter.paths import FIGURES, METRICS, RESULTS
-from darkmatter.plot_rows import PLOTS, plot_rows
-from darkmatter.results import EXPERIMENTS, load_results
-from darkmatter.stage import Stage, run
+from darkmatter.results.headline import headline_metrics
+from darkmatter.results.load import EXPERIMENTS, load_results
+from darkmatter.results.plot_rows import PLOTS, plot_rows
+from darkmatter.runner.stage import Stage, run
+from darkmatter.storage.artifacts import replacing_folder, write_json
+from darkmatter.storage.paths import FIGURES, METRICS, RESULTS
 
 
 def main(stage: Stage) -> None:

@@ -15,7 +15,27 @@ import json
 import sys
 from pathlib import Path
 
-from darkmatter.artifacts import (
+from darkmatter.experiments.error_saes.names import PARTS, sae_name
+from darkmatter.experiments.interpretability.compute import (
+    Texts,
+    check_answered,
+    judge_cost,
+    judge_records,
+    surrogate_records,
+    unanswered,
+)
+from darkmatter.experiments.interpretability.judge.judge import Judge
+from darkmatter.experiments.interpretability.judge.key import read_key
+from darkmatter.experiments.interpretability.latent_examples import (
+    choose_examples,
+    choose_latents,
+    cut_windows,
+    find_firings,
+)
+from darkmatter.experiments.interpretability.results import STORED, plan_of, results_of, stored
+from darkmatter.models.load import load_tokenizer
+from darkmatter.runner.stage import Stage, run
+from darkmatter.storage.artifacts import (
     ArtifactError,
     open_array,
     read_arrays,
@@ -25,22 +45,7 @@ from darkmatter.artifacts import (
     write_json,
     write_text,
 )
-from darkmatter.experiments.error_sae_names import PARTS, sae_name
-from darkmatter.experiments.interpretability import (
-    Texts,
-    check_answered,
-    judge_cost,
-    judge_records,
-    surrogate_records,
-    unanswered,
-)
-from darkmatter.experiments.interpretability_results import STORED, plan_of, results_of, stored
-from darkmatter.experiments.judge import Judge
-from darkmatter.experiments.judge_key import read_key
-from darkmatter.experiments.latent_examples import choose_examples, choose_latents, cut_windows, find_firings
-from darkmatter.models import load_tokenizer
-from darkmatter.paths import DATA, MODEL, RESULTS, TOKENS
-from darkmatter.stage import Stage, run
+from darkmatter.storage.paths import DATA, MODEL, RESULTS, TOKENS
 
 RESPONSES = Path("data/.responses")
 

@@ -10,12 +10,12 @@ Out: reports/results/latent_probe.json       ratios and rank correlations over l
 import shutil
 from pathlib import Path
 
-from darkmatter.artifacts import read_arrays, write_arrays, write_json
-from darkmatter.experiments.latent_probe import LATENTS, PROBE_RANK, PROBE_SUMS, probe_latents
-from darkmatter.experiments.latent_probe_estimates import STORED, results_of, stored
-from darkmatter.paths import ACTIVATIONS, CODES, RESULTS, SAES
-from darkmatter.stage import Stage, run
-from darkmatter.units import Unit, run_units
+from darkmatter.experiments.latent_probe.compute import LATENTS, PROBE_RANK, PROBE_SUMS, probe_latents
+from darkmatter.experiments.latent_probe.results import STORED, results_of, stored
+from darkmatter.runner.stage import Stage, run
+from darkmatter.runner.units import Unit, run_units
+from darkmatter.storage.artifacts import read_arrays, write_arrays, write_json
+from darkmatter.storage.paths import ACTIVATIONS, CODES, RESULTS, SAES
 
 WORK = Path("data/.work")
 

@@ -10,13 +10,13 @@ Out: data/model/ as transformers saves it, and data/model/manifest.json with the
 import tempfile
 from pathlib import Path
 
-from darkmatter.artifacts import replacing_folder
-from darkmatter.hub_model import fetch_model, folder_model, write_hub_model
-from darkmatter.models import load_model, load_tokenizer, random_model, read_gguf, save_model
-from darkmatter.paths import MODEL
-from darkmatter.processes import single_thread
-from darkmatter.stage import Stage, run
-from darkmatter.wheel_files import join_members
+from darkmatter.models.hub_model import fetch_model, folder_model, write_hub_model
+from darkmatter.models.load import load_model, load_tokenizer, random_model, read_gguf, save_model
+from darkmatter.runner.processes import single_thread
+from darkmatter.runner.stage import Stage, run
+from darkmatter.sources.wheel_files import join_members
+from darkmatter.storage.artifacts import replacing_folder
+from darkmatter.storage.paths import MODEL
 
 
 def main(stage: Stage) -> None:

@@ -8,15 +8,15 @@ Out: reports/results/norm_baselines.json       SAE × regressor: R², and the ac
     python -m stages.norm_baselines
 """
 
-from darkmatter.activation_files import open_activations
-from darkmatter.artifacts import open_array, read_arrays, read_json, write_arrays, write_json
-from darkmatter.decomposition_results import MOMENTS
-from darkmatter.experiments.norm_baseline_estimates import STORED, results_of, stored
-from darkmatter.experiments.norm_baselines import baselines
-from darkmatter.paths import ACTIVATIONS, DECOMPOSITION, MODEL, RESULTS, TOKENS
-from darkmatter.processes import single_thread
-from darkmatter.splits import draw_splits
-from darkmatter.stage import Stage, run
+from darkmatter.decomposition.results import MOMENTS
+from darkmatter.experiments.norm_baselines.compute import baselines
+from darkmatter.experiments.norm_baselines.results import STORED, results_of, stored
+from darkmatter.models.activation_files import open_activations
+from darkmatter.regression.splits import draw_splits
+from darkmatter.runner.processes import single_thread
+from darkmatter.runner.stage import Stage, run
+from darkmatter.storage.artifacts import open_array, read_arrays, read_json, write_arrays, write_json
+from darkmatter.storage.paths import ACTIVATIONS, DECOMPOSITION, MODEL, RESULTS, TOKENS
 
 
 def main(stage: Stage) -> None:

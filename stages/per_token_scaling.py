@@ -7,16 +7,16 @@ Out: reports/results/per_token_scaling.json       pairs of SAEs; the tokens of F
     python -m stages.per_token_scaling
 """
 
-from darkmatter.artifacts import open_array, read_arrays, write_arrays, write_json
-from darkmatter.decomposition_results import MOMENTS
-from darkmatter.experiments.per_token_scaling_results import STORED, compared, results_of, stored
-from darkmatter.experiments.scaling import scaling_regressions
-from darkmatter.experiments.token_series import SHOWN_CONTEXT, token_sums
-from darkmatter.models import load_tokenizer
-from darkmatter.paths import DECOMPOSITION, MODEL, RESULTS, TOKENS
-from darkmatter.processes import single_thread
-from darkmatter.splits import draw_splits
-from darkmatter.stage import Stage, run
+from darkmatter.decomposition.results import MOMENTS
+from darkmatter.experiments.per_token_scaling.compute import scaling_regressions
+from darkmatter.experiments.per_token_scaling.results import STORED, compared, results_of, stored
+from darkmatter.experiments.per_token_scaling.token_series import SHOWN_CONTEXT, token_sums
+from darkmatter.models.load import load_tokenizer
+from darkmatter.regression.splits import draw_splits
+from darkmatter.runner.processes import single_thread
+from darkmatter.runner.stage import Stage, run
+from darkmatter.storage.artifacts import open_array, read_arrays, write_arrays, write_json
+from darkmatter.storage.paths import DECOMPOSITION, MODEL, RESULTS, TOKENS
 
 
 def main(stage: Stage) -> None:

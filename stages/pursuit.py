@@ -12,13 +12,11 @@ Out: reports/results/pursuit.json       each SAE of `pursuit.groups`: its own en
 import shutil
 from pathlib import Path
 
-from darkmatter.activation_files import open_activations
-from darkmatter.activation_moments import prepare
-from darkmatter.artifacts import ArtifactError, write_arrays, write_json
-from darkmatter.decomposition import decompose
-from darkmatter.decomposition_results import MOMENTS
-from darkmatter.experiments.pursuit import VARIANTS
-from darkmatter.experiments.pursuit_codes import (
+from darkmatter.decomposition.passes import decompose
+from darkmatter.decomposition.results import MOMENTS
+from darkmatter.decomposition.shared_moments import prepare
+from darkmatter.experiments.pursuit.algorithm import VARIANTS
+from darkmatter.experiments.pursuit.compute import (
     OWN,
     check_codes,
     join_codes,
@@ -26,11 +24,13 @@ from darkmatter.experiments.pursuit_codes import (
     ranges,
     write_first_contexts,
 )
-from darkmatter.experiments.pursuit_estimates import STORED, STORED_DIMENSIONS, results_of, stored
-from darkmatter.paths import ACTIVATIONS, CODES, RESULTS, SAES
-from darkmatter.sae_folders import read_specs
-from darkmatter.stage import Stage, run
-from darkmatter.units import Unit, run_units
+from darkmatter.experiments.pursuit.results import STORED, STORED_DIMENSIONS, results_of, stored
+from darkmatter.models.activation_files import open_activations
+from darkmatter.runner.stage import Stage, run
+from darkmatter.runner.units import Unit, run_units
+from darkmatter.saes.open import read_specs
+from darkmatter.storage.artifacts import ArtifactError, write_arrays, write_json
+from darkmatter.storage.paths import ACTIVATIONS, CODES, RESULTS, SAES
 
 WORK = Path("data/.work/pursuit")
 

@@ -9,12 +9,12 @@ Out: reports/results/random_features.json       variance explained against the s
 import shutil
 from pathlib import Path
 
-from darkmatter.artifacts import read_arrays, write_arrays, write_json
-from darkmatter.experiments.random_features import SUMS, masked_sums
-from darkmatter.experiments.random_features_estimates import ORDERS, STORED, results_of, stored
-from darkmatter.paths import RESULTS
-from darkmatter.stage import Stage, run
-from darkmatter.units import Unit, run_units
+from darkmatter.experiments.random_features.compute import SUMS, masked_sums
+from darkmatter.experiments.random_features.results import ORDERS, STORED, results_of, stored
+from darkmatter.runner.stage import Stage, run
+from darkmatter.runner.units import Unit, run_units
+from darkmatter.storage.artifacts import read_arrays, write_arrays, write_json
+from darkmatter.storage.paths import RESULTS
 
 WORK = Path("data/.work/random_features")
 

@@ -8,16 +8,16 @@ Run: python -m stages.report
 
 from pathlib import Path
 
-from darkmatter.artifacts import read_json, write_text
-from darkmatter.claims import CLAIM_RESULTS, CLAIMS, load_claims
-from darkmatter.families import FAMILIES, read_families
-from darkmatter.paths import FIGURES, RECEIPTS, REPORT, RESULTS
+from darkmatter.ledger.claims import CLAIM_RESULTS, CLAIMS, load_claims
+from darkmatter.ledger.families import FAMILIES, read_families
 from darkmatter.report.content import report_content
 from darkmatter.report.render import render
 from darkmatter.report.sources import Provenance
-from darkmatter.results import EXPERIMENTS, load_results
-from darkmatter.stage import Stage, run
-from darkmatter.staleness import stale_stages
+from darkmatter.results.load import EXPERIMENTS, load_results
+from darkmatter.runner.stage import Stage, run
+from darkmatter.runner.staleness import stale_stages
+from darkmatter.storage.artifacts import read_json, write_text
+from darkmatter.storage.paths import FIGURES, RECEIPTS, REPORT, RESULTS
 
 
 def main(stage: Stage) -> None:

@@ -9,9 +9,9 @@ Out: reports/results/decomposition/HOOKPOINT.json   estimates with intervals
 
 import shutil
 
-from darkmatter.artifacts import replacing_folder
-from darkmatter.paths import HOOKPOINT_RESULTS, RESULTS
-from darkmatter.stage import Stage, run
+from darkmatter.runner.stage import Stage, run
+from darkmatter.storage.artifacts import replacing_folder
+from darkmatter.storage.paths import HOOKPOINT_RESULTS, RESULTS
 
 
 def main(stage: Stage) -> None:

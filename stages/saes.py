@@ -8,12 +8,12 @@ run: python -m stages.saes
 
 from pathlib import Path
 
-from darkmatter.paths import ACTIVATIONS, DATA, SAES
-from darkmatter.pretrained.adopt import adopt_sae, check_pinned
-from darkmatter.sae_params import SaeSpec
-from darkmatter.stage import Stage, run
-from darkmatter.training import train_sae
-from darkmatter.units import Unit, merge, run_units
+from darkmatter.params.saes import SaeSpec
+from darkmatter.runner.stage import Stage, run
+from darkmatter.runner.units import Unit, merge, run_units
+from darkmatter.saes.published.adopt import adopt_sae, check_pinned
+from darkmatter.saes.training.train import train_sae
+from darkmatter.storage.paths import ACTIVATIONS, DATA, SAES
 
 TRAINED, PUBLISHED = (DATA / ".work" / "saes" / name for name in ("trained", "published"))
 

@@ -10,13 +10,13 @@ Out: reports/results/synthetic_noise.json       estimands, every cell of the gri
 import shutil
 from pathlib import Path
 
-from darkmatter.artifacts import read_arrays, read_json, write_arrays, write_json
-from darkmatter.experiments.synthetic_noise import FACTS, SUMS, noise_grid
-from darkmatter.experiments.synthetic_noise_cells import VARIANTS
-from darkmatter.experiments.synthetic_noise_results import FURTHER_VARIANTS, STORED, results_of, saes_of, stored
-from darkmatter.paths import ACTIVATIONS, CODES, RESULTS, SAES
-from darkmatter.stage import Stage, run
-from darkmatter.units import Unit, run_units
+from darkmatter.experiments.synthetic_noise.cells import VARIANTS
+from darkmatter.experiments.synthetic_noise.compute import FACTS, SUMS, noise_grid
+from darkmatter.experiments.synthetic_noise.results import FURTHER_VARIANTS, STORED, results_of, saes_of, stored
+from darkmatter.runner.stage import Stage, run
+from darkmatter.runner.units import Unit, run_units
+from darkmatter.storage.artifacts import read_arrays, read_json, write_arrays, write_json
+from darkmatter.storage.paths import ACTIVATIONS, CODES, RESULTS, SAES
 
 WORK = Path("data/.work/synthetic_noise")
 

@@ -6,11 +6,11 @@ Out: reports/results/token_view.json   squared norms of x, the error and its par
     python -m stages.token_view
 """
 
-from darkmatter.artifacts import open_array, read_arrays, read_json, write_json
-from darkmatter.experiments.token_view import shown_sae, token_view
-from darkmatter.models import load_tokenizer
-from darkmatter.paths import DECOMPOSITION, MODEL, RESULTS, TOKENS
-from darkmatter.stage import Stage, run
+from darkmatter.experiments.token_view.compute import shown_sae, token_view
+from darkmatter.models.load import load_tokenizer
+from darkmatter.runner.stage import Stage, run
+from darkmatter.storage.artifacts import open_array, read_arrays, read_json, write_json
+from darkmatter.storage.paths import DECOMPOSITION, MODEL, RESULTS, TOKENS
 
 
 def main(stage: Stage) -> None:

@@ -12,12 +12,12 @@ import sys
 import numpy as np
 from tqdm import tqdm
 
-from darkmatter.artifacts import read_json, replacing_folder, write_json
-from darkmatter.corpus import read_documents
-from darkmatter.models import load_tokenizer
-from darkmatter.paths import CORPUS, MODEL, RESULTS, TOKENS
-from darkmatter.stage import Stage, run
-from darkmatter.tokens import check_ids, contexts_of, manifest, split_contexts, stack
+from darkmatter.models.load import load_tokenizer
+from darkmatter.runner.stage import Stage, run
+from darkmatter.storage.artifacts import read_json, replacing_folder, write_json
+from darkmatter.storage.paths import CORPUS, MODEL, RESULTS, TOKENS
+from darkmatter.text.corpus import read_documents
+from darkmatter.text.tokens import check_ids, contexts_of, manifest, split_contexts, stack
 
 
 def main(stage: Stage) -> None:

@@ -10,7 +10,7 @@ from hub_case import hub  # noqa: F401
 from profiles import profile_params
 from workspace import shared_folder
 
-from darkmatter.artifacts import replacing_folder
+from darkmatter.storage.artifacts import replacing_folder
 
 # Files that take longest. The twin stands where what it waits for, the first run of test_end_to_end, is there.
 FIRST = (

@@ -1,5 +1,5 @@
 // Draws what DVC wrote into the page: the scripts in there never run, their specifications are read as data.
-// Bundled with vegaEmbed by `python -m darkmatter.plots_page`.
+// Bundled with vegaEmbed by `python -m darkmatter.report.plots_page`.
 const views = document.getElementById("views");
 const options = { ast: true, actions: false, renderer: "svg" };
 

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from darkmatter.artifacts import ArtifactError, read_json
+from darkmatter.storage.artifacts import ArtifactError, read_json
 
 STATE = "state.json"
 

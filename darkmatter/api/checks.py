@@ -8,14 +8,14 @@ import torch
 from jaxtyping import Bool, Float
 
 from darkmatter.api.coders import Coder, DenseCoder, linear_decoder, make_coder
-from darkmatter.artifacts import ArtifactError
-from darkmatter.codes import DECODE_TOLERANCE, SAMPLE_ROWS, blocks
-from darkmatter.decode import Decoder
-from darkmatter.experiment_params import Decomposition
-from darkmatter.pretrained.registry import REFUSED_LOADERS, TRANSCODER
-from darkmatter.pretrained.sae_lens_config import BATCH, FACTOR, WHITENING
-from darkmatter.pretrained.scalers import MATRICES
-from darkmatter.splits import Splits, draw_splits
+from darkmatter.params.experiments import Decomposition
+from darkmatter.regression.splits import Splits, draw_splits
+from darkmatter.saes.codes import DECODE_TOLERANCE, SAMPLE_ROWS, blocks
+from darkmatter.saes.decoder import Decoder
+from darkmatter.saes.published.registry import REFUSED_LOADERS, TRANSCODER
+from darkmatter.saes.published.sae_lens_config import BATCH, FACTOR, WHITENING
+from darkmatter.saes.published.scalers import MATRICES
+from darkmatter.storage.artifacts import ArtifactError
 
 PROBE_ROWS = 2
 UNFOLDED = {  # by sae-lens's `normalize_activations`: what its object expects, and how to fold it

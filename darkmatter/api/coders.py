@@ -14,9 +14,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from darkmatter.artifacts import ArtifactError
-from darkmatter.codes import DENSE_ELEMENTS, encode_block
-from darkmatter.decode import Decoder
+from darkmatter.saes.codes import DENSE_ELEMENTS, encode_block
+from darkmatter.saes.decoder import Decoder
+from darkmatter.storage.artifacts import ArtifactError
 
 SPARSE_BYTES = 64 << 20  # rows given at once to an SAE that streams its own weights: it reads them once per call
 
@@ -66,7 +66,7 @@ class DenseCoder:
 
 @dataclass(frozen=True)
 class SparseCoder:
-    """An SAE whose `encode` gives `index`, `value` [row, slot] and `l0` [row], as those of `darkmatter.pretrained`."""
+    """An SAE whose `encode` gives `index`, `value` [row, slot] and `l0` [row], as those of `saes.published`."""
 
     sae: Any
     make_codes: Function  # from index, value and l0 what `decode` takes
@@ -111,7 +111,7 @@ def functions_of(sae: Any) -> tuple[Function, Function]:
         return sae.encode, sae.decode
     raise ArtifactError(
         f"the SAE is a {type(sae).__name__}: it needs `encode` and `decode`, or is the pair (encode, decode). One on "
-        "disk is loaded with darkmatter.pretrained.load.load_pretrained(reference).sae"
+        "disk is loaded with darkmatter.saes.published.load.load_pretrained(reference).sae"
     )
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from darkmatter.artifacts import ArtifactError, sha256_path, write_text
-from darkmatter.sections import ParamsError
+from darkmatter.params.types import ParamsError
+from darkmatter.storage.artifacts import ArtifactError, sha256_path, write_text
 
 DESCRIPTION = """Split an SAE's error into a linear function of the activation and the rest, and print L0, FVU,
 FVU_nonlinear and R² of the error vector and of its norm, with intervals, on held-out tokens and held-out contexts.
@@ -97,8 +97,8 @@ def run(given: argparse.Namespace) -> int:
 def decomposed(given: argparse.Namespace) -> Any:
     from darkmatter.api.decompose import decompose  # torch: seconds that `darkmatter --help` does not pay
     from darkmatter.api.masks import NONE
-    from darkmatter.device import usable
-    from darkmatter.pretrained.load import load_pretrained
+    from darkmatter.models.device import usable
+    from darkmatter.saes.published.load import load_pretrained
 
     usable(given.device)
     if given.activations:
@@ -147,7 +147,7 @@ def model_rows(given: argparse.Namespace, sae: Any, work: Path) -> tuple[Any, di
     from darkmatter.api.checks import check_enough
     from darkmatter.api.model_rows import check_hookpoint, open_model, read_rows
     from darkmatter.api.model_tokens import make_tokens
-    from darkmatter.tokens import array_sha256
+    from darkmatter.text.tokens import array_sha256
 
     model = open_model(given.model, given.revision, work)
     hookpoint = check_hookpoint(given.hookpoint or sae.hookpoint, model)

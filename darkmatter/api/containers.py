@@ -18,8 +18,8 @@ from torch import Tensor
 
 from darkmatter.api.arrow_rows import is_dataset, read_dataset
 from darkmatter.api.numbers import as_float32
-from darkmatter.artifacts import ArtifactError
-from darkmatter.tensor_pickle import map_tensors
+from darkmatter.storage.artifacts import ArtifactError
+from darkmatter.torch_files.read import map_tensors
 
 SHOWN = 10  # names in a message
 SAVE = 'numpy.save("acts.npy", {})'

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from darkmatter.artifacts import ArtifactError
+from darkmatter.storage.artifacts import ArtifactError
 
 NOWHERE = -1  # by a common habit the id of rows that belong to no context
 

@@ -21,7 +21,7 @@ from darkmatter.api.grid import Grid
 from darkmatter.api.masks import load_npy
 from darkmatter.api.numbers import as_float32, check_finite
 from darkmatter.api.survey import Survey
-from darkmatter.artifacts import ArtifactError, open_array
+from darkmatter.storage.artifacts import ArtifactError, open_array
 
 Activations = np.ndarray | Tensor | str | Path | Iterable
 

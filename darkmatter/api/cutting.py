@@ -8,7 +8,7 @@ from torch import Tensor
 
 from darkmatter.api.context_ids import rows_of_contexts
 from darkmatter.api.numbers import check_whole
-from darkmatter.artifacts import ArtifactError
+from darkmatter.storage.artifacts import ArtifactError
 
 Piece = tuple[Any, np.ndarray | None]  # rows of a context that are given; [position] which are there, None for all
 

@@ -14,7 +14,6 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from darkmatter.activation_moments import read_prepared, write_moments
 from darkmatter.api import engine
 from darkmatter.api.checks import check_declared, check_enough, check_fvu, checked_coder, spread
 from darkmatter.api.coders import Coder, inference
@@ -24,11 +23,12 @@ from darkmatter.api.masks import Mask, PaddingWatch, every_row, read_mask
 from darkmatter.api.progress import Progress
 from darkmatter.api.result import Decomposed
 from darkmatter.api.survey import Survey
-from darkmatter.artifacts import ArtifactError, read_arrays, read_json
-from darkmatter.decomposition import write_sums
-from darkmatter.decomposition_results import ESTIMATES, MOMENTS, estimate_sae, regressions
-from darkmatter.device import usable
-from darkmatter.experiment_params import Bootstrap, Decomposition
+from darkmatter.decomposition.passes import write_sums
+from darkmatter.decomposition.results import ESTIMATES, MOMENTS, estimate_sae, regressions
+from darkmatter.decomposition.shared_moments import read_prepared, write_moments
+from darkmatter.models.device import usable
+from darkmatter.params.experiments import Bootstrap, Decomposition
+from darkmatter.storage.artifacts import ArtifactError, read_arrays, read_json
 
 # Those of conf/profile/smollm2.yaml, where the reasons stand.
 DEFAULTS = Decomposition(
@@ -73,7 +73,7 @@ def decompose(
         activations: [context, position, d_model], or [row, d_model] with `context_ids`, `context_length` or `mask`:
             array, tensor, memory map, path of a file or folder (`api.containers`), or an iterator of
             [position, d_model]. Contexts may differ in length.
-        sae: an object with `encode` and `decode` on [row, d_model] (sae-lens's, `darkmatter.pretrained`'s, your own),
+        sae: an object with `encode` and `decode` on [row, d_model] (sae-lens's, `saes.published`'s, your own),
             or the pair of functions. They get float32 tensors, in the SAE's own dtype and on its device where it says
             them. `decode` need not be linear in the codes; it is then called anew in each of two passes.
         reconstructions: Sae(x) in the form of the activations, where you have it; `sae` then gives L0 only.

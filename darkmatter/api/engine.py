@@ -10,12 +10,12 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from darkmatter.activation_moments import Prepared
 from darkmatter.api.coders import Coder, Csr
 from darkmatter.api.grid import Grid
-from darkmatter.codes import blocks
-from darkmatter.moments import Blocks, make_blocks
-from darkmatter.splits import Splits
+from darkmatter.decomposition.shared_moments import Prepared
+from darkmatter.regression.moments import Blocks, make_blocks
+from darkmatter.regression.splits import Splits
+from darkmatter.saes.codes import blocks
 
 Tick = Callable[[int], object]
 

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from darkmatter.artifacts import ArtifactError
+from darkmatter.storage.artifacts import ArtifactError
 
 NONE = "none"  # in place of a mask: every row counts, whatever it looks like
 

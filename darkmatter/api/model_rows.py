@@ -1,6 +1,6 @@
 """Activations of a language model on disk, for a decomposition without the pipeline.
 
-A folder in transformers' format is read through `darkmatter.models`, which loads nothing but what a manifest names:
+A folder in transformers' format is read through `models.load`, which loads nothing but what a manifest names:
 a folder without one is linked beside a manifest of what it holds now.
 """
 
@@ -17,7 +17,7 @@ from jaxtyping import Float
 from tqdm import tqdm
 
 # First of all: it keeps transformers and huggingface_hub from asking a network.
-from darkmatter.models import LINKED_FROM, MANIFEST, TOKENIZER, check_manifest, first_line
+from darkmatter.models.load import LINKED_FROM, MANIFEST, TOKENIZER, check_manifest, first_line
 
 # isort: split
 import huggingface_hub
@@ -25,15 +25,15 @@ import transformers
 from huggingface_hub import constants
 from huggingface_hub.utils import HFValidationError, validate_repo_id
 
-from darkmatter.activation_files import open_activations
-from darkmatter.activations import extract, release_model
 from darkmatter.api.plain_weights import check_adapter, check_floats, check_kind, check_weights
-from darkmatter.artifacts import ArtifactError, read_json, sha256_file, write_json
-from darkmatter.checkpoint_parts import text_part
-from darkmatter.hookpoints import layer_of
-from darkmatter.hub_model import CONFIG
-from darkmatter.sections import Hookpoint
-from darkmatter.text_files import json_of
+from darkmatter.models.activation_files import open_activations
+from darkmatter.models.checkpoint_parts import text_part
+from darkmatter.models.extract import extract, release_model
+from darkmatter.models.hookpoints import layer_of
+from darkmatter.models.hub_model import CONFIG
+from darkmatter.params.types import Hookpoint
+from darkmatter.storage.artifacts import ArtifactError, read_json, sha256_file, write_json
+from darkmatter.storage.text_files import json_of
 
 LINKED = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")  # no code, no pickled weights
 SHARD_CONTEXTS = 8

@@ -10,10 +10,10 @@ from jaxtyping import Int
 from darkmatter.api.model_rows import ModelFolder
 from darkmatter.api.texts import documents
 from darkmatter.api.token_arrays import read_token_array
-from darkmatter.artifacts import ArtifactError, read_json, sha256_file
-from darkmatter.models import TOKENIZER, load_tokenizer
-from darkmatter.paths import TOKENS
-from darkmatter.tokens import check_ids, contexts_of, stack
+from darkmatter.models.load import TOKENIZER, load_tokenizer
+from darkmatter.storage.artifacts import ArtifactError, read_json, sha256_file
+from darkmatter.storage.paths import TOKENS
+from darkmatter.text.tokens import check_ids, contexts_of, stack
 
 RUN = 16  # of one token at the edge of contexts: no text ends or starts so
 

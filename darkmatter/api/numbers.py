@@ -5,8 +5,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from darkmatter.activation_files import BFLOAT16, widened
-from darkmatter.artifacts import ArtifactError
+from darkmatter.models.activation_files import BFLOAT16, widened
+from darkmatter.storage.artifacts import ArtifactError
 
 # Nearly all activations lie between 2⁻⁶⁰ and 2⁶⁰ in size; whole numbers read as the bits of bfloat16 lie anywhere.
 EXPONENTS = (127 - 60, 127 + 60)

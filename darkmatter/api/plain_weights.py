@@ -4,14 +4,14 @@ from collections.abc import Iterable
 from pathlib import Path
 
 # First of all: it keeps transformers from asking a network.
-from darkmatter.hub_model import INDEX
+from darkmatter.models.hub_model import INDEX
 
 # isort: split
 import safetensors
 import transformers
 
-from darkmatter.artifacts import ArtifactError
-from darkmatter.text_files import json_of
+from darkmatter.storage.artifacts import ArtifactError
+from darkmatter.storage.text_files import json_of
 
 WHOLE = "model.safetensors"
 ADAPTER = "adapter_config.json"

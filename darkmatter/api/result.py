@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from darkmatter.artifacts import to_json
+from darkmatter.storage.artifacts import to_json
 
 SHOWN = {
     "fvu": "FVU",

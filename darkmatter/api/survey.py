@@ -8,8 +8,8 @@ from jaxtyping import Bool, Float, Int
 
 from darkmatter.api.grid import Grid
 from darkmatter.api.masks import NONE, PaddingWatch
-from darkmatter.artifacts import ArtifactError
-from darkmatter.outliers import kept_of, row_norms
+from darkmatter.models.outliers import kept_of, row_norms
+from darkmatter.storage.artifacts import ArtifactError
 
 RATIOS = (10, 5, 3)  # median norms above which a row may be one of few that hold the variance
 FEW, MOST = 0.25, 0.5  # share of rows (one in each of short contexts is still few), share of variance

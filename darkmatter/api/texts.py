@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from darkmatter.api.arrow_rows import is_dataset
-from darkmatter.artifacts import ArtifactError
-from darkmatter.text_files import lines_of, text_of
+from darkmatter.storage.artifacts import ArtifactError
+from darkmatter.storage.text_files import lines_of, text_of
 
 GZIP = b"\x1f\x8b"
 MARK = "\ufeff"  # within a file it begins a line where files were joined

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from darkmatter.artifacts import ArtifactError
+from darkmatter.storage.artifacts import ArtifactError
 
 NPY, ZIP = b"\x93NUMPY", b"PK"
 # The array in another container, as Python; NAME is its name there, LENGTH that of a context.

@@ -16,9 +16,9 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from darkmatter.artifacts import ArtifactError, plain
 from darkmatter.audit.findings import EXIT_CODES, Finding, as_json, as_text, exit_code, printable
-from darkmatter.sections import ParamsError
+from darkmatter.params.types import ParamsError
+from darkmatter.storage.artifacts import ArtifactError, plain
 
 # What code meets in a file that has another form than its stage writes.
 MALFORMED = (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, RecursionError, zlib.error)

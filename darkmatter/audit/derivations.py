@@ -4,21 +4,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from darkmatter.estimates import Sums
-from darkmatter.experiments import (
-    components_results,
-    control_results,
-    downstream_results,
-    error_sae_results,
-    interpretability_results,
-    latent_probe_estimates,
-    norm_baseline_estimates,
-    per_token_scaling_results,
-    pursuit_estimates,
-    random_features_estimates,
-    synthetic_noise_results,
-)
-from darkmatter.params import Params
+from darkmatter.experiments.components import results as components_results
+from darkmatter.experiments.controls import results as control_results
+from darkmatter.experiments.downstream import results as downstream_results
+from darkmatter.experiments.error_saes import results as error_sae_results
+from darkmatter.experiments.interpretability import results as interpretability_results
+from darkmatter.experiments.latent_probe import results as latent_probe_estimates
+from darkmatter.experiments.norm_baselines import results as norm_baseline_estimates
+from darkmatter.experiments.per_token_scaling import results as per_token_scaling_results
+from darkmatter.experiments.pursuit import results as pursuit_estimates
+from darkmatter.experiments.random_features import results as random_features_estimates
+from darkmatter.experiments.synthetic_noise import results as synthetic_noise_results
+from darkmatter.params.schema import Params
+from darkmatter.statistics.sae_estimates import Sums
 from darkmatter.theory import lemma_results
 
 # (path → sums, the committed results, parameters) → the results that follow, under the same keys

@@ -11,28 +11,28 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from darkmatter.artifacts import ArtifactError, plain, read_arrays, read_json
 from darkmatter.audit.compare import TOLERANCE, Comparison, compare
 from darkmatter.audit.derivations import DERIVATIONS
 from darkmatter.audit.findings import Finding
-from darkmatter.claim_rows import claim_row, summary_of
-from darkmatter.claims import CLAIM_RESULTS, CLAIMS, Claim, load_claims
-from darkmatter.conventions import CONVENTIONS
-from darkmatter.decomposition_results import MOMENTS
-from darkmatter.estimands.evidence import BY_DIMENSION as VARIANT
-from darkmatter.estimands.evidence import NOT_PULLED, Evidence
-from darkmatter.estimands.gather import gather
-from darkmatter.estimates import HookpointSums, dimension_estimates, scalar_estimates
+from darkmatter.decomposition.results import MOMENTS
 from darkmatter.figures import FIGURES as ENTRIES
 from darkmatter.figures import figure_data
-from darkmatter.headline import headline_metrics
-from darkmatter.params import Params, load_params
-from darkmatter.paths import DECOMPOSITION, FIGURES, METRICS, RESULTS
-from darkmatter.plot_rows import PLOTS, plot_rows
+from darkmatter.ledger.claims import CLAIM_RESULTS, CLAIMS, Claim, load_claims
+from darkmatter.ledger.estimands.evidence import BY_DIMENSION as VARIANT
+from darkmatter.ledger.estimands.evidence import NOT_PULLED, Evidence
+from darkmatter.ledger.estimands.gather import gather
+from darkmatter.ledger.judge import claim_row, summary_of
+from darkmatter.ledger.verdicts import subject_of
+from darkmatter.params.conventions import CONVENTIONS
+from darkmatter.params.schema import Params, load_params
+from darkmatter.regression.splits import SPLITS
 from darkmatter.report.claims import component, outcome_words
-from darkmatter.results import Results, load_results
-from darkmatter.splits import SPLITS
-from darkmatter.verdicts import subject_of
+from darkmatter.results.headline import headline_metrics
+from darkmatter.results.load import Results, load_results
+from darkmatter.results.plot_rows import PLOTS, plot_rows
+from darkmatter.statistics.sae_estimates import HookpointSums, dimension_estimates, scalar_estimates
+from darkmatter.storage.artifacts import ArtifactError, plain, read_arrays, read_json
+from darkmatter.storage.paths import DECOMPOSITION, FIGURES, METRICS, RESULTS
 
 BY_DIMENSION = str(VARIANT)  # the only variant that needs more than committed sums
 

@@ -4,14 +4,14 @@ from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
-from darkmatter.artifacts import ArtifactError, read_json
 from darkmatter.audit.lock import Pipeline, read_pipeline
 from darkmatter.audit.receipts import read_receipts
 from darkmatter.audit.rules import earlier_rules
-from darkmatter.claims import CLAIM_RESULTS, CLAIMS, Claim, load_claims, rule_sha256
-from darkmatter.estimands.registry import estimand
+from darkmatter.ledger.claims import CLAIM_RESULTS, CLAIMS, Claim, load_claims, rule_sha256
+from darkmatter.ledger.estimands.registry import estimand
 from darkmatter.report.claims import component, outcome_words, paper_value
-from darkmatter.staleness import makers, stages_behind, stale_stages
+from darkmatter.runner.staleness import makers, stages_behind, stale_stages
+from darkmatter.storage.artifacts import ArtifactError, read_json
 
 Content = dict[str, Any]
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import yaml
 
-from darkmatter.artifacts import ArtifactError
-from darkmatter.declared import SafeLoader
+from darkmatter.runner.pipeline_file import SafeLoader
+from darkmatter.storage.artifacts import ArtifactError
 
 LOCK = Path("dvc.lock")
 

@@ -6,13 +6,13 @@ import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from darkmatter.artifacts import sha256_path
 from darkmatter.audit.findings import Finding
 from darkmatter.audit.hashing import Hashes, folder_md5, listing
 from darkmatter.audit.history import git
 from darkmatter.audit.lock import LockedStage
 from darkmatter.audit.receipts import Receipts
-from darkmatter.staleness import stages_behind
+from darkmatter.runner.staleness import stages_behind
+from darkmatter.storage.artifacts import sha256_path
 
 
 def output_findings(

@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from darkmatter.artifacts import ArtifactError, read_json
 from darkmatter.audit.findings import Finding
-from darkmatter.listings import listed_sha256
-from darkmatter.paths import DATA, RECEIPTS
-from darkmatter.staleness import within
+from darkmatter.runner.staleness import within
+from darkmatter.storage.artifacts import ArtifactError, read_json
+from darkmatter.storage.listings import listed_sha256
+from darkmatter.storage.paths import DATA, RECEIPTS
 
 Receipts = dict[str, dict]
 HASHED = ("code", "inputs", "outputs")  # what a receipt names by SHA-256

@@ -15,13 +15,13 @@ from pathlib import Path
 
 import numpy as np
 
-from darkmatter.artifacts import ArtifactError, read_arrays, read_json
 from darkmatter.audit.compare import TOLERANCE, compare
 from darkmatter.audit.findings import Finding
 from darkmatter.audit.hashing import hash_path
 from darkmatter.audit.history import git
 from darkmatter.audit.lock import LOCK, LockedStage, Pipeline, read_pipeline
-from darkmatter.paths import REPORT
+from darkmatter.storage.artifacts import ArtifactError, read_arrays, read_json
+from darkmatter.storage.paths import REPORT
 
 VOLATILE = {REPORT.as_posix()}  # holds the receipts' times
 

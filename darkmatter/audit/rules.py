@@ -4,11 +4,11 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from darkmatter.artifacts import ArtifactError, read_json, sha256_bytes
 from darkmatter.audit.findings import Finding
 from darkmatter.audit.history import git
-from darkmatter.claim_rules import sha256_of
-from darkmatter.claims import CLAIM_RESULTS, CLAIMS, Ledger, check_quotes, load_claims, rule_sha256
+from darkmatter.ledger.claims import CLAIM_RESULTS, CLAIMS, Ledger, check_quotes, load_claims, rule_sha256
+from darkmatter.ledger.rules import sha256_of
+from darkmatter.storage.artifacts import ArtifactError, read_json, sha256_bytes
 
 
 def rule_findings(root: Path) -> Iterator[Finding]:

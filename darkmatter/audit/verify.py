@@ -17,15 +17,15 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from darkmatter.artifacts import walk_files
 from darkmatter.audit.findings import Finding
 from darkmatter.audit.hashing import THREADS, folder_md5, hash_file, hash_path, listing, object_path
 from darkmatter.audit.lock import LockedStage, Pipeline, read_pipeline
 from darkmatter.audit.outputs import mended, output_findings
 from darkmatter.audit.receipts import Receipts, sorted_receipts
 from darkmatter.audit.rules import rule_findings
-from darkmatter.paths import RECEIPTS
-from darkmatter.staleness import brief, stale_stages, unsaid
+from darkmatter.runner.staleness import brief, stale_stages, unsaid
+from darkmatter.storage.artifacts import walk_files
+from darkmatter.storage.paths import RECEIPTS
 
 
 @dataclass

@@ -7,7 +7,6 @@ from typing import Any
 
 from tqdm import tqdm
 
-from darkmatter.artifacts import plain, write_json, write_text
 from darkmatter.figures import (
     fig01_breakdown,
     fig02_maps,
@@ -33,8 +32,9 @@ from darkmatter.figures import (
     tabX_controls,
 )
 from darkmatter.figures.style import Style, empty
-from darkmatter.params import Params
-from darkmatter.results import NotDrawn, Results
+from darkmatter.params.schema import Params
+from darkmatter.results.load import NotDrawn, Results
+from darkmatter.storage.artifacts import plain, write_json, write_text
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from darkmatter.breakdown import Breakdown, breakdown
 from darkmatter.figures.style import COMPONENTS, DOUBLE, Style, log2_axis, points_with_intervals
-from darkmatter.params import Params
-from darkmatter.results import NotDrawn, Results, context_note, estimate
+from darkmatter.params.schema import Params
+from darkmatter.results.breakdown import Breakdown, breakdown
+from darkmatter.results.load import NotDrawn, Results, context_note, estimate
 
 DOUBLINGS_BEYOND = 3  # of the extrapolation, past the widest SAE
 SAMPLES = 81

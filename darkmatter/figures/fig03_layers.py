@@ -6,8 +6,8 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from darkmatter.figures.style import COMPONENTS, LINES, SINGLE, Style, layer_axes, legend, points_with_intervals
-from darkmatter.params import Params
-from darkmatter.results import NotDrawn, Results, context_note, estimate
+from darkmatter.params.schema import Params
+from darkmatter.results.load import NotDrawn, Results, context_note, estimate
 
 
 def data(results: Results, params: Params) -> dict[str, Any]:

@@ -6,8 +6,8 @@ from matplotlib.figure import Figure
 
 from darkmatter.figures.style import COMPONENTS, DOUBLE, Style
 from darkmatter.figures.token_norms import draw_series, token_data
-from darkmatter.params import Params
-from darkmatter.results import Results
+from darkmatter.params.schema import Params
+from darkmatter.results.load import Results
 
 
 def data(results: Results, params: Params) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from darkmatter.figures.style import COMPONENTS, DOUBLE, Component, Style
-from darkmatter.params import Params
-from darkmatter.results import NotDrawn, Results, estimate
+from darkmatter.params.schema import Params
+from darkmatter.results.load import NotDrawn, Results, estimate
 
 TARGETS = ("x", "sae", "error", "linear", "nonlinear")
 CROSS_FITTED = ("linear", "nonlinear")

@@ -8,8 +8,8 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from darkmatter.figures.style import COMPONENTS, DOUBLE, Style, legend, points_with_intervals
-from darkmatter.params import Params
-from darkmatter.results import NotDrawn, Results
+from darkmatter.params.schema import Params
+from darkmatter.results.load import NotDrawn, Results
 
 PARTS = ("linear", "nonlinear")
 SURROGATE = "surrogate"

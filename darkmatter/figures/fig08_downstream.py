@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from darkmatter.figures.style import COMPONENTS, DOUBLE, Style, points_with_intervals
-from darkmatter.params import Params
-from darkmatter.results import NotDrawn, Results
+from darkmatter.params.schema import Params
+from darkmatter.results.load import NotDrawn, Results
 
 SPLICES = ("sae", "linear", "nonlinear", "random_linear", "random_nonlinear")
 PARTS = ("linear", "nonlinear")

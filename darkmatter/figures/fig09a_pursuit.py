@@ -6,10 +6,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from darkmatter.conventions import CONVENTIONS, PRIMARY
 from darkmatter.figures.style import COMPONENTS, DOUBLE, Style, legend, log2_axis, points_with_intervals
-from darkmatter.params import Params
-from darkmatter.results import NotDrawn, Results, estimate
+from darkmatter.params.conventions import CONVENTIONS, PRIMARY
+from darkmatter.params.schema import Params
+from darkmatter.results.load import NotDrawn, Results, estimate
 
 NUMBERS = {"fvu": ("error", "FVU"), "fvu_nonlinear": ("nonlinear", "FVU_nonlinear")}
 CHANGES = {"decrease": ("error", "FVU", -100), "change": ("nonlinear", "FVU_nonlinear", 100)}

@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from darkmatter.conventions import CONVENTIONS, PRIMARY
 from darkmatter.figures.style import COMPONENTS, DOUBLE, Style, points_with_intervals
-from darkmatter.params import Params
-from darkmatter.results import Results
+from darkmatter.params.conventions import CONVENTIONS, PRIMARY
+from darkmatter.params.schema import Params
+from darkmatter.results.load import Results
 
 TARGETS = ("error", "linear", "nonlinear")
 SPLITS = ("token", "context")

@@ -3,8 +3,8 @@
 from typing import Any
 
 from darkmatter.figures.maps import draw_maps, map_data
-from darkmatter.params import Params
-from darkmatter.results import NotDrawn, Results
+from darkmatter.params.schema import Params
+from darkmatter.results.load import NotDrawn, Results
 
 
 def data(results: Results, params: Params) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 
 from darkmatter.figures.style import COMPONENTS, DOUBLE, Style, legend, log2_axis
 from darkmatter.figures.token_norms import draw_series, token_data
-from darkmatter.params import Params
-from darkmatter.results import Results
+from darkmatter.params.schema import Params
+from darkmatter.results.load import Results
 
 PARTS = ("linear", "nonlinear")
 

@@ -5,10 +5,10 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from darkmatter.conventions import PRIMARY
 from darkmatter.figures.style import COMPONENTS, DOUBLE, LINES, MARKERS, Style, layer_axes, points_with_intervals
-from darkmatter.params import Params
-from darkmatter.results import NotDrawn, Results
+from darkmatter.params.conventions import PRIMARY
+from darkmatter.params.schema import Params
+from darkmatter.results.load import NotDrawn, Results
 
 ACTIVATION = "activation"
 REGRESSORS = {

@@ -6,10 +6,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from darkmatter.conventions import CONVENTIONS, PRIMARY
 from darkmatter.figures.style import COMPONENTS, DOUBLE, Style
-from darkmatter.params import Params
-from darkmatter.results import NotDrawn, Results
+from darkmatter.params.conventions import CONVENTIONS, PRIMARY
+from darkmatter.params.schema import Params
+from darkmatter.results.load import NotDrawn, Results
 
 AVERAGES = {"active": "E(w | active)", "mean": "E(w)", "second": "E(w²) / E(w)", "product": "E(wg) / E(w)"}
 OUTSIDE = 0.005  # share of points at each end that may lie beyond an axis: a few would flatten the rest

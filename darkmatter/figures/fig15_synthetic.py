@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from darkmatter.figures.style import DOUBLE, Style, legend, log2_axis, points_with_intervals
-from darkmatter.params import Params
-from darkmatter.results import Results
+from darkmatter.params.schema import Params
+from darkmatter.results.load import Results
 
 SIDES = {"noise_x": ("noise_sae", "noise on x'"), "noise_sae": ("noise_x", "noise on Sae(x')")}
 FLAT = 0.1  # how far from 0 the claims call it flat

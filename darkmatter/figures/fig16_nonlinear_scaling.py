@@ -4,11 +4,11 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from darkmatter.conventions import PRIMARY
 from darkmatter.figures.pair_panels import draw_lines, draw_matrix
 from darkmatter.figures.style import DOUBLE, Style
-from darkmatter.params import Params
-from darkmatter.results import NotDrawn, Results
+from darkmatter.params.conventions import PRIMARY
+from darkmatter.params.schema import Params
+from darkmatter.results.load import NotDrawn, Results
 
 VARIANTS = ("paper", "authors", "cross_fit")
 

@@ -7,8 +7,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from darkmatter.figures.style import COMPONENTS, SINGLE, Style, legend, points_with_intervals
-from darkmatter.params import Params
-from darkmatter.results import Results
+from darkmatter.params.schema import Params
+from darkmatter.results.load import Results
 
 LOOKS = {"random": ("nonlinear", "-", "random order"), "least_frequent_first": ("absent", "--", "least frequent first")}
 

@@ -9,9 +9,9 @@ from matplotlib.ticker import MaxNLocator
 from matplotlib.tri import Triangulation
 from scipy.spatial import QhullError
 
-from darkmatter.density import beside_the_papers
 from darkmatter.figures.style import DOUBLE, Style, log2_axis
-from darkmatter.results import NotDrawn, Results, context_note, estimate, one_per_cell
+from darkmatter.results.density import beside_the_papers
+from darkmatter.results.load import NotDrawn, Results, context_note, estimate, one_per_cell
 
 PANELS = (  # key, title, colour map, decimals
     ("norm_r2", "R² of ‖SaeError‖² (Eq. 10)", "viridis", 2),

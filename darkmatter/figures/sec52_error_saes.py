@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from darkmatter.figures.style import COMPONENTS, DOUBLE, Style, legend, points_with_intervals
-from darkmatter.params import Params
-from darkmatter.results import Results
+from darkmatter.params.schema import Params
+from darkmatter.results.load import Results
 
 PARTS = ("linear", "nonlinear")
 MEASURES = {"fvu": "pooled", "fvu_per_dim": "mean over\ndimensions"}

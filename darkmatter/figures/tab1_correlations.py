@@ -5,8 +5,8 @@ A table has data and no drawing: the report shows it as HTML.
 
 from typing import Any
 
-from darkmatter.params import Params
-from darkmatter.results import Results
+from darkmatter.params.schema import Params
+from darkmatter.results.load import Results
 
 COLUMNS = (
     ("noise", "noise on"),

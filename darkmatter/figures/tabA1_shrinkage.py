@@ -6,8 +6,8 @@ A table has data and no drawing: the report shows it as HTML.
 
 from typing import Any
 
-from darkmatter.params import Params
-from darkmatter.results import Results, context_note, estimate
+from darkmatter.params.schema import Params
+from darkmatter.results.load import Results, context_note, estimate
 
 FACTS = (("name", "SAE"), ("d_sae", "latents"), ("k", "k"), ("l0", "L0"))
 ESTIMATES = (("norm_ratio", "mean ‖Sae(x)‖ / mean ‖x‖"), ("cos_linear_x", "cos(LinearError, x)"))

@@ -6,9 +6,9 @@ A table has data and no drawing: the report shows it as HTML.
 
 from typing import Any
 
-from darkmatter.conventions import PRIMARY
-from darkmatter.params import Params
-from darkmatter.results import Results
+from darkmatter.params.conventions import PRIMARY
+from darkmatter.params.schema import Params
+from darkmatter.results.load import Results
 
 COLUMNS = {
     "control": "control",

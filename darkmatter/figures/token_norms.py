@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from darkmatter.figures.style import Style, log10_axis, short
-from darkmatter.results import NotDrawn, Results
+from darkmatter.results.load import NotDrawn, Results
 
 
 def token_data(results: Results, parts: tuple[str, ...]) -> dict[str, Any]:

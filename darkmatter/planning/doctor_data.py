@@ -7,15 +7,15 @@ from pathlib import Path
 
 import psutil
 
-from darkmatter.artifacts import ArtifactError
-from darkmatter.packages import WHEELS
-from darkmatter.params import PARAMS, Params, load_params
-from darkmatter.paths import DATA
+from darkmatter.params.schema import PARAMS, Params, load_params
+from darkmatter.params.types import ParamsError
 from darkmatter.planning.finding import Finding
 from darkmatter.planning.plan import Plan
 from darkmatter.planning.text import size
-from darkmatter.processes import worker_count
-from darkmatter.sections import ParamsError
+from darkmatter.runner.processes import worker_count
+from darkmatter.sources.packages import WHEELS
+from darkmatter.storage.artifacts import ArtifactError
+from darkmatter.storage.paths import DATA
 
 CACHE = Path(".dvc/cache")
 BOUND = "DARKMATTER_SAE_CACHE_GB"

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
 
-from darkmatter.artifacts import ArtifactError
-from darkmatter.experiment_params import Interpretability
+from darkmatter.params.experiments import Interpretability
+from darkmatter.params.types import ParamsError
 from darkmatter.planning.finding import Finding
 from darkmatter.planning.text import size
-from darkmatter.processes import worker_count
-from darkmatter.sections import ParamsError
+from darkmatter.runner.processes import worker_count
+from darkmatter.storage.artifacts import ArtifactError
 
 LOCKS = (Path("requirements/base.lock"), Path("requirements/torch-pypi.lock"))
 PYTHONS = ((3, 11), (3, 14))  # from, and before
@@ -96,8 +96,8 @@ def variables() -> list[Finding]:
 
 
 def problem_of(short: str, value: str) -> str | None:
-    from darkmatter.pretrained.cache import allowed
-    from darkmatter.ray_units import gpus_per_unit
+    from darkmatter.runner.ray_executor import gpus_per_unit
+    from darkmatter.saes.published.cache import allowed
 
     try:
         match short:
@@ -122,7 +122,7 @@ def cluster() -> list[Finding]:
     """Whether a Ray cluster answers, where units are to run on one."""
     if os.environ.get("DARKMATTER_EXECUTOR") != "ray":
         return []
-    from darkmatter.ray_units import connect
+    from darkmatter.runner.ray_executor import connect
 
     try:
         ray = connect()
@@ -156,7 +156,7 @@ def key(settings: Interpretability) -> list[Finding]:
     """The key of the judge's endpoint, where one is configured. The key itself is never shown."""
     if not settings.endpoint:
         return []
-    from darkmatter.experiments.judge_key import read_key
+    from darkmatter.experiments.interpretability.judge.key import read_key
 
     try:
         read_key(settings)

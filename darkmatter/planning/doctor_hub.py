@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 
-from darkmatter.artifacts import read_json
-from darkmatter.params import Params
-from darkmatter.paths import MANIFESTS
+from darkmatter.params.schema import Params
 from darkmatter.planning.finding import Finding
+from darkmatter.storage.artifacts import read_json
+from darkmatter.storage.paths import MANIFESTS
 
 CONFIG = "config.json"
 TIMEOUT = 10.0
@@ -42,8 +42,8 @@ def hub(asked: Iterable[Asked]) -> list[Finding]:
 def reachable(asked: Asked) -> Finding:
     import huggingface_hub
 
-    from darkmatter.hub import cached
-    from darkmatter.hub_access import HubError, Repo, endpoint, offline, online, token_for
+    from darkmatter.sources.hub import cached
+    from darkmatter.sources.hub_access import HubError, Repo, endpoint, offline, online, token_for
 
     name, revision, kind, gated, file = asked
     repo = Repo(name, revision, kind, gated)
@@ -61,7 +61,7 @@ def reachable(asked: Asked) -> Finding:
 
 def mend(error: Exception, repo, file: str) -> str:
     """The command for each kind of refusal; the message says the rest."""
-    from darkmatter import hub_access
+    from darkmatter.sources import hub_access
 
     commands: Sequence[tuple[type[Exception], str]] = (
         (hub_access.GrantMissingError, f"open {repo.page}  # accept its terms with the account of HF_TOKEN"),

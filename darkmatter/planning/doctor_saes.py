@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from darkmatter.artifacts import ArtifactError, read_json
-from darkmatter.params import Params
-from darkmatter.paths import MANIFESTS
+from darkmatter.params.saes import SaeSpec
+from darkmatter.params.schema import Params
 from darkmatter.planning.finding import Finding
-from darkmatter.sae_params import SaeSpec
+from darkmatter.storage.artifacts import ArtifactError, read_json
+from darkmatter.storage.paths import MANIFESTS
 
 
 def saes(params: Params) -> list[Finding]:
@@ -31,7 +31,7 @@ def problem_of(spec: SaeSpec, manifest: str | None, listed: Mapping[str, Mapping
     Args:
         listed: `release/id` → its entry in the manifest.
     """
-    from darkmatter.pretrained.adopt import check_pinned, pins_itself
+    from darkmatter.saes.published.adopt import check_pinned, pins_itself
 
     if pins_itself(spec.reference):
         return None

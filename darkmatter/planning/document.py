@@ -6,13 +6,13 @@ python -m darkmatter.planning.document      # writes them again, between the two
 from collections.abc import Sequence
 from pathlib import Path
 
-from darkmatter.artifacts import write_text
-from darkmatter.composing import composed
-from darkmatter.documents import lines, renewed
+from darkmatter.params.compose import composed
 from darkmatter.planning.devices import GPUS
 from darkmatter.planning.plan import Plan, make_plan
 from darkmatter.planning.text import duration, size, teraflops
 from darkmatter.planning.workload import from_params
+from darkmatter.storage.artifacts import write_text
+from darkmatter.storage.document_tables import lines, renewed
 
 README, DOCUMENT = Path("README.md"), Path("docs/paper-scale.md")
 MARKS = ("<!-- plan: python -m darkmatter.planning.document -->", "<!-- end of plan -->")

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import yaml
 
-from darkmatter.artifacts import ArtifactError
-from darkmatter.declared import SafeLoader
+from darkmatter.runner.pipeline_file import SafeLoader
+from darkmatter.storage.artifacts import ArtifactError
 
 DVC = Path("dvc.yaml")
 LEDGER = "claims"  # the stage that judges; a claim that is judged from the text alone has it as its experiment

@@ -2,8 +2,8 @@
 
 import argparse
 
-from darkmatter.composing import composed
-from darkmatter.params import PARAMS, Params, load_params
+from darkmatter.params.compose import composed
+from darkmatter.params.schema import PARAMS, Params, load_params
 
 
 def add_what(parser: argparse.ArgumentParser) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from darkmatter.claims import Claim, load_claims
+from darkmatter.ledger.claims import Claim, load_claims
 from darkmatter.planning import data_costs, experiment_costs, regression_costs
 from darkmatter.planning.cost import Cost
 from darkmatter.planning.devices import NETWORK, USED, Device, seconds

@@ -18,9 +18,9 @@ from pathlib import Path
 
 import psutil
 
-from darkmatter.artifacts import ArtifactError
 from darkmatter.planning.devices import REFERENCE, Device
-from darkmatter.processes import worker_count
+from darkmatter.runner.processes import worker_count
+from darkmatter.storage.artifacts import ArtifactError
 
 SECONDS = 1.5  # of each measurement
 WRITTEN = 256 << 20

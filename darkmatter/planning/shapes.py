@@ -6,8 +6,8 @@ from typing import Any
 
 import yaml
 
-from darkmatter.declared import SafeLoader
-from darkmatter.sections import ParamsError
+from darkmatter.params.types import ParamsError
+from darkmatter.runner.pipeline_file import SafeLoader
 
 TABLE = Path("conf/models.yaml")
 

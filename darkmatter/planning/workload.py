@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass
 
-from darkmatter.artifacts import read_json
-from darkmatter.data_params import Tokens
-from darkmatter.experiment_params import Interpretability, Lemmas, RandomFeatures
-from darkmatter.params import Params
-from darkmatter.paths import MANIFESTS
+from darkmatter.params.data import Tokens
+from darkmatter.params.experiments import Interpretability, Lemmas, RandomFeatures
+from darkmatter.params.saes import Saes, SaeSpec
+from darkmatter.params.schema import Params
+from darkmatter.params.types import ParamsError
 from darkmatter.planning.shapes import ModelShape, shape_of
-from darkmatter.sae_params import Saes, SaeSpec
-from darkmatter.sections import ParamsError
+from darkmatter.storage.artifacts import read_json
+from darkmatter.storage.paths import MANIFESTS
 
 FLOAT32 = 4
 WHEELS, PACKED = 25e6, 28e6  # bytes of the seven packages of text of the default profile, packed and as documents

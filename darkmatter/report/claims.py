@@ -5,16 +5,16 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-from darkmatter.conventions import CONVENTIONS, PRIMARY
-from darkmatter.estimands.evidence import BY_DIMENSION
-from darkmatter.estimands.experiments import KEYS
-from darkmatter.paths import RESULTS
+from darkmatter.ledger.estimands.evidence import BY_DIMENSION
+from darkmatter.ledger.estimands.experiments import KEYS
+from darkmatter.ledger.verdicts import NOT_TESTABLE, said
+from darkmatter.params.conventions import CONVENTIONS, PRIMARY
+from darkmatter.regression.splits import SPLITS
 from darkmatter.report.editions import earlier_rules
 from darkmatter.report.numbers import digits, estimate_text, paper_value, sample
 from darkmatter.report.sources import Provenance, results_name
 from darkmatter.report.summary import VERDICTS, wanted
-from darkmatter.splits import SPLITS
-from darkmatter.verdicts import NOT_TESTABLE, said
+from darkmatter.storage.paths import RESULTS
 
 Content = dict[str, Any]
 

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from darkmatter.claims import Ledger
-from darkmatter.conventions import CONVENTIONS
 from darkmatter.figures import FIGURES
-from darkmatter.headline import METRICS, headline_sentences, span
-from darkmatter.params import Params
+from darkmatter.ledger.claims import Ledger
+from darkmatter.ledger.verdicts import subject_of
+from darkmatter.params.conventions import CONVENTIONS
+from darkmatter.params.schema import Params
+from darkmatter.regression.splits import SPLITS
 from darkmatter.report.claims import claims_content, judged_now
 from darkmatter.report.editions import editions_content
 from darkmatter.report.errata import errata, inconsistent
@@ -20,9 +21,8 @@ from darkmatter.report.figures import figure_content
 from darkmatter.report.sources import Provenance
 from darkmatter.report.summary import duration, opening, strongest_disagreement, total_seconds
 from darkmatter.report.tokens import tokens_content
-from darkmatter.results import Results, Sae, estimate
-from darkmatter.splits import SPLITS
-from darkmatter.verdicts import subject_of
+from darkmatter.results.headline import METRICS, headline_sentences, span
+from darkmatter.results.load import Results, Sae, estimate
 
 Content = dict[str, Any]
 

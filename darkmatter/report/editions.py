@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from darkmatter.claims import Ledger
+from darkmatter.ledger.claims import Ledger
+from darkmatter.ledger.verdicts import said
 from darkmatter.report.numbers import estimate_text
 from darkmatter.report.summary import VERDICTS
-from darkmatter.verdicts import said
 
 Content = dict[str, Any]
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from darkmatter.claims import Claim, Ledger, Passage
+from darkmatter.ledger.claims import Claim, Ledger, Passage
 from darkmatter.report.numbers import estimate_text, paper_value
 from darkmatter.report.summary import VERDICTS
 

@@ -5,8 +5,8 @@ python -m darkmatter.report.errata_page     # writes it again; a test compares
 
 from pathlib import Path
 
-from darkmatter.artifacts import write_text
-from darkmatter.claims import CLAIMS, Erratum, Ledger, Passage, load_claims
+from darkmatter.ledger.claims import CLAIMS, Erratum, Ledger, Passage, load_claims
+from darkmatter.storage.artifacts import write_text
 
 PAGE = Path("docs/errata.md")
 HEAD = """<!-- Made from claims.yaml by `python -m darkmatter.report.errata_page`; not edited by hand. -->

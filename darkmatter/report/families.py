@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-from darkmatter.claim_rules import Rule
+from darkmatter.ledger.rules import Rule
+from darkmatter.ledger.verdicts import component_outcomes, verdict_of
 from darkmatter.report.claims import component, outcome_words
 from darkmatter.report.summary import duration
-from darkmatter.verdicts import component_outcomes, verdict_of
 
 Content = dict[str, Any]
 

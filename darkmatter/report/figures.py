@@ -5,11 +5,11 @@ import re
 from pathlib import Path
 from typing import Any
 
-from darkmatter.artifacts import read_json, sha256_file
 from darkmatter.figures import Entry
 from darkmatter.report.numbers import estimate_text
 from darkmatter.report.sources import FIGURE_RESULTS, Provenance
 from darkmatter.report.specs import spec_of
+from darkmatter.storage.artifacts import read_json, sha256_file
 
 PIXELS_PER_POINT = 96 / 72
 Content = dict[str, Any]

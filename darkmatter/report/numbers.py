@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from darkmatter.rounding import same, settled
+from darkmatter.statistics.rounding import same, settled
 
 UNITS = {"rows": "rows", "contexts": "contexts", "saes": "SAEs", "seeds": "seeds", "latents": "latents"}
 

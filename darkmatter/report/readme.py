@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from darkmatter.artifacts import ArtifactError, read_json, write_text
-from darkmatter.claims import CLAIM_RESULTS
-from darkmatter.families import FAMILIES
+from darkmatter.ledger.claims import CLAIM_RESULTS
+from darkmatter.ledger.families import FAMILIES
 from darkmatter.report.families import component_words
+from darkmatter.storage.artifacts import ArtifactError, read_json, write_text
 
 README = Path("README.md")
 FAMILY = FAMILIES / "gemma3-270m-trained.json"

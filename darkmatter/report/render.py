@@ -11,7 +11,7 @@ import vl_convert
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from darkmatter.rounding import settled
+from darkmatter.statistics.rounding import settled
 
 FOLDER = Path(__file__).parent
 UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # Unicode categories: controls, formatting, surrogates, separators of lines

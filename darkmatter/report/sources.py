@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
-from darkmatter.paths import RESULTS
-from darkmatter.staleness import makers, stages_behind
+from darkmatter.runner.staleness import makers, stages_behind
+from darkmatter.storage.paths import RESULTS
 
 Content = dict[str, Any]
 

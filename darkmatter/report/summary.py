@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from darkmatter.estimands.experiments import KEYS
-from darkmatter.headline import listing, span
-from darkmatter.params import Params
+from darkmatter.ledger.estimands.experiments import KEYS
+from darkmatter.params.schema import Params
 from darkmatter.report.numbers import digits, estimate_text
-from darkmatter.results import Results
-from darkmatter.rounding import same
+from darkmatter.results.headline import listing, span
+from darkmatter.results.load import Results
+from darkmatter.statistics.rounding import same
 
 Content = Mapping[str, Any]
 Receipts = Mapping[str, Content]  # stage → its receipt

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from darkmatter.estimates import Sums
-from darkmatter.params import Params
+from darkmatter.params.schema import Params
+from darkmatter.statistics.sae_estimates import Sums
 from darkmatter.theory.lemma_table import lemma_table
 
 

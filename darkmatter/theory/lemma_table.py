@@ -9,7 +9,7 @@ import sympy
 from sympy import Expr, Integer, Rational, Symbol, sqrt
 from tqdm import tqdm
 
-from darkmatter.bootstrap import ContextBootstrap
+from darkmatter.statistics.bootstrap import ContextBootstrap
 from darkmatter.theory.lemmas import (
     PRINTED_VARIANCE,
     RATE,

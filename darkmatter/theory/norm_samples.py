@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from darkmatter.bootstrap import ContextBootstrap
+from darkmatter.statistics.bootstrap import ContextBootstrap
 
 GROUPS = 200  # enough for the jackknife inside BCa; 20,000 resamples of 200 weights are 32 MB
 RESAMPLES = 20_000  # simultaneous intervals reach far into the tails

@@ -6,14 +6,17 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests"))  # pytest puts it there only where it collects from it
+sys.path[:0] = [
+    str(ROOT / "tests" / "support"),
+    str(ROOT / "tests" / "fakes"),
+]  # pytest puts it there only where it collects from it
 
 from profiles import composed  # noqa: E402
 
 import stages.report  # noqa: E402
-from darkmatter.params import load_params  # noqa: E402
-from darkmatter.paths import REPORT  # noqa: E402
-from darkmatter.stage import Stage  # noqa: E402
+from darkmatter.params.schema import load_params  # noqa: E402
+from darkmatter.runner.stage import Stage  # noqa: E402
+from darkmatter.storage.paths import REPORT  # noqa: E402
 
 
 def report_folder(folder: Path) -> Path:

@@ -10,8 +10,8 @@ from hostile import NODES, PAYLOADS, PLACES, harmless, payloads, plant
 from playwright.sync_api import Page
 from rendered import report_folder, run_report
 
-from darkmatter.artifacts import write_json, write_text
 from darkmatter.report.render import escaped_controls, visible
+from darkmatter.storage.artifacts import write_json, write_text
 
 SAID = """tip => [[...tip.querySelectorAll("*")].map(node => node.tagName).join(), tip.textContent]"""
 TEXT = """() => {

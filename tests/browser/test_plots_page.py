@@ -9,7 +9,7 @@ from dvc_render import ImageRenderer, VegaRenderer, render_html
 from hostile import NODES, payloads
 from playwright.sync_api import Page
 
-from darkmatter.plots_page import DRAW, SCRIPT, write_script
+from darkmatter.report.plots_page import DRAW, SCRIPT, write_script
 
 ROOT = Path(__file__).parent.parent.parent
 TEMPLATES = ROOT / ".dvc" / "plots"

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from darkmatter.artifacts import write_text
 from darkmatter.audit.export.questions import QUESTIONS
 from darkmatter.audit.export.sources import NOT_STATED, Sources
+from darkmatter.storage.artifacts import write_text
 
 NAME = "reproducibility-checklist.md"
 DRAFT = "DRAFT made by a program from the files of this repository. Nobody has checked it, and it certifies nothing."

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import yaml
 
-from darkmatter.artifacts import ArtifactError, write_text
 from darkmatter.audit.export.sources import Content, Sources, base, person
 from darkmatter.figures import FIGURES
-from darkmatter.paths import FIGURES as FOLDER
+from darkmatter.storage.artifacts import ArtifactError, write_text
+from darkmatter.storage.paths import FIGURES as FOLDER
 
 NAME = "codecheck.yml"
 VERSION = "https://codecheck.org.uk/spec/config/2.0/"

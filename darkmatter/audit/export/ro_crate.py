@@ -11,9 +11,9 @@ from pathlib import Path
 from rocrate.model.entity import Entity
 from rocrate.rocrate import ROCrate
 
-from darkmatter.artifacts import write_text
 from darkmatter.audit.export.crate_draft import Draft, quote, single
 from darkmatter.audit.export.sources import Sources, base, interval, person
+from darkmatter.storage.artifacts import write_text
 
 NAME = "ro-crate-metadata.json"
 RUN = "https://w3id.org/ro/wfrun"

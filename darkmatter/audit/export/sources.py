@@ -7,10 +7,10 @@ from typing import Any
 
 import yaml
 
-from darkmatter.artifacts import ArtifactError, read_json
 from darkmatter.audit.lock import LOCK
-from darkmatter.declared import SafeLoader
-from darkmatter.paths import RECEIPTS, REPORTS, RESULTS
+from darkmatter.runner.pipeline_file import SafeLoader
+from darkmatter.storage.artifacts import ArtifactError, read_json
+from darkmatter.storage.paths import RECEIPTS, REPORTS, RESULTS
 
 Content = dict[str, Any]
 NOT_STATED = "not stated: for the author"

@@ -1,0 +1,58 @@
+"""Results of one hookpoint: every SAE's estimates, and the sums a reviewer needs to derive them again."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from darkmatter.statistics.sae_estimates import hookpoint_sums, own_sums, sae_estimates
+from darkmatter.storage.artifacts import read_arrays, read_json, write_json
+
+MOMENTS = "moments/activations.npz"  # below a hookpoint's folder, beside one folder for each SAE
+ESTIMATES = "estimates.json"
+
+Arrays = dict[str, np.ndarray]
+
+
+def regressions(moments: Arrays) -> dict[str, dict[str, float]]:
+    """Rows, rank and condition number of each fit set."""
+    facts = {name.removesuffix("/facts"): array.tolist() for name, array in moments.items() if name.endswith("/facts")}
+    return {
+        name: {"fit_rows": int(rows), "rank": int(rank), "condition_number": condition}
+        for name, (rows, rank, condition) in facts.items()
+    }
+
+
+def estimate_sae(out: Path, moments: str, decomposed: str, resamples: int, level: float, seed: int) -> None:
+    """Write the estimates of one SAE from its per-context sums (a unit of the decomposition stage)."""
+    shared = read_arrays(Path(moments))
+    rank = {name: int(facts["rank"]) for name, facts in regressions(shared).items()}
+    hookpoint = own_sums(shared, rank, {"resamples": resamples, "level": level, "seed": seed})
+    sums, dimension_sums = (read_arrays(Path(decomposed) / name) for name in ("sums.npz", "dimension_sums.npz"))
+    fired, latents = sums["latent_fired"].tolist()
+    result = {
+        "estimates": sae_estimates(hookpoint, sums, shared, dimension_sums),
+        "l0": float(sums["sum/l0"][-1].sum() / hookpoint.rows[-1].sum()),
+        "dead_latents": int(latents - fired),
+    }
+    write_json(out / ESTIMATES, result)
+
+
+def committed_sums(folder: Path, names: list[str]) -> Arrays:
+    """Scalar and pooled sums of a hookpoint and of its SAEs, keys `NAME/SUM`: what its committed .npz holds."""
+    shared = hookpoint_sums(read_arrays(folder / MOMENTS), {}, {})
+    arrays = {"rows": shared.rows, "square": shared.square, "cross": shared.cross}
+    for name in names:
+        arrays |= {f"{name}/{key}": array for key, array in read_arrays(folder / name / "sums.npz").items()}
+    return arrays
+
+
+def hookpoint_results(folder: Path, estimates: Path, specs: list[dict[str, Any]], facts: dict[str, Any]) -> dict:
+    """The results file of one hookpoint: `facts` about its rows, its regressions, and each SAE with its estimates.
+
+    Args:
+        specs: name, group, architecture, d_sae, k, seed and train_tokens of each SAE.
+        estimates: holds `NAME/estimates.json` for each of them.
+    """
+    saes = [spec | read_json(estimates / spec["name"] / ESTIMATES) for spec in specs]
+    return facts | {"regressions": regressions(read_arrays(folder / MOMENTS)), "saes": saes}

@@ -1,0 +1,1 @@
+"""Regressions and fits whose answer is known."""

@@ -1,0 +1,182 @@
+"""What each part of an SAE's error does to the model's cross-entropy (section 5.3).
+
+At the kept positions of one hookpoint x is replaced by
+
+    sae         Sae(x)
+    linear      Sae(x) + LinearError(x)
+    nonlinear   Sae(x) + NonlinearError(x)
+    random_P    Sae(x) + ‖P(x)‖ u,  P one of the parts, u uniform on the unit sphere, drawn anew for every token
+
+and the blocks above run on. The random vectors are the control for "any vector of that size". `clean` is x itself.
+Outliers (`outliers`) keep x and are not averaged over. LinearError is that of the context split's map, intercept
+included, and the contexts are among those it was not fitted on; NonlinearError is what remains: SaeError =
+x − Sae(x) = LinearError + NonlinearError.
+"""
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from darkmatter.decomposition.passes import error_maps
+from darkmatter.decomposition.samples import Sample, open_sample
+from darkmatter.decomposition.shared_moments import FILE
+from darkmatter.models.activation_files import open_activations
+from darkmatter.models.device import usable
+from darkmatter.models.extract import load_once
+from darkmatter.models.splice import residual_at, spliced, spliced_loss
+from darkmatter.storage.artifacts import ArtifactError, open_array, read_arrays, sha256_bytes, write_arrays
+
+MAP = "map.npz"  # b* of one SAE: weight [d_model, d_model], intercept [d_model], rank, rows
+SUMS = "sums.npz"  # of one context: cross-entropies, norms, squares
+PARTS = ("linear", "nonlinear")
+SPLIT = "context"
+# Of a row's norm: other CPUs and batches add in another order, and bfloat16 has two to three digits. Another model or
+# text is far beyond it.
+RESIDUAL_TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.1}
+
+Rows = Float[Tensor, "position d_model"]
+open_once = functools.cache(open_sample)
+
+
+def fit_map(out: Path, **sample: Any) -> None:
+    """Write b* of one SAE (Eq. 11), fitted on the contexts of the context split (a unit of the downstream stage).
+
+    Args:
+        sample: arguments of `samples.open_sample`.
+
+    Raises:
+        ArtifactError: codes, decoder and activations do not fit together.
+    """
+    linear_map = error_maps(open_sample(**sample))[SPLIT]
+    arrays = {"rank": np.array(linear_map.rank), "rows": np.array(linear_map.rows)}
+    arrays |= {name: getattr(linear_map, name).cpu().numpy() for name in ("weight", "intercept")}
+    write_arrays(out / MAP, arrays)
+
+
+def splice_context(
+    out: Path,
+    model: str,
+    tokens: str,
+    hookpoint: str,
+    first_position: int,
+    context: int,
+    activations: str,
+    prepared: str,
+    saes: list[dict[str, str]],
+    controls: list[str],
+    seed: int,
+    fit_share: float,
+    folds: int,
+    split_seed: int,
+    device: str = "cpu",
+) -> None:
+    """Write the sums of one context over all its splices (a unit of the downstream stage).
+
+    Args:
+        model: folder of the model.
+        tokens: .npy, int32 [context, context_length].
+        context: which context of `tokens` and `activations`.
+        prepared: folder written by `activation_moments.prepare` for the activations.
+        saes: `name`, and the paths `codes`, `sae` (as `samples.open_sample`) and `map` (as `fit_map` writes it).
+        controls: parts whose norms random vectors take.
+        device: where the model runs and the vectors are made.
+
+    `sums.npz` holds, summed over the kept positions but outliers, in float64: `rows`; `ce/clean`; `x_sum` and
+    `x_square` [d_model], shifted; `residual_gap`, the largest relative distance of a row from the stored activation;
+    and for each SAE `NAME/ce/SPLICE` (nats), `NAME/norm/VECTOR` (norms, unsquared) and `NAME/left/SPLICE` [d_model],
+    the squares of what the splice leaves of x.
+
+    Raises:
+        ArtifactError: the residual is not the stored one, files do not fit together, or a loss is not finite.
+    """
+    place = usable(device)
+    language_model = load_once(Path(model), place)
+    texts = open_array(Path(tokens), (None, None), "int32")
+    ids = torch.from_numpy(texts[context : context + 1].astype(np.int64)).to(place)
+    residual = residual_at(language_model, ids, hookpoint)
+    file = open_activations(Path(activations))
+    stored = torch.from_numpy(np.array(file[context])).to(place)
+    gap = residual_gap(residual[0, first_position:-1], stored, f"{activations}, context {context}")
+    kept = torch.from_numpy(read_arrays(Path(prepared) / FILE)["kept"][context]).to(place)
+
+    def loss_of(spliced_residual: Tensor, name: str) -> np.ndarray:
+        loss = spliced_loss(language_model, ids, hookpoint, spliced_residual, first_position)
+        if not loss.isfinite().all():
+            raise ArtifactError(f"context {context}, splice {name}: the model returned NaN or infinity")
+        return loss.flatten()[kept].sum(dtype=torch.float64).cpu().numpy()
+
+    sums = {"rows": np.array(float(kept.sum())), "residual_gap": np.array(gap), "ce/clean": loss_of(residual, "clean")}
+    for entry in saes:
+        name = entry["name"]
+        sample = open_once(activations, prepared, entry["codes"], entry["sae"], fit_share, folds, split_seed)
+        parts = split_context(sample, context, read_arrays(Path(entry["map"])), place)
+        x = parts["x"]
+        if "x_sum" not in sums:
+            shifted = x[kept].double() - sample.prepared.x_shift.to(place)
+            sums |= {"x_sum": shifted.sum(0).cpu().numpy(), "x_square": shifted.square().sum(0).cpu().numpy()}
+        sums |= {f"{name}/norm/{part}": norms(rows[kept]).sum().cpu().numpy() for part, rows in parts.items()}
+        for splice, rows in replacements(parts, controls, (seed, context, f"{hookpoint}/{name}")).items():
+            sums[f"{name}/left/{splice}"] = (x[kept].double() - rows[kept].double()).square().sum(0).cpu().numpy()
+            rows = torch.where(kept[:, None], rows, x)
+            sums[f"{name}/ce/{splice}"] = loss_of(spliced(residual, rows[None], first_position), f"{name}/{splice}")
+    write_arrays(out / SUMS, sums)
+
+
+def residual_gap(found: Rows, stored: Rows, where: str) -> float:
+    """Largest ‖found − stored‖ / ‖stored‖ of a row; 0 where the pass repeats to the last bit.
+
+    Raises:
+        ArtifactError: it exceeds RESIDUAL_TOLERANCE, or the shapes differ.
+    """
+    mend = "Activations, tokens and model do not belong together: run `dvc repro -f activations`."
+    if found.shape != stored.shape:
+        raise ArtifactError(f"{where}: stored {list(stored.shape)}, the model gives {list(found.shape)}. {mend}")
+    distance = (found.double() - stored.double()).norm(dim=1)
+    gap = float((distance / stored.double().norm(dim=1).clamp(min=1e-300)).max())
+    if not gap <= RESIDUAL_TOLERANCE[found.dtype]:
+        raise ArtifactError(f"{where}: a row differs by {gap:.1e} of its norm from what the model gives now. {mend}")
+    return gap
+
+
+def split_context(
+    sample: Sample, context: int, linear_map: dict[str, np.ndarray], place: torch.device
+) -> dict[str, Rows]:
+    """x, Sae(x), SaeError and its two parts at the kept positions of one context, on a device.
+
+    The sample stays on the CPU: of what it holds, the regressions' factors among it, no splice needs more than this.
+    """
+    x, sae = (part.to(place) for part in sample.context(context))
+    weight, intercept = (torch.from_numpy(linear_map[name]).to(x) for name in ("weight", "intercept"))
+    linear = (x - sample.prepared.x_shift.to(x)) @ weight + intercept
+    error = x - sae
+    return {"x": x, "sae": sae, "error": error, "linear": linear, "nonlinear": error - linear}
+
+
+def replacements(parts: dict[str, Rows], controls: list[str], seed: tuple[int, int, str]) -> dict[str, Rows]:
+    """What takes the place of x in each splice.
+
+    Args:
+        seed: seed, context and SAE; each control draws from its own stream, whatever the others.
+    """
+    rows = {"sae": parts["sae"]} | {part: parts["sae"] + parts[part] for part in PARTS}
+    for part in controls:
+        rows[f"random_{part}"] = parts["sae"] + random_directions(parts[part], *seed, part)
+    return rows
+
+
+def random_directions(vectors: Rows, seed: int, context: int, *names: str) -> Rows:
+    """Vectors of uniform random direction, each of the norm of its row of `vectors`."""
+    stream = [int(sha256_bytes(name.encode())[:16], 16) for name in names]
+    draws = np.random.default_rng([seed, context, *stream]).standard_normal(tuple(vectors.shape))
+    directions = torch.from_numpy(draws / np.linalg.norm(draws, axis=1, keepdims=True)).to(vectors.device)
+    return (norms(vectors)[:, None] * directions).to(vectors.dtype)
+
+
+def norms(vectors: Rows) -> Float[Tensor, " position"]:
+    """Norm of each row, float64."""
+    return vectors.double().norm(dim=1)

@@ -1,0 +1,60 @@
+"""The results of the stage downstream from its stored sums: no torch."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from darkmatter.experiments.downstream.estimates import dimension_sums, estimates, scalar_sums
+from darkmatter.params.schema import Params
+from darkmatter.storage.paths import DATA, RESULTS
+
+STORED = RESULTS / "downstream_sums.npz"  # of `scalar_sums`, and facts, see `stored`
+STORED_DIMENSIONS = DATA / "sums" / "downstream.npz"  # of `dimension_sums`
+
+
+Sums = Mapping[str, np.ndarray]
+
+
+def stored(
+    sums: Sums, contexts: Sequence[int], positions: int, rank: Mapping[str, int]
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Content of STORED and of STORED_DIMENSIONS.
+
+    Args:
+        sums: as `downstream.splice_context` writes them, stacked over contexts.
+        contexts: their numbers.
+        positions: of each context.
+        rank: of each SAE's map.
+    """
+    facts = {f"{sae}/rank": np.array(number) for sae, number in rank.items()}
+    facts |= {"contexts": np.array(contexts), "positions": np.array(positions)}
+    return scalar_sums(sums) | facts, dimension_sums(sums)
+
+
+def results_of(arrays: Sums, saes: Sequence[Mapping[str, Any]], params: Params) -> dict[str, Any]:
+    """The results file but for the names of model and split.
+
+    Args:
+        arrays: STORED, and STORED_DIMENSIONS where it is there.
+        saes: facts of each SAE, `name` among them.
+    """
+    first = params.tokens.first_position
+    rank = {sae["name"]: int(arrays[f"{sae['name']}/rank"]) for sae in saes}
+    return {
+        "hookpoint": params.figures.main_hookpoint,
+        "contexts": arrays["contexts"].tolist(),
+        "rows": int(arrays["rows"].sum()),
+        "positions": [first, first + int(arrays["positions"]) - 1],
+        "controls": params.downstream.controls,
+        **estimates(arrays, saes, rank, params.decomposition.bootstrap.model_dump()),
+    }
+
+
+def derive(sums: Mapping[str, Sums], committed: dict[str, Any], params: Params) -> dict[str, Any]:
+    """The results file again (`audit.derivations`), but for facts about model and SAEs.
+
+    Without STORED_DIMENSIONS the expectations that average over dimensions are left out, and what is judged by them.
+    """
+    arrays = {**sums[STORED.as_posix()], **sums.get(STORED_DIMENSIONS.as_posix(), {})}
+    return results_of(arrays, [{"name": name} for name in params.downstream.saes], params)

@@ -1,0 +1,213 @@
+"""Numbers of the per-token scaling (Figs. 4 and 16) from the sums of its regressions: no torch."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from darkmatter.regression.splits import ROW_SETS, SPLITS
+from darkmatter.statistics import metrics
+from darkmatter.statistics.joint_levels import at_both
+from darkmatter.statistics.paired_r2 import Scored, alone, difference, slope, together
+from darkmatter.statistics.sae_estimates import Estimate
+from darkmatter.storage.packed_sums import gather, select
+
+# variant → (regression, convention of its residual). Eq. 13: squared norms with intercept (section 4: intercepts are
+# included); norms with intercept (published code); squared norms with c alone, as Eq. 13 is printed.
+EQ_13 = {
+    "paper": ("squared", "paper"),
+    "authors": ("unsquared", "paper"),
+    "through_origin": ("squared", "authors"),
+}
+# Eq. 23 beside it, and with NonlinearError from a map that has not seen the context.
+EQ_23 = {
+    "paper": ("squared+{split}", "paper"),
+    "authors": ("unsquared+{split}", "paper"),
+    "through_origin": ("squared+{split}", "authors"),
+    "cross_fit": ("squared+cross-fit", "paper"),
+}
+# Eq. 23 with another second regressor: LinearError's norm, or NonlinearError's of other tokens.
+CONTROLS = {
+    control: {
+        "paper": (f"squared+{control}+{{split}}", "paper"),
+        "authors": (f"unsquared+{control}+{{split}}", "paper"),
+    }
+    for control in ("linear", "shuffled")
+}
+
+SCORED = {
+    (regression.format(split=split), f"residual/{split}/{convention}")
+    for variants in (EQ_13, EQ_23, *CONTROLS.values())
+    for regression, convention in variants.values()
+    for split in SPLITS
+}  # all that is scored: (regression, its residual)
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """What one SAE's norms predict of the wider ones' error norms.
+
+    Attributes:
+        first, wider: `name`, `d_sae` and `k` of the SAE, and of each wider one of its k: the regressions' targets.
+        sums: regression → sums as `held_out.HeldOut.sums`.
+        rank: regression → fit set → rank.
+    """
+
+    first: dict[str, Any]
+    wider: list[dict[str, Any]]
+    sums: dict[str, dict[str, np.ndarray]]
+    rank: dict[str, dict[str, int]]
+
+    def scored(self, target: int, split: str, regression: str, convention: str) -> Scored:
+        name = regression.format(split=split)
+        return Scored.of(self.sums[name], split, f"residual/{split}/{convention}", self.rank[name][split], target)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One prediction: the SAE with number `target` among the wider ones of `scaling`."""
+
+    scaling: Scaling
+    target: int
+
+    @property
+    def names(self) -> dict[str, Any]:
+        first, second = self.scaling.first, self.scaling.wider[self.target]
+        return {
+            "sae_1": first["name"],
+            "sae_2": second["name"],
+            "d_sae_1": first["d_sae"],
+            "d_sae_2": second["d_sae"],
+        }
+
+    @property
+    def doublings(self) -> float:
+        return float(np.log2(self.names["d_sae_2"] / self.names["d_sae_1"]))
+
+    def eq_13(self, split: str, variant: str) -> Scored:
+        return self.scaling.scored(self.target, split, *EQ_13.get(variant, EQ_13["paper"]))
+
+    def eq_23(self, split: str, variant: str) -> Scored:
+        return self.scaling.scored(self.target, split, *EQ_23[variant])
+
+    def control(self, control: str, split: str, variant: str) -> Scored:
+        return self.scaling.scored(self.target, split, *CONTROLS[control][variant])
+
+
+def wider_saes(saes: Sequence[dict[str, Any]]) -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:
+    """Each SAE that has wider ones of its k, with those, from narrow to wide."""
+    ordered = sorted(saes, key=lambda sae: (sae["d_sae"], sae["name"]))
+    wider = [
+        (first, [sae for sae in ordered if sae["d_sae"] > first["d_sae"] and sae["k"] == first["k"]])
+        for first in ordered
+    ]
+    return [(first, found) for first, found in wider if found]
+
+
+def stored_scalings(scalings: Sequence[Scaling]) -> dict[str, np.ndarray]:
+    """`scaling/SAE/REGRESSION/SUM` of what is scored, and `…/rank` by row set."""
+    arrays: dict[str, np.ndarray] = {}
+    for scaling in scalings:
+        kept = {}
+        for name, sums in scaling.sums.items():
+            residuals = {residual: sums[residual] for regression, residual in SCORED if regression == name}
+            kept[name] = {key: sums[key] for key in ("rows", "total", "square")} | residuals
+            kept[name]["rank"] = np.array([scaling.rank[name][row_set] for row_set in ROW_SETS])
+        arrays |= gather({f"scaling/{scaling.first['name']}/{name}": sums for name, sums in kept.items()})
+    return arrays
+
+
+def scalings_of(arrays: Mapping[str, np.ndarray], saes: Sequence[dict[str, Any]]) -> list[Scaling]:
+    """From what `stored_scalings` left.
+
+    Raises:
+        ArtifactError: an SAE is missing.
+    """
+    found = []
+    for first, wider in wider_saes(saes):
+        own = select(arrays, f"scaling/{first['name']}")
+        sums = {name: select(own, name) for name in sorted({regression for regression, _ in SCORED})}
+        rank = {name: dict(zip(ROW_SETS, parts["rank"].tolist(), strict=True)) for name, parts in sums.items()}
+        found.append(Scaling(first, wider, sums, rank))
+    return found
+
+
+def pairs_of(scalings: Sequence[Scaling]) -> list[Pair]:
+    return [Pair(scaling, target) for scaling in scalings for target in range(len(scaling.wider))]
+
+
+def relative_decrease(fvu_13: np.ndarray, fvu_23: np.ndarray) -> np.ndarray:
+    """Share of Eq. 13's FVU that Eq. 23 takes away; NaN where Eq. 13 leaves none."""
+    return metrics.ratio(fvu_13 - fvu_23, fvu_13)
+
+
+def pair_estimates(pair: Pair, bootstrap: dict[str, Any]) -> dict[str, Any]:
+    """E13 of a pair (`estimates`), and what Eq. 23 adds (`nonlinear`): split → variant → numbers."""
+    return {
+        **pair.names,
+        "estimates": {
+            split: {variant: alone(pair.eq_13(split, variant), bootstrap) for variant in EQ_13} for split in SPLITS
+        },
+        "nonlinear": {split: {variant: gain(pair, split, variant, bootstrap) for variant in EQ_23} for split in SPLITS},
+    }
+
+
+def gain(pair: Pair, split: str, variant: str, bootstrap: dict[str, Any]) -> dict[str, Estimate]:
+    """R² of Eq. 23, and by how much its FVU lies below that of Eq. 13: relative (Fig. 16) and absolute."""
+    before, after = pair.eq_13(split, variant), pair.eq_23(split, variant)
+    return {
+        "r2": alone(after, bootstrap),
+        "decrease": together([before, after], lambda r2: relative_decrease(*(1 - r2)), bootstrap),
+        "absolute": difference(after, before, bootstrap),
+    }
+
+
+def scaling_estimands(pairs: Sequence[Pair], split: str, variant: str, bootstrap: dict[str, Any]) -> dict[str, Any]:
+    """Components of the claims per-token-scaling and nonlinear-helps-scaling."""
+    if not pairs:
+        null = {"value": None, "low": None, "high": None, "reason": "no pair of SAEs of one k and different widths"}
+        gains = dict.fromkeys(("largest", *(f"over_{control}" for control in CONTROLS)), null)
+        return {"per_token_scaling": {"distance": null, "r2": []}, "nonlinear_scaling_gain": gains}
+    before = [pair.eq_13(split, variant) for pair in pairs]
+    doublings = np.array([pair.doublings for pair in pairs])
+
+    def judged(bootstrap: dict[str, Any]) -> dict[str, Any]:
+        distance = together(before, lambda r2: slope(doublings, r2), bootstrap)
+        if distance["value"] is None and len(set(doublings)) < 2:
+            distance["reason"] = "all pairs are equally far apart"
+        r2 = [
+            {"pair": f"{pair.names['sae_1']} to {pair.names['sae_2']}"} | alone(part, bootstrap)
+            for pair, part in zip(pairs, before, strict=True)
+        ]
+        return {"distance": distance, "r2": r2}
+
+    def gains(bootstrap: dict[str, Any]) -> dict[str, Any]:
+        return largest_gains(pairs, split, variant, bootstrap)
+
+    return {
+        "per_token_scaling": at_both(judged, bootstrap, len(pairs) + 1),  # the slope and each pair
+        "nonlinear_scaling_gain": at_both(gains, bootstrap, 1 + len(CONTROLS)),
+    }
+
+
+def largest_gains(pairs: Sequence[Pair], split: str, variant: str, bootstrap: dict[str, Any]) -> dict[str, Estimate]:
+    """The largest gain over pairs, and by how much it exceeds the largest that a control regressor reaches.
+
+    Each is resampled as one: every resample has its own largest pair. A largest value of many is biased upwards; that
+    of the control is, too, so that their difference is zero where NonlinearError tells no more than the control.
+    """
+    before = [pair.eq_13(split, variant) for pair in pairs]
+    after = [pair.eq_23(split, variant) for pair in pairs]
+    count = len(pairs)
+
+    def gain_of(r2: np.ndarray, place: int) -> np.ndarray:
+        """Of the `place`-th regressions after those of Eq. 13."""
+        return relative_decrease(1 - r2[:count], 1 - r2[place * count : (place + 1) * count]).max(0)
+
+    found = {"largest": together([*before, *after], lambda r2: gain_of(r2, 1), bootstrap)}
+    for control in CONTROLS:
+        other = [pair.control(control, split, variant) for pair in pairs]
+        parts = [*before, *after, *other]
+        found[f"over_{control}"] = together(parts, lambda r2: gain_of(r2, 1) - gain_of(r2, 2), bootstrap)
+    return found

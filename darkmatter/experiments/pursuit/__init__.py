@@ -1,0 +1,1 @@
+"""Section 6.1: gradient pursuit on a frozen decoder (Fig. 9a)."""

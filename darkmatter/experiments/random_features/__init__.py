@@ -1,0 +1,1 @@
+"""Appendix D: sums of random vectors, some of them masked."""

@@ -1,0 +1,73 @@
+"""The results of the stage synthetic_noise from its stored sums: no torch."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from darkmatter.experiments.synthetic_noise.cells import Sums
+from darkmatter.experiments.synthetic_noise.estimates import (
+    Measured,
+    all_estimands,
+    cell_estimates,
+    facts_of,
+    widths,
+)
+from darkmatter.params.saes import SaeSpec
+from darkmatter.params.schema import Params
+from darkmatter.storage.packed_sums import gather, select
+from darkmatter.storage.paths import RESULTS
+
+STORED = RESULTS / "synthetic_noise_sums.npz"  # SAE/…: sums [seed, …] of `noise_grid`, FACTS
+# Of each draw, see `synthetic_noise.noise_grid`: one number each, or one for each ablated share.
+FACTS = ("unit", "d_sae", "d_model", "silent_latents", "ablated", "activity_ablated")
+FURTHER_VARIANTS = ("token",)  # what is computed of the further SAEs, the first of VARIANTS
+
+
+def saes_of(params: Params) -> list[SaeSpec]:
+    """The SAE of the whole grid, then the further ones."""
+    section, main = params.synthetic_noise, params.figures.main_hookpoint
+    return [params.sae_spec(f"{main}/{name}") for name in (section.sae, *section.further_saes)]
+
+
+def stored(by_sae: Mapping[str, Sequence[tuple[Sums, Mapping[str, Any]]]]) -> dict[str, np.ndarray]:
+    """Content of STORED: the sums and facts of each SAE, stacked over seeds."""
+    found = {}
+    for name, draws in by_sae.items():
+        both = [{**sums, **{fact: np.array(facts[fact]) for fact in FACTS}} for sums, facts in draws]
+        found[name] = {key: np.stack([one[key] for one in both]) for key in both[0]}
+    return gather(found)
+
+
+def results_of(arrays: Sums, params: Params) -> dict[str, Any]:
+    """The results file from STORED."""
+    section, level = params.synthetic_noise, params.decomposition.bootstrap.level
+    measured = []
+    for spec in saes_of(params):
+        own = select(arrays, spec.name)
+        by_seed = [{key: array[number] for key, array in own.items()} for number in range(len(section.seeds))]
+        measured.append(Measured({"sae": spec.name, "d_sae": spec.d_sae}, by_seed))
+    main = select(arrays, section.sae)
+    return {
+        "hookpoint": params.figures.main_hookpoint,
+        "sae": section.sae,
+        "level": level,
+        **section.model_dump(include={"noise_deviations", "ablated_shares", "seeds", "contexts"}),
+        "contexts_per_seed": section.contexts_per_seed,
+        "d_sae": int(main["d_sae"][0]),
+        "d_model": int(main["d_model"][0]),
+        "unit": float(main["unit"].mean()),
+        "units": main["unit"].tolist(),
+        "silent_latents": main["silent_latents"].tolist(),
+        "ablated": main["ablated"][0].tolist(),
+        "activity_ablated": main["activity_ablated"].mean(0).tolist(),
+        "rows": facts_of(measured[0].by_seed, "in_sample")["rows"],
+        **all_estimands(measured, section.noise_deviations, level),
+        **widths(measured, section.noise_deviations, level),
+        **cell_estimates(measured[0], section.noise_deviations, section.ablated_shares, level),
+    }
+
+
+def derive(sums: Mapping[str, Sums], committed: dict[str, Any], params: Params) -> dict[str, Any]:
+    """The results file again, from STORED alone (`audit.derivations`)."""
+    return results_of(sums[STORED.as_posix()], params)

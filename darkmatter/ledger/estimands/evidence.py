@@ -1,0 +1,256 @@
+"""What estimands are made from: results, per-context sums, and the profile's choice of hookpoints and groups.
+
+Scalar and pooled numbers come from the committed sums alone. The R² of the error vector is a mean over dimensions and
+needs the sums of every dimension, which the decomposition leaves in its DVC output.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from darkmatter.decomposition.results import MOMENTS
+from darkmatter.ledger.estimands.quantities import Formula, remembered
+from darkmatter.ledger.estimands.seed_noise import NO_SEEDS, SeedNoise
+from darkmatter.params import conventions
+from darkmatter.params.conventions import CONVENTIONS
+from darkmatter.params.schema import Params
+from darkmatter.regression.splits import ROW_SETS, SPLITS
+from darkmatter.results.load import NotDrawn, Results, Sae, one_per_cell
+from darkmatter.statistics.bootstrap import Statistic
+from darkmatter.statistics.sae_estimates import HookpointSums, RowSet, dimension_estimates, scalar_estimates
+from darkmatter.storage.artifacts import ArtifactError, read_arrays
+
+NOT_PULLED = "the sums of every dimension were not pulled (`dvc pull decomposition`)"
+POOLED, PER_DIMENSION = "pooled", "per-dimension"
+OF_VARIANCE = ("fvu", "fvu_nonlinear")  # what may be pooled over dimensions or averaged over them
+ALIKE = ("architecture", "d_sae", "k", "train_tokens")  # of SAEs that differ in their seed alone
+BLOCK = 256  # resamples × d_model float64: stays in the cache of one core
+
+
+class Missing(Exception):  # noqa: N818 - no error: a profile may well lack what an estimand needs
+    """This profile has not what an estimand is made from; the message says what."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to compute: a split of the rows, and the paper's conventions or those of the published code.
+
+    Attributes:
+        fvu: how FVU and FVU_nonlinear go over dimensions: pooled, or the mean of that of each dimension.
+    """
+
+    split: str
+    convention: str
+    fvu: str = POOLED
+
+    def __str__(self) -> str:
+        return "/".join((self.split, self.convention, *([self.fvu] if self.fvu != POOLED else [])))
+
+
+PRIMARY = Variant(*conventions.PRIMARY)
+VARIANTS = tuple(Variant(split, way) for split in SPLITS for way in CONVENTIONS)  # the primary one first
+BY_DIMENSION = Variant(*conventions.PRIMARY, PER_DIMENSION)
+
+
+@dataclass(frozen=True)
+class Point:
+    """One SAE at one hookpoint."""
+
+    hookpoint: str
+    sae: Sae
+
+    @property
+    def path(self) -> str:
+        return f"{self.hookpoint}/{self.sae['name']}"
+
+    @property
+    def layer(self) -> int:
+        return int(self.hookpoint.rsplit(".", 1)[1])
+
+
+class SymbolicRows(RowSet):
+    """Rows on which the formulas of `estimates` give themselves in place of an estimate."""
+
+    def estimate(self, statistic: Statistic, rank: int) -> Any:
+        return Formula(self, statistic, rank)
+
+
+class SymbolicSums(HookpointSums):
+    @cached_property
+    def views(self) -> dict[str, RowSet]:
+        return {name: SymbolicRows.of(self, name) for name in ROW_SETS}
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """
+    Attributes:
+        results: of the decomposition, and of the stages that have any.
+        sums: folder of HOOKPOINT.npz, the committed sums.
+        dimension_sums: folder of HOOKPOINT/SAE/dimension_sums.npz; None where it was not pulled.
+        layers: of the model.
+        pursuit_sums: of gradient pursuit, the committed sums and those of every dimension; None without the latter.
+        manifests: model of the paper → the list of its published SAEs; None where one is not here.
+    """
+
+    params: Params
+    results: Results
+    sums: Path
+    dimension_sums: Path | None
+    layers: int
+    pursuit_sums: tuple[Path, Path] | None = None
+    manifests: dict[str, Any] | None = None
+    opened: dict[Any, Any] = field(default_factory=dict, compare=False)  # files and formulas, each once
+
+    def residual_saes(self) -> list[Point]:
+        """Every SAE of the residual stream, layer by layer.
+
+        Raises:
+            Missing: there is none.
+        """
+        points = [
+            Point(hookpoint, sae)
+            for hookpoint in self.results.decomposition
+            if hookpoint.startswith("resid_post.")
+            for sae in self.results.saes(hookpoint)
+        ]
+        if not points:
+            raise Missing("no SAE of the residual stream")
+        return sorted(points, key=lambda point: point.layer)  # stable: as Results.saes orders them
+
+    def main_grid(self) -> list[Point]:
+        """The SAEs of Fig. 2."""
+        return self.grid(self.params.figures.main_hookpoint, self.params.figures.grid_groups)
+
+    def appendix_grids(self) -> dict[str, list[Point]]:
+        """The SAEs of Figs. 10 and 11, by hookpoint.
+
+        Raises:
+            Missing: no hookpoint is theirs.
+        """
+        hookpoints = self.params.figures.appendix_hookpoints
+        if not hookpoints:
+            raise Missing("figures.appendix_hookpoints names none")
+        return {hookpoint: self.grid(hookpoint, None) for hookpoint in hookpoints}
+
+    def all_grids(self) -> list[Point]:
+        """The SAEs of Figs. 2, 10 and 11."""
+        grids = self.appendix_grids() if self.params.figures.appendix_hookpoints else {}
+        return [*self.main_grid(), *(point for grid in grids.values() for point in grid)]
+
+    def grid(self, hookpoint: str, groups: list[str] | None) -> list[Point]:
+        try:
+            saes, _ = one_per_cell(self.results.saes(hookpoint, groups))
+        except NotDrawn as missing:
+            raise Missing(str(missing)) from None
+        return [Point(hookpoint, sae) for sae in saes]
+
+    def formula(self, point: Point, variant: Variant, *path: str) -> Formula:
+        """A number of one SAE, such as `formula(point, variant, "norm_test", "x")`.
+
+        Raises:
+            Missing: it is a mean over dimensions, and the sums of every dimension are not here.
+        """
+        seeds = self.once(("seeds", variant, path), lambda: self.seed_noise(variant, *path))
+        return replace(self.number(point, variant, *path), sae=point.path, seeds=seeds)
+
+    def vector_r2(self, point: Point, variant: Variant) -> Formula:
+        """R² of the error vector (Eq. 11), mean over dimensions.
+
+        Raises:
+            Missing: the sums of every dimension are not here.
+        """
+        return self.formula(point, variant, "vector_r2")
+
+    def number(self, point: Point, variant: Variant, *path: str) -> Formula:
+        """As `formula`, without what is known of its seed."""
+        if path == ("vector_r2",):
+            return self.of_dimensions(point, variant)["vector_r2"]
+        if variant.fvu == PER_DIMENSION and path[0] in OF_VARIANCE:
+            return self.of_dimensions(point, variant)[f"{path[0]}_per_dim"]
+        found = self.once(("scalar", point.path, variant), lambda: self.scalars(point, variant))
+        for key in path:
+            found = found[key]
+        return found
+
+    def seed_noise(self, variant: Variant, *path: str) -> SeedNoise | str:
+        """How a number differs between SAEs that differ in their seed alone; why that is not known."""
+
+        def value(point: Point) -> float:
+            number = self.number(point, variant, *path)
+            return float(number.statistic(np.ones((1, len(number.view.used))))[0])
+
+        groups = [[value(point) for point in group] for group in self.other_seeds]
+        return SeedNoise.of(groups) if groups else NO_SEEDS
+
+    @cached_property
+    def other_seeds(self) -> list[list[Point]]:
+        """SAEs that differ in their seed alone, group by group."""
+        groups: dict[tuple[Any, ...], list[Point]] = {}
+        for hookpoint in self.results.decomposition:
+            for sae in self.results.saes(hookpoint):
+                key = (hookpoint, *(sae[name] for name in ALIKE))
+                groups.setdefault(key, []).append(Point(hookpoint, sae))
+        return [group for group in groups.values() if len({point.sae["seed"] for point in group}) > 1]
+
+    def scalars(self, point: Point, variant: Variant) -> dict[str, Any]:
+        hookpoint, arrays = self.hookpoint_sums(point.hookpoint)
+        prefix = f"{point.sae['name']}/"
+        own = {key.removeprefix(prefix): array for key, array in arrays.items() if key.startswith(prefix)}
+        if not own:
+            raise ArtifactError(
+                f"{self.sums / point.hookpoint}.npz has no sums of {point.sae['name']}. Run `dvc repro -f results`."
+            )
+        return scalar_estimates(hookpoint, own, variant.split, variant.convention)
+
+    def of_dimensions(self, point: Point, variant: Variant) -> dict[str, Formula]:
+        """The numbers of one SAE that average over dimensions.
+
+        Raises:
+            Missing: the sums of every dimension are not here.
+        """
+        if self.dimension_sums is None:
+            raise Missing(NOT_PULLED)
+        moments, own = (
+            self.once(path, lambda path=path: read_arrays(path))
+            for path in (
+                self.dimension_sums / point.hookpoint / MOMENTS,
+                self.dimension_sums / point.path / "dimension_sums.npz",
+            )
+        )
+        hookpoint, _ = self.hookpoint_sums(point.hookpoint)
+
+        def formulas() -> dict[str, Formula]:
+            found = dimension_estimates(hookpoint, moments, own, variant.split, variant.convention)
+            return {name: in_blocks(formula) for name, formula in found.items()}
+
+        return self.once(("dimensions", point.path, variant.split, variant.convention), formulas)
+
+    def hookpoint_sums(self, hookpoint: str) -> tuple[SymbolicSums, dict[str, np.ndarray]]:
+        def load() -> tuple[SymbolicSums, dict[str, np.ndarray]]:
+            arrays = read_arrays(self.sums / f"{hookpoint}.npz")
+            fits = self.results.decomposition[hookpoint]["regressions"]
+            rank = {name: int(fit["rank"]) for name, fit in fits.items()}
+            bootstrap = self.params.decomposition.bootstrap.model_dump()
+            return SymbolicSums(arrays["rows"], arrays["square"], arrays["cross"], rank, bootstrap), arrays
+
+        return self.once(("hookpoint", hookpoint), load)
+
+    def once(self, key: Any, make: Callable[[], Any]) -> Any:
+        if key not in self.opened:
+            self.opened[key] = make()
+        return self.opened[key]
+
+
+def in_blocks(formula: Formula) -> Formula:
+    """The same number, some resamples at a time, each set of weights once."""
+
+    def statistic(weights: np.ndarray) -> np.ndarray:
+        blocks = [weights[start : start + BLOCK] for start in range(0, len(weights), BLOCK)]
+        return np.concatenate([formula.statistic(block) for block in blocks])
+
+    return Formula(formula.view, remembered(statistic), formula.rank)

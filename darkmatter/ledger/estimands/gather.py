@@ -1,0 +1,47 @@
+"""Everything that a profile's claims are judged on, from its files."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from darkmatter.experiments.pursuit.results import STORED, STORED_DIMENSIONS
+from darkmatter.ledger.estimands.evidence import Evidence
+from darkmatter.ledger.estimands.registry import BY_EXPERIMENT
+from darkmatter.ledger.verdicts import PAPER_MODELS
+from darkmatter.params.schema import Params
+from darkmatter.results.load import EXPERIMENTS, Results, load_decomposition
+from darkmatter.storage.artifacts import read_json
+from darkmatter.storage.paths import DECOMPOSITION, MANIFESTS, RESULTS
+
+
+def gather(params: Params, reads: Callable[[Path], Path] = Path) -> Evidence:
+    """Read the results of the profile, and open its sums.
+
+    Args:
+        reads: is told every path that is read, such as `Stage.reads`.
+
+    Raises:
+        ArtifactError: results are missing or damaged. Sums of every dimension may be absent: they are pulled apart.
+    """
+    reads(RESULTS / "decomposition")
+    names = ["lemmas", *(name for name in EXPERIMENTS if name in BY_EXPERIMENT)]
+    files = {name: RESULTS / f"{name}.json" for name in names}
+    experiments = {name: read_json(reads(path)) for name, path in files.items() if path.exists()}
+    dimension_sums = DECOMPOSITION / params.profile
+    return Evidence(
+        params,
+        Results(load_decomposition(RESULTS, params.hookpoints), experiments),
+        reads(RESULTS / "sums"),
+        reads(dimension_sums) if dimension_sums.is_dir() else None,
+        read_json(reads(RESULTS / "data.json"))["model"]["layers"],
+        (reads(STORED), reads(STORED_DIMENSIONS)) if STORED.exists() and STORED_DIMENSIONS.exists() else None,
+        manifests(reads),
+    )
+
+
+def manifests(reads: Callable[[Path], Path]) -> dict[str, Any] | None:
+    """The lists of the SAEs of the paper's models; None where one is not here."""
+    files = {model: MANIFESTS / f"{model}.json" for model in PAPER_MODELS}
+    if not all(path.exists() for path in files.values()):
+        return None
+    return {model: read_json(reads(path)) for model, path in files.items()}

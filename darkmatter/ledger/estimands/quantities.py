@@ -1,0 +1,195 @@
+"""Numbers that do not have their interval yet: its levels depend on how many of them one claim judges.
+
+An estimand gives, per component of its rule, one quantity or a list of keyed ones; `at` then makes the estimate. Its
+interval holds the sources of noise that `variance` has a term for: contexts, the scatter of SAEs, the training seed.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Protocol
+
+import numpy as np
+from jaxtyping import Float
+
+from darkmatter.ledger.estimands.seed_noise import SeedNoise, seed_term
+from darkmatter.statistics.bootstrap import ContextBootstrap, Statistic
+from darkmatter.statistics.joint_levels import joint, joint_level
+from darkmatter.statistics.sae_estimates import Estimate, RowSet, estimate
+from darkmatter.statistics.variance_model import Term, combined, of_interval
+from darkmatter.statistics.watched import Watched
+
+ROUNDING = 1e-9  # of a level
+
+Bootstrap = dict[str, Any]  # `resamples`, `level`, `seed`
+Combine = Callable[[Float[np.ndarray, "part resample"]], Float[np.ndarray, " resample"]]
+# The term of the scatter of SAEs for an interval at the given level, or the reason why there is none.
+OverSaes = Callable[[float], Term | str]
+SEED_HELD = "the scatter of SAEs holds it: each was trained from its own seed"
+
+
+class Quantity(Protocol):
+    def at(self, bootstrap: Bootstrap, components: int) -> Estimate:
+        """The number with its interval at the bootstrap's level, and at that of `components` together (`joint`)."""
+
+
+@dataclass(frozen=True)
+class Keyed:
+    """One element of an `every:` list; `key` says which SAE, layer, pair … it is."""
+
+    key: dict[str, Any]
+    quantity: Quantity
+
+
+Component = Quantity | list[Keyed]
+Components = dict[str, Component]
+
+
+@dataclass(frozen=True)
+class Formula:
+    """One number of one SAE as a function of weights over the contexts of a set of rows.
+
+    Attributes:
+        sae: whose number it is.
+        seeds: how it differs between SAEs that differ in their seed alone; a reason where none do.
+    """
+
+    view: RowSet
+    statistic: Statistic
+    rank: int
+    sae: str = ""
+    seeds: SeedNoise | str = "not asked for"
+
+
+@dataclass(frozen=True)
+class Null:
+    """A number that is not there, and why."""
+
+    reason: str
+
+    def at(self, bootstrap: Bootstrap, components: int) -> Estimate:
+        return null(self.reason)
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """A number that has its interval at `level` already, or, where that is None, needs none."""
+
+    found: Estimate
+    level: float | None = None
+
+    def at(self, bootstrap: Bootstrap, components: int) -> Estimate:
+        if self.level is None:
+            return dict(self.found)
+        found = {**self.found, "level": self.level}
+        if self.level < bootstrap["level"] - ROUNDING:
+            found["short"] = f"its interval is at {self.level:.4g}, the rule needs {bootstrap['level']:.4g}"
+        known = found.get("joint", found)["level"]
+        if known < joint_level(bootstrap["level"], components) - ROUNDING:
+            found["joint"] = {"level": known, "low": None, "high": None}
+        return found
+
+
+def exact(value: float) -> Quantity:
+    """A number without sampling."""
+    return Fixed({"value": value, "low": value, "high": value})
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """What `combine` makes of the numbers of several SAEs, resampled over the contexts that they share.
+
+    Attributes:
+        parts: on the same contexts, so that one weight of a context counts for all. Their rows may differ by the
+            outliers of their hookpoints; the fewest are stated.
+        over_saes: where the rule resamples SAEs too; their term is added to that of contexts.
+        many_resamples: whether `resamples` may exceed those of a single interval.
+    """
+
+    parts: Sequence[Formula]
+    combine: Combine
+    over_saes: OverSaes | None = None
+    many_resamples: bool = True
+
+    def at(self, bootstrap: Bootstrap, components: int) -> Estimate:
+        view = self.parts[0].view
+        if any(not np.array_equal(part.view.used, view.used) for part in self.parts):
+            raise ValueError("numbers of different contexts cannot be resampled together")
+        together = joint(bootstrap, components)
+        if not self.many_resamples:
+            together["resamples"] = bootstrap["resamples"]
+        statistic = remembered(lambda weights: self.combine(np.stack([part.statistic(weights) for part in self.parts])))
+        found = self.at_level(statistic, together | {"level": bootstrap["level"]})
+        if components <= 1 or found["value"] is None:
+            return found
+        wide = self.at_level(statistic, together)
+        return found | {"joint": {key: wide[key] for key in ("level", "low", "high")}}
+
+    def at_level(self, statistic: Statistic, bootstrap: Bootstrap) -> Estimate:
+        """The number with its interval at the bootstrap's level."""
+        rows = min((part.view.rows for part in self.parts), key=np.sum)
+        level = bootstrap["level"]
+        units = units_of(len(rows), bootstrap["resamples"], level, bootstrap["seed"])
+        watched = Watched(statistic, units.resamples)
+        found = estimate(units, watched, rows, max(part.rank for part in self.parts))
+        facts = {key: found[key] for key in ("rows", "contexts", "rank")} | {"saes": len(self.parts)}
+        if found["value"] is None:
+            return null("not defined: a variance or a norm is zero", **facts)
+        if watched.too_often_undefined(level):
+            return null("not defined in too many resamples of the contexts", **facts)
+        found |= facts | {"level": level, "resamples": bootstrap["resamples"], "resampled": "context"}
+        terms, absent = self.other_terms(level)
+        context = of_interval("context", found["value"], (found["low"], found["high"]), len(rows), level)
+        return found | combined(found["value"], [context, *terms], level) | lacking(absent)
+
+    def other_terms(self, level: float) -> tuple[list[Term], dict[str, str]]:
+        """The terms besides that of contexts, and which are absent, with the reason."""
+        if self.over_saes is None:
+            found = {"seed": seed_term(self.parts, self.combine)}
+        else:
+            found = {"sae": self.over_saes(level), "seed": SEED_HELD}
+            if isinstance(found["sae"], str):
+                found["seed"] = seed_term(self.parts, self.combine)
+        terms = [term for term in found.values() if isinstance(term, Term)]
+        return terms, {name: term for name, term in found.items() if isinstance(term, str)}
+
+
+def lacking(absent: dict[str, str]) -> dict[str, Any]:
+    """What an estimate says of terms that its interval lacks; without SAEs a rule over them establishes nothing."""
+    short = {"short": absent["sae"]} if "sae" in absent else {}
+    return {"absent": absent} | short if absent else {}
+
+
+def null(reason: str, **facts: Any) -> Estimate:
+    return {"value": None, "low": None, "high": None, **facts, "reason": reason}
+
+
+@lru_cache(maxsize=32)
+def units_of(units: int, resamples: int, level: float, seed: int) -> ContextBootstrap:
+    """One object per set of arguments: its weights are drawn once."""
+    return ContextBootstrap(units, resamples, level, seed)
+
+
+def first(numbers: np.ndarray) -> np.ndarray:
+    """The number of the only part."""
+    return numbers[0]
+
+
+def single(formula: Formula, many_resamples: bool = True) -> Sampled:
+    return Sampled([formula], first, many_resamples=many_resamples)
+
+
+def remembered(statistic: Statistic) -> Statistic:
+    """The same statistic, computed once for the same weights: a slope and a range ask for the same resamples."""
+    known: dict[bytes, np.ndarray] = {}
+
+    def recall(weights: np.ndarray) -> np.ndarray:
+        if not isinstance(weights, np.ndarray):  # `LeftOut`, whose n² weights are never made
+            return statistic(weights)
+        key = hashlib.blake2b(np.ascontiguousarray(weights)).digest()
+        if key not in known:
+            known[key] = statistic(weights)
+        return known[key]
+
+    return recall

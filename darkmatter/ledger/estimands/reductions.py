@@ -1,0 +1,74 @@
+"""The two ways to reduce nonlinear error set against each other (abstract and section 6), on one SAE.
+
+The R² of NonlinearError from a prior component is the share of it that a linear map takes away; the relative fall of
+FVU_nonlinear by gradient pursuit is the share that another encoder takes away. The two experiments score different
+contexts and keep no sums in common, so that their intervals are added, end to end, as at the worst correlation.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from scipy.stats import norm
+
+from darkmatter.ledger.estimands.evidence import POOLED, Evidence, Missing, Variant
+from darkmatter.ledger.estimands.experiments import of_experiment
+from darkmatter.ledger.estimands.quantities import Bootstrap, Component, Components, Keyed, Quantity, null
+from darkmatter.statistics.joint_levels import joint_level
+from darkmatter.statistics.sae_estimates import Estimate
+
+
+def reduction_lead(evidence: Evidence, variant: Variant) -> Components:
+    """`lead`: the most that a prior component explains minus what pursuit takes away; both stand beside it.
+
+    The components' R² is a mean over dimensions already.
+
+    Raises:
+        Missing: one of the two has no results, or pursuit was not run on the SAE whose error the components explain.
+    """
+    of_components = of_experiment("components", "components_explain_nonlinear")
+    explained = elements(of_components(evidence, replace(variant, fvu=POOLED))["r2"])
+    changes = elements(of_experiment("pursuit", "pursuit_nonlinear_change")(evidence, variant)["change"])
+    sae = evidence.results.experiments["components"]["sae"].rsplit("/", 1)[1]
+    change = next((item.quantity for item in changes if item.key.get("sae") == sae), None)
+    if change is None:
+        raise Missing(f"gradient pursuit has no number of {sae}, whose error the components explain")
+    return {
+        "lead": Lead([item.quantity for item in explained], change),
+        "components": explained,
+        "pursuit": change,
+    }
+
+
+def elements(component: Component) -> list[Keyed]:
+    return component if isinstance(component, list) else [Keyed({}, component)]
+
+
+@dataclass(frozen=True)
+class Lead:
+    """The largest of `parts` plus `change`, which is negative where something is taken away.
+
+    Attributes:
+        parts, change: with intervals of any level, brought to one level as those of a normal distribution.
+    """
+
+    parts: Sequence[Quantity]
+    change: Quantity
+
+    def at(self, bootstrap: Bootstrap, components: int) -> Estimate:
+        numbers = len(self.parts) + 1
+        found = [quantity.at(bootstrap, numbers) for quantity in (*self.parts, self.change)]
+        if lacking := next((one for one in found if one["value"] is None), None):
+            return null(lacking["reason"])
+        level = joint_level(bootstrap["level"], components)
+        *parts, change = (ends_at(one, joint_level(level, numbers)) for one in found)
+        value, low, high = (max(part[end] for part in parts) + change[end] for end in range(3))
+        return {"value": value, "low": low, "high": high, "level": level}
+
+
+def ends_at(found: Estimate, level: float) -> tuple[float, float, float]:
+    """Value and interval at another level: each end's distance from the value in the ratio of normal quantiles."""
+    known = found.get("joint", found)
+    known = found if known["low"] is None else known
+    wider = float(norm.ppf((1 + level) / 2) / norm.ppf((1 + known["level"]) / 2))
+    value = found["value"]
+    return value, value - wider * (value - known["low"]), value + wider * (known["high"] - value)

@@ -1,0 +1,162 @@
+"""The parameters: what params.yaml may say, checked before any work.
+
+params.yaml is composed from conf/ (where each value has its reason) by `darkmatter params`, or by
+`dvc exp run -S ...`; it is never edited by hand. Unknown keys are refused, and so are values that could only
+fail later: too few rows for the regression, two SAEs of one name, an SAE on a hookpoint nobody extracts.
+"""
+
+import re
+from pathlib import Path
+
+import yaml
+from pydantic import ValidationError, model_validator
+
+from darkmatter.params.data import Activations, Corpus, HookpointData, Model, Tokens
+from darkmatter.params.experiments import (
+    Components,
+    Controls,
+    Decomposition,
+    Downstream,
+    ErrorSaes,
+    Figures,
+    Interpretability,
+    LatentProbe,
+    Lemmas,
+    NormBaselines,
+    PerTokenScaling,
+    Pursuit,
+    RandomFeatures,
+    SyntheticNoise,
+)
+from darkmatter.params.saes import Saes, SaeSpec
+from darkmatter.params.types import Device, FileName, Hookpoint, ParamsError, Section
+
+PARAMS = Path("params.yaml")
+
+
+class Params(Section):
+    profile: FileName
+    device: Device
+    corpus: Corpus
+    model: Model
+    tokens: Tokens
+    hookpoints: dict[Hookpoint, HookpointData]
+    activations: Activations
+    saes: Saes
+    decomposition: Decomposition
+    per_token_scaling: PerTokenScaling
+    norm_baselines: NormBaselines
+    pursuit: Pursuit
+    components: Components
+    downstream: Downstream
+    error_saes: ErrorSaes
+    interpretability: Interpretability
+    latent_probe: LatentProbe
+    synthetic_noise: SyntheticNoise
+    random_features: RandomFeatures
+    controls: Controls
+    lemmas: Lemmas
+    figures: Figures
+
+    def sae_specs(self, hookpoint: str | None = None) -> list[SaeSpec]:
+        """Every configured SAE, in the order of the groups; of one hookpoint where it is named."""
+        return [spec for spec in self.saes.specs() if hookpoint in (None, spec.hookpoint)]
+
+    @model_validator(mode="after")
+    def consistent(self) -> "Params":
+        tokens = self.tokens
+        if tokens.positions < 1:
+            raise ValueError(
+                f"tokens.first_position {tokens.first_position} leaves no position before the last of "
+                f"tokens.context_length {tokens.context_length}"
+            )
+        if tokens.order == "stream" and self.corpus.dataset is None:
+            raise ValueError(
+                "tokens.order stream is for corpus.dataset, whose documents come shuffled; corpus.sources come source "
+                "after source, and a source would stand in both train and eval"
+            )
+        specs = self.sae_specs()
+        names = [spec.path for spec in specs]
+        groups = self.saes.group_names
+        for listed, where in ((names, "saes"), (groups, "saes.groups and saes.published.groups")):
+            if twice := sorted({name for name in listed if listed.count(name) > 1}):
+                raise ValueError(f"{where} lists {twice[0]} twice")
+        for spec in specs:
+            if spec.hookpoint not in self.hookpoints:
+                raise ValueError(
+                    f"saes.groups.{spec.group} asks for hookpoint {spec.hookpoint}, which `hookpoints` does not list"
+                )
+            if spec.k is not None and spec.k > spec.d_sae:
+                raise ValueError(f"saes.groups.{spec.group}: k = {spec.k} exceeds d_sae = {spec.d_sae}")
+        contexts = {
+            name: getattr(self, name).contexts for name in ("pursuit", "downstream", "synthetic_noise", "controls")
+        }
+        for name, count in contexts.items():
+            if count > tokens.eval_contexts:
+                raise ValueError(f"{name}.contexts {count} exceeds tokens.eval_contexts {tokens.eval_contexts}")
+        if self.error_saes.train_contexts > tokens.train_contexts:
+            raise ValueError(f"error_saes.train_contexts exceeds tokens.train_contexts {tokens.train_contexts}")
+        for point, data in self.hookpoints.items():
+            if data.train_contexts > tokens.train_contexts:
+                raise ValueError(
+                    f"hookpoints.{point}.train_contexts {data.train_contexts} exceeds tokens.train_contexts "
+                    f"{tokens.train_contexts}"
+                )
+            if not any(spec.hookpoint == point for spec in specs):
+                raise ValueError(f"hookpoint {point} has no SAE in `saes.groups`")
+        if self.decomposition.folds > tokens.eval_contexts:
+            raise ValueError(
+                f"decomposition.folds {self.decomposition.folds} exceeds tokens.eval_contexts {tokens.eval_contexts}"
+            )
+        asked = {*self.per_token_scaling.groups, *self.figures.grid_groups, *self.pursuit.groups}
+        asked |= {self.figures.widths_group, *self.figures.layers_groups, *self.norm_baselines.groups}
+        if unknown := asked - {*groups}:
+            raise ValueError(f"unknown SAE group {sorted(unknown)[0]!r}; `saes` has {groups}")
+        points = {self.figures.main_hookpoint, *self.figures.appendix_hookpoints}
+        if unknown := points - self.hookpoints.keys():
+            raise ValueError(f"figures: hookpoint {sorted(unknown)[0]} is not listed in `hookpoints`")
+        for key, path in self.sae_references():
+            if path not in names:
+                raise ValueError(f"{key} names {path}, which `saes.groups` does not make")
+        return self
+
+    def sae_references(self) -> list[tuple[str, str]]:
+        """(key, HOOKPOINT/NAME) of every SAE that an experiment names; a bare name is one at the main hookpoint."""
+        sections = ("components", "error_saes", "latent_probe", "synthetic_noise", "controls")
+        at_main = [(f"{section}.sae", getattr(self, section).sae) for section in sections]
+        at_main += [("downstream.saes", name) for name in self.downstream.saes]
+        at_main += [("synthetic_noise.further_saes", name) for name in self.synthetic_noise.further_saes]
+        main = self.figures.main_hookpoint
+        named = [(key, f"{main}/{name}") for key, name in at_main]
+        return [*named, *(("components.parents", path) for path in self.components.parents)]
+
+    def sae_spec(self, path: str) -> SaeSpec:
+        """The SAE at HOOKPOINT/NAME."""
+        return next(spec for spec in self.sae_specs() if spec.path == path)
+
+
+def parse_params(content: object, where: str = "params") -> Params:
+    """Check composed parameters.
+
+    Raises:
+        ParamsError: one line per wrong key, with its path.
+    """
+    try:
+        return Params.model_validate(content)
+    except ValidationError as error:
+        problems = []
+        for item in error.errors():
+            place = ".".join(str(part) for part in item["loc"])
+            message = re.sub(r"^Value error, ", "", item["msg"])
+            problems.append(f"{place}: {message}" if place else message)
+        raise ParamsError(f"{where}: " + "; ".join(problems) + ". Fix conf/ and run `darkmatter params`.") from None
+
+
+def load_params(path: Path = PARAMS) -> Params:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ParamsError(f"{path} does not exist here. Run from the repository, or `darkmatter params`.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ParamsError(f"{path} is not valid YAML in UTF-8: {error}") from None
+    return parse_params(content, str(path))

@@ -1,0 +1,132 @@
+"""The frame around every stage: parameters in, one clear error or artifacts out, and a receipt.
+
+A stage file holds a `main(stage)` with three acts (read, compute, write) and ends with `run(main)`.
+Receipts are the volatile tier: they hold times and machines, and no stage ever reads one but the report.
+"""
+
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from darkmatter.params.schema import Params, load_params
+from darkmatter.params.types import ParamsError
+from darkmatter.runner.code_identity import ROOT, closure
+from darkmatter.runner.pipeline_file import current_params, declared_params
+from darkmatter.runner.processes import die_with_parent, worker_count
+from darkmatter.runner.unit import UnitError, library_versions, peak_memory
+from darkmatter.runner.units import Ledger, input_hash
+from darkmatter.storage.artifacts import ArtifactError, write_json
+from darkmatter.storage.listings import list_files, listed_sha256
+from darkmatter.storage.paths import DATA, RECEIPTS
+
+
+class Stage:
+    """What a running stage knows: its parameters, what it has read and written, and its units."""
+
+    def __init__(self, name: str, params: Params, source: Path) -> None:
+        self.name = name
+        self.params = params
+        self.source = source
+        self.started = psutil.Process().create_time()
+        self.inputs: list[Path] = []
+        self.outputs: list[Path] = []
+        self.notes: dict[str, Any] = {}
+        self.ledger = Ledger()
+
+    def reads(self, path: Path) -> Path:
+        """Register an input and return it.
+
+        Raises:
+            ArtifactError: it does not exist.
+        """
+        if not path.exists():
+            raise ArtifactError(f"{self.name} needs {path}, which does not exist. Run `dvc repro` to make it.")
+        self.inputs.append(path)
+        return path
+
+    def writes(self, path: Path) -> Path:
+        """Register an output and return it."""
+        self.outputs.append(path)
+        return path
+
+    def receipt(self) -> dict[str, Any]:
+        own, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+        cpu_seconds = sum(use.ru_utime + use.ru_stime for use in (own, children)) + self.ledger.cpu_seconds
+        peaks = [
+            peak_memory(resource.RUSAGE_SELF),
+            peak_memory(resource.RUSAGE_CHILDREN),
+            self.ledger.peak_memory_bytes,
+        ]
+        files = {path.as_posix(): list_files(path) for path in self.outputs}
+        return {
+            "stage": self.name,
+            "command": " ".join(["python", "-m", f"stages.{self.source.stem}", *sys.argv[1:]]),
+            "profile": self.params.profile,
+            "params": current_params(declared_params(self.name, ROOT), ROOT),
+            "revision": git_revision(),
+            "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.started)),
+            "seconds": round(time.time() - self.started, 2),
+            "cpu_seconds": round(cpu_seconds, 2),
+            "peak_memory_bytes": max(peaks),  # of the largest process
+            "machine": machine() | {"workers": worker_count(self.params.device), "threads_per_worker": 1},
+            "libraries": library_versions(),
+            "units": {"computed": self.ledger.computed, "reused": self.ledger.reused},
+            "code": {path.relative_to(ROOT).as_posix(): input_hash(path) for path in closure(self.source)},
+            "inputs": {path.as_posix(): input_hash(path) for path in self.inputs},
+            "outputs": {path: listed_sha256(path, listing) for path, listing in files.items()},
+            "files": {
+                file: sha256
+                for path, listing in files.items()
+                if DATA in Path(path).parents  # git has the others
+                for file, sha256 in listing.items()
+            },
+            "notes": self.notes,
+        }
+
+
+def run(main: Callable[[Stage], None], name: str | None = None) -> None:
+    """Run a stage and end the process: 0, or 1 with one line that says what is wrong and what mends it."""
+    die_with_parent()
+    source = Path(sys.modules[main.__module__].__file__).resolve()
+    name = name or "@".join([source.stem, *sys.argv[1:]])
+    try:
+        stage = Stage(name, load_params(), source)
+        main(stage)
+        write_json(RECEIPTS / f"{name}.json", stage.receipt())
+    except (ArtifactError, ParamsError, UnitError, OSError) as error:
+        sys.exit(f"error in stage {name}: {error}")
+
+
+def machine() -> dict[str, Any]:
+    return {
+        "cpu": cpu_model(),
+        "cores": os.cpu_count(),
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+    }
+
+
+def git_revision() -> str | None:
+    """The commit checked out, with `+` where tracked files differ from it; None outside git."""
+    run_git = lambda *words: subprocess.run(["git", *words], capture_output=True, text=True, check=False)  # noqa: E731
+    head = run_git("rev-parse", "HEAD")
+    if head.returncode:
+        return None
+    changed = run_git("status", "--porcelain", "--untracked-files=no", "--", "darkmatter", "stages", "conf")
+    return head.stdout.strip() + ("+" if changed.stdout.strip() else "")
+
+
+def cpu_model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")

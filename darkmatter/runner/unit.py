@@ -1,0 +1,69 @@
+"""One piece of a stage's work, and how any executor computes it."""
+
+import importlib.metadata
+import resource
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from darkmatter.storage.artifacts import ArtifactError, replacing_folder
+
+LIBRARIES = ("numpy", "scipy", "torch", "transformers", "sae-lens", "safetensors")
+
+
+class UnitError(RuntimeError):
+    """A unit failed; the units that were finished before it are kept."""
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One piece of a stage's work.
+
+    Attributes:
+        name: where its folder stands below the stage's output, such as `resid_post.14/widths-512-k32-s0`.
+        arguments: keyword arguments of the function; JSON types only, all of them enter the key.
+        inputs: files and folders the function reads; their content enters the key.
+        cost: expected work, in any unit common to the stage; longest first, and weights the progress bar.
+    """
+
+    name: str
+    arguments: dict[str, Any]
+    inputs: tuple[Path, ...] = ()
+    cost: float = 1.0
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one unit used in its own process. Zero for units computed in the stage's process, which counts itself."""
+
+    cpu_seconds: float = 0.0
+    peak_memory_bytes: int = 0
+
+
+def library_versions() -> dict[str, str]:
+    """Of the libraries that decide the bytes of a result."""
+    return {name: importlib.metadata.version(name) for name in LIBRARIES}
+
+
+def measured(function: Callable[..., None], unit: Unit, place: Path) -> Cost:
+    before = time.process_time()
+    compute(function, unit, place)
+    return Cost(time.process_time() - before, peak_memory(resource.RUSAGE_SELF))
+
+
+def peak_memory(who: int) -> int:
+    """Largest resident set so far, bytes."""
+    return resource.getrusage(who).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def compute(function: Callable[..., None], unit: Unit, place: Path) -> None:
+    try:
+        with replacing_folder(place) as folder:
+            function(out=folder, **unit.arguments)
+    except ArtifactError:
+        raise
+    except Exception as error:
+        raise UnitError(f"unit {unit.name}: {type(error).__name__}: {error}") from error

@@ -1,0 +1,154 @@
+"""A resumable map: each unit of a stage (an SAE, a shard of contexts, a pair) is computed once and kept.
+
+A unit is stored in data/.units/STAGE/KEY, where KEY hashes what determines its result: its arguments, its
+input files, the code it runs and the versions of the numerical libraries. So a killed stage resumes where
+it was, a stage with one more SAE computes one SAE, and the result does not depend on the executor.
+`DARKMATTER_FRESH=1` ignores what is stored.
+"""
+
+import functools
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tqdm import tqdm
+
+from darkmatter.runner.code_identity import code_hash
+from darkmatter.runner.local_executor import execute_here
+from darkmatter.runner.unit import Cost, Unit, UnitError, library_versions
+from darkmatter.storage.artifacts import ArtifactError, plain, replacing_folder, sha256_bytes, sha256_path, walk_files
+
+STORE = Path("data/.units")
+
+
+@dataclass
+class Ledger:
+    """What a map did: names of the units it computed and of those it found stored, and what they cost.
+
+    Workers are not children of the stage's process, so the operating system counts their use apart from its own.
+    """
+
+    computed: list[str] = field(default_factory=list)
+    reused: list[str] = field(default_factory=list)
+    cpu_seconds: float = 0.0
+    peak_memory_bytes: int = 0
+
+    def __add__(self, other: "Ledger") -> "Ledger":
+        """Of one map after the other."""
+        return Ledger(
+            self.computed + other.computed,
+            self.reused + other.reused,
+            self.cpu_seconds + other.cpu_seconds,
+            max(self.peak_memory_bytes, other.peak_memory_bytes),
+        )
+
+
+@functools.cache
+def input_hash(path: Path) -> str:
+    """SHA-256 of an input. Read once per process: inputs do not change while a stage runs."""
+    return sha256_path(path)
+
+
+def key(function: Callable[..., None], unit: Unit) -> str:
+    content = {
+        "function": f"{function.__module__}.{function.__qualname__}",
+        "code": code_hash(Path(sys.modules[function.__module__].__file__).resolve()),
+        "arguments": plain(unit.arguments),
+        "inputs": {path.as_posix(): input_hash(path) for path in unit.inputs},
+        "libraries": library_versions(),
+    }
+    return sha256_bytes(json.dumps(content, sort_keys=True).encode())[:32]
+
+
+def run_units(function: Callable[..., None], units: Sequence[Unit], out: Path, stage: str) -> Ledger:
+    """Call `function(out=folder, **unit.arguments)` for each unit and lay the folders out below `out`.
+
+    Args:
+        function: a module-level function that writes its result into the folder `out`, and returns nothing.
+        units: the configured items; `out` will hold exactly these.
+        out: the stage's output folder, made anew.
+        stage: names the part of the store.
+
+    Raises:
+        UnitError: a unit raised or its process died. Finished units are kept, so the next run resumes.
+    """
+    names = [unit.name for unit in units]
+    if len(set(names)) != len(names):
+        raise UnitError(f"{stage}: two units share a name: {sorted(n for n in names if names.count(n) > 1)[0]}")
+    store = STORE / stage
+    places = {unit.name: store / key(function, unit) for unit in units}
+    fresh = os.environ.get("DARKMATTER_FRESH") == "1"
+    waiting = [unit for unit in units if fresh or not places[unit.name].is_dir()]
+    ledger = Ledger([unit.name for unit in waiting], [n for n in names if n not in {u.name for u in waiting}])
+    waiting.sort(key=lambda unit: -unit.cost)
+    with tqdm(
+        total=round(sum(unit.cost for unit in units), 3),
+        initial=round(sum(unit.cost for unit in units) - sum(unit.cost for unit in waiting), 3),
+        desc=f"{stage} ({len(ledger.reused)} of {len(units)} units stored)",
+        bar_format="{desc}: {percentage:3.0f}%|{bar}| [{elapsed} < {remaining}{postfix}]",
+        file=sys.stderr,
+        mininterval=1.0,
+    ) as bar:
+        for unit, cost in executor(fresh)(function, waiting, places):
+            ledger.cpu_seconds += cost.cpu_seconds
+            ledger.peak_memory_bytes = max(ledger.peak_memory_bytes, cost.peak_memory_bytes)
+            bar.update(unit.cost)
+            bar.set_postfix_str(unit.name)
+    assemble(units, places, out)
+    return ledger
+
+
+def forget_units(stage: str) -> None:
+    """Drop a stage's stored units: for results so large that a second copy costs more than a rerun."""
+    shutil.rmtree(STORE / stage, ignore_errors=True)
+
+
+# (function, units, unit → its place in the store) → each unit when it is stored, with what it cost
+Executor = Callable[[Callable[..., None], list[Unit], dict[str, Path]], Iterable[tuple[Unit, Cost]]]
+
+
+def executor(fresh: bool) -> Executor:
+    """Where units run: DARKMATTER_EXECUTOR, `local` or `ray`. The results do not depend on it.
+
+    Raises:
+        ArtifactError: it is something else.
+    """
+    match os.environ.get("DARKMATTER_EXECUTOR", "local"):
+        case "local":
+            return execute_here
+        case "ray":
+            from darkmatter.runner.ray_executor import execute_on_ray
+
+            return functools.partial(execute_on_ray, fresh=fresh)
+        case other:
+            raise ArtifactError(f"the environment says DARKMATTER_EXECUTOR={other!r}; there are local and ray")
+
+
+def assemble(units: Sequence[Unit], places: dict[str, Path], out: Path) -> None:
+    """Lay stored units out as `out/UNIT/...`: hard links where the file system has them."""
+    with replacing_folder(out) as folder:
+        for unit in units:
+            target = folder / unit.name
+            shutil.copytree(places[unit.name], target, copy_function=link_or_copy)
+            if not walk_files(target):
+                raise UnitError(f"unit {unit.name} left no files")
+
+
+def merge(folders: Sequence[Path], out: Path) -> None:
+    """Make `out` of what maps of several functions laid out below `folders`, which are gone afterwards."""
+    with replacing_folder(out) as whole:
+        for folder in folders:
+            shutil.copytree(folder, whole, copy_function=link_or_copy, dirs_exist_ok=True)
+    for folder in folders:
+        shutil.rmtree(folder)
+
+
+def link_or_copy(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)

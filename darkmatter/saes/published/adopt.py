@@ -1,0 +1,94 @@
+"""Take a published SAE into the graph: found, pinned, measured on activations of this run, and pointed to."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from darkmatter.models.activation_files import open_activations, rows_of
+from darkmatter.models.outliers import kept_of, row_norms
+from darkmatter.params.saes import GATE_CONTEXTS
+from darkmatter.saes.published import cache
+from darkmatter.saes.published.load import load_pretrained
+from darkmatter.saes.published.pointer import POINTER, WIDEST
+from darkmatter.saes.published.sae_lens import ONLY_DECOMPOSE
+from darkmatter.saes.published.streamed import StreamedSae
+from darkmatter.storage.artifacts import ArtifactError, write_json
+from darkmatter.storage.paths import MANIFESTS
+
+
+def check_pinned(reference: str, manifest: str | None) -> None:
+    """Refuse a reference that another day may mean other weights, before anything is fetched.
+
+    Raises:
+        ArtifactError: says how to pin it.
+    """
+    if manifest is None and not pins_itself(reference):
+        raise ArtifactError(
+            f"saes.published: {reference} is no folder here and pins no commit. Write org/repo@COMMIT:folder with 40 "
+            "hex digits, or set saes.published.manifest to the list in conf/manifests/ that has it"
+        )
+
+
+def pins_itself(reference: str) -> bool:
+    """A folder of this machine, or a repository at a commit; all else is pinned by the list that has it."""
+    return Path(reference).is_dir() or re.search(r"@[0-9a-f]{40}:", reference) is not None
+
+
+def adopt_sae(
+    out: Path,
+    reference: str,
+    group: str,
+    hookpoint: str,
+    architecture: str,
+    d_sae: int,
+    k: int | None,
+    nominal_l0: float | None,
+    manifest: str | None,
+    activations: str,
+    device: str = "cpu",
+    outlier_norm_ratio: float | None = None,
+) -> None:
+    """Write `out`/published.json (a unit of the saes stage).
+
+    Args:
+        group, hookpoint, architecture, d_sae, k: of the parameters; what is loaded must agree.
+        nominal_l0: the published one, against which the gate holds what it measures.
+        manifest: name of the list in conf/manifests/ whose pins hold, or are filled in.
+        activations: .npy of rows at its hookpoint, [context, position, d_model].
+        outlier_norm_ratio: it is not measured on rows with more than so many median norms.
+
+    Raises:
+        HubError: the files cannot be had.
+        ArtifactError: they are not what they claim to be, or not what the parameters say.
+    """
+    rows = np.asarray(rows_of(open_activations(Path(activations))[:GATE_CONTEXTS]))
+    if outlier_norm_ratio is not None:
+        rows = rows[kept_of(row_norms(rows), outlier_norm_ratio)]
+    if not Path(reference).is_dir():
+        cache.make_room(WIDEST * 2 * d_sae * (rows.shape[1] + 1))
+    listed = None if pins_itself(reference) else MANIFESTS / f"{manifest}.json"
+    loaded = load_pretrained(reference, rows=rows, nominal_l0=nominal_l0, manifest=listed, device=device)
+    if not isinstance(loaded.sae, StreamedSae):
+        raise ArtifactError(f"{reference}: {loaded.architecture}: {ONLY_DECOMPOSE}")
+    wanted = {"hookpoint": hookpoint, "architecture": architecture, "d_sae": d_sae}
+    for name, value in wanted.items():
+        if (found := getattr(loaded, name)) not in (None, value):
+            raise ArtifactError(
+                f"{reference}: its {name} is {found}, the parameters say {value}. Correct saes.published in conf/."
+            )
+    source = {**loaded.source, "norm_scaling_factor": loaded.norm_scaling_factor}
+    measured = loaded.measured
+    facts = wanted | {
+        "reference": reference,
+        "group": group,
+        "d_model": loaded.d_model,
+        "k": k,
+        "nominal_l0": nominal_l0,
+        "source": source,
+        "measured": {"rows": measured.rows, "l0": measured.l0, "explained_variance": measured.explained_variance},
+    }
+    write_json(out / POINTER, facts)
+    if source["repo"] is not None:
+        with cache.lock():
+            cache.use(loaded.files.values())

@@ -1,0 +1,61 @@
+"""Revision and SHA-256s of a manifest's SAEs: null until a file is first downloaded, filled in then, enforced after."""
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from darkmatter.storage.artifacts import ArtifactError, read_json, sha256_bytes, write_json
+
+
+def entry_of(manifest: Path, release: str, id: str) -> dict[str, Any]:
+    """The SAE in the manifest.
+
+    Raises:
+        ArtifactError: it is not listed.
+    """
+    return pick(read_json(manifest), manifest, release, id)
+
+
+def pick(content: dict[str, Any], manifest: Path, release: str, id: str) -> dict[str, Any]:
+    for entry in content["saes"]:
+        if (entry["release"], entry["id"]) == (release, id):
+            return entry
+    raise ArtifactError(f"{manifest} does not list {release}/{id}: nothing outside the list is loaded under its name")
+
+
+def check(entry: Mapping[str, Any], revision: str, sha256: Mapping[str, str], manifest: Path) -> None:
+    """Refuse what contradicts a pin; nulls contradict nothing.
+
+    Raises:
+        ArtifactError: another revision, file or hash; says which.
+    """
+    name = f"{entry['release']}/{entry['id']}"
+    if entry["revision"] not in (None, revision):
+        raise ArtifactError(f"{name}: fetched at revision {revision}, but {manifest} pins {entry['revision']}")
+    if entry["sha256"].keys() != sha256.keys():
+        raise ArtifactError(f"{name}: its files are {sorted(sha256)}, but {manifest} lists {sorted(entry['sha256'])}")
+    for file, found in sha256.items():
+        if entry["sha256"][file] not in (None, found):
+            raise ArtifactError(
+                f"{name}: {file} has SHA-256 {found}, but {manifest} pins {entry['sha256'][file]}. Remove the file "
+                "from the cache and fetch it again; if it comes out the same, the source has changed: do not use it."
+            )
+
+
+def record(manifest: Path, release: str, id: str, revision: str, sha256: Mapping[str, str]) -> None:
+    """Fill in what is null, under a lock: several processes may fetch SAEs of one manifest.
+
+    Raises:
+        ArtifactError: the manifest already pins something else.
+    """
+    name = sha256_bytes(str(manifest.resolve()).encode())
+    with FileLock(Path(tempfile.gettempdir()) / f"darkmatter-{name[:16]}.lock"):
+        content = read_json(manifest)
+        entry = pick(content, manifest, release, id)
+        check(entry, revision, sha256, manifest)
+        if entry["revision"] != revision or entry["sha256"] != dict(sha256):
+            entry["revision"], entry["sha256"] = revision, dict(sha256)
+            write_json(manifest, content)

@@ -1,0 +1,1 @@
+"""Train an SAE on stored activations with sae-lens."""

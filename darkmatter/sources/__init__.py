@@ -1,0 +1,1 @@
+"""Where bytes come from: pinned Python packages and model hubs, every file checked by its SHA-256."""

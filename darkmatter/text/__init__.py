@@ -1,0 +1,1 @@
+"""Packages and data sets of text → documents → contexts of tokens."""

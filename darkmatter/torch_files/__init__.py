@@ -1,0 +1,1 @@
+"""The tensors of a `torch.save` file, mapped without torch and without running anything of the file."""

@@ -1,0 +1,188 @@
+"""`darkmatter gpu-check` from end to end on the CPU: a hub of this machine has tiny files under the real names."""
+
+import dataclasses
+import json
+import shutil
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pyarrow
+import pytest
+import torch
+import transformers
+from fake_hub import serve
+from huggingface_hub import constants
+from profiles import ROOT, profile_params
+
+from darkmatter.api.gpu_check import checks, expected, protocol, receipt
+from darkmatter.cli import main
+from darkmatter.models.hookpoints import read
+from darkmatter.models.load import byte_tokenizer
+from darkmatter.storage.artifacts import read_json, sha256_file, write_json
+from darkmatter.text.hub_corpus import shard_names
+
+D_MODEL, LENGTH, FIRST = 48, 160, 20
+SAE_REPO = "google/gemma-scope-2b-pt-res"
+TINY = dataclasses.replace(protocol.PROTOCOL, context_length=LENGTH, first_position=FIRST)
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    """What the hub serves: a random Gemma 2 of 13 blocks, an SAE of its activations at block 12, a shard of text."""
+    root = tmp_path_factory.mktemp("served")
+    torch.manual_seed(0)
+    config = transformers.Gemma2Config(
+        vocab_size=258, hidden_size=D_MODEL, intermediate_size=64, num_hidden_layers=13, num_attention_heads=2,
+        num_key_value_heads=1, head_dim=16, max_position_embeddings=LENGTH, initializer_range=0.3,
+    )  # fmt: skip
+    model = transformers.AutoModelForCausalLM.from_config(config).eval()
+    folder, tokenizer = root / protocol.PROTOCOL.model.repo, byte_tokenizer(add_bos=True)
+    model.save_pretrained(folder, max_shard_size="200KB")
+    tokenizer.save_pretrained(folder)
+    x = read(model, torch.randint(256, (8, LENGTH)), ["resid_post.12"])["resid_post.12"].flatten(0, 1)
+    write_sae(root / SAE_REPO / protocol.PROTOCOL.sae, x.mean(0).numpy(), x.std(0).numpy())
+    words = np.random.default_rng(0)
+    dataset = root / "datasets" / protocol.PROTOCOL.dataset.repo / "train"
+    dataset.mkdir(parents=True)
+    rows = [
+        {"text": "".join(map(chr, words.integers(32, 127, 1100 - 400 * (n % 2)))), "meta": {"pile_set_name": "Pile-CC"}}
+        for n in range(800)
+    ]
+    (first, *_) = shard_names(protocol.PROTOCOL.dataset)
+    with pyarrow.CompressedOutputStream(dataset.parent / first, "zstd") as file:
+        file.write("".join(json.dumps(row) + "\n" for row in rows).encode())
+    return root
+
+
+def write_sae(folder, mean, deviation):
+    """Latents ±e_i that fire beyond a fifth of a deviation and rebuild 0.7 of it; the rest of 16,384 never fire."""
+    latents = 16384
+    W_dec = np.zeros((latents, D_MODEL))
+    W_dec[: 2 * D_MODEL] = np.concatenate([np.eye(D_MODEL), -np.eye(D_MODEL)])
+    threshold = np.full(latents, 1e3)
+    threshold[: 2 * D_MODEL] = 0.1 * np.tile(deviation, 2)
+    W_enc = W_dec.T.copy()
+    arrays = {"W_enc": W_enc, "W_dec": 0.7 * W_dec, "b_enc": -mean @ W_enc, "b_dec": mean, "threshold": threshold}
+    folder.mkdir(parents=True)
+    np.savez(folder / "params.npz", **{name: array.astype(np.float32) for name, array in arrays.items()})
+
+
+@pytest.fixture
+def hub(published, tmp_path, monkeypatch):
+    """A repository whose list has the SAE in the model's own width, and a hub at the pinned commits."""
+    (tmp_path / "conf" / "manifests").mkdir(parents=True)
+    shutil.copy(ROOT / "conf" / "models.yaml", tmp_path / "conf")
+    listed = read_json(ROOT / protocol.PROTOCOL.manifest)
+    listed["saes"] = [
+        entry | {"d_model": D_MODEL, "revision": None, "sha256": {"params.npz": None}}
+        for entry in listed["saes"]
+        if entry["id"] == protocol.PROTOCOL.sae
+    ]
+    write_json(tmp_path / protocol.PROTOCOL.manifest, listed)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(protocol, "PROTOCOL", TINY)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(checks.psutil, "disk_usage", lambda path: type("Usage", (), {"free": 20e9}))
+    monkeypatch.setenv("DARKMATTER_HUB_OFFLINE", "")
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    with serve(published) as found:
+        found.commits = {TINY.model.repo: TINY.model.revision, f"datasets/{TINY.dataset.repo}": TINY.dataset.revision}
+        monkeypatch.setenv("HF_ENDPOINT", found.url)
+        yield found
+
+
+def run(*arguments):
+    with pytest.raises(SystemExit) as stopped:
+        main(["gpu-check", *arguments])
+    return stopped.value.code
+
+
+def test_all_steps_run_and_leave_a_receipt_that_names_every_byte(hub, capsys):
+    assert run("--device", "cpu", "--out", "receipt.json") == 2  # a random model is no Gemma 2
+    said = capsys.readouterr().out
+    found = read_json(Path("receipt.json"))
+    assert [check["name"] in said for check in found["checks"]] == [True] * 4 and "OUTSIDE" in said
+    assert {check["name"]: check["inside"] for check in found["checks"]}["L0"] == (58 <= found["result"]["l0"] <= 116)
+    assert found["result"]["contexts"] == 20 and found["result"]["rows"] == 20 * (LENGTH - 1 - FIRST)
+    model = hub.root / TINY.model.repo
+    hashes = found["sources"]["model"]["sha256"]
+    assert hashes["config.json"] == sha256_file(model / "config.json") and len(hashes) > 4
+    sae = hub.root / SAE_REPO / TINY.sae / "params.npz"
+    assert found["sources"]["sae"]["sha256"] == {"params.npz": sha256_file(sae)}
+    assert found["sources"]["text"]["sha256"] and found["sources"]["model"]["revision"] == TINY.model.revision
+    assert set(found["seconds"]) == {"model", "text", "activations", "sae", "decomposition", "all"}
+    assert found["device"] == {"name": "cpu"} and found["machine"]["cpu"] and found["libraries"]["torch"]
+    assert (
+        "darkmatter/api/gpu_check/steps.py" in found["code"] and "darkmatter/decomposition/passes.py" in found["code"]
+    )
+    assert read_json(TINY.manifest)["saes"][0]["sha256"] == found["sources"]["sae"]["sha256"]  # pinned from now on
+    assert sum("jsonl.zst" in path for method, path, _ in hub.seen if method == "GET") == 1
+    assert list(Path("data").iterdir()) == []
+
+
+def refused(capsys, *words, arguments=("--device", "cpu")):
+    assert run(*arguments) == 1
+    said = capsys.readouterr()
+    assert said.err.startswith("error: ") and said.err.count("\n") == 1 and said.out == ""
+    assert all(word in said.err for word in words), said.err
+
+
+def test_what_is_missing_is_said_before_any_download(hub, capsys, monkeypatch):
+    refused(capsys, "device cuda:", "--device", arguments=())
+    hub.gated.add(TINY.model.repo)
+    refused(capsys, "hub google/gemma-2-2b", "HF_ENDPOINT")
+    hub.gated.clear()
+    hub.commits[TINY.model.repo] = "2" * 40
+    refused(capsys, "no revision", "git ls-remote")
+    hub.commits[TINY.model.repo] = TINY.model.revision
+    monkeypatch.setattr(checks.psutil, "disk_usage", lambda path: type("Usage", (), {"free": 12e9}))
+    refused(capsys, "needed for the model's files", "HF_HOME", "--work")
+    refused(capsys, "there is no such folder", arguments=("--device", "cpu", "--out", "nowhere/receipt.json"))
+    assert not any(method == "GET" for method, *_ in hub.seen)
+
+
+def test_too_few_rows_lower_held_out_r2_by_what_the_ranges_are_widened():
+    """Gaussian regressors: fit on n rows, score on others; the mean over draws is what `held_out` says."""
+    random = np.random.default_rng(0)
+    n, p, r2 = 400, 100, 0.5
+    scores = []
+    for _ in range(20):
+        x, beta = random.standard_normal((2 * n, p)), random.standard_normal(p) / p**0.5
+        y = x @ beta + random.standard_normal(2 * n)
+        fitted = np.linalg.lstsq(x[:n], y[:n])[0]
+        scores.append(1 - np.square(y[n:] - x[n:] @ fitted).sum() / np.square(y[n:] - y[n:].mean()).sum())
+    assert np.mean(scores) == pytest.approx(expected.held_out(r2, n, p), abs=0.03)
+    assert expected.held_out(r2, 10**9, p) == pytest.approx(r2)
+
+
+@pytest.mark.parametrize(("measured", "inside"), [(0.5, True), (-0.2, False), (0.8, False)])
+def test_a_number_is_inside_its_range_or_said_to_be_outside(measured, inside):
+    one = expected.Judged("R²", measured, *(expected.held_out(expected.VECTOR_R2[0], 9996, 2304), 0.72), "reason")
+    assert one.inside == inside and ("OUTSIDE" in str(one)) != inside and "reason" in str(one)
+
+
+def test_a_gpu_is_named_with_its_driver_and_peak_memory(monkeypatch, tmp_path):
+    facts = SimpleNamespace(name="Some GPU", total_memory=24e9, major=8, minor=9)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: facts)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 7)
+    monkeypatch.setattr(torch.cuda, "max_memory_reserved", lambda device: 9)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    found = receipt.accelerator(torch.device("cuda:0"))
+    assert found["gpu"] == "Some GPU" and found["capability"] == "8.9" and found["driver"] is None
+    assert (found["peak_allocated_bytes"], found["peak_reserved_bytes"]) == (7, 9)
+    (tmp_path / "nvidia-smi").write_text("#!/bin/sh\necho 550.54.15\n")
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    assert receipt.driver() == "550.54.15"
+
+
+def test_the_protocol_is_the_profiles_but_for_its_size():
+    """Commits, files and SAE are written down in two places: a check of another model or text would say nothing."""
+    params, own = profile_params("gemma-2-2b"), protocol.PROTOCOL
+    assert own.model == params.model
+    sizes = {"buffer": own.dataset.buffer, "documents": own.dataset.documents}
+    assert own.dataset == params.corpus.dataset.model_copy(update=sizes)
+    assert own.reference in {spec.reference for spec in params.sae_specs(own.hookpoint)}
+    assert (own.context_length, own.first_position) == (params.tokens.context_length, params.tokens.first_position)

@@ -1,0 +1,213 @@
+"""Section 6.2 against dense least squares, the checks of Eq. 16, and what the ledger reads."""
+
+import numpy as np
+import pytest
+import torch
+from decomposition_reference import r2
+from decomposition_reference import regress as dense
+from safetensors.numpy import save_file
+
+from darkmatter.decomposition.shared_moments import prepare
+from darkmatter.experiments.components.compute import (
+    MAPS,
+    SUMS,
+    TARGET_SUMS,
+    check_parents,
+    check_sum,
+    explain,
+    parents_of,
+    write_targets,
+)
+from darkmatter.experiments.components.results import TARGETS, components_results, regressor_estimates
+from darkmatter.params.types import ParamsError
+from darkmatter.regression.splits import draw_splits
+from darkmatter.saes.decoder import load_decoder
+from darkmatter.statistics.joint_levels import joint
+from darkmatter.storage.artifacts import ArtifactError, read_arrays, write_arrays, write_json
+
+CONTEXTS, POSITIONS, D_MODEL, D_SAE, K = 12, 60, 6, 16, 3
+SPLIT = {"fit_share": 150 / 247, "folds": 3, "split_seed": 0}
+BOOTSTRAP = {"resamples": 100, "level": 0.95, "seed": 0}
+PARENTS = ("resid_post.0", "attn_out.1", "mlp_out.1")
+
+
+def write_sae(folder, x, random):
+    """Codes and decoder of a random TopK SAE of these activations; returns its reconstructions."""
+    W_dec = random.standard_normal((D_SAE, D_MODEL)).astype(np.float32)
+    W_dec /= np.linalg.norm(W_dec, axis=1, keepdims=True)
+    rows = x.reshape(-1, D_MODEL)
+    b_dec = rows.mean(0)
+    pre = (rows - b_dec) @ W_dec.T
+    index = np.argsort(-pre, axis=1)[:, :K].astype(np.int32)
+    value = np.maximum(np.take_along_axis(pre, index, 1), 0).astype(np.float32)
+    folder.mkdir()
+    write_arrays(folder / "codes.npz", {"index": index, "value": value, "l0": (value > 0).sum(1).astype(np.int32)})
+    write_json(folder / "cfg.json", {"d_sae": D_SAE, "d_in": D_MODEL})
+    save_file({"W_dec": W_dec, "b_dec": b_dec}, folder / "sae_weights.safetensors")
+    return load_decoder(folder).decode(torch.from_numpy(index), torch.from_numpy(value)).double().numpy()
+
+
+def make_case(folder):
+    """Three parents, the activation that is their sum, an SAE of each; everything as the stages write it."""
+    random = np.random.default_rng(0)
+    shape = (CONTEXTS, POSITIONS, D_MODEL)
+    parts = {name: (random.standard_normal(shape) @ random.standard_normal((D_MODEL, D_MODEL)) + 3) for name in PARENTS}
+    parts = {name: part.astype(np.float32) for name, part in parts.items()}
+    x = (parts["resid_post.0"] + parts["attn_out.1"]) + parts["mlp_out.1"]
+    outputs = {}
+    for name, part in {**parts, "self": x}.items():
+        np.save(folder / f"{name}.npy", part)
+        outputs[name] = write_sae(folder / name, part, random)
+    (folder / "moments").mkdir()
+    prepare(folder / "moments", activations=str(folder / "self.npy"), eigen_cutoff=1e-12, **SPLIT)
+    return folder, x.reshape(-1, D_MODEL).astype(np.float64), outputs
+
+
+@pytest.fixture(scope="module")
+def case(tmp_path_factory):
+    return make_case(tmp_path_factory.mktemp("components"))
+
+
+def files(folder, name):
+    return {"codes": str(folder / name / "codes.npz"), "sae": str(folder / name)}
+
+
+def run(case, out, names, judged=1, bootstrap=BOOTSTRAP):
+    folder = case[0]
+    sample = {"activations": str(folder / "self.npy"), "prepared": str(folder / "moments"), **files(folder, "self")}
+    sample |= SPLIT
+    write_targets(out, **sample)
+    regressors = [files(folder, name) for name in names]
+    explain(out, regressors, str(out), 1e-12, **sample)
+    sums = read_arrays(out / SUMS)
+    rank = {name.removeprefix("rank/"): int(array) for name, array in sums.items() if name.startswith("rank/")}
+    scored = {name: array for name, array in sums.items() if name == "rows" or name.startswith("residual/")}
+    together = joint(bootstrap, judged) if judged > 1 else None
+    return regressor_estimates(read_arrays(out / TARGET_SUMS) | scored, rank, bootstrap, together)
+
+
+def expected(case, names, fit_set, intercept):
+    """R² of each target the long way: b* on the fit rows, then the prediction of its parts on the same rows."""
+    _, x, outputs = case
+    splits = draw_splits(CONTEXTS, POSITIONS, 150 / 247, 3, 0)
+    fitted = splits.fits_on(fit_set).ravel()
+    scored = fitted if fit_set == "all" else ~fitted
+    error = x - outputs["self"]
+    linear = dense(x, error, fitted, intercept)
+    regressors = np.concatenate([outputs[name] for name in names], 1)
+    parts = {"error": error, "linear": linear, "nonlinear": error - linear}
+    return {target: r2(part, dense(regressors, part, fitted, intercept), scored) for target, part in parts.items()}
+
+
+@pytest.mark.parametrize("names", [("attn_out.1",), ("self",), PARENTS], ids=" ".join)
+def test_equals_dense_least_squares(case, tmp_path, monkeypatch, names):
+    monkeypatch.setattr(
+        "darkmatter.decomposition.shared_moments.SINGLE_PRECISION_CONDITION", 0.0
+    )  # products in float64
+    found = run(case, tmp_path, names)
+    for split in ("token", "context"):
+        for convention in ("paper", "authors"):
+            for target, value in expected(case, names, split, convention == "paper").items():
+                assert found[target][split][convention]["value"] == pytest.approx(value, abs=1e-6), (target, split)
+    for target, value in expected(case, names, "all", True).items():
+        assert found[target]["in_sample"]["value"] == pytest.approx(value, abs=1e-6)
+
+
+def test_single_precision_loses_nothing_that_shows(case, tmp_path):
+    found = run(case, tmp_path, PARENTS)
+    for target, value in expected(case, PARENTS, "token", True).items():
+        assert found[target]["token"]["paper"]["value"] == pytest.approx(value, abs=1e-4)
+
+
+def test_parts_come_from_the_map_of_their_own_split(case, tmp_path):
+    run(case, tmp_path, ["self"])
+    maps = read_arrays(tmp_path / MAPS)
+    assert not np.allclose(maps["token/paper"], maps["context/paper"])
+    assert not np.allclose(maps["token/paper"], maps["token/authors"])
+
+
+def test_more_parents_explain_more_in_sample(case, tmp_path):
+    (tmp_path / "one").mkdir(), (tmp_path / "all").mkdir()
+    one, every = run(case, tmp_path / "one", PARENTS[:1]), run(case, tmp_path / "all", PARENTS)
+    for target in TARGETS:
+        assert 0 < one[target]["in_sample"]["value"] < every[target]["in_sample"]["value"]
+    assert every["error"]["token"]["paper"]["rank"] == 3 * D_MODEL
+
+
+def test_intervals_judged_together_are_wider(case, tmp_path):
+    found = run(case, tmp_path, PARENTS[:1], judged=3, bootstrap=BOOTSTRAP | {"resamples": 1200})["error"]
+    alone, together = found["token"]["paper"], found["joint"]["token"]["paper"]
+    assert found["joint"]["level"] == pytest.approx(1 - 0.05 / 3)
+    assert together["low"] < alone["low"] < alone["high"] < together["high"]
+    assert together["value"] == alone["value"]
+
+
+def test_codes_of_other_rows_or_another_sae_are_refused(case, tmp_path):
+    folder = case[0]
+    arrays = read_arrays(folder / "attn_out.1" / "codes.npz")
+    (tmp_path / "attn_out.1").mkdir()
+    for name in ("cfg.json", "sae_weights.safetensors"):
+        (tmp_path / "attn_out.1" / name).write_bytes((folder / "attn_out.1" / name).read_bytes())
+    sample = {"activations": str(folder / "self.npy"), "prepared": str(folder / "moments"), **files(folder, "self")}
+    broken = files(tmp_path, "attn_out.1")
+    write_arrays(tmp_path / "attn_out.1" / "codes.npz", {name: array[:-1] for name, array in arrays.items()})
+    with pytest.raises(ArtifactError, match=r"has 719 rows, the activations 720"):
+        explain(tmp_path, [broken], str(tmp_path), 1e-12, **sample, **SPLIT)
+    write_arrays(tmp_path / "attn_out.1" / "codes.npz", arrays | {"index": arrays["index"] + D_SAE})
+    with pytest.raises(ArtifactError, match="names latents that"):
+        explain(tmp_path, [broken], str(tmp_path), 1e-12, **sample, **SPLIT)
+
+
+def test_parents_of_a_residual_activation():
+    assert parents_of("resid_post.14") == ("resid_post.13", "attn_out.14", "mlp_out.14")
+    for hookpoint in ("resid_post.0", "mlp_out.3"):
+        with pytest.raises(ParamsError, match=f"main_hookpoint is {hookpoint}"):
+            parents_of(hookpoint)
+
+
+@pytest.mark.parametrize(
+    "parents",
+    [
+        ["resid_post.12/a", "attn_out.14/a", "mlp_out.14/a"],
+        ["resid_post.13/a", "attn_out.14/a"],
+        ["resid_post.13/a", "attn_out.14/a", "attn_out.14/b"],
+    ],
+)
+def test_wrong_parents_are_refused_by_name(parents):
+    with pytest.raises(ParamsError, match=r"one SAE at each of resid_post.13, attn_out.14, mlp_out.14"):
+        check_parents("resid_post.14", parents)
+    check_parents("resid_post.14", ["mlp_out.14/a", "resid_post.13/a", "attn_out.14/b"])
+
+
+def test_parents_must_add_up_to_float32_rounding(case, tmp_path):
+    folder = case[0]
+    paths = [folder / f"{name}.npy" for name in PARENTS]
+    check_sum(folder / "self.npy", paths)
+    off = np.load(paths[1])
+    off[-1, 5, 2] *= 1 + 1e-5
+    np.save(tmp_path / "off.npy", off)
+    with pytest.raises(ArtifactError, match=f"context {CONTEXTS - 1} .* is not the sum of"):
+        check_sum(folder / "self.npy", [paths[0], tmp_path / "off.npy", paths[2]])
+    np.save(tmp_path / "off.npy", off[..., :-1])
+    with pytest.raises(ArtifactError, match="expected float32"):
+        check_sum(folder / "self.npy", [paths[0], tmp_path / "off.npy", paths[2]])
+
+
+def test_results_name_what_the_ledger_reads():
+    number = lambda value: {"value": value, "low": value - 1, "high": value + 1}  # noqa: E731
+    ways = lambda value: {s: {w: number(value) for w in ("paper", "authors")} for s in ("token", "context")}  # noqa: E731
+    parents = [f"{name}/sae" for name in PARENTS]
+    estimates = {
+        name: {target: ways(place) | {"in_sample": number(9), "joint": ways(place + 10) | {"level": 0.98}}
+               for target in TARGETS}
+        for place, name in enumerate((*parents, "all-parents", "self"))
+    }  # fmt: skip
+    del estimates["self"]["nonlinear"]["joint"]
+    found = components_results("resid_post.1/sae", parents, estimates, 720, 12)
+    for place, item in enumerate(found["estimands"]["components_explain_error"]["r2"]):
+        assert (item["regressor"], item["value"]) == (parents[place], place)
+        assert item["joint"] == {"level": 0.98, "low": place + 9, "high": place + 11}
+    assert found["estimands"]["sae_explains_nonlinear"]["r2"]["value"] == 4
+    assert found["estimands_by_variant"]["context"]["authors"].keys() == found["estimands"].keys()
+    assert [row["label"] for row in found["regressors"]] == [*PARENTS, "all parents", "Sae(x)"]
+    assert all("joint" not in target for row in found["regressors"] for target in row["targets"].values())

@@ -1,0 +1,186 @@
+"""Eqs. 13 and 23 for pairs of SAEs, against dense least squares and in limiting cases."""
+
+import numpy as np
+import pytest
+
+from darkmatter.experiments.per_token_scaling.compute import REGRESSIONS, scaling_regressions, shuffled
+from darkmatter.experiments.per_token_scaling.estimates import (
+    EQ_13,
+    EQ_23,
+    gain,
+    pair_estimates,
+    pairs_of,
+    scaling_estimands,
+)
+from darkmatter.regression.splits import SPLITS, draw_splits
+from darkmatter.statistics.joint_levels import joint_level
+from darkmatter.storage.artifacts import ArtifactError
+
+BOOTSTRAP = {"resamples": 100, "level": 0.95, "seed": 0}
+CONTEXTS, POSITIONS = 10, 40
+SPLIT = draw_splits(CONTEXTS, POSITIONS, 0.6, 5, 0)
+NULL_COLUMNS = ("nonlinear/token", "nonlinear/context", "nonlinear/cross-fit", "linear/token", "linear/context")
+
+
+def gamma(seed):
+    return np.random.default_rng(seed).gamma(3.0, size=(CONTEXTS, POSITIONS))
+
+
+def table(error, seed=100):
+    return {"error": error} | {name: gamma(seed + i) for i, name in enumerate(NULL_COLUMNS)}
+
+
+def pair(first, second, seed=100):
+    saes = [{"name": "a", "d_sae": 16, "k": 4}, {"name": "b", "d_sae": 32, "k": 4}]
+    scalings = scaling_regressions(saes, {"a": table(first, seed), "b": table(second)}, SPLIT, 1e-12)
+    return pairs_of(scalings)[0]
+
+
+def dense_r2(columns, y, split, intercept):
+    """Held-out R² by dense least squares."""
+    fitted = SPLIT.fits_on(split)
+    design = np.stack([*columns, np.ones_like(y)] if intercept else columns, -1)
+    weight = np.linalg.lstsq(design[fitted], y[fitted], rcond=None)[0]
+    held_out = y[~fitted]
+    return 1 - np.sum((held_out - design[~fitted] @ weight) ** 2) / np.sum((held_out - held_out.mean()) ** 2)
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_both_equations_equal_dense_least_squares(split):
+    first = gamma(0)
+    columns = table(first, 200)
+    second = first + 0.5 * columns[f"nonlinear/{split}"] + gamma(2)
+    found = pair(first, second, 200)
+    for variant, (regression, convention) in EQ_23.items():
+        names, squared = REGRESSIONS[regression.format(split=split)]
+        shape = (lambda values: values) if squared else np.sqrt
+        intercept = convention == "paper"
+        both = dense_r2([shape(columns[name]) for name in names], shape(second), split, intercept)
+        alone = dense_r2([shape(first)], shape(second), split, intercept)
+        numbers = gain(found, split, variant, BOOTSTRAP)
+        assert numbers["r2"]["value"] == pytest.approx(both, abs=1e-9)
+        assert numbers["absolute"]["value"] == pytest.approx(both - alone, abs=1e-9)
+        assert numbers["decrease"]["value"] == pytest.approx(1 - (1 - both) / (1 - alone), abs=1e-9)
+        assert numbers["r2"]["rank"] == 2
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_proportional_errors_are_predicted_exactly(split):
+    found = pair_estimates(pair(gamma(0), 0.5 * gamma(0)), BOOTSTRAP)["estimates"][split]
+    assert list(found) == list(EQ_13)
+    assert all(number["value"] == pytest.approx(1) for number in found.values())
+
+
+def test_unrelated_errors_are_not_predicted_and_a_useless_regressor_helps_nothing():
+    found = pair(gamma(0), gamma(1))
+    number = pair_estimates(found, BOOTSTRAP)["estimates"]["token"]["paper"]
+    assert number["value"] < 0.05
+    assert number["rows"] == 160
+    useless = gain(found, "token", "paper", BOOTSTRAP)["decrease"]
+    assert useless["value"] < 0.05
+    useful = gamma(1) + gamma(200)
+    assert gain(pair(gamma(1), useful, 200), "token", "paper", BOOTSTRAP)["decrease"]["value"] > 0.95
+
+
+def test_intercept_helps_where_there_is_one():
+    found = pair_estimates(pair(gamma(0), gamma(0) + 50), BOOTSTRAP)["estimates"]["token"]
+    assert found["paper"]["value"] == pytest.approx(1)
+    assert found["through_origin"]["value"] < 0
+
+
+def test_paired_interval_is_narrower_than_two_unpaired_ones():
+    """Both equations are scored on the same contexts, so most of their scatter is common."""
+    first = gamma(0)
+    second = first + 0.3 * table(first, 200)["nonlinear/token"] + 2 * gamma(3)
+    number = gain(pair(first, second, 200), "token", "paper", BOOTSTRAP)["absolute"]
+    one = gain(pair(first, second, 200), "token", "paper", BOOTSTRAP)["r2"]
+    assert number["high"] - number["low"] < (one["high"] - one["low"]) / 2
+
+
+def several(widths):
+    saes = [{"name": name, "d_sae": width, "k": k} for name, width, k in widths]
+    tables = {sae["name"]: table(gamma(0) + 0.2 * np.log2(sae["d_sae"]) * gamma(7), 300) for sae in saes}
+    return pairs_of(scaling_regressions(saes, tables, SPLIT, 1e-12))
+
+
+def test_pairs_go_from_narrow_to_wide_at_one_k():
+    pairs = several([("c", 64, 4), ("a", 16, 4), ("b", 32, 4), ("b2", 32, 4), ("other", 128, 8)])
+    assert [(p.names["sae_1"], p.names["sae_2"]) for p in pairs] == [
+        ("a", "b"), ("a", "b2"), ("a", "c"), ("b", "c"), ("b2", "c"),
+    ]  # fmt: skip
+
+
+def test_estimands_follow_from_the_pairs():
+    pairs = several([("a", 16, 4), ("b", 32, 4), ("c", 64, 4), ("d", 128, 4)])
+    found = scaling_estimands(pairs, "token", "paper", BOOTSTRAP)
+    r2 = [pair_estimates(p, BOOTSTRAP)["estimates"]["token"]["paper"]["value"] for p in pairs]
+    gains = [gain(p, "token", "paper", BOOTSTRAP)["decrease"]["value"] for p in pairs]
+    assert [part["value"] for part in found["per_token_scaling"]["r2"]] == pytest.approx(r2)
+    assert found["per_token_scaling"]["r2"][1]["pair"] == "a to c"
+    doublings = [1, 2, 3, 1, 2, 1]
+    expected = np.polyfit(doublings, r2, 1)[0]
+    assert found["per_token_scaling"]["distance"]["value"] == pytest.approx(expected)
+    together = joint_level(BOOTSTRAP["level"], len(pairs) + 1)
+    for part in (*found["per_token_scaling"]["r2"], found["per_token_scaling"]["distance"]):
+        assert part["level"] == BOOTSTRAP["level"] and part["joint"]["level"] == together
+        assert part["joint"]["low"] < part["low"] and part["joint"]["high"] > part["high"]
+    apart = pair_estimates(pairs[1], BOOTSTRAP)["estimates"]["token"]["paper"]
+    assert found["per_token_scaling"]["r2"][1]["low"] == pytest.approx(apart["low"], abs=0.01)
+    largest = found["nonlinear_scaling_gain"]["largest"]
+    assert largest["level"] == BOOTSTRAP["level"]
+    assert largest["joint"]["level"] == joint_level(BOOTSTRAP["level"], 3)  # with the lead over each control
+    assert largest["value"] == pytest.approx(max(gains))
+    assert largest["low"] <= largest["value"] <= largest["high"]
+
+
+@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize("variant", ["paper", "authors"])
+def test_controls_equal_dense_least_squares(split, variant):
+    """The largest gain over that of LinearError's norm, and of NonlinearError's norm of other tokens."""
+    first, columns = gamma(0), table(gamma(0), 200)
+    second = first + 0.5 * columns[f"nonlinear/{split}"] + gamma(2)
+    shape = (lambda values: values) if variant == "paper" else np.sqrt
+    alone = dense_r2([shape(first)], shape(second), split, True)
+
+    def decrease(column):
+        return 1 - (1 - dense_r2([shape(first), shape(column)], shape(second), split, True)) / (1 - alone)
+
+    own = decrease(columns[f"nonlinear/{split}"])
+    found = scaling_estimands([pair(first, second, 200)], split, variant, BOOTSTRAP)["nonlinear_scaling_gain"]
+    assert found["largest"]["value"] == pytest.approx(own)
+    assert found["over_linear"]["value"] == pytest.approx(own - decrease(columns[f"linear/{split}"]))
+    others = shuffled(columns, SPLIT.kept)[f"shuffled/{split}"]
+    assert sorted(others.flat) == sorted(columns[f"nonlinear/{split}"].flat)
+    assert found["over_shuffled"]["value"] == pytest.approx(own - decrease(others))
+
+
+def test_outliers_stay_in_their_places_when_tokens_are_shuffled():
+    kept = np.ones((CONTEXTS, POSITIONS), dtype=bool)
+    kept[0, :5] = False
+    columns = table(gamma(0), 200)
+    others = shuffled(columns, kept)["shuffled/token"]
+    assert np.array_equal(others[~kept], columns["nonlinear/token"][~kept])
+    assert (others[kept] != columns["nonlinear/token"][kept]).mean() > 0.9
+
+
+def test_no_pair_and_equal_distances_are_explicit_nulls():
+    found = scaling_estimands(several([("a", 16, 4)]), "token", "paper", BOOTSTRAP)
+    assert found["nonlinear_scaling_gain"]["largest"]["reason"].startswith("no pair")
+    found = scaling_estimands(several([("a", 16, 4), ("b", 32, 4)]), "token", "paper", BOOTSTRAP)
+    assert found["per_token_scaling"]["distance"]["value"] is None
+    assert found["per_token_scaling"]["distance"]["reason"] == "all pairs are equally far apart"
+
+
+def test_target_without_variance_is_null():
+    constant = np.full((CONTEXTS, POSITIONS), 2.0)
+    found = pair_estimates(pair(gamma(0), constant), BOOTSTRAP)
+    assert found["estimates"]["token"]["paper"]["reason"] == "the target has no variance"
+    assert found["nonlinear"]["token"]["paper"]["decrease"]["value"] is None
+
+
+def test_fewer_rows_than_regressors_are_refused():
+    few = draw_splits(5, 1, 0.6, 5, 0)
+    saes = [{"name": "a", "d_sae": 16, "k": 4}, {"name": "b", "d_sae": 32, "k": 4}]
+    tables = {name: {key: column[:5, :1] for key, column in table(gamma(0)).items()} for name in "ab"}
+    with pytest.raises(ArtifactError, match="needs more than"):
+        scaling_regressions(saes, tables, few, 1e-12)

@@ -1,0 +1,93 @@
+"""Tokens of Figs. 5 and 12 and the slopes of both parts, against naive loops."""
+
+import numpy as np
+import pytest
+
+from darkmatter.experiments.per_token_scaling.token_series import part_slopes, share_of_tokens, token_series, token_sums
+from darkmatter.regression.splits import ROW_SETS, SPLITS, draw_splits
+
+BOOTSTRAP = {"resamples": 100, "level": 0.95, "seed": 0}
+CONTEXTS, POSITIONS = 8, 20
+SPLIT = draw_splits(CONTEXTS, POSITIONS, 0.6, 4, 0)
+SAES = [{"name": f"w{width}", "d_sae": width, "k": 4} for width in (16, 32, 128)]
+
+
+def tables(linear=-1.0, nonlinear=0.0, scatter=0.0):
+    """Squared norms that change by these powers of the width."""
+    random = np.random.default_rng(0)
+    base = random.gamma(3.0, size=(CONTEXTS, POSITIONS))
+
+    def column(sae, power):
+        noise = np.exp(scatter * np.random.default_rng(sae["d_sae"]).standard_normal(base.shape))
+        return (base * sae["d_sae"] ** power * noise).astype(np.float32)
+
+    return {
+        sae["name"]: {"error": column(sae, 0)}
+        | {f"linear/{source}": column(sae, linear) for source in ("token", "context", "all")}
+        | {f"nonlinear/{source}": column(sae, nonlinear) for source in ("token", "context", "all")}
+        for sae in SAES
+    }
+
+
+def sums(content=None, saes=SAES, shown=POSITIONS):
+    return token_sums(saes, content or tables(), SPLIT, shown, np.arange(100, 100 + POSITIONS))
+
+
+def test_series_are_the_first_tokens_of_one_context():
+    found = token_series(SAES, sums(shown=5), 200)
+    assert found["positions"] == [200, 201, 202, 203, 204]
+    assert found["token_ids"] == [100, 101, 102, 103, 104]
+    for sae, series in zip(SAES, found["saes"], strict=True):
+        table = tables()[sae["name"]]
+        assert series["linear_sq"] == table["linear/token"][0, :5].tolist()
+        assert found["mean_nonlinear_sq"][sae["name"]] == pytest.approx(table["nonlinear/token"].mean())
+    assert len(token_series(SAES, sums(shown=500), 200)["positions"]) == POSITIONS
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_slopes_of_a_power_of_the_width_are_half_of_it(split):
+    """The norm is the root of the squared norm: ln ‖·‖ changes by power/2 · ln 2 per doubling."""
+    found = part_slopes(SAES, sums(tables(-1.0, 0.25)), split, split, BOOTSTRAP)
+    assert found["linear"]["value"] == pytest.approx(-0.5 * np.log(2), abs=1e-6)
+    assert found["nonlinear"]["value"] == pytest.approx(0.125 * np.log(2), abs=1e-6)
+    assert found["linear"]["rows"] == SPLIT.row_sets()[ROW_SETS.index(split)].sum()
+
+
+def test_slopes_equal_a_naive_fit_with_one_offset_per_k():
+    content = tables(-0.7, 0.1, scatter=0.5)
+    saes = [sae | {"k": 4 if sae["d_sae"] < 100 else 8} for sae in SAES]
+    held_out = ~SPLIT.token_fit
+    y = [0.5 * np.log(content[sae["name"]]["linear/token"][held_out].astype(float).mean()) for sae in saes]
+    design = [[np.log2(sae["d_sae"]), sae["k"] == 4, sae["k"] == 8] for sae in saes]
+    expected = np.linalg.lstsq(np.array(design, dtype=float), np.array(y), rcond=None)[0][0]
+    found = part_slopes(saes, sums(content, saes), "token", "token", BOOTSTRAP)
+    assert found["linear"]["value"] == pytest.approx(expected)
+    assert found["linear"]["low"] < found["linear"]["value"] < found["linear"]["high"]
+
+
+def test_share_counts_tokens_whose_linear_part_changes_more():
+    assert share_of_tokens(SAES, sums(tables(-1.0, 0.2), shown=6), "token", BOOTSTRAP)["value"] == 1
+    assert share_of_tokens(SAES, sums(tables(-0.2, 1.0), shown=6), "token", BOOTSTRAP)["value"] == 0
+    content = tables(-0.3, 0.2, scatter=0.6)
+    naive = []
+    for token in range(15):
+        change = [
+            abs(np.polyfit(
+                [np.log2(sae["d_sae"]) for sae in SAES],
+                [0.5 * np.log(content[sae["name"]][f"{part}/token"][0, token]) for sae in SAES],
+                1,
+            )[0])
+            for part in ("linear", "nonlinear")
+        ]  # fmt: skip
+        naive.append(change[0] > change[1])
+    found = share_of_tokens(SAES, sums(content, shown=15), "token", BOOTSTRAP)
+    assert found["value"] == pytest.approx(np.mean(naive))
+    assert 0 < found["value"] < 1
+    assert (found["rows"], found["contexts"]) == (15, 1)
+
+
+def test_one_width_has_no_slope():
+    found = part_slopes(SAES[:1], sums(), "token", "token", BOOTSTRAP)
+    assert found["linear"]["value"] is None
+    assert found["linear"]["reason"].startswith("one width only")
+    assert share_of_tokens(SAES[:1], sums(shown=5), "token", BOOTSTRAP)["reason"].startswith("one width only")

@@ -1,0 +1,127 @@
+"""FVU averaged over dimensions: gradient pursuit from its sums, against the same numbers row by row."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from profiles import profile_params
+from scipy.stats import norm, t
+
+from darkmatter.experiments.pursuit.results import CLAIMED, OWN
+from darkmatter.ledger.estimands.evidence import BY_DIMENSION, Evidence, Missing
+from darkmatter.ledger.estimands.experiments import of_experiment
+from darkmatter.results.load import Results
+from darkmatter.statistics.bootstrap import ContextBootstrap, bca
+from darkmatter.storage.artifacts import write_arrays
+
+CONTEXTS, TOKENS, DIMENSIONS = 12, 7, 5
+BOOTSTRAP = {"resamples": 40, "level": 0.9, "seed": 3}
+CONTENT = {
+    "regressions": {"token": {"rank": 4}, "context": {"rank": 4}},
+    "saes": [{"name": "a"}, {"name": "b"}],
+    "estimands": {"pursuit_fvu_decrease": {}, "pursuit_nonlinear_change": {}},
+}
+
+
+@pytest.fixture(scope="module")
+def rows():
+    """Held-out rows of the token split: x, and what each encoder leaves of it."""
+    random = np.random.default_rng(0)
+    scale = np.array([5.0, 1.0, 1.0, 0.5, 0.2])
+    x = random.normal(size=(CONTEXTS, TOKENS, DIMENSIONS)) * scale + random.normal(size=(CONTEXTS, 1, DIMENSIONS))
+    left = lambda size: size * random.normal(size=x.shape) * scale**0.5  # noqa: E731
+    sizes = {OWN: (0.5, 0.4), CLAIMED: (0.35, 0.34)}
+    return x, {
+        f"{sae}/{encoder}": {"error": left(error), "nonlinear": left(nonlinear)}
+        for sae in "ab"
+        for encoder, (error, nonlinear) in sizes.items()
+    }
+
+
+@pytest.fixture(scope="module")
+def evidence(rows, tmp_path_factory) -> Evidence:
+    x, residuals = rows
+    total = lambda values: np.stack([values.sum(1), 0 * values.sum(1), values.sum(1)])  # noqa: E731
+    dimensions = {"x_sum": total(x), "x_square": total(x**2)}
+    for name, left in residuals.items():
+        squares = {"error_square": left["error"], "nonlinear/token/paper": left["nonlinear"]}
+        dimensions |= {f"{name}/{key}": total(values**2) for key, values in squares.items()}
+    folder = tmp_path_factory.mktemp("pursuit")
+    paths = folder / "stored.npz", folder / "dimensions.npz"
+    counts = np.full(CONTEXTS, float(TOKENS))
+    write_arrays(paths[0], {"rows": np.stack([counts, counts, counts])})
+    write_arrays(paths[1], dimensions)
+    return Evidence(profile_params("smoke"), Results({}, {"pursuit": CONTENT}), folder, None, 3, paths)
+
+
+def numbers(x, own, pursued) -> dict[str, float]:
+    """What the estimands say, from rows [row, dim]."""
+
+    def fvu(left: np.ndarray) -> float:
+        return float(((left**2).sum(0) / ((x - x.mean(0)) ** 2).sum(0)).mean())
+
+    before, after = ({name: fvu(left) for name, left in side.items()} for side in (own, pursued))
+    return {
+        "decrease": 1 - after["error"] / before["error"],
+        "change": after["nonlinear"] / before["nonlinear"] - 1,
+        "share": (before["nonlinear"] - after["nonlinear"]) / (before["error"] - after["error"]),
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "component"),
+    [
+        ("pursuit_fvu_decrease", "decrease"),
+        ("pursuit_nonlinear_change", "change"),
+        ("pursuit_nonlinear_change", "share"),
+    ],
+)
+def test_pursuit_against_rows(rows, evidence, name, component):
+    x, residuals = rows
+
+    def counted(weights: np.ndarray, sae: str) -> float:
+        drawn = np.repeat(np.arange(CONTEXTS), weights.astype(int))
+        take = lambda values: values[drawn].reshape(-1, DIMENSIONS)  # noqa: E731
+        sides = [{key: take(left) for key, left in residuals[f"{sae}/{encoder}"].items()} for encoder in (OWN, CLAIMED)]
+        return numbers(take(x), *sides)[component]
+
+    found = of_experiment("pursuit", name)(evidence, BY_DIMENSION)[component]
+    assert [item.key["sae"] for item in found] == ["a", "b"]
+    units = ContextBootstrap(CONTEXTS, **BOOTSTRAP)
+    for item in found:
+        sae = item.key["sae"]
+        value = counted(np.ones(CONTEXTS), sae)
+        drawn = np.sort([counted(weights, sae) for weights in units.weights])
+        left_out = np.array([counted(weights, sae) for weights in 1 - np.eye(CONTEXTS)])
+        ours = item.quantity.at(BOOTSTRAP, 1)
+        low, high = (value + wider() * (end - value) for end in bca(value, drawn, left_out, BOOTSTRAP["level"]))
+        np.testing.assert_allclose([ours["value"], ours["low"], ours["high"]], (value, low, high), rtol=1e-9)
+
+
+def wider() -> float:
+    """By how much an interval over contexts alone exceeds BCa's: their variance is known from few of them."""
+    middle, freedom = 0.5 + BOOTSTRAP["level"] / 2, CONTEXTS - 1
+    return float(t.ppf(middle, freedom) / norm.ppf(middle) * np.sqrt(CONTEXTS / freedom))
+
+
+def test_pursuit_without_sums_or_results(evidence):
+    read = of_experiment("pursuit", "pursuit_fvu_decrease")
+    with pytest.raises(Missing, match="dvc pull"):
+        read(dataclasses.replace(evidence, pursuit_sums=None), BY_DIMENSION)
+    with pytest.raises(Missing, match="no results of pursuit"):
+        read(dataclasses.replace(evidence, results=Results({}, {})), BY_DIMENSION)
+
+
+def test_the_published_expectation_is_the_mean_over_dimensions(evidence):
+    estimate = {"value": 1.27, "low": 1.1, "high": 1.4, "level": 0.99}
+    content = {
+        "estimands": {"cross_entropy_ratio": {"linear_by_variance": estimate | {"value": 1.7}}},
+        "estimands_by_variant": {"context": {"authors": {"cross_entropy_ratio": {"linear_by_variance": estimate}}}},
+    }
+    having = dataclasses.replace(evidence, results=Results({}, {"downstream": content}))
+    found = of_experiment("downstream", "cross_entropy_ratio")(having, BY_DIMENSION)
+    assert found["linear_by_variance"].found["value"] == 1.27
+    with pytest.raises(Missing, match="token/paper/per-dimension"):
+        of_experiment("components", "sae_explains_nonlinear")(
+            dataclasses.replace(evidence, results=Results({}, {"components": {"estimands": {}}})), BY_DIMENSION
+        )

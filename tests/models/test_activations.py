@@ -1,0 +1,97 @@
+"""Hookpoints and extraction on tiny random models: the same numbers however the pass is cut."""
+
+import numpy as np
+import pytest
+import torch
+import transformers
+
+from darkmatter.models.extract import join_shards, token_loss
+from darkmatter.models.hookpoints import capture, module_of, read
+from darkmatter.storage.artifacts import ArtifactError, open_array
+
+SIZES = {
+    "vocab_size": 50, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 3, "num_attention_heads": 2,
+    "num_key_value_heads": 1, "head_dim": 12, "max_position_embeddings": 64,
+}  # fmt: skip
+CONFIGS = {"llama": transformers.LlamaConfig, "gemma2": transformers.Gemma2Config}
+
+
+@pytest.fixture(params=CONFIGS)
+def model(request):
+    torch.manual_seed(0)
+    return transformers.AutoModelForCausalLM.from_config(CONFIGS[request.param](**SIZES)).eval()
+
+
+TOKENS = torch.arange(40).reshape(2, 20) % 50
+
+
+def test_truncated_pass_is_bit_identical_to_the_whole(model):
+    whole = model(TOKENS, output_hidden_states=True, use_cache=False).hidden_states
+    found = read(model, TOKENS, ["resid_post.0", "resid_post.1"])
+    assert torch.equal(found["resid_post.0"], whole[1])
+    assert torch.equal(found["resid_post.1"], whole[2])
+    assert len(model.model.layers) == 3  # put back
+
+
+def test_hooks_are_removed_even_when_the_pass_fails(model):
+    with pytest.raises(ZeroDivisionError), capture(model, ["resid_post.1"]):
+        raise ZeroDivisionError
+    assert not module_of(model, "resid_post.1")._forward_hooks
+
+
+def test_last_layer_is_taken_before_the_final_norm(model):
+    """hidden_states[-1] of transformers is after the norm; resid_post of the last block is not."""
+    found = read(model, TOKENS, ["resid_post.2"])["resid_post.2"]
+    last = model(TOKENS, output_hidden_states=True, use_cache=False).hidden_states[-1]
+    assert not torch.allclose(found, last)
+    assert torch.allclose(model.model.norm(found), last, atol=1e-6)
+
+
+def test_parts_add_up_to_the_residual(model):
+    """Eq. 16: resid_post.L = resid_post.L−1 + attn_out.L + mlp_out.L, post-norms included."""
+    found = read(model, TOKENS, ["resid_post.0", "attn_out.1", "mlp_out.1", "resid_post.1"])
+    parts = found["resid_post.0"] + found["attn_out.1"] + found["mlp_out.1"]
+    assert torch.allclose(parts, found["resid_post.1"], atol=1e-6)
+
+
+def test_loss_is_the_models_own(model):
+    with torch.no_grad():
+        logits = model(TOKENS, use_cache=False).logits
+    expected = torch.nn.functional.cross_entropy(
+        logits[:, 5:-1].flatten(0, 1), TOKENS[:, 6:].flatten(), reduction="none"
+    )
+    with torch.no_grad():
+        assert torch.allclose(token_loss(model, TOKENS, 5).flatten(), expected, atol=1e-6)
+        assert token_loss(model, TOKENS, 5).shape == (2, 14)
+
+
+@pytest.mark.parametrize(("hookpoint", "message"), [("resid_post.3", "layers 0 to 2"), ("resid_pre.1", "is none of")])
+def test_unknown_hookpoints_are_refused(model, hookpoint, message):
+    with pytest.raises(ArtifactError, match=message):
+        read(model, TOKENS, [hookpoint]) if hookpoint == "resid_pre.1" else module_of(model, hookpoint)
+
+
+def test_shards_are_joined_in_order_and_only_where_they_have_the_hookpoint(tmp_path):
+    for number, names in enumerate((["a", "b"], ["a"], ["a"])):
+        (tmp_path / str(number)).mkdir()
+        for name in names:
+            np.save(tmp_path / str(number) / f"{name}.npy", np.full((2, 3), number, np.float32))
+    shards = [tmp_path / str(number) for number in range(3)]
+    join_shards(shards, "a", tmp_path / "a.npy")
+    join_shards(shards, "b", tmp_path / "b.npy")
+    assert open_array(tmp_path / "a.npy", (None, 3))[:, 0].tolist() == [0, 0, 1, 1, 2, 2]
+    assert len(open_array(tmp_path / "b.npy", (None, 3))) == 2
+    assert not [file for folder in shards for file in folder.iterdir()]  # nothing is kept twice
+
+
+def test_heads_are_what_the_output_projection_reads(model):
+    """attn_z.L is heads · d_head wide; through the projection (and Gemma 2's norm) it is attn_out.L, bit by bit."""
+    model.model.layers[1].self_attn.o_proj.weight.data *= 2
+    found = read(model, TOKENS, ["attn_z.1", "attn_out.1"])
+    block = model.model.layers[1]
+    written = block.self_attn.o_proj(found["attn_z.1"])
+    if hasattr(block, "post_feedforward_layernorm"):
+        written = block.post_attention_layernorm(written)
+    assert torch.equal(written, found["attn_out.1"])
+    assert found["attn_z.1"].shape == (2, 20, 2 * SIZES["head_dim"])
+    assert not module_of(model, "attn_z.1")._forward_pre_hooks

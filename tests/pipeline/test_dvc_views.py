@@ -1,0 +1,103 @@
+import json
+import re
+from pathlib import Path
+
+import pytest
+import vl_convert
+import yaml
+from dvc_render import VegaRenderer
+from fake_results import fake_results
+from profiles import profile_params
+
+from darkmatter.cli import main
+from darkmatter.params.schema import Params
+from darkmatter.results.headline import METRICS, headline_metrics
+from darkmatter.results.load import Results, estimate
+from darkmatter.results.plot_rows import plot_rows
+from darkmatter.storage.artifacts import write_json
+
+ROOT = Path(__file__).parents[2]
+TEMPLATES = ROOT / ".dvc" / "plots"
+PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())
+VIEWS = {name: view for entry in PIPELINE["plots"] for name, view in entry.items()}
+
+
+@pytest.fixture(scope="module")
+def params() -> Params:
+    return profile_params("smollm2")
+
+
+@pytest.fixture(scope="module")
+def results(params: Params) -> Results:
+    return fake_results(params)
+
+
+def test_rows_are_flat_equal_records_of_the_primary_estimates(params: Params, results: Results) -> None:
+    found = plot_rows(results, params)
+    saes = {sae["name"]: sae for sae in results.decomposition[params.figures.main_hookpoint]["saes"]}
+    assert len(found["width_series"]) == 5 and len(found["width_l0_map"]) == 11
+    for row in [row for rows in found.values() for row in rows]:
+        assert row.keys() == {"name", "d_sae", "k", "l0", *METRICS}
+        assert all(row[metric] == estimate(saes[row["name"]], metric)["value"] for metric in METRICS)
+        assert not any(isinstance(value, (dict, list)) for value in row.values())
+
+
+def test_a_profile_without_a_series_has_no_rows(params: Params, results: Results) -> None:
+    assert plot_rows(Results({}, results.experiments), params) == {"width_series": [], "width_l0_map": []}
+
+
+def test_metrics_fit_a_terminal_of_120_columns(params: Params, results: Results) -> None:
+    columns = ["reports/metrics.json", *headline_metrics(results, params)]
+    assert sum(max(len(name), 7) + 4 for name in columns) <= 120
+
+
+def test_views_plot_outputs_of_the_figures_stage_with_templates_that_exist() -> None:
+    outputs = {path for entry in PIPELINE["stages"]["figures"]["plots"] for path in entry}
+    for view in VIEWS.values():
+        assert view["y"].keys() <= outputs
+        assert (TEMPLATES / f"{view['template']}.json").is_file()
+    shown = re.search(r"dvc plots show (.*) reports/figures", (ROOT / "Makefile").read_text())[1]
+    assert set(re.findall(r'"([^"]+)"', shown)) == VIEWS.keys()
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_templates_draw_every_value(name: str, params: Params, results: Results) -> None:
+    view = VIEWS[name]
+    ((path, y),) = view["y"].items()
+    rows = plot_rows(results, params)[Path(path).stem]
+    fields = y if isinstance(y, list) else [y]
+    marks = {"field": fields[0], "rev": "workspace", "value": 0.5}
+    spec = VegaRenderer(
+        [row | marks for row in rows],
+        name,
+        template=view["template"],
+        template_dir=str(TEMPLATES),
+        x=view["x"],
+        y="value" if isinstance(y, list) else y,
+        title=view["title"],
+    ).get_filled_template()
+    assert "<DVC_METRIC" not in json.dumps(spec)
+    svg = vl_convert.vegalite_to_svg(spec)
+    assert view["title"] in svg and "8192" in svg.replace(",", "")
+    if view["template"] == "width_l0_map":
+        metrics = ("norm_r2", "vector_r2", "fvu_nonlinear")
+        for panel, metric in zip(spec["hconcat"], metrics, strict=True):
+            coloured, *texts = (layer["encoding"] for layer in panel["spec"]["layer"])
+            assert {coloured["color"]["field"], *(text["text"]["field"] for text in texts)} == {metric}
+            assert all(f">{row[metric]:.3f}<" in svg for row in rows)
+
+
+def test_summary_ends_with_the_report(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    main(["summary"])
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 6 and lines[-1] == f"report: {(ROOT / 'reports' / 'report.html').as_uri()}"
+
+
+def test_summary_before_any_run_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match=r"claims\.json does not exist. Run `dvc repro`"):
+        main(["summary"])
+    write_json(Path("reports/claims.json"), {})
+    with pytest.raises(SystemExit, match=r"report\.html does not exist. Run `make repro`"):
+        main(["summary"])

@@ -1,0 +1,125 @@
+"""The README stays true: its numbers are those of the committed reports, its files exist, its parameters too."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from darkmatter.figures import FIGURES
+from darkmatter.params.schema import load_params
+from darkmatter.report.readme import END, FAMILY, MARKS, ROW, committed_runs, renewed
+from darkmatter.results.breakdown import width_series
+from darkmatter.results.load import estimate, load_results
+from darkmatter.storage.artifacts import ArtifactError, read_json
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+
+
+def test_table_of_widths_is_the_committed_series():
+    params = load_params(ROOT / "params.yaml")
+    results = load_results(ROOT / "reports" / "results", params.hookpoints)
+    saes, _ = width_series(results, params.figures.main_hookpoint, params.figures.widths_group)
+    rows = re.findall(r"^\| ([\d,]+) \| (\S+) \| (\S+) \| (\S+) \| (\S+) \|$", README, re.MULTILINE)
+    found = {int(width.replace(",", "")): numbers for width, *numbers in rows}
+    names = ("fvu", "fvu_nonlinear", "vector_r2", "norm_r2")
+    assert found == {sae["d_sae"]: [f"{estimate(sae, name)['value']:.3f}" for name in names] for sae in saes}
+
+
+def test_asymptote_is_the_committed_one():
+    law = read_json(ROOT / "reports" / "figures" / "fig01_breakdown.json")["power_law"]
+    assert f"{law['asymptote']:.3f} ({law['low']:.3f} to {law['high']:.3f})" in README
+
+
+def test_what_pursuit_and_prior_components_take_away_is_the_committed_run():
+    results = ROOT / "reports" / "results"
+    pursuit, components = (read_json(results / f"{name}.json")["estimands"] for name in ("pursuit", "components"))
+    falls = {one["sae"]: -100 * one["value"] for one in pursuit["pursuit_nonlinear_change"]["change"]}
+    assert list(falls.values()) == sorted(falls.values())  # from narrow to wide
+    text = " ".join(README.split())
+    share = f"by {min(falls.values()):.0f} to {max(falls.values()):.0f} %, the more the wider the SAE"
+    assert f"lowers the pooled FVU_nonlinear {share}" in text
+    own = {row["id"]: row for row in read_json(ROOT / "reports" / "claims.json")["claims"]}
+    averaged = own["pursuit-nonlinear"]["variants"]["token/paper/per-dimension"]["components"]["change"]
+    rises = [100 * one["value"] for one in averaged]
+    assert f"pursuit raises it by {min(rises):.0f} to {max(rises):.0f} %" in text
+    best = max(one["value"] for one in components["components_explain_nonlinear"]["r2"])
+    sae = read_json(results / "components.json")["sae"].split("/")[1]
+    assert f"explains to {100 * best:.0f} %, pursuit takes away {falls[sae]:.0f} %" in text
+    family = {row["id"]: row["components"] for row in read_json(FAMILY)["claims"]}
+    most = max(one["high"] for one in family["parts-nonlinear"]["r2"])
+    changes = family["pursuit-nonlinear"]["change"]
+    assert len(changes) > 1 and all(one["high"] < -most < 0 for one in changes)  # on both models
+
+
+def test_how_much_of_ablation_is_nonlinear_is_the_committed_run():
+    rows = read_json(ROOT / "reports" / "results" / "synthetic_noise.json")["by_width"]
+    first, last = (f"{row['flatness']['value']:.2f}".replace("-", "−") for row in (rows[0], rows[-1]))
+    narrow, wide = (f"{row['latents_per_dimension']:.1f}" for row in (rows[0], rows[-1]))
+    text = " ".join(README.split())
+    assert f"as nonlinear is {first} at {narrow} latents per dimension and {last} at {wide} (Fig. 15)" in text
+
+
+def test_tables_of_claims_are_the_committed_runs(monkeypatch):
+    """`python -m darkmatter.report.readme` fills them in."""
+    monkeypatch.chdir(ROOT)
+    runs = committed_runs()
+    assert renewed(README, runs) == README
+    assert len([line for line in README.split("\n") if ROW.match(line)]) > 20
+    assert f"all {len(runs[0])} claims" in README
+    main = read_json(FAMILY)["main"]
+    assert f"{main['dropped_rows']} tokens" in README and f"{main['rows']:,} that are fitted" in README
+
+
+def of_claim(low: float, high: float, **more) -> dict:
+    """A row with two judged components, of which the first stands at `low` to `high` and the second is below zero."""
+    regions = {"first": {"low": 0}, "second": {"low": 0}}
+    found = {"first": [{"value": (low + high) / 2, "low": low, "high": high}], "second": [UNDER]}
+    row = {"id": "a", "judged_by": "analogue", "judge": None, "rule_sha256": "x", "earlier": [], "components": found}
+    return row | {"rule": {"test": "inside", "level": 0.95, "resample": ["context"], **SIDES(regions)}} | more
+
+
+UNDER = {"value": -2.0, "low": -3.0, "high": -1.0}
+SIDES = lambda regions: {"real": regions, "analogue": regions}  # noqa: E731
+TABLES = """before
+{}
+
+| `a` `first` | some words | 0 | wrong |
+| `a` `second` | other words | 0 | wrong |
+{}
+between
+{}
+| `a` `first` | some words | 0, wrong | 0, wrong |
+{}
+after"""
+
+
+def test_a_component_has_its_own_number_and_outcome():
+    text = TABLES.format(MARKS["claims"], END, MARKS["families"], END)
+    here, there = {"a": of_claim(0.1, 0.3)}, {"a": of_claim(-0.1, 0.3, judge="surrogate")}
+    found = renewed(text, [here, there])
+    assert "| `a` `first` | some words | 0.2 (0.1 to 0.3) | agrees |" in found
+    assert "| `a` `second` | other words | −2 (−3 to −1) | disagrees |" in found
+    assert "| 0.2 (0.1 to 0.3), agrees | 0.1 (−0.1 to 0.3), inconclusive (surrogate) |" in found
+    assert found.startswith("before") and found.endswith("after") and "wrong" not in found
+    assert renewed(found, [here, there]) == found
+    with pytest.raises(ArtifactError, match="names `a` `first`"):
+        renewed(text, [here, {}])
+    with pytest.raises(ArtifactError, match="has no marks"):
+        renewed(text.replace(END, "", 1).replace(END, ""), [here, there])
+
+
+def test_every_figure_is_in_the_table_and_every_link_resolves():
+    for entry in FIGURES:
+        assert entry.id in README
+    for target in re.findall(r"\]\((?!http|#)([^)#]+)\)", README):
+        assert (ROOT / target).exists(), target
+
+
+@pytest.mark.parametrize("setting", sorted(set(re.findall(r"-S '?([a-z_.]+)=", README)) - {"profile"}))
+def test_every_parameter_named_exists(setting):
+    section = yaml.safe_load((ROOT / "params.yaml").read_text())
+    for key in setting.split("."):
+        assert key in section, setting
+        section = section[key]

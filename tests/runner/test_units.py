@@ -1,0 +1,116 @@
+"""The resumable map: what is stored is reused, what changed is computed, the executor does not matter."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from darkmatter.runner import code_identity, units
+from darkmatter.runner.units import Unit, UnitError, run_units
+
+ROOT = Path(__file__).parents[2]
+
+
+def write_square(out, number):
+    (out / "square.txt").write_text(str(number**2))
+
+
+def fail_at_three(out, number):
+    if number == 3:
+        raise ValueError("three")
+    write_square(out, number)
+
+
+def write_nothing(out, number):
+    pass
+
+
+@pytest.fixture(autouse=True)
+def store(tmp_path, monkeypatch):
+    monkeypatch.setattr(units, "STORE", tmp_path / "store")
+    monkeypatch.setenv("DARKMATTER_WORKERS", "1")
+    monkeypatch.chdir(tmp_path)
+    code_identity.code_hash.cache_clear()
+
+
+def make(numbers):
+    return [Unit(f"group/{number}", {"number": number}) for number in numbers]
+
+
+def test_only_new_units_are_computed_and_old_folders_go(tmp_path):
+    out = tmp_path / "out"
+    assert run_units(write_square, make([1, 2]), out, "s").computed == ["group/1", "group/2"]
+    ledger = run_units(write_square, make([2, 4]), out, "s")
+    assert (ledger.computed, ledger.reused) == (["group/4"], ["group/2"])
+    assert sorted(path.name for path in (out / "group").iterdir()) == ["2", "4"]
+    assert (out / "group" / "4" / "square.txt").read_text() == "16"
+
+
+def test_fresh_ignores_the_store(tmp_path, monkeypatch):
+    run_units(write_square, make([1]), tmp_path / "out", "s")
+    monkeypatch.setenv("DARKMATTER_FRESH", "1")
+    assert run_units(write_square, make([1]), tmp_path / "out", "s").computed == ["group/1"]
+
+
+def test_input_content_enters_the_key(tmp_path):
+    source = tmp_path / "input"
+    keys = set()
+    for content in ("a", "b"):
+        source.write_text(content)
+        units.input_hash.cache_clear()
+        keys.add(units.key(write_square, Unit("u", {"number": 1}, (source,))))
+    assert len(keys) == 2
+
+
+def test_failure_keeps_finished_units(tmp_path):
+    with pytest.raises(UnitError, match=r"group/3: ValueError: three"):
+        run_units(fail_at_three, make([1, 2, 3]), tmp_path / "out", "s")
+    assert not (tmp_path / "out").exists()
+    assert run_units(fail_at_three, make([1, 2]), tmp_path / "out", "s").reused == ["group/1", "group/2"]
+
+
+def test_processes_give_the_same_as_one(tmp_path, monkeypatch):
+    monkeypatch.setenv("DARKMATTER_WORKERS", "2")
+    ledger = run_units(write_square, make(range(4)), tmp_path / "out", "s")
+    assert len(ledger.computed) == 4
+    assert {(tmp_path / "out" / "group" / str(n) / "square.txt").read_text() for n in range(4)} == {"0", "1", "4", "9"}
+    assert ledger.peak_memory_bytes > 0
+
+
+def test_unit_without_files_and_twins_are_refused(tmp_path):
+    with pytest.raises(UnitError, match="left no files"):
+        run_units(write_nothing, make([1]), tmp_path / "out", "s")
+    with pytest.raises(UnitError, match="share a name"):
+        run_units(write_square, make([1, 1]), tmp_path / "out", "s")
+
+
+def test_code_hash_is_blind_to_comments_and_sees_code(tmp_path, monkeypatch):
+    monkeypatch.setattr(code_identity, "ROOT", tmp_path)
+    file = tmp_path / "module.py"
+    hashes = []
+    for text in ('"""Doc."""\nx = 1\n', '"""Other."""\nx = 1  # why\n', '"""Doc."""\nx = 2\n'):
+        file.write_text(text)
+        code_identity.code_hash.cache_clear()
+        hashes.append(code_identity.code_hash(file))
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
+def test_workers_end_with_a_killed_stage(tmp_path):
+    """The fork server outlives the stage and would let its workers write on: they watch the stage themselves."""
+    environment = {**os.environ, "DARKMATTER_WORKERS": "2", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "tests.support.slow_units", str(tmp_path)]
+    stage = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL)
+    started = time.monotonic()
+    while len(list((tmp_path / "store").rglob(".*"))) < 2:  # both units are being written
+        assert stage.poll() is None
+        assert time.monotonic() - started < 60
+        time.sleep(0.1)
+    family = psutil.Process(stage.pid).children(recursive=True)
+    assert len(family) >= 3
+    stage.kill()
+    _, alive = psutil.wait_procs(family, timeout=20)
+    assert alive == []
