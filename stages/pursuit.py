@@ -24,6 +24,7 @@ from darkmatter.experiments.pursuit.compute import (
     ranges,
     write_first_contexts,
 )
+from darkmatter.experiments.pursuit.params import Pursuit
 from darkmatter.experiments.pursuit.results import STORED, STORED_DIMENSIONS, results_of, stored
 from darkmatter.models.activation_files import open_activations
 from darkmatter.runner.stage import Stage, run
@@ -36,7 +37,8 @@ WORK = Path("data/.work/pursuit")
 
 
 def main(stage: Stage) -> None:
-    hookpoint, chosen = stage.params.figures.main_hookpoint, stage.params.pursuit
+    chosen: Pursuit = stage.params.pursuit
+    hookpoint = stage.params.figures.main_hookpoint
     params = stage.params.decomposition
     activations = stage.reads(ACTIVATIONS / "eval" / f"{hookpoint}.npy")
     codes, saes = stage.reads(CODES / hookpoint), stage.reads(SAES / hookpoint)

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 
 from darkmatter.api.coders import Coder, DenseCoder, linear_decoder, make_coder
-from darkmatter.params.experiments import Decomposition
+from darkmatter.params.decomposition import Decomposition
 from darkmatter.regression.splits import Splits, draw_splits
 from darkmatter.saes.codes import DECODE_TOLERANCE, SAMPLE_ROWS, blocks
 from darkmatter.saes.decoder import Decoder

@@ -27,7 +27,7 @@ from darkmatter.decomposition.passes import write_sums
 from darkmatter.decomposition.results import ESTIMATES, MOMENTS, estimate_sae, regressions
 from darkmatter.decomposition.shared_moments import read_prepared, write_moments
 from darkmatter.models.device import usable
-from darkmatter.params.experiments import Bootstrap, Decomposition
+from darkmatter.params.decomposition import Bootstrap, Decomposition
 from darkmatter.storage.artifacts import ArtifactError, read_arrays, read_json
 
 # Those of conf/profile/smollm2.yaml, where the reasons stand.

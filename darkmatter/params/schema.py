@@ -5,33 +5,49 @@ params.yaml is composed from conf/ (where each value has its reason) by `darkmat
 fail later: too few rows for the regression, two SAEs of one name, an SAE on a hookpoint nobody extracts.
 """
 
+import functools
+import importlib
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 from pydantic import ValidationError, model_validator
 
 from darkmatter.params.data import Activations, Corpus, HookpointData, Model, Tokens
-from darkmatter.params.experiments import (
-    Components,
-    Controls,
-    Decomposition,
-    Downstream,
-    ErrorSaes,
-    Figures,
-    Interpretability,
-    LatentProbe,
-    Lemmas,
-    NormBaselines,
-    PerTokenScaling,
-    Pursuit,
-    RandomFeatures,
-    SyntheticNoise,
-)
+from darkmatter.params.decomposition import Decomposition
+from darkmatter.params.figures import Figures
 from darkmatter.params.saes import Saes, SaeSpec
 from darkmatter.params.types import Device, FileName, Hookpoint, ParamsError, Section
 
+if TYPE_CHECKING:  # read by name, in `complete`: no stage's code depends on the options of another experiment
+    from darkmatter.experiments.components.params import Components
+    from darkmatter.experiments.controls.params import Controls
+    from darkmatter.experiments.downstream.params import Downstream
+    from darkmatter.experiments.error_saes.params import ErrorSaes
+    from darkmatter.experiments.interpretability.params import Interpretability
+    from darkmatter.experiments.latent_probe.params import LatentProbe
+    from darkmatter.experiments.norm_baselines.params import NormBaselines
+    from darkmatter.experiments.per_token_scaling.params import PerTokenScaling
+    from darkmatter.experiments.pursuit.params import Pursuit
+    from darkmatter.experiments.random_features.params import RandomFeatures
+    from darkmatter.experiments.synthetic_noise.params import SyntheticNoise
+    from darkmatter.theory.params import Lemmas
+
 PARAMS = Path("params.yaml")
+EXPERIMENTS = (
+    "per_token_scaling",
+    "norm_baselines",
+    "error_saes",
+    "interpretability",
+    "downstream",
+    "pursuit",
+    "components",
+    "latent_probe",
+    "synthetic_noise",
+    "random_features",
+    "controls",
+)  # each has its options in experiments/NAME/params.py
 
 
 class Params(Section):
@@ -44,18 +60,18 @@ class Params(Section):
     activations: Activations
     saes: Saes
     decomposition: Decomposition
-    per_token_scaling: PerTokenScaling
-    norm_baselines: NormBaselines
-    pursuit: Pursuit
-    components: Components
-    downstream: Downstream
-    error_saes: ErrorSaes
-    interpretability: Interpretability
-    latent_probe: LatentProbe
-    synthetic_noise: SyntheticNoise
-    random_features: RandomFeatures
-    controls: Controls
-    lemmas: Lemmas
+    per_token_scaling: "PerTokenScaling"
+    norm_baselines: "NormBaselines"
+    pursuit: "Pursuit"
+    components: "Components"
+    downstream: "Downstream"
+    error_saes: "ErrorSaes"
+    interpretability: "Interpretability"
+    latent_probe: "LatentProbe"
+    synthetic_noise: "SyntheticNoise"
+    random_features: "RandomFeatures"
+    controls: "Controls"
+    lemmas: "Lemmas"
     figures: Figures
 
     def sae_specs(self, hookpoint: str | None = None) -> list[SaeSpec]:
@@ -135,6 +151,17 @@ class Params(Section):
         return next(spec for spec in self.sae_specs() if spec.path == path)
 
 
+@functools.cache
+def complete() -> type[Params]:
+    """`Params`, with the options of each experiment imported by name."""
+    modules = {name: f"darkmatter.experiments.{name}.params" for name in EXPERIMENTS}
+    modules["lemmas"] = "darkmatter.theory.params"
+    classes = {Params.__annotations__[name]: module for name, module in modules.items()}
+    options = {name: getattr(importlib.import_module(module), name) for name, module in classes.items()}
+    Params.model_rebuild(_types_namespace=options)
+    return Params
+
+
 def parse_params(content: object, where: str = "params") -> Params:
     """Check composed parameters.
 
@@ -142,7 +169,7 @@ def parse_params(content: object, where: str = "params") -> Params:
         ParamsError: one line per wrong key, with its path.
     """
     try:
-        return Params.model_validate(content)
+        return complete().model_validate(content)
     except ValidationError as error:
         problems = []
         for item in error.errors():

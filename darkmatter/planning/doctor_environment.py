@@ -9,7 +9,7 @@ from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
 
-from darkmatter.params.experiments import Interpretability
+from darkmatter.experiments.interpretability.params import Interpretability
 from darkmatter.params.types import ParamsError
 from darkmatter.planning.finding import Finding
 from darkmatter.planning.text import size

@@ -23,9 +23,14 @@ def module_file(name: str, root: Path = ROOT) -> Path | None:
 
 
 def direct_imports(path: Path, root: Path = ROOT) -> set[Path]:
-    """Files of ours that `path` imports, at the top or inside a function."""
+    """Files of ours that `path` imports when it runs, at the top or inside a function."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    waiting: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            continue  # for people and type checkers alone
+        waiting.extend(ast.iter_child_nodes(node))
         match node:
             case ast.Import(names=names):
                 modules = [alias.name for alias in names]

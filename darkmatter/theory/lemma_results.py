@@ -6,10 +6,11 @@ from typing import Any
 from darkmatter.params.schema import Params
 from darkmatter.statistics.sae_estimates import Sums
 from darkmatter.theory.lemma_table import lemma_table
+from darkmatter.theory.params import Lemmas
 
 
 def results_of(params: Params) -> dict[str, Any]:
-    settings = params.lemmas
+    settings: Lemmas = params.lemmas
     return lemma_table(settings.features, settings.rows, settings.seed, params.decomposition.bootstrap.level)
 
 

@@ -39,8 +39,8 @@ from darkmatter.experiments.synthetic_noise.estimates import (
     widths,
 )
 from darkmatter.experiments.synthetic_noise.noise_moments import VARIANTS, CleanMoments, NoiseMoments, make_row_blocks
+from darkmatter.experiments.synthetic_noise.params import SyntheticNoise
 from darkmatter.experiments.synthetic_noise.trend_scatter import over_draws, trend_term
-from darkmatter.params.experiments import SyntheticNoise
 from darkmatter.regression.held_out_regression import regress
 from darkmatter.regression.splits import draw_splits
 from darkmatter.saes.codes import encode_rows

@@ -12,8 +12,8 @@ from darkmatter.experiments.interpretability.compute import Texts
 from darkmatter.experiments.interpretability.judge.judge import Judge
 from darkmatter.experiments.interpretability.judge.prompts import predict_question
 from darkmatter.experiments.interpretability.latent_examples import Plan, choose_examples, cut_windows, find_firings
+from darkmatter.experiments.interpretability.params import Interpretability
 from darkmatter.models.load import random_model, save_model
-from darkmatter.params.experiments import Interpretability
 from darkmatter.runner.stage import Stage
 from darkmatter.storage.artifacts import write_arrays, write_json
 from stages.interpretability import main

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from darkmatter.experiments.components.params import Components
 from darkmatter.params.conventions import CONVENTIONS, PRIMARY
 from darkmatter.params.schema import Params
 from darkmatter.regression.splits import ROW_SETS, SPLITS
@@ -36,7 +37,8 @@ def stored(found: Mapping[str, Sums], targets: Sums) -> tuple[dict[str, np.ndarr
 
 def results_of(scalars: Sums, dimensions: Sums | None, params: Params) -> dict[str, Any]:
     """The results file from both; without `dimensions` numbers of rows, contexts and ranks, but no R²."""
-    chosen, bootstrap = params.components, params.decomposition.bootstrap.model_dump()
+    chosen: Components = params.components
+    bootstrap = params.decomposition.bootstrap.model_dump()
     rows, estimates = scalars["rows"], {}
     for name in (*chosen.parents, *JOINT):
         ranks = {key.removeprefix("rank/"): int(rank) for key, rank in select(scalars, name).items()}

@@ -7,6 +7,7 @@ import numpy as np
 
 from darkmatter.experiments.controls.estimates import TARGETS, Arrays, Control, check, control_list
 from darkmatter.experiments.controls.facts import feature_r2, scaling_starts
+from darkmatter.experiments.controls.params import Controls
 from darkmatter.params.schema import Params
 from darkmatter.regression.splits import SPLITS
 from darkmatter.storage.packed_sums import gather, select
@@ -23,7 +24,8 @@ POWER_LAW = "power_law"
 
 
 def listed(params: Params) -> list[Control]:
-    return control_list(params.controls.planted_shares, feature_r2(params.controls.feature_probability))
+    options: Controls = params.controls
+    return control_list(options.planted_shares, feature_r2(options.feature_probability))
 
 
 def stored(

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from darkmatter.experiments.downstream.estimates import dimension_sums, estimates, scalar_sums
+from darkmatter.experiments.downstream.params import Downstream
 from darkmatter.params.schema import Params
 from darkmatter.storage.paths import DATA, RESULTS
 
@@ -39,6 +40,7 @@ def results_of(arrays: Sums, saes: Sequence[Mapping[str, Any]], params: Params) 
         arrays: STORED, and STORED_DIMENSIONS where it is there.
         saes: facts of each SAE, `name` among them.
     """
+    options: Downstream = params.downstream
     first = params.tokens.first_position
     rank = {sae["name"]: int(arrays[f"{sae['name']}/rank"]) for sae in saes}
     return {
@@ -46,7 +48,7 @@ def results_of(arrays: Sums, saes: Sequence[Mapping[str, Any]], params: Params) 
         "contexts": arrays["contexts"].tolist(),
         "rows": int(arrays["rows"].sum()),
         "positions": [first, first + int(arrays["positions"]) - 1],
-        "controls": params.downstream.controls,
+        "controls": options.controls,
         **estimates(arrays, saes, rank, params.decomposition.bootstrap.model_dump()),
     }
 

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from darkmatter.experiments.error_saes.names import PARTS
+from darkmatter.experiments.error_saes.params import ErrorSaes
 from darkmatter.params.schema import Params
 from darkmatter.statistics import metrics
 from darkmatter.statistics.bootstrap import ContextBootstrap, Statistic
@@ -159,7 +160,8 @@ def gap(scored: dict[tuple[str, int], Scored], seed: int, measure: str) -> Stati
 
 def results_of(pooled: Sums, by_dimension: Sums, params: Params) -> dict[str, Any]:
     """The results file from STORED and STORED_DIMENSIONS (empty where it is absent), but for how training went."""
-    own, hookpoint = params.error_saes, params.figures.main_hookpoint
+    own: ErrorSaes = params.error_saes
+    hookpoint = params.figures.main_hookpoint
     spec = params.sae_spec(f"{hookpoint}/{own.sae}").model_dump(include={"name", "architecture", "d_sae", "k"})
     content = results(pooled, by_dimension, own.seeds, params.decomposition.bootstrap.model_dump())
     return content | {"hookpoint": hookpoint, "sae": spec, "train_tokens": own.train_tokens}

@@ -14,6 +14,7 @@ import numpy as np
 
 from darkmatter.experiments.error_saes.names import PARTS
 from darkmatter.experiments.interpretability.latent_examples import Plan, lacking
+from darkmatter.experiments.interpretability.params import Interpretability
 from darkmatter.params.schema import Params
 from darkmatter.statistics.bootstrap import ContextBootstrap, bca
 from darkmatter.statistics.joint_levels import joint, with_ends
@@ -137,7 +138,7 @@ def results(own: Mapping[str, Sums], windows: int, plan: Plan, asked: int, boots
 
 
 def plan_of(params: Params) -> Plan:
-    own = params.interpretability
+    own: Interpretability = params.interpretability
     return Plan(own.deciles, own.examples_per_decile, own.negatives, own.explained_examples, own.seed)
 
 

@@ -8,6 +8,7 @@ from jaxtyping import Float
 
 from darkmatter.experiments.latent_probe.latent_products import with_contexts
 from darkmatter.experiments.latent_probe.latent_ranks import Ranks, Weights, rank_correlation, resample, weighted_median
+from darkmatter.experiments.latent_probe.params import LatentProbe
 from darkmatter.params.conventions import CONVENTIONS, PRIMARY
 from darkmatter.params.schema import Params
 from darkmatter.regression.splits import ROW_SETS, SPLITS
@@ -176,7 +177,7 @@ def stored(latents: Sums, probe_sums: Sums, rank: Mapping[str, int]) -> dict[str
 
 def results_of(arrays: Sums, params: Params) -> dict[str, Any]:
     """The results file from STORED."""
-    chosen = params.latent_probe
+    chosen: LatentProbe = params.latent_probe
     latents = {name: array for name, array in arrays.items() if not name.startswith(("probe_sums/", "rank"))}
     rank = dict(zip(ROW_SETS, arrays["rank"].tolist(), strict=True))
     windows = {"paper": chosen.smoothing, "authors": chosen.smoothing_authors}

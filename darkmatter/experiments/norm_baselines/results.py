@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from darkmatter.experiments.norm_baselines.params import NormBaselines
 from darkmatter.params.conventions import CONVENTIONS
 from darkmatter.params.schema import Params
 from darkmatter.regression.splits import ROW_SETS, SPLITS
@@ -95,14 +96,14 @@ def baselines_of(arrays: Mapping[str, np.ndarray], path: str) -> dict[str, Basel
 
 def results_of(arrays: Mapping[str, np.ndarray], params: Params) -> dict[str, Any]:
     """The results file from STORED."""
-    groups = params.norm_baselines.groups
+    options: NormBaselines = params.norm_baselines
     saes = []
-    for spec in (spec for spec in params.sae_specs() if spec.group in groups):
+    for spec in (spec for spec in params.sae_specs() if spec.group in options.groups):
         facts = spec.model_dump(include={"name", "hookpoint", "d_sae", "k", "seed"})
         layer = int(spec.hookpoint.rsplit(".", 1)[1])
         saes.append(Measured(facts, layer, {name: baselines_of(arrays, f"{spec.path}/{name}") for name in TARGETS}))
     bootstrap = params.decomposition.bootstrap.model_dump()
-    return {"groups": groups} | results(saes, int(arrays["depth"]), bootstrap)
+    return {"groups": options.groups} | results(saes, int(arrays["depth"]), bootstrap)
 
 
 def derive(sums: Mapping[str, Mapping[str, np.ndarray]], committed: dict[str, Any], params: Params) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from darkmatter.experiments.per_token_scaling.estimates import (
     scalings_of,
     stored_scalings,
 )
+from darkmatter.experiments.per_token_scaling.params import PerTokenScaling
 from darkmatter.experiments.per_token_scaling.token_series import part_estimands, token_series
 from darkmatter.params.conventions import CONVENTIONS, PRIMARY
 from darkmatter.params.schema import Params
@@ -28,8 +29,8 @@ Sums = Mapping[str, np.ndarray]
 def compared(params: Params) -> list[dict[str, Any]]:
     """`name`, `d_sae` and `k` of the SAEs compared."""
     specs = params.sae_specs(params.figures.main_hookpoint)
-    groups = params.per_token_scaling.groups
-    return [{"name": spec.name, "d_sae": spec.d_sae, "k": spec.k} for spec in specs if spec.group in groups]
+    options: PerTokenScaling = params.per_token_scaling
+    return [{"name": spec.name, "d_sae": spec.d_sae, "k": spec.k} for spec in specs if spec.group in options.groups]
 
 
 def stored(scalings: Sequence[Scaling], tokens: Sums) -> dict[str, np.ndarray]:

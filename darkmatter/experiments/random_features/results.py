@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from darkmatter.experiments.random_features.params import RandomFeatures
 from darkmatter.params.conventions import CONVENTIONS
 from darkmatter.params.schema import Params
 from darkmatter.statistics.joint_levels import joint_level, with_ends
@@ -129,7 +130,8 @@ def results_of(arrays: Sums, params: Params) -> dict[str, Any]:
     Raises:
         ArtifactError: the sums are of other seeds or shares than `params` says.
     """
-    section, level = params.random_features, params.decomposition.bootstrap.level
+    section: RandomFeatures = params.random_features
+    level = params.decomposition.bootstrap.level
     sums = {}
     for order in ORDERS:
         own = select(arrays, order)

@@ -13,6 +13,7 @@ from darkmatter.experiments.synthetic_noise.estimates import (
     facts_of,
     widths,
 )
+from darkmatter.experiments.synthetic_noise.params import SyntheticNoise
 from darkmatter.params.saes import SaeSpec
 from darkmatter.params.schema import Params
 from darkmatter.storage.packed_sums import gather, select
@@ -26,7 +27,8 @@ FURTHER_VARIANTS = ("token",)  # what is computed of the further SAEs, the first
 
 def saes_of(params: Params) -> list[SaeSpec]:
     """The SAE of the whole grid, then the further ones."""
-    section, main = params.synthetic_noise, params.figures.main_hookpoint
+    section: SyntheticNoise = params.synthetic_noise
+    main = params.figures.main_hookpoint
     return [params.sae_spec(f"{main}/{name}") for name in (section.sae, *section.further_saes)]
 
 
@@ -41,7 +43,8 @@ def stored(by_sae: Mapping[str, Sequence[tuple[Sums, Mapping[str, Any]]]]) -> di
 
 def results_of(arrays: Sums, params: Params) -> dict[str, Any]:
     """The results file from STORED."""
-    section, level = params.synthetic_noise, params.decomposition.bootstrap.level
+    section: SyntheticNoise = params.synthetic_noise
+    level = params.decomposition.bootstrap.level
     measured = []
     for spec in saes_of(params):
         own = select(arrays, spec.name)

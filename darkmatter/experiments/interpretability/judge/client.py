@@ -31,7 +31,7 @@ from darkmatter.experiments.interpretability.judge.refusals import (
     shortened,
 )
 from darkmatter.experiments.interpretability.judge.replies import Reply, reply_of
-from darkmatter.params.experiments import Interpretability
+from darkmatter.experiments.interpretability.params import Interpretability
 from darkmatter.storage.artifacts import ArtifactError
 
 NO_CONNECTION = "no connection"

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from darkmatter.experiments.interpretability.judge.client import Client, Failure
-from darkmatter.params.experiments import Interpretability
+from darkmatter.experiments.interpretability.params import Interpretability
 from darkmatter.storage.artifacts import read_json, sha256_bytes, write_json
 
 Parsed = TypeVar("Parsed")

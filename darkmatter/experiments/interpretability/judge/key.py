@@ -3,7 +3,7 @@
 import os
 from urllib.parse import SplitResult, urlsplit
 
-from darkmatter.params.experiments import Interpretability
+from darkmatter.experiments.interpretability.params import Interpretability
 from darkmatter.params.types import ParamsError
 from darkmatter.storage.artifacts import ArtifactError
 

@@ -1,0 +1,34 @@
+"""Options of the stage synthetic_noise."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, model_validator
+
+from darkmatter.params.types import Name, Section, Share, rising_from_zero
+
+
+class SyntheticNoise(Section):
+    """Each seed draws noise for a part of the `contexts` of its own; `further_saes` are measured beside `sae`."""
+
+    sae: Name
+    further_saes: Annotated[list[Name], Field(default_factory=list)]
+    contexts: Annotated[int, Field(ge=6)]
+    noise_deviations: Annotated[
+        list[Annotated[float, Field(ge=0)]], Field(min_length=3), AfterValidator(rising_from_zero)
+    ]
+    ablated_shares: Annotated[list[Share], Field(min_length=3), AfterValidator(rising_from_zero)]
+    seeds: Annotated[list[int], Field(min_length=2)]
+
+    @model_validator(mode="after")
+    def divisible(self) -> "SyntheticNoise":
+        if self.contexts < 3 * len(self.seeds):
+            raise ValueError(
+                f"{self.contexts} contexts are too few for {len(self.seeds)} seeds with 3 of their own each"
+            )
+        if self.sae in self.further_saes or len({*self.further_saes}) < len(self.further_saes):
+            raise ValueError("`further_saes` names an SAE twice, or `sae` again")
+        return self
+
+    @property
+    def contexts_per_seed(self) -> int:
+        return self.contexts // len(self.seeds)
