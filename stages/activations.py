@@ -1,8 +1,9 @@
 """tokens + model → activations.
 
 In:  data/model, data/tokens/{train,eval}.npy
-Out: data/activations/{train,eval}/HOOKPOINT.npy   [context, position, d_model], in the model's dtype
-     data/activations/eval/loss.npy                float32 [context, position], nats
+Out: data/activations/{train,eval}/HOOKPOINT/FIRST.npy   [context, position, d_model], in the model's dtype: the shard
+                                                         of contexts from FIRST on
+     data/activations/eval/loss.npy                      float32 [context, position], nats
 
     python -m stages.activations
 """
@@ -11,11 +12,13 @@ import itertools
 import shutil
 from pathlib import Path
 
-from darkmatter.models.extract import LOSS, extract, join_shards, release_model
+import numpy as np
+
+from darkmatter.models.extract import LOSS, extract, release_model
 from darkmatter.models.hookpoints import layer_of
 from darkmatter.params.schema import Params
 from darkmatter.runner.stage import Stage, run
-from darkmatter.runner.units import Unit, forget_units, run_units
+from darkmatter.runner.units import Unit, link_or_copy, run_units
 from darkmatter.storage.artifacts import replacing_folder
 from darkmatter.storage.paths import ACTIVATIONS, MODEL, TOKENS
 
@@ -56,13 +59,22 @@ def main(stage: Stage) -> None:
     units = {split: shard_units(stage.params, split, depth) for split in ("train", "eval")}
     stage.ledger = run_units(extract, [*units["train"], *units["eval"]], SHARDS, stage.name)
     release_model()
-    forget_units(stage.name)  # every shard is here, and no longer kept twice: each file goes once it is joined
     with replacing_folder(stage.writes(ACTIVATIONS)) as folder:
         for split, members in units.items():
-            shards = [SHARDS / unit.name for unit in members]
-            for name in (*stage.params.hookpoints, *([LOSS] if split == "eval" else [])):
-                join_shards(shards, name, folder / split / f"{name}.npy")
+            for unit in members:
+                lay_out(SHARDS / unit.name, folder / split)
+        losses = [np.load(SHARDS / unit.name / f"{LOSS}.npy") for unit in units["eval"]]
+        np.save(folder / "eval" / f"{LOSS}.npy", np.concatenate(losses), allow_pickle=False)
     shutil.rmtree(SHARDS)
+
+
+def lay_out(shard: Path, folder: Path) -> None:
+    """Link the files of a shard as HOOKPOINT/FIRST.npy; the unit store keeps them, so they take no more room."""
+    for file in shard.glob("*.npy"):
+        if file.stem != LOSS:
+            target = folder / file.stem / f"{shard.name}.npy"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            link_or_copy(file, target)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Encode the `eval` activations once with every SAE and keep its codes.
 
-in:  data/activations/eval/<hookpoint>.npy and data/saes/<hookpoint>/<name>/
+in:  data/activations/eval/<hookpoint> and data/saes/<hookpoint>/<name>/
 out: data/codes/<hookpoint>/<name>/codes.npz, row = token: index and value of each active latent, l0
 run: python -m stages.codes
 """
@@ -13,7 +13,7 @@ from darkmatter.storage.paths import ACTIVATIONS, CODES, SAES
 
 
 def main(stage: Stage) -> None:
-    files = {point: stage.reads(ACTIVATIONS / "eval" / f"{point}.npy") for point in stage.params.hookpoints}
+    files = {point: stage.reads(ACTIVATIONS / "eval" / point) for point in stage.params.hookpoints}
     stage.reads(SAES)
 
     def unit(spec: SaeSpec) -> Unit:

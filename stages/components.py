@@ -36,7 +36,7 @@ def main(stage: Stage) -> None:
     hookpoint, parents = params.figures.main_hookpoint, params.components.parents
     main_sae = f"{hookpoint}/{params.components.sae}"
     check_parents(hookpoint, parents)
-    files = {path: stage.reads(ACTIVATIONS / "eval" / f"{path.split('/')[0]}.npy") for path in (main_sae, *parents)}
+    files = {path: stage.reads(ACTIVATIONS / "eval" / path.split("/")[0]) for path in (main_sae, *parents)}
     sources = {path: (stage.reads(CODES / path), stage.reads(SAES / path)) for path in (main_sae, *parents)}
     moments = stage.reads(DECOMPOSITION / params.profile / hookpoint / MOMENTS)
     of_z = [path for path in parents if path.startswith("attn_z.")]

@@ -1,6 +1,6 @@
 """activations + codes of one SAE + the FVU of all widths → does the method find what is known? (our controls)
 
-In:  data/activations/eval/HOOKPOINT.npy, data/codes/HOOKPOINT/SAE, data/saes/HOOKPOINT/SAE of the main hookpoint,
+In:  data/activations/eval/HOOKPOINT, data/codes/HOOKPOINT/SAE, data/saes/HOOKPOINT/SAE of the main hookpoint,
      reports/results/decomposition/HOOKPOINT.json
 Out: reports/results/controls.json       control: what is known, what was found, whether it holds
      reports/results/controls_sums.npz   norm probe: sums per context; the points of the power law
@@ -26,7 +26,7 @@ WORK = DATA / ".work" / "controls"
 def main(stage: Stage) -> None:
     params, chosen, decomposition = stage.params, stage.params.controls, stage.params.decomposition
     hookpoint = params.figures.main_hookpoint
-    activations = stage.reads(ACTIVATIONS / "eval" / f"{hookpoint}.npy")
+    activations = stage.reads(ACTIVATIONS / "eval" / hookpoint)
     codes, sae = stage.reads(CODES / hookpoint / chosen.sae), stage.reads(SAES / hookpoint / chosen.sae)
     widths = read_json(stage.reads(RESULTS / "decomposition" / f"{hookpoint}.json"))
     positions = open_activations(activations).shape[1]

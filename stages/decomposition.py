@@ -1,6 +1,6 @@
 """activations + SAEs + their codes → the decomposition of every SAE's error, for one hookpoint.
 
-In:  data/activations/eval/HOOKPOINT.npy, data/codes/HOOKPOINT, data/saes/HOOKPOINT, data/model/manifest.json
+In:  data/activations/eval/HOOKPOINT, data/codes/HOOKPOINT, data/saes/HOOKPOINT, data/model/manifest.json
 Out: data/decomposition/PROFILE/HOOKPOINT/
          moments/activations.npz  what all SAEs share: regressions, sums of x; factors at the main hookpoint alone
          SAE/tokens.npz           per-token table, float32 [context, position]
@@ -33,7 +33,7 @@ WORK = Path("data/.work")
 def main(stage: Stage) -> None:
     hookpoint = sys.argv[1]
     params = stage.params.decomposition
-    activations = stage.reads(ACTIVATIONS / "eval" / f"{hookpoint}.npy")
+    activations = stage.reads(ACTIVATIONS / "eval" / hookpoint)
     codes, saes = stage.reads(CODES / hookpoint), stage.reads(SAES / hookpoint)
     label = read_json(stage.reads(MODEL / "manifest.json"))["label"]
     specs = read_specs(saes)

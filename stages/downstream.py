@@ -1,6 +1,6 @@
 """model + SAEs + activations → cross-entropy with reconstructions and parts of the error spliced in (section 5.3).
 
-In:  data/model, data/tokens/eval.npy, data/activations/eval/HOOKPOINT.npy, data/codes/HOOKPOINT, data/saes/HOOKPOINT,
+In:  data/model, data/tokens/eval.npy, data/activations/eval/HOOKPOINT, data/codes/HOOKPOINT, data/saes/HOOKPOINT,
      data/decomposition/PROFILE/HOOKPOINT/moments, of figures.main_hookpoint
 Out: reports/results/downstream.json       SAE × splice: cross-entropy (nats), percent recovered and expected
      reports/results/downstream_sums.npz   the same as sums per context, from which the numbers can be derived again
@@ -34,7 +34,7 @@ def main(stage: Stage) -> None:
     manifest = read_json(stage.reads(MODEL) / "manifest.json")
     check_hookpoint(hookpoint, manifest["layers"])
     tokens = stage.reads(TOKENS / "eval.npy")
-    activations = stage.reads(ACTIVATIONS / "eval" / f"{hookpoint}.npy")
+    activations = stage.reads(ACTIVATIONS / "eval" / hookpoint)
     codes, saes = stage.reads(CODES / hookpoint), stage.reads(SAES / hookpoint)
     moments = stage.reads(DECOMPOSITION / params.profile / hookpoint) / "moments"
     split = params.decomposition.model_dump(include={"fit_share", "folds", "split_seed"})

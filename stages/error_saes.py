@@ -1,6 +1,6 @@
 """both parts of one SAE's error → SAEs trained on each of them, on the same budget and seeds (section 5.2).
 
-In:  data/activations/{train,eval}/HOOKPOINT.npy, data/saes/HOOKPOINT/SAE (whose error it is)
+In:  data/activations/{train,eval}/HOOKPOINT, data/saes/HOOKPOINT/SAE (whose error it is)
 Out: data/error_saes/{linear,nonlinear}-sSEED/   sae-lens files, training.json; codes.npz and sums.npz of eval rows
      reports/results/error_saes.json             held-out FVU, its curve in training, intervals
      reports/results/error_saes_sums.npz         per-context sums that FVU can be derived from again
@@ -31,7 +31,7 @@ TRAINING = ("curve", "d_sae", "dropped_outliers", "k", "tokens", "train_fvu")  #
 def main(stage: Stage) -> None:
     params, own = stage.params, stage.params.error_saes
     hookpoint = params.figures.main_hookpoint
-    train, held_out = (stage.reads(ACTIVATIONS / side / f"{hookpoint}.npy") for side in ("train", "eval"))
+    train, held_out = (stage.reads(ACTIVATIONS / side / hookpoint) for side in ("train", "eval"))
     sae = stage.reads(SAES / hookpoint / own.sae)
     spec = {key: read_facts(sae)[key] for key in ("architecture", "d_sae", "k")}
 

@@ -1,6 +1,6 @@
 """codes of an SAE + its decoder → the probe of a reconstruction's norm against every latent (appendix C.2, Fig. 14).
 
-In:  data/codes/HOOKPOINT/SAE, data/saes/HOOKPOINT/SAE, data/activations/eval/HOOKPOINT.npy (which rows)
+In:  data/codes/HOOKPOINT/SAE, data/saes/HOOKPOINT/SAE, data/activations/eval/HOOKPOINT (which rows)
 Out: reports/results/latent_probe.json       ratios and rank correlations over latents, R² of the probe, the curve
      reports/results/latent_probe_sums.npz   latent: firings, Σ w, Σ w², a*·y for each fit of a*
 
@@ -25,7 +25,7 @@ def main(stage: Stage) -> None:
     hookpoint, chosen = params.figures.main_hookpoint, params.latent_probe
     path = f"{hookpoint}/{chosen.sae}"
     codes, sae = stage.reads(CODES / path), stage.reads(SAES / path)
-    activations = stage.reads(ACTIVATIONS / "eval" / f"{hookpoint}.npy")
+    activations = stage.reads(ACTIVATIONS / "eval" / hookpoint)
 
     arguments = {"codes": f"{codes}/codes.npz", "sae": sae.as_posix(), "activations": activations.as_posix()}
     arguments |= params.decomposition.model_dump(include={"fit_share", "folds", "split_seed", "outlier_norm_ratio"})

@@ -1,7 +1,7 @@
 """per-token tables + tokens + loss → what predicts the error norm beside the activation (appendix A.3, Fig. 13).
 
 In:  data/decomposition/PROFILE/HOOKPOINT: moments/ (which rows), SAE/tokens.npz; data/tokens; data/activations/eval:
-     HOOKPOINT.npy, loss.npy; data/model/manifest.json (number of layers)
+     HOOKPOINT, loss.npy; data/model/manifest.json (number of layers)
 Out: reports/results/norm_baselines.json       SAE × regressor: R², and the activation's minus it; estimands
      reports/results/norm_baselines_sums.npz   the same as sums per context, from which the numbers can be derived again
 
@@ -36,7 +36,7 @@ def main(stage: Stage) -> None:
     for spec in specs:
         table = read_arrays(folder / spec.path / "tokens.npz")
         splits = draw_splits(*loss.shape, *split, read_arrays(folder / spec.hookpoint / MOMENTS)["kept"])
-        x = open_activations(activations / f"{spec.hookpoint}.npy")
+        x = open_activations(activations / spec.hookpoint)
         saes[spec.path] = baselines(table, x, ids, loss, splits, decomposition.eigen_cutoff)
     arrays = stored(saes, depth)
     write_json(stage.writes(RESULTS / "norm_baselines.json"), results_of(arrays, params))

@@ -1,6 +1,6 @@
 """decoders of the SAEs + activations → codes by gradient pursuit, decomposed as the SAE's own (section 6.1, Fig. 9a).
 
-In:  data/activations/eval/HOOKPOINT.npy, data/codes/HOOKPOINT, data/saes/HOOKPOINT of the main hookpoint
+In:  data/activations/eval/HOOKPOINT, data/codes/HOOKPOINT, data/saes/HOOKPOINT of the main hookpoint
 Out: reports/results/pursuit.json       each SAE of `pursuit.groups`: its own encoder and both variants of pursuit on
          the first `pursuit.contexts` contexts, and what pursuit changes
      reports/results/pursuit_sums.npz   per context, the sums from which scalar and pooled numbers can be derived again
@@ -40,7 +40,7 @@ def main(stage: Stage) -> None:
     chosen: Pursuit = stage.params.pursuit
     hookpoint = stage.params.figures.main_hookpoint
     params = stage.params.decomposition
-    activations = stage.reads(ACTIVATIONS / "eval" / f"{hookpoint}.npy")
+    activations = stage.reads(ACTIVATIONS / "eval" / hookpoint)
     codes, saes = stage.reads(CODES / hookpoint), stage.reads(SAES / hookpoint)
     specs = {name: spec for name, spec in read_specs(saes).items() if spec["group"] in chosen.groups}
     if not specs:

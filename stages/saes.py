@@ -1,6 +1,6 @@
 """Train every SAE that the parameters describe; fetch, verify and point to every one that they name.
 
-in:  data/activations/train/<hookpoint>.npy, row = token; for published SAEs the files of the hub or of a local folder
+in:  data/activations/train/<hookpoint>, row = token; for published SAEs the files of the hub or of a local folder
 out: data/saes/<hookpoint>/<name>/{cfg.json, sae_weights.safetensors, training.json}, one folder per trained SAE
      data/saes/<hookpoint>/<name>/published.json, per published SAE: its files by SHA-256, what was measured of it
 run: python -m stages.saes
@@ -20,7 +20,7 @@ TRAINED, PUBLISHED = (DATA / ".work" / "saes" / name for name in ("trained", "pu
 
 def main(stage: Stage) -> None:
     params = stage.params
-    files = {point: stage.reads(ACTIVATIONS / "train" / f"{point}.npy") for point in params.hookpoints}
+    files = {point: stage.reads(ACTIVATIONS / "train" / point) for point in params.hookpoints}
     published = params.saes.published
 
     def train(spec: SaeSpec) -> Unit:

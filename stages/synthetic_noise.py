@@ -1,6 +1,6 @@
 """SAEs and their codes → does the decomposition find noise that was planted? (appendices B.2, C.3; Fig. 15, Table 1)
 
-In:  data/activations/eval/HOOKPOINT.npy, data/codes/HOOKPOINT, data/saes/HOOKPOINT
+In:  data/activations/eval/HOOKPOINT, data/codes/HOOKPOINT, data/saes/HOOKPOINT
 Out: reports/results/synthetic_noise.json       estimands, every cell of the grid, all conventions, every SAE's flatness
      reports/results/synthetic_noise_sums.npz   per SAE and seed, the sums of squares that all of these follow from
 
@@ -24,7 +24,7 @@ WORK = Path("data/.work/synthetic_noise")
 def main(stage: Stage) -> None:
     params, decomposition = stage.params.synthetic_noise, stage.params.decomposition
     hookpoint = stage.params.figures.main_hookpoint
-    activations = stage.reads(ACTIVATIONS / "eval" / f"{hookpoint}.npy")
+    activations = stage.reads(ACTIVATIONS / "eval" / hookpoint)
     all_codes, all_saes = stage.reads(CODES / hookpoint), stage.reads(SAES / hookpoint)
     shared = {"activations": activations.as_posix(), "contexts": params.contexts_per_seed}
     shared |= {"noise_deviations": params.noise_deviations}

@@ -16,6 +16,7 @@ from dvc_data.hashfile.tree import Tree
 from darkmatter.storage.artifacts import walk_files
 from darkmatter.storage.listings import folder_sha256
 
+IGNORED = "__pycache__"  # in .dvcignore
 CHUNK = 1 << 22
 THREADS = 2
 
@@ -46,10 +47,10 @@ def hash_file(path: Path, read: Callable[[int], object] = lambda count: None) ->
 
 
 def hash_path(path: Path, read: Callable[[int], object] = lambda count: None) -> Hashes:
-    """Of a file, or of a folder and everything in it."""
+    """Of a file, or of a folder and everything in it that DVC does not ignore."""
     if path.is_file():
         return hash_file(path, read)
-    names = [file.relative_to(path).as_posix() for file in walk_files(path)]
+    names = [file.relative_to(path).as_posix() for file in walk_files(path) if IGNORED not in file.parts]
     with ThreadPoolExecutor(THREADS) as pool:
         found = dict(zip(names, pool.map(lambda name: hash_file(path / name, read), names), strict=True))
     files = {name: hashes.md5 for name, hashes in found.items()}

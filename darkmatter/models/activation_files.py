@@ -1,4 +1,4 @@
-"""Activations on disk: one .npy per hookpoint, [context, position, d_model], in the number type of the model.
+"""Activations on disk: [context, position, d_model] in the number type of the model, as one .npy or a folder of shards.
 
 float32 is stored as such. NumPy has no bfloat16: its numbers are stored as uint16, the upper halves of the float32
 numbers they equal, and widened, exactly, when they are read. No other artifact here is uint16, so the file tells.
@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from darkmatter.storage.artifacts import open_array
+from darkmatter.models.shards import Shards
+from darkmatter.storage.artifacts import ArtifactError, open_array
 
 BFLOAT16 = "uint16"  # dtype of such a file
 
@@ -46,12 +47,16 @@ class Bfloat16:
         return Bfloat16(self.stored.reshape(*shape))
 
 
-Activations = Float[np.ndarray, "context position d_model"] | Bfloat16
+Activations = Float[np.ndarray, "context position d_model"] | Bfloat16 | Shards
+
+
+def is_bfloat16(activations: Activations) -> bool:
+    return isinstance(activations.parts[0] if isinstance(activations, Shards) else activations, Bfloat16)
 
 
 def spacing(activations: Activations) -> float:
     """Distance from 1 to the next number of the type that the model computed them in."""
-    return 2.0**-7 if isinstance(activations, Bfloat16) else float(np.finfo(np.float32).eps)
+    return 2.0**-7 if is_bfloat16(activations) else float(np.finfo(np.float32).eps)
 
 
 def widened(stored: np.ndarray) -> np.ndarray:
@@ -69,7 +74,7 @@ def narrowed(values: Float[np.ndarray, "..."]) -> np.ndarray:
 
 def create_activations(path: Path, like: Activations) -> np.ndarray:
     """A new file of the shape and number type of `like`, mapped for writing: what `stored` returns goes in."""
-    dtype = BFLOAT16 if isinstance(like, Bfloat16) else np.float32
+    dtype = BFLOAT16 if is_bfloat16(like) else np.float32
     return np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=like.shape)
 
 
@@ -86,9 +91,28 @@ def readable(file: np.ndarray) -> Activations:
 def open_activations(path: Path, shape: tuple[int | None, int | None, int | None] = (None, None, None)) -> Activations:
     """Memory-map the activations of one hookpoint; whatever their number type, they read as float32.
 
+    Args:
+        path: an .npy, or a folder of them: shards of contexts, in the order of their names.
+
     Raises:
         ArtifactError: missing, damaged, of another shape (None: any length), or neither float32 nor bfloat16.
     """
+    if not path.is_dir():
+        return open_file(path, shape)
+    files = sorted(path.glob("*.npy"))
+    if not files:
+        raise ArtifactError(f"{path} holds no shard of activations. Run `dvc repro activations`.")
+    parts = [open_file(files[0], (None, *shape[1:]))]
+    parts += [open_file(file, (None, *parts[0].shape[1:])) for file in files[1:]]
+    if len({type(part) for part in parts}) > 1:
+        raise ArtifactError(f"{path}: some shards are float32 and some bfloat16. Run `dvc repro -f activations`.")
+    whole = parts[0] if len(parts) == 1 else Shards(parts)
+    if shape[0] not in (None, len(whole)):
+        raise ArtifactError(f"{path} holds {len(whole)} contexts, not {shape[0]}. Run `dvc repro activations`.")
+    return whole
+
+
+def open_file(path: Path, shape: tuple[int | None, int | None, int | None]) -> Activations:
     try:
         with path.open("rb") as file:
             version = np.lib.format.read_magic(file)

@@ -1,8 +1,8 @@
 """Extract activations: one forward pass per context serves all hookpoints and stops after the last one needed.
 
 Work is cut into shards of contexts, so that a killed run repeats one shard per process and memory holds one
-batch. Shards are joined into one .npy per hookpoint, [context, position, d_model] in the model's dtype
-(`activation_files`), of the positions that the paper keeps.
+batch. A shard holds an .npy per hookpoint, [context, position, d_model] in the model's dtype (`activation_files`), of
+the positions that the paper keeps.
 """
 
 import functools
@@ -19,7 +19,7 @@ from darkmatter.models.activation_files import BFLOAT16
 from darkmatter.models.device import usable
 from darkmatter.models.hookpoints import capture, read
 from darkmatter.models.load import load_model
-from darkmatter.storage.artifacts import ArtifactError, open_array, replacing
+from darkmatter.storage.artifacts import ArtifactError, open_array
 
 LOSS = "loss"
 
@@ -102,19 +102,3 @@ def token_loss(
     logits = model(input_ids=tokens, use_cache=False, logits_to_keep=length - first_position).logits[:, :-1]
     targets = tokens[:, first_position + 1 :]
     return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), reduction="none").view(targets.shape)
-
-
-def join_shards(shards: list[Path], name: str, target: Path) -> None:
-    """Concatenate `NAME.npy` of the shards that have it, in order, and remove those; no more than one is in memory."""
-    files = [file for folder in shards if (file := folder / f"{name}.npy").is_file()]
-    arrays = [np.load(file, mmap_mode="r") for file in files]
-    shape = (sum(len(array) for array in arrays), *arrays[0].shape[1:])
-    with replacing(target) as temporary:
-        joined = np.lib.format.open_memmap(temporary, mode="w+", dtype=arrays[0].dtype, shape=shape)
-        row = 0
-        for array in arrays:
-            joined[row : row + len(array)] = array
-            row += len(array)
-        joined.flush()
-    for file in files:
-        file.unlink()

@@ -147,7 +147,7 @@ def merge(folders: Sequence[Path], out: Path) -> None:
         shutil.rmtree(folder)
 
 
-def link_or_copy(source: str, target: str) -> None:
+def link_or_copy(source: str | Path, target: str | Path) -> None:
     try:
         os.link(source, target)
     except OSError:

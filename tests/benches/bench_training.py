@@ -24,7 +24,7 @@ from darkmatter.saes.training.schedule import Schedule
 from darkmatter.saes.training.sparse_topk import SparseTopKTrainer, SparseTopKTrainingSAE
 from darkmatter.saes.training.training_rows import TrainingRows, open_rows
 
-ACTIVATIONS = Path("data/activations/train/resid_post.14.npy")
+ACTIVATIONS = Path("data/activations/train/resid_post.14")
 SYNTHETIC = Path("data/.bench/synthetic.npy")
 D_MODEL, K = 576, 32
 HELD_OUT_CONTEXTS = 8

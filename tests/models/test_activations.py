@@ -5,9 +5,10 @@ import pytest
 import torch
 import transformers
 
-from darkmatter.models.extract import join_shards, token_loss
+from darkmatter.models.extract import LOSS, token_loss
 from darkmatter.models.hookpoints import capture, module_of, read
-from darkmatter.storage.artifacts import ArtifactError, open_array
+from darkmatter.storage.artifacts import ArtifactError
+from stages.activations import lay_out
 
 SIZES = {
     "vocab_size": 50, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 3, "num_attention_heads": 2,
@@ -71,17 +72,15 @@ def test_unknown_hookpoints_are_refused(model, hookpoint, message):
         read(model, TOKENS, [hookpoint]) if hookpoint == "resid_pre.1" else module_of(model, hookpoint)
 
 
-def test_shards_are_joined_in_order_and_only_where_they_have_the_hookpoint(tmp_path):
-    for number, names in enumerate((["a", "b"], ["a"], ["a"])):
-        (tmp_path / str(number)).mkdir()
+def test_shards_are_laid_out_by_hookpoint_and_take_no_more_room(tmp_path):
+    for first, names in enumerate((["a", "b", LOSS], ["a", LOSS])):
+        (tmp_path / "shards" / f"{first:06d}").mkdir(parents=True)
         for name in names:
-            np.save(tmp_path / str(number) / f"{name}.npy", np.full((2, 3), number, np.float32))
-    shards = [tmp_path / str(number) for number in range(3)]
-    join_shards(shards, "a", tmp_path / "a.npy")
-    join_shards(shards, "b", tmp_path / "b.npy")
-    assert open_array(tmp_path / "a.npy", (None, 3))[:, 0].tolist() == [0, 0, 1, 1, 2, 2]
-    assert len(open_array(tmp_path / "b.npy", (None, 3))) == 2
-    assert not [file for folder in shards for file in folder.iterdir()]  # nothing is kept twice
+            np.save(tmp_path / "shards" / f"{first:06d}" / f"{name}.npy", np.full((2, 3), first, np.float32))
+        lay_out(tmp_path / "shards" / f"{first:06d}", tmp_path / "out")
+    laid = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.npy"))
+    assert laid == ["a/000000.npy", "a/000001.npy", "b/000000.npy"]
+    assert (tmp_path / "out/a/000001.npy").samefile(tmp_path / "shards/000001/a.npy")
 
 
 def test_heads_are_what_the_output_projection_reads(model):

@@ -66,7 +66,7 @@ def check_pointers(hub, params):
         assert pointer["source"]["sha256"] == {"params.npz": sha256_file(served)} == manifest[spec.reference]["sha256"]
         assert pointer["source"]["revision"] == hub.commit == manifest[spec.reference]["revision"]
         assert pointer["measured"]["l0"] == pytest.approx(spec.nominal_l0, rel=0.3)
-        x = np.asarray(rows_of(open_activations(Path(f"data/activations/eval/{spec.hookpoint}.npy"))))[:50]
+        x = np.asarray(rows_of(open_activations(Path(f"data/activations/eval/{spec.hookpoint}"))))[:50]
         weights = np.load(served)
         pre = x @ weights["W_enc"] + weights["b_enc"]
         dense = np.where(pre > weights["threshold"], pre, 0)

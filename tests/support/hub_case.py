@@ -65,7 +65,7 @@ def publish_saes(hub: Hub, params: Params) -> None:
     """Gemma Scope's files of every SAE in the parameters, for the activations that this run has, and their list."""
     entries = []
     for seed, spec in enumerate(params.sae_specs()):
-        rows = np.asarray(rows_of(open_activations(Path(f"data/activations/train/{spec.hookpoint}.npy"))))
+        rows = np.asarray(rows_of(open_activations(Path(f"data/activations/train/{spec.hookpoint}"))))
         listed = find(*spec.reference.split("/", 1))
         folder = hub.root / listed.repo / listed.folder
         folder.mkdir(parents=True)

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from darkmatter.experiments.pursuit.algorithm import VARIANTS, Dictionary, pursue
-from darkmatter.models.activation_files import Bfloat16, open_activations
+from darkmatter.models.activation_files import create_activations, open_activations, stored
 from darkmatter.models.device import usable
 from darkmatter.saes.open import open_decoder
 from darkmatter.storage.artifacts import ArtifactError, read_arrays, replacing, write_arrays
@@ -28,9 +28,11 @@ def write_first_contexts(path: Path, activations: Path, contexts: int) -> tuple[
         raise ArtifactError(
             f"pursuit.contexts is {contexts}, but {activations} has {len(x)}: lower it, or raise tokens.eval_contexts"
         )
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        part = x[:contexts]
-        np.save(file, part.stored if isinstance(part, Bfloat16) else part)
+    with replacing(path) as temporary:
+        file = create_activations(temporary, x[:contexts])
+        for number in range(contexts):
+            file[number] = stored(x[number], file)
+        file.flush()
     return x.shape[1], x.shape[2]
 
 
