@@ -26,7 +26,7 @@ def rule_findings(root: Path) -> Iterator[Finding]:
         stored = stored_rules(read_json(root / CLAIM_RESULTS))
     except (ArtifactError, KeyError, TypeError):
         path = CLAIM_RESULTS.as_posix()
-        yield Finding("tampered", path, f"holds no claims; `git checkout -- {path}` or `dvc repro claims` mends it")
+        yield Finding("tampered", path, f"holds no claims; `git checkout -- {path}` or `dvc repro claims` fixes it")
         stored = {}
     for identity, judged in stored.items():
         if judged == rules.get(identity):

@@ -15,7 +15,7 @@ NO_OUTCOMES = "kept without the outcome of each component, which follows only fr
 
 
 def families_content(claims: Content, model: str, runs: Sequence[Content]) -> Content:
-    """Columns and rows of the table of model families; only claims that were put to a model.
+    """Columns and rows of the table of model families; only claims that were evaluated on a model.
 
     Args:
         claims: content of claims.json.

@@ -70,7 +70,7 @@ def test_counts_are_judged_everywhere(evidence, count, verdict):
     lists["llama-3.1-8b"] = {"saes": [{"roles": ["llama"]}] * count + [{"roles": ["figA"]}]}
     row = claim_row(CLAIMS["sae-count"], dataclasses.replace(evidence, manifests=lists), SUBJECT)
     assert row["verdict"] == verdict and row["components"]["with_appendix_layers"][0]["value"] == count + 1
-    assert row["outcomes"].keys() == {"saes"}  # the other readings stand beside it
+    assert row["outcomes"].keys() == {"saes"}  # the other readings are next to it
     absent = claim_row(CLAIMS["sae-count"], evidence, SUBJECT)
     assert absent["verdict"] == "not-testable-in-this-profile" and "conf/manifests" in absent["reason"]
 

@@ -18,7 +18,7 @@ from darkmatter.statistics.sae_estimates import Estimate
 
 
 def reduction_lead(evidence: Evidence, variant: Variant) -> Components:
-    """`lead`: the most that a prior component explains minus what pursuit takes away; both stand beside it.
+    """`lead`: the most that a prior component explains minus what pursuit takes away; both are next to it.
 
     The components' R² is a mean over dimensions already.
 
