@@ -95,7 +95,7 @@ EDITS = {
     "results/breakdown.py": ({"controls", *LEAVES}, set()),
     "experiments/components/params.py": ({"components"}, set()),
     "experiments/downstream/params.py": ({"downstream"}, set()),
-    "experiments/synthetic_noise/params.py": ({"synthetic_noise"}, set()),
+    "experiments/controls/params.py": ({"controls"}, set()),
     "text/corpus.py": ({"corpus", "tokens"}, set()),
     "params/types.py": (EVERYTHING, {*COMPUTED}),  # the device a unit runs on is one of its names
     "params/figures.py": (EVERYTHING, set()),
