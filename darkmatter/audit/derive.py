@@ -13,7 +13,7 @@ from typing import Any
 
 from darkmatter.audit.compare import TOLERANCE, Comparison, compare
 from darkmatter.audit.derivations import DERIVATIONS
-from darkmatter.audit.findings import Finding
+from darkmatter.audit.findings import AuditFinding
 from darkmatter.decomposition.results import MOMENTS
 from darkmatter.figures import FIGURES as ENTRIES
 from darkmatter.figures import figure_data
@@ -60,11 +60,13 @@ class Derived:
         wrong = f"; {len(found.differing)} DIFFER" if found.differing else ""
         return f"{self.name}: {found.derived} numbers derived again{close}{given}{wrong} ({self.path})"
 
-    def findings(self) -> Iterator[Finding]:
+    def findings(self) -> Iterator[AuditFinding]:
         for place, committed, derived in self.comparison.differing:
-            yield Finding("differs", f"{self.path}: {place}", f"committed {brief(committed)}, derived {brief(derived)}")
+            yield AuditFinding(
+                "differs", f"{self.path}: {place}", f"committed {brief(committed)}, derived {brief(derived)}"
+            )
         if self.lacking:
-            yield Finding("missing", self.path, f"{self.name}: {self.lacking}")
+            yield AuditFinding("missing", self.path, f"{self.name}: {self.lacking}")
 
 
 def brief(value: Any) -> str:

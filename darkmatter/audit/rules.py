@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from darkmatter.audit.findings import Finding
+from darkmatter.audit.findings import AuditFinding
 from darkmatter.audit.history import git
 from darkmatter.ledger.claims import (
     CLAIM_RESULTS,
@@ -18,7 +18,7 @@ from darkmatter.ledger.claims import (
 from darkmatter.storage.artifacts import ArtifactError, read_json, sha256_bytes
 
 
-def rule_findings(root: Path) -> Iterator[Finding]:
+def rule_findings(root: Path) -> Iterator[AuditFinding]:
     """Rules that differ from those stored with the verdicts, here or in any earlier commit of these.
 
     A rule may change with a new edition of the ledger, where the claim keeps the one before, byte for byte. Outside git
@@ -33,7 +33,9 @@ def rule_findings(root: Path) -> Iterator[Finding]:
         stored = stored_rules(read_json(root / CLAIM_RESULTS))
     except (ArtifactError, KeyError, TypeError):
         path = CLAIM_RESULTS.as_posix()
-        yield Finding("tampered", path, f"holds no claims; `git checkout -- {path}` or `dvc repro claims` fixes it")
+        yield AuditFinding(
+            "tampered", path, f"holds no claims; `git checkout -- {path}` or `dvc repro claims` fixes it"
+        )
         stored = {}
     for identity, judged in stored.items():
         if judged in rules.get(identity, ()):
@@ -41,17 +43,17 @@ def rule_findings(root: Path) -> Iterator[Finding]:
         if judged in earlier.get(identity, {}):
             edition = earlier[identity][judged]
             message = f"was judged by its rule of edition {edition}; `dvc repro claims` judges by the last edition"
-            yield Finding("stale", identity, message)
+            yield AuditFinding("stale", identity, message)
         elif identity in rules or identity in earlier:
             message = (
                 f"{CLAIMS} has {described(identity, rules, earlier)}, and another ({judged[:12]}) judged the result"
             )
-            yield Finding("rule-changed", identity, message)
+            yield AuditFinding("rule-changed", identity, message)
         else:
-            yield Finding("rule-changed", identity, f"{CLAIMS} no longer has this claim, which was judged")
+            yield AuditFinding("rule-changed", identity, f"{CLAIMS} no longer has this claim, which was judged")
     if (git(root, "rev-parse", "--is-shallow-repository") or b"").strip() == b"true":
         message = "earlier commits are not in this clone, so no rule is held against them; `git fetch --unshallow`"
-        yield Finding("missing", CLAIMS.as_posix(), message)
+        yield AuditFinding("missing", CLAIMS.as_posix(), message)
     for (identity, judged), commit in rules_in_history(root).items():
         if judged in rules.get(identity, ()) or judged in earlier.get(identity, {}):
             continue
@@ -60,10 +62,10 @@ def rule_findings(root: Path) -> Iterator[Finding]:
                 f"its rule was {judged[:12]} when commit {commit[:12]} held a result, and {CLAIMS} has "
                 f"{described(identity, rules, earlier)}"
             )
-            yield Finding("rule-changed", identity, message)
+            yield AuditFinding("rule-changed", identity, message)
         elif identity not in stored:
             message = f"{CLAIMS} no longer has this claim, which had a result in commit {commit[:12]}"
-            yield Finding("rule-changed", identity, message)
+            yield AuditFinding("rule-changed", identity, message)
 
 
 def earlier_rules(ledger: Ledger) -> dict[str, dict[str, int]]:
@@ -101,7 +103,7 @@ def rules_in_history(root: Path) -> dict[tuple[str, str], str]:
     return first
 
 
-def quote_findings(paper: Path) -> Iterator[Finding]:
+def quote_findings(paper: Path) -> Iterator[AuditFinding]:
     """Quotes of the ledger that do not stand in the paper's text at their place.
 
     Raises:
@@ -112,4 +114,4 @@ def quote_findings(paper: Path) -> Iterator[Finding]:
     if sha256_bytes(text.encode()) != ledger.paper.sha256:
         raise ArtifactError(f"{paper} is not the text that {CLAIMS} quotes: its SHA-256 is not {ledger.paper.sha256}")
     for identity in check_quotes([*ledger.claims, *ledger.errata], text):
-        yield Finding("differs", identity, "a quote does not stand in the paper's text where its locator says")
+        yield AuditFinding("differs", identity, "a quote does not stand in the paper's text where its locator says")

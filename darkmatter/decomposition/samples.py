@@ -21,7 +21,7 @@ from darkmatter.storage.artifacts import ArtifactError, read_arrays
 
 
 @dataclass(frozen=True)
-class Sample:
+class SaeSample:
     """Activations [context, position, d_model], and the codes and decoder of one SAE on the same rows.
 
     Attributes:
@@ -62,7 +62,7 @@ def open_sample(
     folds: int,
     split_seed: int,
     device: str = "cpu",
-) -> Sample:
+) -> SaeSample:
     """Open the files of one SAE at one hookpoint.
 
     Args:
@@ -87,7 +87,7 @@ def open_sample(
         raise ArtifactError(f"{sae} decodes to {decoder.shape[1]} dimensions, {activations} has {d_model}")
     splits = draw_splits(contexts, positions, fit_share, folds, split_seed)
     shared = read_prepared(Path(prepared), splits, place)
-    return Sample(
+    return SaeSample(
         x,
         *(arrays[name].reshape(contexts, positions, -1) for name in ("index", "value")),
         arrays["l0"].reshape(contexts, positions),

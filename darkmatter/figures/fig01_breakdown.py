@@ -12,6 +12,17 @@ from darkmatter.params.schema import Params
 from darkmatter.results.breakdown import Breakdown, breakdown
 from darkmatter.results.load import NotDrawn, Results, context_note, estimate
 
+TITLE = "Breakdown of the error by width"
+CAPTION = (
+    "FVU of Sae(x) with the power law c + a·W^−m, and FVU_nonlinear with a horizontal line; dotted beyond the widest "
+    "SAE. The asymptote c has its 95 % profile interval at the right edge. Bands: absent features above the "
+    "asymptote, linear error down to FVU_nonlinear (none where the asymptote lies lower), encoder error down to what "
+    "gradient pursuit leaves of FVU_nonlinear (its relative change, measured with both encoders on the same, fewer "
+    "rows, applied to the line), nonlinear error below. Hollow points: the same width and L0 with another training "
+    "seed."
+)
+PAPER = "Fig. 1, section 4.3"
+
 DOUBLINGS_BEYOND = 3  # of the extrapolation, past the widest SAE
 SAMPLES = 81
 THIN = 0.07  # of the highest FVU: bands lower than this are named from above

@@ -20,8 +20,8 @@ from pydantic import Field, StringConstraints, ValidationError, model_validator
 from darkmatter.ledger.rules import (
     Earlier,
     Edition,
-    Entry,
     Estimand,
+    LedgerPart,
     Rule,
     SnakeCase,
     Text,
@@ -47,7 +47,7 @@ class ClaimsError(ArtifactError):
     """claims.yaml is missing or breaks its schema; the message names file and line."""
 
 
-class Locator(Entry):
+class Locator(LedgerPart):
     """Where a quote stands: `offset` and `length` in characters, `sha256` of its UTF-8 bytes."""
 
     offset: Annotated[int, Field(ge=0)]
@@ -55,7 +55,7 @@ class Locator(Entry):
     sha256: Sha256
 
 
-class Passage(Entry):
+class Passage(LedgerPart):
     """A stretch of the paper, as its text has it; `reads` is the same without the noise of converted formulas."""
 
     section: Text
@@ -70,7 +70,7 @@ class Passage(Entry):
         return self
 
 
-class Scope(Entry):
+class Scope(LedgerPart):
     """The models and SAEs of the paper's claim.
 
     Attributes:
@@ -130,7 +130,7 @@ class Claim(Passage):
         return self.model_copy(update={"rule": earlier.rule, "estimand": earlier.estimand or self.estimand})
 
 
-class Says(Entry):
+class Says(LedgerPart):
     """What each of two passages says, in a few words."""
 
     here: Text
@@ -164,7 +164,7 @@ class Erratum(Passage):
         return [self, self.against]
 
 
-class Paper(Entry):
+class Paper(LedgerPart):
     """The source text: SHA-256 of its UTF-8 bytes, and its length in characters."""
 
     title: Text
@@ -172,13 +172,13 @@ class Paper(Entry):
     characters: Annotated[int, Field(ge=1)]
 
 
-class Outcomes(Entry):
+class Outcomes(LedgerPart):
     agrees: Text
     disagrees: Text
     inconclusive: Text
 
 
-class Switch(Entry):
+class Switch(LedgerPart):
     """A convention on which paper and published code differ.
 
     Attributes:
@@ -198,7 +198,7 @@ class Switch(Entry):
         return self
 
 
-class Ledger(Entry):
+class Ledger(LedgerPart):
     paper: Paper
     editions: Annotated[list[Edition], Field(min_length=1)]
     tested: int

@@ -21,11 +21,11 @@ SnakeCase = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(_[a-z0-9]+)*$"
 Text = Annotated[str, StringConstraints(min_length=1, pattern=r"^\S(.*\S)?$")]
 
 
-class Entry(BaseModel):
+class LedgerPart(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Region(Entry):
+class Region(LedgerPart):
     """Where an interval must lie: low ≤ … ≤ high, an open end where one is absent.
 
     Attributes:
@@ -53,7 +53,7 @@ class Region(Entry):
         return (self.low, self.high) in ((0, None), (None, 0))
 
 
-class Rule(Entry):
+class Rule(LedgerPart):
     """What judges a claim; the outcomes of each `test` stand under `tests` in claims.yaml.
 
     Attributes:
@@ -81,7 +81,7 @@ class Rule(Entry):
         return self
 
 
-class Estimand(Entry):
+class Estimand(LedgerPart):
     """`name` is the function that turns the files `results` into one estimate per component of the rule."""
 
     name: SnakeCase
@@ -89,7 +89,7 @@ class Estimand(Entry):
     results: list[Text]
 
 
-class Edition(Entry):
+class Edition(LedgerPart):
     """A state of the ledger: rules change only from one to the next.
 
     Attributes:
@@ -102,7 +102,7 @@ class Edition(Entry):
     why: Text
 
 
-class Earlier(Entry):
+class Earlier(LedgerPart):
     """A rule that judged a claim in an earlier edition.
 
     Attributes:

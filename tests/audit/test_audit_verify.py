@@ -7,7 +7,7 @@ import pytest
 import toy
 import yaml
 
-from darkmatter.audit.findings import EXIT_CODES, Finding, as_text, exit_code, printable
+from darkmatter.audit.findings import EXIT_CODES, AuditFinding, as_text, exit_code, printable
 from darkmatter.audit.hashing import folder_md5, hash_path, object_path
 from darkmatter.audit.verify import verify
 from darkmatter.storage.artifacts import read_json, sha256_path, write_json
@@ -324,7 +324,7 @@ def test_name_of_a_file_does_not_reach_the_terminal_as_a_command():
 
 
 def test_gravest_finding_decides_the_exit_code():
-    findings = [Finding("missing", "b", ""), Finding("tampered", "a", "x"), Finding("stale", "c", "")]
+    findings = [AuditFinding("missing", "b", ""), AuditFinding("tampered", "a", "x"), AuditFinding("stale", "c", "")]
     assert exit_code(findings) == EXIT_CODES["tampered"] == 3
     assert [line.split(":")[0] for line in as_text(findings)] == ["tampered", "stale", "missing"]
     assert len({*EXIT_CODES.values(), 0, 1, 2}) == len(EXIT_CODES) + 3

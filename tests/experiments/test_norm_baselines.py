@@ -12,7 +12,7 @@ from darkmatter.experiments.norm_baselines.results import (
     SEEN,
     TARGETS,
     Baseline,
-    Measured,
+    SaeBaselines,
     results,
     sae_estimates,
 )
@@ -138,7 +138,7 @@ def measured(hookpoint, left, ids=IDS):
     found = measure(table(), ids)
     for own in found.values():
         own |= {ACTIVATION: decomposed(left), ACTIVATION_SEEN: decomposed(left)}
-    return Measured({"name": "a", "hookpoint": hookpoint}, int(hookpoint.rsplit(".", 1)[1]), found)
+    return SaeBaselines({"name": "a", "hookpoint": hookpoint}, int(hookpoint.rsplit(".", 1)[1]), found)
 
 
 def test_constant_l0_is_null_with_its_reason_and_so_is_what_needs_it():

@@ -35,7 +35,7 @@ from darkmatter.experiments.synthetic_noise.compute import draw_noise, grid_sums
 from darkmatter.experiments.synthetic_noise.estimates import (
     CONVENTIONS,
     PRIMARY,
-    Measured,
+    SaeDraws,
     all_estimands,
     cell_estimates,
     widths,
@@ -48,7 +48,7 @@ from darkmatter.regression.splits import draw_splits
 from darkmatter.saes.codes import encode_rows
 from darkmatter.saes.decoder import load_decoder
 from darkmatter.saes.open import Coder
-from darkmatter.statistics.seed_intervals import over_seeds
+from darkmatter.statistics.seed_intervals import seed_estimate
 from darkmatter.storage.artifacts import ArtifactError, read_arrays, read_json
 
 CONTEXTS, POSITIONS, D_MODEL, D_SAE, K = 8, 25, 6, 24, 3
@@ -294,7 +294,7 @@ def ideal_sums(gain=1.0):
 
 
 def measured(*by_seed, d_sae=24, name="a"):
-    return Measured({"sae": name, "d_sae": d_sae}, by_seed)
+    return SaeDraws({"sae": name, "d_sae": d_sae}, by_seed)
 
 
 def estimands(*by_seed, further=()):
@@ -458,11 +458,11 @@ def test_intervals_over_draws_and_saes_cover(scatter, spread):
 
 def test_intervals_over_seeds_are_those_of_the_t_distribution():
     values = [0.8, 0.9, 0.85, 0.95]
-    found = over_seeds(values, 0.9, 10, 3)
+    found = seed_estimate(values, 0.9, 10, 3)
     low, high = scipy.stats.t.interval(0.9, 3, np.mean(values), scipy.stats.sem(values))
     assert (found["value"], found["low"], found["high"]) == pytest.approx((0.875, low, high))
     assert found["by_seed"] == values
-    assert over_seeds(values, 0.99, 10, 3, (-1, 1))["high"] == 1
-    assert over_seeds([0.5, None], 0.95, 10, 3)["value"] is None
-    assert over_seeds([0.5, np.nan], 0.95, 10, 3, reason="why")["reason"] == "why"
-    assert "two" in over_seeds([0.5], 0.95, 10, 3)["reason"]
+    assert seed_estimate(values, 0.99, 10, 3, (-1, 1))["high"] == 1
+    assert seed_estimate([0.5, None], 0.95, 10, 3)["value"] is None
+    assert seed_estimate([0.5, np.nan], 0.95, 10, 3, reason="why")["reason"] == "why"
+    assert "two" in seed_estimate([0.5], 0.95, 10, 3)["reason"]

@@ -17,9 +17,9 @@ from darkmatter.ledger.estimands.reductions import Lead
 from darkmatter.ledger.estimands.seed_noise import SeedNoise
 from darkmatter.ledger.estimands.trends import slope_over_saes
 from darkmatter.statistics import power_law
-from darkmatter.statistics.paired_r2 import Scored, difference, slope
+from darkmatter.statistics.paired_r2 import ScoredRegression, difference, slope
 from darkmatter.statistics.r2_estimates import r2_of, r2_pooled
-from darkmatter.statistics.seed_intervals import over_seeds
+from darkmatter.statistics.seed_intervals import seed_estimate
 from darkmatter.statistics.variance_model import (
     combined,
     contexts_and_saes,
@@ -66,7 +66,7 @@ def test_paired_difference_of_two_r2():
         square = rows * varying(random, OF_X, CONTEXTS)
         shared = varying(random, OF_ERROR, CONTEXTS)
         left = [share * square * shared * varying(random, 0.05, CONTEXTS) for share in (0.3, 0.32)]
-        one, other = (Scored(rows, np.zeros(CONTEXTS), square, residual, 4) for residual in left)
+        one, other = (ScoredRegression(rows, np.zeros(CONTEXTS), square, residual, 4) for residual in left)
         found = difference(one, other, bootstrap)
         return found["low"], found["high"]
 
@@ -171,7 +171,7 @@ def test_t_over_saes():
 
 def test_t_over_seeds_of_noise():
     def world(random, bootstrap):
-        found = over_seeds(random.normal(size=5).tolist(), LEVEL, 10, 4)
+        found = seed_estimate(random.normal(size=5).tolist(), LEVEL, 10, 4)
         return found["low"], found["high"]
 
     assert 0.93 <= coverage(world, 0) <= 0.97

@@ -33,7 +33,7 @@ def check_before(protocol: Protocol, device: str, work: Path) -> torch.device:
     """
     place = usable(device)
     model, dataset = protocol.model, protocol.dataset
-    sae = entry_of(protocol.manifest, protocol.release, protocol.sae)
+    sae = entry_of(protocol.manifest, protocol.release, protocol.sae_id)
     file = f"{sae['folder']}/{next(iter(sae['sha256']))}"
     for asked in (
         (model.repo, model.revision, "model", model.gated, CONFIG),

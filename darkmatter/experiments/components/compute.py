@@ -23,7 +23,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from darkmatter.decomposition.passes import error_maps
-from darkmatter.decomposition.samples import Sample, open_sample
+from darkmatter.decomposition.samples import SaeSample, open_sample
 from darkmatter.decomposition.shared_moments import Prepared
 from darkmatter.experiments.components.attention_output import AttentionOutput, load_attention_output
 from darkmatter.models.activation_files import open_activations, spacing
@@ -111,7 +111,7 @@ def write_targets(out: Path, **sample: Any) -> None:
     write_arrays(out / TARGET_SUMS, derived_sums(lambda context: error_and_x(opened, context), opened.splits, derive))
 
 
-def error_and_x(sample: Sample, context: int) -> Float[Tensor, "position 2*d_model"]:
+def error_and_x(sample: SaeSample, context: int) -> Float[Tensor, "position 2*d_model"]:
     x, sae = sample.context(context)
     return torch.cat([x - sae, x], 1)
 

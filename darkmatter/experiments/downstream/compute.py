@@ -23,7 +23,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from darkmatter.decomposition.passes import error_maps
-from darkmatter.decomposition.samples import Sample, open_sample
+from darkmatter.decomposition.samples import SaeSample, open_sample
 from darkmatter.decomposition.shared_moments import FILE
 from darkmatter.models.activation_files import open_activations
 from darkmatter.models.device import usable
@@ -144,7 +144,7 @@ def residual_gap(found: Rows, stored: Rows, where: str) -> float:
 
 
 def split_context(
-    sample: Sample, context: int, linear_map: dict[str, np.ndarray], place: torch.device
+    sample: SaeSample, context: int, linear_map: dict[str, np.ndarray], place: torch.device
 ) -> dict[str, Rows]:
     """x, Sae(x), SaeError and its two parts at the kept positions of one context, on a device.
 

@@ -11,7 +11,7 @@ from darkmatter.params.conventions import ALL_ROWS, CONVENTIONS, PRIMARY
 from darkmatter.params.schema import Params
 from darkmatter.regression.splits import ROW_SETS, SPLITS
 from darkmatter.statistics.joint_levels import at_both
-from darkmatter.statistics.paired_r2 import Scored, alone, difference, together
+from darkmatter.statistics.paired_r2 import ScoredRegression, alone, difference, together
 from darkmatter.statistics.sae_estimates import Estimate
 from darkmatter.storage.packed_sums import gather, select
 from darkmatter.storage.paths import RESULTS
@@ -44,13 +44,13 @@ class Baseline:
         """Why there is nothing to fit, if so."""
         return None if self.constant is None else f"it is {self.constant:g} on every token: no variance"
 
-    def scored(self, split: str, convention: str) -> Scored | None:
+    def scored(self, split: str, convention: str) -> ScoredRegression | None:
         """Held out, with intercept; None where there is nothing to fit."""
         if self.reason:
             return None
         if convention == "authors" and "residual/in-sample" in self.sums:
-            return Scored.of(self.sums, "all", "residual/in-sample", self.rank["all"])
-        return Scored.of(self.sums, split, f"residual/{split}/paper", self.rank[split])
+            return ScoredRegression.of(self.sums, "all", "residual/in-sample", self.rank["all"])
+        return ScoredRegression.of(self.sums, split, f"residual/{split}/paper", self.rank[split])
 
 
 def stored(saes: Mapping[str, Mapping[str, Mapping[str, Baseline]]], depth: int) -> dict[str, np.ndarray]:
@@ -101,7 +101,7 @@ def results_of(arrays: Mapping[str, np.ndarray], params: Params) -> dict[str, An
     for spec in (spec for spec in params.sae_specs() if spec.group in options.groups):
         facts = spec.model_dump(include={"name", "hookpoint", "d_sae", "k", "seed"})
         layer = int(spec.hookpoint.rsplit(".", 1)[1])
-        saes.append(Measured(facts, layer, {name: baselines_of(arrays, f"{spec.path}/{name}") for name in TARGETS}))
+        saes.append(SaeBaselines(facts, layer, {name: baselines_of(arrays, f"{spec.path}/{name}") for name in TARGETS}))
     bootstrap = params.decomposition.bootstrap.model_dump()
     return {"groups": options.groups} | results(saes, int(arrays["depth"]), bootstrap)
 
@@ -116,7 +116,7 @@ def null(reason: str) -> Estimate:
 
 
 @dataclass(frozen=True)
-class Measured:
+class SaeBaselines:
     """One SAE with its regressors' sums, by target. `facts` go into the results as they are."""
 
     facts: dict[str, Any]
@@ -124,7 +124,7 @@ class Measured:
     regressors: Mapping[str, Mapping[str, Baseline]]
 
 
-def results(saes: Sequence[Measured], depth: int, bootstrap: dict[str, Any]) -> dict[str, Any]:
+def results(saes: Sequence[SaeBaselines], depth: int, bootstrap: dict[str, Any]) -> dict[str, Any]:
     """The content of the stage's results.
 
     Args:
@@ -178,14 +178,14 @@ def sae_estimates(regressors: Mapping[str, Baseline], split: str, convention: st
 
 
 def differences(
-    first: Sequence[Measured], later: Sequence[Measured], split: str, convention: str, bootstrap: dict[str, Any]
+    first: Sequence[SaeBaselines], later: Sequence[SaeBaselines], split: str, convention: str, bootstrap: dict[str, Any]
 ) -> dict[str, Estimate]:
     """Components of the first edition of norm-r2-baselines: the square on all held-out rows."""
     return compared(on_all_rows(first, later), "square", split, convention, bootstrap)
 
 
 def order(
-    first: Sequence[Measured], later: Sequence[Measured], split: str, convention: str, bootstrap: dict[str, Any]
+    first: Sequence[SaeBaselines], later: Sequence[SaeBaselines], split: str, convention: str, bootstrap: dict[str, Any]
 ) -> dict[str, Estimate]:
     """Components of norm-r2-baselines: the norm, and token identity on rows whose token it has met.
 
@@ -202,10 +202,10 @@ def order(
 
 
 # What is compared: the SAEs over which the mean is taken, and two regressors.
-Pair = tuple[Sequence[Measured], str, str]
+Pair = tuple[Sequence[SaeBaselines], str, str]
 
 
-def on_all_rows(first: Sequence[Measured], later: Sequence[Measured]) -> dict[str, Pair]:
+def on_all_rows(first: Sequence[SaeBaselines], later: Sequence[SaeBaselines]) -> dict[str, Pair]:
     """
     Args:
         first: SAEs at the first layer.
@@ -230,7 +230,13 @@ def compared(
 
 
 def mean_difference(
-    saes: Sequence[Measured], one: str, other: str, target: str, split: str, convention: str, bootstrap: dict[str, Any]
+    saes: Sequence[SaeBaselines],
+    one: str,
+    other: str,
+    target: str,
+    split: str,
+    convention: str,
+    bootstrap: dict[str, Any],
 ) -> Estimate:
     """Mean over SAEs of R² of one regressor minus R² of another; null where one of them has nothing to fit."""
     if not saes:

@@ -58,7 +58,7 @@ Values = dict[str, dict[str, float | None]]  # estimand → component → its va
 
 
 @dataclass(frozen=True)
-class Measured:
+class SaeDraws:
     """One SAE with the sums of each seed.
 
     Attributes:
@@ -103,7 +103,7 @@ def ends(sums: Sums) -> Sums:
     return {**sums, **found, "introduced": sums["introduced"][:, [0, -1]]}
 
 
-def all_estimands(saes: Sequence[Measured], deviations: Sequence[float], level: float) -> dict[str, Any]:
+def all_estimands(saes: Sequence[SaeDraws], deviations: Sequence[float], level: float) -> dict[str, Any]:
     """`estimands` under the primary convention, `estimands_by_variant` (split → convention), and `sensitivity`.
 
     Args:
@@ -121,7 +121,7 @@ def all_estimands(saes: Sequence[Measured], deviations: Sequence[float], level: 
     return {"estimands": primary, "estimands_by_variant": variants, "sensitivity": sensitivity}
 
 
-def scatter_of(saes: Sequence[Measured], deviations: Sequence[float]) -> Callable[[str, str], Term | str]:
+def scatter_of(saes: Sequence[SaeDraws], deviations: Sequence[float]) -> Callable[[str, str], Term | str]:
     """(estimand, component) → the term of how the SAE came out, from all SAEs measured alike."""
     each = [[components(ends(sums), CONVENTIONS[PRIMARY], deviations) for sums in sae.by_seed] for sae in saes]
     widths = [sae.width for sae in saes]
@@ -133,7 +133,7 @@ def scatter_of(saes: Sequence[Measured], deviations: Sequence[float]) -> Callabl
 
 
 def convention_estimands(
-    sae: Measured,
+    sae: SaeDraws,
     convention: Convention,
     deviations: Sequence[float],
     level: float,
@@ -159,11 +159,11 @@ def at_both_levels(make: Callable[[float], Estimate], level: float, components: 
     return at_both(lambda own: make(own["level"]), {"level": level, "resamples": 0}, components)
 
 
-def flatness_by_sae(saes: Sequence[Measured], deviations: Sequence[float], level: float) -> list[dict[str, Any]]:
+def flatness_by_sae(saes: Sequence[SaeDraws], deviations: Sequence[float], level: float) -> list[dict[str, Any]]:
     """Change of FVU_nonlinear over change of FVU for each SAE, over all noise settings; intervals over draws."""
     cells_of = lambda sums: fvu_cells(sums, *CONVENTIONS[PRIMARY][:2], sigmas_of(sums, deviations))  # noqa: E731
 
-    def estimate(sae: Measured) -> Estimate:
+    def estimate(sae: SaeDraws) -> Estimate:
         values = [flatness(*cells_of(sums)) for sums in sae.by_seed]
         facts = facts_of(sae.by_seed, CONVENTIONS[PRIMARY][0])
         make = lambda at: over_draws(values, "each SAE by itself", at, facts, reason=WHY_NULL)  # noqa: E731
@@ -172,7 +172,7 @@ def flatness_by_sae(saes: Sequence[Measured], deviations: Sequence[float], level
     return [{"sae": sae.facts["sae"], **estimate(sae)} for sae in sorted(saes, key=lambda sae: sae.width)]
 
 
-def widths(saes: Sequence[Measured], deviations: Sequence[float], level: float) -> dict[str, Any]:
+def widths(saes: Sequence[SaeDraws], deviations: Sequence[float], level: float) -> dict[str, Any]:
     """`by_width`, each SAE's flatness and its latents per dimension; `flatness_slope`, per doubling of the width."""
     rows = flatness_by_sae(saes, deviations, level)
     facts = {sae.facts["sae"]: sae.facts | {"latents_per_dimension": 2**sae.width} for sae in saes}
@@ -191,7 +191,7 @@ def facts_of(by_seed: Sequence[Sums], variant: str) -> dict[str, int]:
 
 
 def cell_estimates(
-    sae: Measured, deviations: Sequence[float], shares: Sequence[float], level: float
+    sae: SaeDraws, deviations: Sequence[float], shares: Sequence[float], level: float
 ) -> dict[str, list[dict[str, Any]]]:
     """Every cell, and the flatness of every noise setting, under the primary convention; intervals over draws."""
     variant, spread, _ = CONVENTIONS[PRIMARY]
