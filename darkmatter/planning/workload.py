@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from darkmatter.experiments.interpretability.params import Interpretability
+from darkmatter.experiments.lemmas.params import Lemmas
 from darkmatter.experiments.random_features.params import RandomFeatures
 from darkmatter.params.data import Tokens
 from darkmatter.params.saes import Saes, SaeSpec
@@ -11,7 +12,6 @@ from darkmatter.params.types import ParamsError
 from darkmatter.planning.shapes import ModelShape, shape_of
 from darkmatter.storage.artifacts import read_json
 from darkmatter.storage.paths import MANIFESTS
-from darkmatter.theory.params import Lemmas
 
 FLOAT32 = 4
 WHEELS, PACKED = 25e6, 28e6  # bytes of the seven packages of text of the default profile, packed and as documents

@@ -1,0 +1,13 @@
+"""What the experiment is to everything else: see `Record`."""
+
+from darkmatter.experiments.interpretability.results import STORED, derive
+from darkmatter.experiments.registry import Record
+
+RECORD = Record(
+    name="interpretability",
+    section="5.2",
+    figures=("fig07_interpretability",),
+    stored=(STORED,),
+    derive=derive,
+    estimands=("error_sae_interpretability",),
+)

@@ -1,0 +1,13 @@
+"""What the experiment is to everything else: see `Record`."""
+
+from darkmatter.experiments.latent_probe.results import STORED, derive
+from darkmatter.experiments.registry import Record
+
+RECORD = Record(
+    name="latent_probe",
+    section="C.2",
+    figures=("fig14_latent_probe",),
+    stored=(STORED,),
+    derive=derive,
+    estimands=("probe_against_latents", "probe_against_products"),
+)
