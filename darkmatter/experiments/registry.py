@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from darkmatter.storage.paths import RESULTS
 
 if TYPE_CHECKING:
+    from darkmatter.costs.cost import Cost
+    from darkmatter.costs.workload import Workload
     from darkmatter.params.schema import Params
     from darkmatter.statistics.sae_estimates import Sums
 
@@ -27,6 +29,7 @@ class Record:
 
     Attributes:
         name: of its folder, its stage, and its results file.
+        cost: what its stage costs.
         section: of the paper, or "ours"; its figures say the same.
         figures: modules of `darkmatter.figures` that show its results.
         stored: files that hold its sums. Those below `reports/` are committed. Those below `data/` come with
@@ -37,6 +40,7 @@ class Record:
     """
 
     name: str
+    cost: Callable[["Workload"], "Cost"]
     section: str
     figures: tuple[str, ...] = ()
     stored: tuple[Path, ...] = ()

@@ -1,10 +1,12 @@
 """What the experiment is to everything else: see `Record`."""
 
 from darkmatter.experiments.registry import Record
+from darkmatter.experiments.synthetic_noise.costs import cost
 from darkmatter.experiments.synthetic_noise.results import STORED, derive
 
 RECORD = Record(
     name="synthetic_noise",
+    cost=cost,
     section="B.2 and C.3",
     figures=("fig15_synthetic", "tab1_correlations"),
     stored=(STORED,),
