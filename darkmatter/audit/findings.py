@@ -24,7 +24,7 @@ class Finding:
 
     Attributes:
         path: of the file, or the name of the stage or claim.
-        message: what is wrong with it, and the command that mends it where there is one.
+        message: what is wrong with it, and the command that fixes it where there is one.
     """
 
     kind: Kind

@@ -54,21 +54,21 @@ def of_another_run(name: str, receipts: Receipts, stale: dict[str, str], root: P
 
 def other_bytes(stage: LockedStage, out: str, hashes: Hashes, cache: Path, root: Path) -> Iterator[Finding]:
     """Which files of an output are not as locked; the output itself where neither cache nor git has its listing."""
-    mend = f"`{mended(stage, out)}` restores it"
+    fix = f"`{remedy(stage, out)}` restores it"
     md5 = stage.outs[out]
     locked = (listing(cache, md5) or committed_listing(root, out, md5)) if md5.endswith(".dir") else None
     if locked is None:
-        message = f"is not what {stage.name} wrote: MD5 {hashes.md5}, locked {md5}; {mend}"
+        message = f"is not what {stage.name} wrote: MD5 {hashes.md5}, locked {md5}; {fix}"
         yield Finding("tampered", out, message)
         return
     for name in sorted(locked.keys() | hashes.files.keys()):
         path = f"{out}/{name}"
         if name not in hashes.files:
-            yield Finding("missing", path, f"output of {stage.name}; `{mended(stage, out)}` brings it back")
+            yield Finding("missing", path, f"output of {stage.name}; `{remedy(stage, out)}` brings it back")
         elif name not in locked:
             yield Finding("tampered", path, f"{stage.name} wrote no such file; delete it")
         elif locked[name] != hashes.files[name]:
-            yield Finding("tampered", path, f"MD5 {hashes.files[name]}, {stage.name} wrote {locked[name]}; {mend}")
+            yield Finding("tampered", path, f"MD5 {hashes.files[name]}, {stage.name} wrote {locked[name]}; {fix}")
 
 
 def committed_listing(root: Path, out: str, md5: str) -> dict[str, str] | None:
@@ -85,6 +85,6 @@ def committed_listing(root: Path, out: str, md5: str) -> dict[str, str] | None:
     return files if folder_md5(files) == md5 else None
 
 
-def mended(stage: LockedStage, out: str) -> str:
+def remedy(stage: LockedStage, out: str) -> str:
     """The command that puts back what the stage wrote, from DVC's cache or from git."""
     return f"dvc checkout --force {out}" if out in stage.cached else f"git checkout -- {out}"

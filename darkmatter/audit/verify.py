@@ -20,7 +20,7 @@ from tqdm import tqdm
 from darkmatter.audit.findings import Finding
 from darkmatter.audit.hashing import THREADS, folder_md5, hash_file, hash_path, listing, object_path
 from darkmatter.audit.lock import LockedStage, Pipeline, read_pipeline
-from darkmatter.audit.outputs import mended, output_findings
+from darkmatter.audit.outputs import output_findings, remedy
 from darkmatter.audit.receipts import Receipts, sorted_receipts
 from darkmatter.audit.rules import rule_findings
 from darkmatter.runner.staleness import brief, stale_stages, unsaid
@@ -135,10 +135,10 @@ def lock_findings(
         if (root / out).exists() or (committed and out in stage.cached):
             continue
         if out in stage.cached and not object_path(pipeline.cache, md5).exists():
-            mend = f"dvc pull {stage.name}` or `dvc repro {stage.name}"
+            fix = f"dvc pull {stage.name}` or `dvc repro {stage.name}"
         else:
-            mend = mended(stage, out)
-        yield Finding("missing", out, f"output of {stage.name}; `{mend}` brings it back")
+            fix = remedy(stage, out)
+        yield Finding("missing", out, f"output of {stage.name}; `{fix}` brings it back")
 
 
 def recorded(pipeline: Pipeline, producer: LockedStage, out: str, path: str) -> str | None:

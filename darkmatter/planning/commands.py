@@ -30,7 +30,7 @@ def add_plan(commands: argparse._SubParsersAction) -> None:
 
 def add_doctor(commands: argparse._SubParsersAction) -> None:
     """Add `doctor` to the parser of `darkmatter`."""
-    parser = commands.add_parser("doctor", help="what would stop a run here, before it begins, and what mends it")
+    parser = commands.add_parser("doctor", help="what would stop a run here, before it begins, and what fixes it")
     add_what(parser)
     parser.add_argument("--device", help="cpu (default), or gpu: look for one and its driver")
     parser.add_argument("--json", action="store_true", help="print JSON")

@@ -1,4 +1,4 @@
-"""All checks before any compute, each with the command that mends what it finds."""
+"""All checks before any compute, each with the command that fixes what it finds."""
 
 import argparse
 import json

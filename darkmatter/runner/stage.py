@@ -93,7 +93,7 @@ class Stage:
 
 
 def run(main: Callable[[Stage], None], name: str | None = None) -> None:
-    """Run a stage and end the process: 0, or 1 with one line that says what is wrong and what mends it."""
+    """Run a stage and end the process: 0, or 1 with one line that says what is wrong and what fixes it."""
     die_with_parent()
     source = Path(sys.modules[main.__module__].__file__).resolve()
     name = name or "@".join([source.stem, *sys.argv[1:]])

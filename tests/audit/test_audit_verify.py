@@ -105,15 +105,15 @@ def test_stage_that_never_ran(repository):
 
 
 @pytest.mark.parametrize(
-    ("gone", "mend"),
+    ("gone", "fix"),
     [("data/numbers/a.txt", "dvc checkout"), ("data/numbers", "dvc checkout"), (RESULT, "git checkout")],
 )
-def test_deleted_artifact_is_missing_not_tampered(repository, gone, mend):
+def test_deleted_artifact_is_missing_not_tampered(repository, gone, fix):
     path = repository / gone
     shutil.rmtree(path) if path.is_dir() else path.unlink()
     findings = verify(repository).findings
     assert [(finding.kind, finding.path) for finding in findings] == [("missing", gone)]
-    assert mend in findings[0].message
+    assert fix in findings[0].message
 
 
 def test_artifact_in_no_cache_has_to_be_pulled(repository):

@@ -1,4 +1,4 @@
-"""`darkmatter doctor`: each fault is provoked, told apart, and comes with the command that mends it."""
+"""`darkmatter doctor`: each fault is provoked, told apart, and comes with the command that fixes it."""
 
 import json
 import re

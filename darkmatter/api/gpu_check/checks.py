@@ -29,7 +29,7 @@ def check_before(protocol: Protocol, device: str, work: Path) -> torch.device:
 
     Raises:
         ParamsError: no such device.
-        ArtifactError: model, text or SAE cannot be had, or there is too little room; with the command that mends it.
+        ArtifactError: model, text or SAE cannot be had, or there is too little room; with the command that fixes it.
     """
     place = usable(device)
     model, dataset = protocol.model, protocol.dataset

@@ -51,7 +51,7 @@ def parents_of(hookpoint: str) -> tuple[str, str, str]:
     kind, _, layer = hookpoint.partition(".")
     if kind != "resid_post" or int(layer) == 0:
         raise ParamsError(
-            f"components: Eq. 16 is about resid_post.1 and later, figures.main_hookpoint is {hookpoint}; mend conf/ "
+            f"components: Eq. 16 is about resid_post.1 and later, figures.main_hookpoint is {hookpoint}; fix conf/ "
             "and run `darkmatter params`"
         )
     return f"resid_post.{int(layer) - 1}", f"attn_out.{layer}", f"mlp_out.{layer}"
@@ -64,7 +64,7 @@ def check_parents(hookpoint: str, parents: list[str]) -> None:
     if sorted(name.replace("attn_z.", "attn_out.") for name in found) != sorted(expected):
         raise ParamsError(
             f"components.parents must hold one SAE at each of {', '.join(expected)}, of which {hookpoint} is the sum "
-            f"(Eq. 16; attn_z may stand for attn_out); it has {', '.join(found)}. Mend conf/ and run `darkmatter "
+            f"(Eq. 16; attn_z may stand for attn_out); it has {', '.join(found)}. Fix conf/ and run `darkmatter "
             "params`."
         )
 

@@ -133,13 +133,13 @@ def residual_gap(found: Rows, stored: Rows, where: str) -> float:
     Raises:
         ArtifactError: it exceeds RESIDUAL_TOLERANCE, or the shapes differ.
     """
-    mend = "Activations, tokens and model do not belong together: run `dvc repro -f activations`."
+    fix = "Activations, tokens and model do not belong together: run `dvc repro -f activations`."
     if found.shape != stored.shape:
-        raise ArtifactError(f"{where}: stored {list(stored.shape)}, the model gives {list(found.shape)}. {mend}")
+        raise ArtifactError(f"{where}: stored {list(stored.shape)}, the model gives {list(found.shape)}. {fix}")
     distance = (found.double() - stored.double()).norm(dim=1)
     gap = float((distance / stored.double().norm(dim=1).clamp(min=1e-300)).max())
     if not gap <= RESIDUAL_TOLERANCE[found.dtype]:
-        raise ArtifactError(f"{where}: a row differs by {gap:.1e} of its norm from what the model gives now. {mend}")
+        raise ArtifactError(f"{where}: a row differs by {gap:.1e} of its norm from what the model gives now. {fix}")
     return gap
 
 
