@@ -5,11 +5,11 @@ import json
 import sys
 from dataclasses import asdict
 
+from darkmatter.costs.workload import Workload, from_params
 from darkmatter.params.types import ParamsError
 from darkmatter.planning.devices import GPUS, REFERENCE, Device, named
 from darkmatter.planning.inputs import add_what, wanted
 from darkmatter.planning.plan import make_plan
-from darkmatter.planning.workload import Workload, from_params
 from darkmatter.storage.artifacts import ArtifactError
 
 

@@ -87,6 +87,7 @@ EDITS = {
     "cli.py": (set(), set()),
     "api/commands.py": (set(), set()),
     "planning/plan.py": (set(), set()),
+    "costs/cost.py": (set(), set()),
     "audit/verify.py": (set(), set()),
     "report/content.py": ({"report"}, set()),
     "figures/fig01_breakdown.py": ({"figures", "report"}, set()),
@@ -96,6 +97,8 @@ EDITS = {
     "experiments/components/params.py": ({"components"}, set()),
     "experiments/downstream/params.py": ({"downstream"}, set()),
     "experiments/controls/params.py": ({"controls"}, set()),
+    "experiments/controls/record.py": ({"controls"}, set()),
+    "experiments/registry.py": (LEAVES, set()),
     "text/corpus.py": ({"corpus", "tokens"}, set()),
     "params/types.py": (EVERYTHING, {*COMPUTED}),  # the device a unit runs on is one of its names
     "params/figures.py": (EVERYTHING, set()),

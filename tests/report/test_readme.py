@@ -19,7 +19,7 @@ README = (ROOT / "README.md").read_text()
 
 def test_table_of_widths_is_the_committed_series():
     params = load_params(ROOT / "params.yaml")
-    results = load_results(ROOT / "reports" / "results", params.hookpoints)
+    results = load_results(ROOT / "reports" / "results", params.hookpoints, [])
     saes, _ = width_series(results, params.figures.main_hookpoint, params.figures.widths_group)
     rows = re.findall(r"^\| ([\d,]+) \| (\S+) \| (\S+) \| (\S+) \| (\S+) \|$", README, re.MULTILINE)
     found = {int(width.replace(",", "")): numbers for width, *numbers in rows}

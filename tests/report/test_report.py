@@ -34,7 +34,7 @@ from darkmatter.report.errata_page import PAGE
 from darkmatter.report.errata_page import page as errata_page
 from darkmatter.report.numbers import digits, estimate_text
 from darkmatter.report.render import number, plain_value, render, visible
-from darkmatter.report.sources import FIGURE_RESULTS, Provenance
+from darkmatter.report.sources import Provenance, results_shown
 from darkmatter.report.tokens import tokens_content
 from darkmatter.results.load import Results
 from darkmatter.runner.stage import Stage
@@ -435,7 +435,7 @@ def test_every_figure_names_the_results_that_it_reads(entry: Any, fake: Results)
     results = Tracking(fake.decomposition, fake.experiments)
     object.__setattr__(results, "asked", set())
     figure_data(entry, results, params)
-    named = set(FIGURE_RESULTS[entry.id])
+    named = set(results_shown(entry.id))
     assert results.asked <= named and (results.asked == named or named == {"decomposition"})
 
 

@@ -148,13 +148,13 @@ def test_estimate_that_is_not_there_is_an_explicit_null(results: Results) -> Non
 
 def test_results_are_read_back(params: Params, results: Results, tmp_path: Path) -> None:
     write_results(results, tmp_path)
-    found = load_results(tmp_path, params.hookpoints)
+    found = load_results(tmp_path, params.hookpoints, results.experiments)
     assert found.decomposition == json.loads(json.dumps(results.decomposition))
     with pytest.raises(NotDrawn, match="no SAE of group nobody"):
         found.saes("resid_post.1", ["nobody"])
     (tmp_path / "decomposition" / "resid_post.1.json").write_text('{"hookpoint": "resid_post.2"}')
     with pytest.raises(ArtifactError, match=r"resid_post\.1\.json holds 'resid_post\.2'"):
-        load_results(tmp_path, params.hookpoints)
+        load_results(tmp_path, params.hookpoints, results.experiments)
     (tmp_path / "decomposition" / "resid_post.1.json").unlink()
     with pytest.raises(ArtifactError, match="does not exist"):
-        load_results(tmp_path, params.hookpoints)
+        load_results(tmp_path, params.hookpoints, results.experiments)

@@ -7,10 +7,10 @@ import torch
 from huggingface_hub import constants
 
 from darkmatter.api.gpu_check.protocol import Protocol
+from darkmatter.costs.shapes import known_shape
 from darkmatter.models.device import usable
 from darkmatter.models.hub_model import CONFIG, INDEX
 from darkmatter.planning.doctor_hub import reachable
-from darkmatter.planning.shapes import known_shape
 from darkmatter.planning.text import size
 from darkmatter.saes.published.pins import entry_of
 from darkmatter.sources.hub import cached

@@ -108,7 +108,7 @@ def facts_alone(rows: np.ndarray, rank: dict[str, int], together: dict[str, Any]
 
 
 def derive(sums: Mapping[str, Sums], committed: dict[str, Any], params: Params) -> dict[str, Any]:
-    """The results file again, from STORED and, where it is here, STORED_DIMENSIONS (`audit.derivations`)."""
+    """The results file again, from STORED and, where it is here, STORED_DIMENSIONS (`Record.derive`)."""
     return results_of(sums[STORED.as_posix()], sums.get(STORED_DIMENSIONS.as_posix()), params)
 
 

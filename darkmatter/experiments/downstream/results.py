@@ -54,7 +54,7 @@ def results_of(arrays: Sums, saes: Sequence[Mapping[str, Any]], params: Params) 
 
 
 def derive(sums: Mapping[str, Sums], committed: dict[str, Any], params: Params) -> dict[str, Any]:
-    """The results file again (`audit.derivations`), but for facts about model and SAEs.
+    """The results file again (`Record.derive`), but for facts about model and SAEs.
 
     Without STORED_DIMENSIONS the expectations that average over dimensions are left out, and what is judged by them.
     """

@@ -172,7 +172,7 @@ def results_of(pooled: Sums, by_dimension: Sums, params: Params) -> dict[str, An
 
 
 def derive(sums: Mapping[str, Sums], committed: dict[str, Any], params: Params) -> dict[str, Any]:
-    """The results file again (`audit.derivations`), but for how training went.
+    """The results file again (`Record.derive`), but for how training went.
 
     Without STORED_DIMENSIONS the FVU that average over dimensions are left out.
     """

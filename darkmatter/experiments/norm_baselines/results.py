@@ -107,7 +107,7 @@ def results_of(arrays: Mapping[str, np.ndarray], params: Params) -> dict[str, An
 
 
 def derive(sums: Mapping[str, Mapping[str, np.ndarray]], committed: dict[str, Any], params: Params) -> dict[str, Any]:
-    """The results file again, from STORED alone (`audit.derivations`)."""
+    """The results file again, from STORED alone (`Record.derive`)."""
     return results_of(sums[STORED.as_posix()], params)
 
 

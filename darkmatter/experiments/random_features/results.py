@@ -144,5 +144,5 @@ def results_of(arrays: Sums, params: Params) -> dict[str, Any]:
 
 
 def derive(sums: Mapping[str, Sums], committed: dict[str, Any], params: Params) -> dict[str, Any]:
-    """The results file again, from STORED alone (`audit.derivations`)."""
+    """The results file again, from STORED alone (`Record.derive`)."""
     return results_of(sums[STORED.as_posix()], params)
