@@ -102,6 +102,14 @@ def run_units(function: Callable[..., None], units: Sequence[Unit], out: Path, s
     return ledger
 
 
+def rename_unit(function: Callable[..., None], unit: Unit, settled: Unit, stage: str) -> None:
+    """Store what a unit left under the key of another: its run has settled what one of its arguments left open."""
+    old, new = (STORE / stage / key(function, which) for which in (unit, settled))
+    if old != new:
+        shutil.rmtree(new, ignore_errors=True)
+        old.rename(new)
+
+
 def forget_units(stage: str) -> None:
     """Drop a stage's stored units: for results so large that a second copy costs more than a rerun."""
     shutil.rmtree(STORE / stage, ignore_errors=True)

@@ -33,7 +33,7 @@ def adopted(request, hub, tmp_path):
     reference = f"{place[0]}@{COMMIT}:{place[1]}" if place else str(folder)
     np.save("x.npy", ROWS)
     arguments = {"reference": reference, "group": "g", "hookpoint": hookpoint, "architecture": architecture}
-    arguments |= {"d_sae": d_sae, "k": None, "nominal_l0": l0, "manifest": None, "activations": "x.npy"}
+    arguments |= {"d_sae": d_sae, "k": None, "nominal_l0": l0, "manifest": None, "pinned": None, "activations": "x.npy"}
     out = Path("data/saes") / hookpoint / "name"
     out.mkdir(parents=True)
     adopt_sae(out, **arguments)
