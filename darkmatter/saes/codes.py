@@ -16,6 +16,7 @@ from jaxtyping import Float, Int
 from darkmatter.models.activation_files import Activations
 from darkmatter.models.outliers import kept_of, row_norms
 from darkmatter.saes.decoder import Decoder
+from darkmatter.saes.l0 import AIMED_AT, around
 from darkmatter.storage.artifacts import ArtifactError
 
 if TYPE_CHECKING:  # sae-lens takes 6–13 s to import: only a process that encodes pays for it
@@ -24,7 +25,6 @@ if TYPE_CHECKING:  # sae-lens takes 6–13 s to import: only a process that enco
 DENSE_ELEMENTS = 1 << 22  # dense activations of a block: 16 MB, which stay in cache between the passes over them
 SAMPLE_ROWS = 4096
 DECODE_TOLERANCE = 1e-4
-L0_FACTOR = 4.0
 
 
 class Codes(NamedTuple):
@@ -139,7 +139,8 @@ def check_on_sample(
             "decoder is not linear in the codes (layer-norm or per-row normalisation), so they cannot stand for the SAE"
         )
     l0 = firings / len(sample)
-    if not k / L0_FACTOR <= l0 <= k * (1 if sae.cfg.architecture() == "topk" else L0_FACTOR):
+    low, high = around(k, AIMED_AT)
+    if not low <= l0 <= (k if sae.cfg.architecture() == "topk" else high):
         raise ArtifactError(f"{where}: measured L0 {l0:.1f} contradicts k = {k}. Was another SAE loaded?")
     fvu = error / float(np.square(sample - sample.mean(0, dtype=np.float64)).sum())
     if not fvu < 1:

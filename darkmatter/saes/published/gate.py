@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 from jaxtyping import Float, Int
 
+from darkmatter.saes import l0 as tolerance
 from darkmatter.storage.artifacts import ArtifactError
 
 
@@ -17,11 +18,11 @@ from darkmatter.storage.artifacts import ArtifactError
 class Gate:
     """What is accepted.
 
-    L0 may lie between `nominal / l0_factor` and `nominal · l0_factor`: published averages are over other text.
+    L0 may lie between `nominal / l0_factor` and `nominal · l0_factor`.
     Explained variance 1 − FVU must reach `floor`, and where it is published the published value less `margin`.
     """
 
-    l0_factor: float = 2.0
+    l0_factor: float = tolerance.PUBLISHED
     floor: float = 0.3
     margin: float = 0.2
     rows: int = 4096
@@ -68,7 +69,7 @@ def measure(
     sample = sample.reshape(len(sample), -1)
     fired, output = sae.l0_and_output(sample)
     l0 = float(fired.mean())
-    low, high = (nominal_l0 / gate.l0_factor, nominal_l0 * gate.l0_factor) if nominal_l0 else (1e-9, sae.d_model)
+    low, high = tolerance.around(nominal_l0, gate.l0_factor) if nominal_l0 else (1e-9, sae.d_model)
     if not low <= l0 <= high:
         expected = (
             f"about {nominal_l0:g} ({low:g} to {high:g})" if nominal_l0 else f"above 0 and at most d_model = {high}"
