@@ -20,6 +20,7 @@ from darkmatter.models.load import random_model
 from darkmatter.params.schema import parse_params
 from darkmatter.runner.units import input_hash
 from darkmatter.saes.open import open_decoder
+from darkmatter.saes.protocol import Codes
 from darkmatter.saes.published import cache
 from darkmatter.saes.published.pointer import POINTER, open_pointer
 from darkmatter.sources.hub_access import OfflineError, WrongBytesError
@@ -73,7 +74,7 @@ def check_pointers(hub, params):
         dense = np.where(pre > weights["threshold"], pre, 0)
         codes = np.load(f"data/codes/{spec.path}/codes.npz")
         assert np.array_equal(codes["l0"][:50], np.count_nonzero(dense, axis=1))
-        found = open_decoder(folder).decode(*(torch.from_numpy(codes[name][:50]) for name in ("index", "value")))
+        found = open_decoder(folder).decode(Codes(*(codes[name][:50] for name in ("index", "value", "l0"))))
         np.testing.assert_allclose(found, dense @ weights["W_dec"] + weights["b_dec"], rtol=1e-4, atol=1e-3)
 
 

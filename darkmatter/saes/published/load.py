@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from darkmatter.saes.published import hub, pins, registry
-from darkmatter.saes.published.dense import Measurable, check_width, open_dense
+from darkmatter.saes.published.dense import check_width, measurable, open_dense
 from darkmatter.saes.published.file_names import FILES
 from darkmatter.saes.published.formats import READERS
 from darkmatter.saes.published.gate import DEFAULT, Gate, Measured, measure
@@ -116,7 +116,7 @@ def load_pinned(
     loaded = replace(loaded, nominal_l0=nominal_l0 or loaded.nominal_l0)
     if rows is not None:
         published = wanted.listed.variance_explained if wanted.listed else None
-        sae = loaded.sae if isinstance(loaded.sae, StreamedSae) else Measurable(loaded.sae, where)
+        sae = loaded.sae if isinstance(loaded.sae, StreamedSae) else measurable(loaded.sae, where)
         loaded = replace(loaded, measured=measure(sae, rows, where, loaded.nominal_l0, published, gate))
     return loaded
 
