@@ -26,25 +26,24 @@ def main(stage: Stage) -> None:
     manifest = manifest_of(stage, params.saes.published)
 
     def train(spec: SaeSpec) -> Unit:
-        file = files[spec.hookpoint]
         arguments = spec.model_dump(exclude={"name", "group", "reference", "nominal_l0"}) | {
-            "activations": file.as_posix(),
+            "activations": files[spec.hookpoint],
             "contexts": params.hookpoints[spec.hookpoint].train_contexts,
             "training": params.saes.training.model_dump(),
         }
-        return Unit(spec.path, arguments, (file,), cost=spec.train_tokens * spec.d_sae)
+        return Unit(spec.path, arguments, cost=spec.train_tokens * spec.d_sae)
 
     def adopt(spec: SaeSpec) -> Unit:
-        file, pinned = files[spec.hookpoint], pinned_entry(spec.reference, manifest)
+        pinned = pinned_entry(spec.reference, manifest)
         arguments = spec.model_dump(exclude={"name", "seed", "train_tokens"}) | {
-            "activations": file.as_posix(),
-            "manifest": manifest.as_posix() if pinned else None,
+            "activations": files[spec.hookpoint],
+            "manifest": manifest.as_posix() if pinned else None,  # a name: the unit reads its own entry alone
             "pinned": pinned,
             "device": params.device,
             "outlier_norm_ratio": params.decomposition.outlier_norm_ratio,
         }
-        own = [folder] if (folder := Path(spec.reference)).is_dir() else []
-        return Unit(spec.path, arguments, (file, *own), cost=spec.d_sae)
+        own = (folder,) if (folder := Path(spec.reference)).is_dir() else ()
+        return Unit(spec.path, arguments, own, cost=spec.d_sae)
 
     specs = params.sae_specs()
     named = [adopt(spec) for spec in specs if spec.reference]

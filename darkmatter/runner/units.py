@@ -58,14 +58,14 @@ def key(function: Callable[..., None], unit: Unit) -> str:
         "function": f"{function.__module__}.{function.__qualname__}",
         "code": code_hash(Path(sys.modules[function.__module__].__file__).resolve()),
         "arguments": plain(unit.arguments),
-        "inputs": {path.as_posix(): input_hash(path) for path in unit.inputs},
+        "inputs": {path.as_posix(): input_hash(path) for path in unit.reads},
         "libraries": library_versions(),
     }
     return sha256_bytes(json.dumps(content, sort_keys=True).encode())[:32]
 
 
 def run_units(function: Callable[..., None], units: Sequence[Unit], out: Path, stage: str) -> Ledger:
-    """Call `function(out=folder, **unit.arguments)` for each unit and lay the folders out below `out`.
+    """Call `function(out=folder, …)` with the arguments of each unit and lay the folders out below `out`.
 
     Args:
         function: a module-level function that writes its result into the folder `out`, and returns nothing.
