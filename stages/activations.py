@@ -37,8 +37,8 @@ def shard_units(params: Params, split: str, depth: int) -> list[Unit]:
             continue
         layers = depth if split == "eval" else max(map(layer_of, hookpoints)) + 1
         arguments = {
-            "model": MODEL.as_posix(),
-            "tokens": (TOKENS / f"{split}.npy").as_posix(),
+            "model": MODEL,
+            "tokens": TOKENS / f"{split}.npy",
             "start": start,
             "stop": stop,
             "hookpoints": hookpoints,
@@ -47,8 +47,7 @@ def shard_units(params: Params, split: str, depth: int) -> list[Unit]:
             "with_loss": split == "eval",
             "device": params.device,
         }
-        inputs = (MODEL, TOKENS / f"{split}.npy")
-        units.append(Unit(f"{split}/{start:06d}", arguments, inputs, cost=(stop - start) * layers))
+        units.append(Unit(f"{split}/{start:06d}", arguments, cost=(stop - start) * layers))
     return units
 
 

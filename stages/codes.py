@@ -17,15 +17,14 @@ def main(stage: Stage) -> None:
     stage.reads(SAES)
 
     def unit(spec: SaeSpec) -> Unit:
-        file, sae = files[spec.hookpoint], SAES / spec.path
         ratio = stage.params.decomposition.outlier_norm_ratio
         arguments = spec.model_dump(include={"architecture", "d_sae", "k"}) | {
-            "activations": file.as_posix(),
-            "sae": sae.as_posix(),
+            "activations": files[spec.hookpoint],
+            "sae": SAES / spec.path,
             "device": stage.params.device,
             "outlier_norm_ratio": ratio,
         }
-        return Unit(spec.path, arguments, (file, sae), cost=spec.d_sae)
+        return Unit(spec.path, arguments, cost=spec.d_sae)
 
     units = [unit(spec) for spec in stage.params.sae_specs()]
     stage.ledger = run_units(encode_sae, units, CODES, stage.name)

@@ -40,29 +40,26 @@ def main(stage: Stage) -> None:
     sources = {path: (stage.reads(CODES / path), stage.reads(SAES / path)) for path in (main_sae, *parents)}
     moments = stage.reads(DECOMPOSITION / params.profile / hookpoint / MOMENTS)
     of_z = [path for path in parents if path.startswith("attn_z.")]
-    attention = {"model": stage.reads(MODEL).as_posix(), "hookpoint": of_z[0].split("/")[0]} if of_z else None
+    attention = {"model": stage.reads(MODEL), "hookpoint": of_z[0].split("/")[0]} if of_z else None
     through = load_attention_output(**attention) if attention else None
     check_sum(files[main_sae], [files[path] for path in parents], through)
 
     splits = params.decomposition.model_dump(include={"fit_share", "folds", "split_seed"})
     splits["device"] = params.device
-    codes = {path: {"codes": f"{folder}/codes.npz", "sae": sae.as_posix()} for path, (folder, sae) in sources.items()}
-    sample = {"activations": files[main_sae].as_posix(), "prepared": moments.parent.as_posix(), **codes[main_sae]}
-    read = (files[main_sae], moments, *sources[main_sae])
+    codes = {path: {"codes": folder / "codes.npz", "sae": sae} for path, (folder, sae) in sources.items()}
+    sample = {"activations": files[main_sae], "prepared": moments.parent, **codes[main_sae]}
     work = WORK / stage.name
-    run_units(write_targets, [Unit("targets", sample | splits, read)], work / "shared", stage.name)
+    run_units(write_targets, [Unit("targets", sample | splits)], work / "shared", stage.name)
 
     targets = work / "shared" / "targets"
-    common = {**sample, **splits, "targets": targets.as_posix(), "cutoff": params.decomposition.eigen_cutoff}
+    common = {**sample, **splits, "targets": targets, "cutoff": params.decomposition.eigen_cutoff}
     if attention:
         codes[of_z[0]]["attention"] = attention
-        sources[of_z[0]] += (MODEL,)
     regressors = {**{path: [path] for path in parents}, "all-parents": parents, "self": [main_sae]}
     units = [
         Unit(
             name,
             {**common, "regressors": [codes[path] for path in paths]},
-            (*read, targets, *(file for path in paths for file in sources[path])),
             cost=len(paths) ** 2,
         )
         for name, paths in regressors.items()

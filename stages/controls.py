@@ -33,10 +33,10 @@ def main(stage: Stage) -> None:
 
     common = decomposition.model_dump(include={"fit_share", "folds", "split_seed", "eigen_cutoff"})
     common |= {"contexts": chosen.contexts, "seed": chosen.seed}
-    files = {"activations": f"{activations}", "codes": f"{codes}/codes.npz", "sae": f"{sae}"}
+    files = {"activations": activations, "codes": codes / "codes.npz", "sae": sae}
     files |= {"shares": chosen.planted_shares, "outlier_norm_ratio": decomposition.outlier_norm_ratio}
     units = [
-        Unit(name, common | files | {"control": name}, (activations, codes, sae), cost)
+        Unit(name, common | files | {"control": name}, cost=cost)
         for name, cost in (("planted", 3.0), *((name, 1.0) for name in CONTROLS))
     ]
     stage.ledger = run_units(on_activations, units, WORK / "activations", stage.name)

@@ -38,22 +38,21 @@ def main(stage: Stage) -> None:
     label = read_json(stage.reads(MODEL / "manifest.json"))["label"]
     specs = read_specs(saes)
     splits = {"fit_share": params.fit_share, "folds": params.folds, "split_seed": params.split_seed}
-    x = {"activations": activations.as_posix(), **splits, "device": stage.params.device}
+    x = {"activations": activations, **splits, "device": stage.params.device}
 
     work = WORK / "decomposition" / hookpoint
     outliers = {"outlier_norm_ratio": params.outlier_norm_ratio}
-    shared = Unit("moments", {**x, **outliers, "eigen_cutoff": params.eigen_cutoff}, (activations,))
+    shared = Unit("moments", {**x, **outliers, "eigen_cutoff": params.eigen_cutoff})
     own_store = f"{stage.name}-moments"
     run_units(prepare, [shared], work / "prepared", own_store)
     moments = work / "prepared" / MOMENTS
     units, intervals = [], []
     for name in specs:
-        sources = (codes / name, saes / name)
-        files = {"codes": f"{sources[0]}/codes.npz", "sae": sources[1].as_posix(), "prepared": f"{moments.parent}"}
-        units.append(Unit(name, {**x, **files}, (activations, moments, *sources)))
+        files = {"codes": codes / name / "codes.npz", "sae": saes / name, "prepared": moments.parent}
+        units.append(Unit(name, {**x, **files}))
         decomposed = work / "decomposed" / name
-        files = {"moments": moments.as_posix(), "decomposed": decomposed.as_posix()}
-        intervals.append(Unit(name, {**files, **params.bootstrap.model_dump()}, (moments, decomposed)))
+        files = {"moments": moments, "decomposed": decomposed}
+        intervals.append(Unit(name, {**files, **params.bootstrap.model_dump()}))
     stage.ledger = run_units(decompose, units, work / "decomposed", stage.name)
     run_units(estimate_sae, intervals, work / "estimates", stage.name)
 

@@ -41,36 +41,27 @@ def main(stage: Stage) -> None:
     shape = open_activations(activations).shape
     contexts = held_out_contexts(draw_splits(*shape[:2], *split.values()), options.contexts)
 
-    x = {"activations": activations.as_posix(), "prepared": moments.as_posix(), **split, "device": params.device}
+    x = {"activations": activations, "prepared": moments, **split, "device": params.device}
     files = {
         name: {
-            "codes": f"{codes / name}/codes.npz",
-            "sae": (saes / name).as_posix(),
-            "map": f"{WORK}/maps/{name}/{MAP}",
+            "codes": codes / name / "codes.npz",
+            "sae": saes / name,
+            "map": WORK / "maps" / name / MAP,
         }
         for name in options.saes
     }
-    sources = {name: (activations, moments, codes / name, saes / name) for name in files}
-    maps = [
-        Unit(name, {**x, "codes": files[name]["codes"], "sae": files[name]["sae"]}, sources[name]) for name in files
-    ]
+    maps = [Unit(name, {**x, "codes": paths["codes"], "sae": paths["sae"]}) for name, paths in files.items()]
     run_units(fit_map, maps, WORK / "maps", stage.name)
-    passes = {**x, "model": MODEL.as_posix(), "tokens": tokens.as_posix(), "hookpoint": hookpoint}
+    passes = {**x, "model": MODEL, "tokens": tokens, "hookpoint": hookpoint}
     passes |= {"first_position": params.tokens.first_position, "controls": options.controls, "seed": options.seed}
     passes["saes"] = [{"name": name, **paths} for name, paths in files.items()]
-    inputs = (
-        MODEL,
-        tokens,
-        *(WORK / "maps" / name for name in files),
-        *(path for name in files for path in sources[name]),
-    )
-    units = [Unit(f"{context:06d}", {**passes, "context": context}, inputs) for context in contexts]
+    units = [Unit(f"{context:06d}", {**passes, "context": context}) for context in contexts]
     stage.ledger = run_units(splice_context, units, WORK / "contexts", stage.name)
     release_model()
 
     sums = join_contexts([WORK / "contexts" / unit.name / SUMS for unit in units])
     specs = read_specs(saes)
-    rank = {name: int(read_arrays(Path(paths["map"]))["rank"]) for name, paths in files.items()}
+    rank = {name: int(read_arrays(paths["map"])["rank"]) for name, paths in files.items()}
     pooled, by_dimension = stored(sums, contexts, shape[1], rank)
     content = results_of(pooled | by_dimension, [specs[name] for name in files], params)
     content |= {"model": manifest["label"], "split": SPLIT}

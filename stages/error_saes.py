@@ -13,7 +13,7 @@ import shutil
 from pathlib import Path
 
 from darkmatter.experiments.error_saes.compute import train_error_sae
-from darkmatter.experiments.error_saes.error_parts import KEPT, MAP, write_part
+from darkmatter.experiments.error_saes.error_parts import MAP, write_part
 from darkmatter.experiments.error_saes.names import PARTS, SUMS, sae_name
 from darkmatter.experiments.error_saes.results import STORED, STORED_DIMENSIONS, results_of, stored
 from darkmatter.runner.stage import Stage, run
@@ -35,19 +35,18 @@ def main(stage: Stage) -> None:
     sae = stage.reads(SAES / hookpoint / own.sae)
     spec = {key: read_facts(sae)[key] for key in ("architecture", "d_sae", "k")}
 
-    sources = {"train": train.as_posix(), "held_out": held_out.as_posix(), "sae": sae.as_posix()}
+    sources = {"train": train, "held_out": held_out, "sae": sae}
     device = {"device": params.device}
     arguments = sources | spec | device | {"contexts": own.train_contexts, "cutoff": params.decomposition.eigen_cutoff}
     outliers = {"outlier_norm_ratio": params.decomposition.outlier_norm_ratio}
     budget = own.model_dump(include={"d_sae", "k", "train_tokens"}) | {"contexts": own.train_contexts}
     shared = budget | outliers | device | {"hookpoint": hookpoint, "training": params.saes.training.model_dump()}
     for part in PARTS:  # one after the other: a part takes as much room as the activations that it comes from
-        split = Unit(part, arguments | outliers | {"part": part}, (train, held_out, sae))
+        split = Unit(part, arguments | outliers | {"part": part})
         run_units(write_part, [split], WORK / "parts", PART_STORE)
         rows = WORK / "parts" / part
-        files = (*(rows / f"{side}-{part}.npy" for side in ("train", "eval")), rows / KEPT)
-        given = shared | {"parts": rows.as_posix(), "part": part}
-        units = [Unit(sae_name(part, seed), given | {"seed": seed}, files) for seed in own.seeds]
+        given = shared | {"parts": rows, "part": part}
+        units = [Unit(sae_name(part, seed), given | {"seed": seed}) for seed in own.seeds]
         stage.ledger += run_units(train_error_sae, units, WORK / "trained" / part, stage.name)
         facts = read_arrays(rows / MAP)["facts"]
         shutil.rmtree(rows)

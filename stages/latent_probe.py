@@ -27,9 +27,9 @@ def main(stage: Stage) -> None:
     codes, sae = stage.reads(CODES / path), stage.reads(SAES / path)
     activations = stage.reads(ACTIVATIONS / "eval" / hookpoint)
 
-    arguments = {"codes": f"{codes}/codes.npz", "sae": sae.as_posix(), "activations": activations.as_posix()}
+    arguments = {"codes": codes / "codes.npz", "sae": sae, "activations": activations}
     arguments |= params.decomposition.model_dump(include={"fit_share", "folds", "split_seed", "outlier_norm_ratio"})
-    unit = Unit("probe", {**arguments, "cutoff": params.decomposition.eigen_cutoff}, (codes, sae, activations))
+    unit = Unit("probe", {**arguments, "cutoff": params.decomposition.eigen_cutoff})
     work = WORK / stage.name
     stage.ledger = run_units(probe_latents, [unit], work, stage.name)
     latents, sums, rank = (read_arrays(work / "probe" / name) for name in (LATENTS, PROBE_SUMS, PROBE_RANK))

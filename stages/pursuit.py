@@ -53,26 +53,24 @@ def main(stage: Stage) -> None:
 
     splits = {"fit_share": params.fit_share, "folds": params.folds, "split_seed": params.split_seed}
     device = {"device": stage.params.device}
-    rows = {"activations": x.as_posix(), **splits, **device}
-    outliers = {"outlier_norm_ratio": params.outlier_norm_ratio, "hookpoint": activations.as_posix()}
-    shared = Unit("moments", {**rows, **outliers, "eigen_cutoff": params.eigen_cutoff}, (x, activations))
+    rows = {"activations": x, **splits, **device}
+    outliers = {"outlier_norm_ratio": params.outlier_norm_ratio, "hookpoint": activations}
+    shared = Unit("moments", {**rows, **outliers, "eigen_cutoff": params.eigen_cutoff})
     run_units(prepare, [shared], WORK / "prepared", stage.name)
     moments = WORK / "prepared" / MOMENTS
 
     pursued, joined, decomposed = [], [], []
     for name, spec in specs.items():
-        sources = {"codes": (codes / name).as_posix(), "sae": (saes / name).as_posix()}
+        sources = {"codes": codes / name, "sae": saes / name}
         parts = {f"{name}/{first:05}": (first, last) for first, last in ranges(chosen.contexts)}
         for part, (first, last) in parts.items():
-            arguments = {"activations": x.as_posix(), "first": first, "last": last, **sources, **device}
-            pursued.append(Unit(part, arguments, (x, codes / name, saes / name), cost=(last - first) * spec["d_sae"]))
-        folders = [WORK / "pursued" / part for part in parts]
-        arguments = {"parts": [folder.as_posix() for folder in folders], "codes": sources["codes"]}
-        joined.append(Unit(name, arguments, (*folders, codes / name)))
+            arguments = {"activations": x, "first": first, "last": last, **sources, **device}
+            pursued.append(Unit(part, arguments, cost=(last - first) * spec["d_sae"]))
+        arguments = {"parts": [WORK / "pursued" / part for part in parts], "codes": sources["codes"]}
+        joined.append(Unit(name, arguments))
         for encoder in (OWN, *VARIANTS):
-            file = WORK / "joined" / name / encoder / "codes.npz"
-            files = {"codes": file.as_posix(), "sae": sources["sae"], "prepared": moments.parent.as_posix()}
-            decomposed.append(Unit(f"{name}/{encoder}", {**rows, **files}, (x, moments, file, saes / name)))
+            files = {"codes": WORK / "joined" / name / encoder / "codes.npz", "sae": sources["sae"]}
+            decomposed.append(Unit(f"{name}/{encoder}", {**rows, **files, "prepared": moments.parent}))
     stage.ledger = run_units(pursue_contexts, pursued, WORK / "pursued", stage.name)
     run_units(join_codes, joined, WORK / "joined", stage.name)
     stage.ledger += run_units(decompose, decomposed, WORK / "decomposed", stage.name)

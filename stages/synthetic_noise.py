@@ -26,13 +26,12 @@ def main(stage: Stage) -> None:
     hookpoint = stage.params.figures.main_hookpoint
     activations = stage.reads(ACTIVATIONS / "eval" / hookpoint)
     all_codes, all_saes = stage.reads(CODES / hookpoint), stage.reads(SAES / hookpoint)
-    shared = {"activations": activations.as_posix(), "contexts": params.contexts_per_seed}
+    shared = {"activations": activations, "contexts": params.contexts_per_seed}
     shared |= {"noise_deviations": params.noise_deviations}
     shared |= decomposition.model_dump(include={"fit_share", "split_seed", "eigen_cutoff", "outlier_norm_ratio"})
     units = []
     for spec in saes_of(stage.params):
-        codes, sae = all_codes / spec.name, all_saes / spec.name
-        own = {"codes": f"{codes}/codes.npz", "sae": sae.as_posix()}
+        own = {"codes": all_codes / spec.name / "codes.npz", "sae": all_saes / spec.name}
         own |= spec.model_dump(include={"architecture", "d_sae", "k"})
         if spec.name == params.sae:
             own |= {"ablated_shares": params.ablated_shares, "variants": list(VARIANTS)}
@@ -41,7 +40,7 @@ def main(stage: Stage) -> None:
             own |= {"ablated_shares": ends, "variants": list(FURTHER_VARIANTS)}
         for number, seed in enumerate(params.seeds):
             draw = {"seed": seed, "first": number * params.contexts_per_seed}
-            units.append(Unit(f"{spec.name}-seed-{seed}", shared | own | draw, (activations, codes, sae)))
+            units.append(Unit(f"{spec.name}-seed-{seed}", shared | own | draw))
     stage.ledger = run_units(noise_grid, units, WORK, stage.name)
 
     found = [(read_arrays(WORK / unit.name / SUMS), read_json(WORK / unit.name / FACTS)) for unit in units]

@@ -7,11 +7,13 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 
-from darkmatter.api.coders import Coder, DenseCoder, linear_decoder, make_coder
+from darkmatter.api.coders import as_sae, linear_decoder
 from darkmatter.params.decomposition import Decomposition
 from darkmatter.regression.splits import Splits, draw_splits
 from darkmatter.saes.codes import DECODE_TOLERANCE, SAMPLE_ROWS, blocks
 from darkmatter.saes.decoder import Decoder
+from darkmatter.saes.dense import DenseSae
+from darkmatter.saes.protocol import Sae
 from darkmatter.saes.published.registry import REFUSED_LOADERS, TRANSCODER
 from darkmatter.saes.published.sae_lens_config import BATCH, FACTOR, WHITENING
 from darkmatter.saes.published.scalers import MATRICES
@@ -91,26 +93,26 @@ def check_declared(sae: Any, d_model: int) -> None:
         raise ArtifactError(f"the SAE predicts {target or 'another activation'}: {TRANSCODER}")
 
 
-def checked_coder(sae: Any, sample: Float[np.ndarray, "row d_model"], max_fvu: float) -> Coder:
-    """The coder of an SAE that does on a sample what an SAE of these activations does.
+def checked_sae(sae: Any, sample: Float[np.ndarray, "row d_model"], max_fvu: float) -> Sae | DenseSae:
+    """An SAE as one of the protocol that does on a sample what an SAE of these activations does.
 
     Args:
         sample: rows spread over the activations.
         max_fvu: refuse an FVU on the sample of this or more.
 
     Raises:
-        ArtifactError: see `check_declared`, `make_coder`, `check_fvu`; or codes that are not finite.
+        ArtifactError: see `check_declared`, `as_sae`, `check_fvu`; or codes that are not finite.
     """
     d_model = sample.shape[1]
     check_declared(sae, d_model)
-    coder = make_coder(sae, sample[:PROBE_ROWS])
-    if not isinstance(coder, DenseCoder):
-        check_fvu(sample, np.asarray(sae.decode(sae.encode(sample))), max_fvu)
-        return coder
-    decoder = linear_decoder(sae, coder.d_sae, d_model)
+    found = as_sae(sae, sample[:PROBE_ROWS])
+    if not isinstance(found, DenseSae):
+        check_fvu(sample, np.asarray(found.decode(found.encode(sample))), max_fvu)
+        return found
+    decoder = linear_decoder(sae, found.d_sae, d_model)
     outputs, gap = [], 0.0
-    for block in blocks(sample, coder.d_sae):
-        acts, output = coder.rebuild(block)
+    for block in blocks(sample, found.d_sae):
+        acts, output = found.run(block)
         if not (acts.isfinite().all() and output.isfinite().all()):
             raise ArtifactError("the SAE makes NaN or infinity of finite activations: its weights are damaged")
         outputs.append(output.numpy())
@@ -119,14 +121,14 @@ def checked_coder(sae: Any, sample: Float[np.ndarray, "row d_model"], max_fvu: f
     output = np.concatenate(outputs)
     check_fvu(sample, output, max_fvu)
     linear = decoder is not None and gap <= DECODE_TOLERANCE**2 * squares(output)
-    return replace(coder, decoder=decoder) if linear else coder
+    return replace(found, decoder=decoder) if linear else found
 
 
 def squared_gap(acts: torch.Tensor, output: torch.Tensor, decoder: Decoder) -> float:
     """Σ ‖what the codes and the decoder rebuild − the SAE's own output‖²."""
     width = max(1, int(acts.count_nonzero(dim=1).max()))
     top = acts.abs().topk(width, dim=1).indices
-    return squares((decoder.decode(top, acts.gather(1, top)) - output).numpy())
+    return squares((decoder.sum_of(top, acts.gather(1, top)) - output).numpy())
 
 
 def check_fvu(sample: np.ndarray, output: np.ndarray, max_fvu: float) -> None:

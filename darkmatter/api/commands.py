@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from darkmatter.params.types import ParamsError
+from darkmatter.saes.l0 import PUBLISHED, around
 from darkmatter.storage.artifacts import ArtifactError, sha256_path, write_text
 
 DESCRIPTION = """Split an SAE's error into a linear function of the activation and the rest, and print L0, FVU,
 FVU_nonlinear and R² of the error vector and of its norm, with intervals, on held-out tokens and held-out contexts.
 """
-L0_FACTOR = 4
 FIRST_POSITION = 200  # the paper's
 OF_A_MODEL = ("text", "tokens", "revision", "first_position")
 
@@ -167,6 +167,7 @@ def warnings(given: argparse.Namespace, sae: Any, l0: float) -> list[str]:
     found = []
     if given.hookpoint and sae.hookpoint and given.hookpoint != sae.hookpoint:
         found.append(f"the SAE was trained at {sae.hookpoint}, not at {given.hookpoint}")
-    if sae.nominal_l0 and not sae.nominal_l0 / L0_FACTOR <= l0 <= sae.nominal_l0 * L0_FACTOR:
+    low, high = around(sae.nominal_l0, PUBLISHED) if sae.nominal_l0 else (l0, l0)
+    if not low <= l0 <= high:
         found.append(f"L0 is {l0:.1f} here, {sae.nominal_l0:g} by the SAE's description")
     return found

@@ -15,8 +15,8 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from darkmatter.api import engine
-from darkmatter.api.checks import check_declared, check_enough, check_fvu, checked_coder, spread
-from darkmatter.api.coders import Coder, inference
+from darkmatter.api.checks import check_declared, check_enough, check_fvu, checked_sae, spread
+from darkmatter.api.coders import inference, keeps_codes
 from darkmatter.api.contexts import Activations, store
 from darkmatter.api.grid import Grid
 from darkmatter.api.masks import Mask, PaddingWatch, every_row, read_mask
@@ -25,6 +25,7 @@ from darkmatter.api.result import Decomposed
 from darkmatter.api.survey import Survey
 from darkmatter.decomposition.passes import write_sums
 from darkmatter.decomposition.results import ESTIMATES, MOMENTS, estimate_sae, regressions
+from darkmatter.decomposition.samples import Rebuilt, SaeSample
 from darkmatter.decomposition.shared_moments import read_prepared, write_moments
 from darkmatter.models.device import usable
 from darkmatter.params.decomposition import Bootstrap, Decomposition
@@ -132,16 +133,16 @@ def decompose(
             check_fvu(sample, spread(given.rows, x.of_rows(kept)), max_fvu)
         with inference(sae):
             limit = math.inf if given is not None else max_fvu
-            coder = None if sae is None else checked_coder(sae, sample, limit)
-            anew = given is None and not coder.keeps_codes
-            watch = Progress(len(x), coder.d_sae / x.shape[2] if coder else 0, anew, progress)
-            firings, rebuild = sae_rows(coder, x, kept, given, work, watch.tick)
+            opened = None if sae is None else checked_sae(sae, sample, limit)
+            anew = given is None and not keeps_codes(opened)
+            watch = Progress(len(x), opened.d_sae / x.shape[2] if opened is not None else 0, anew, progress)
+            firings, rebuilt = sae_rows(opened, x, kept, given, work, watch.tick)
             moments = work / MOMENTS
             moments.parent.mkdir()
             write_moments(moments.parent, x, splits, settings.eigen_cutoff, place)
             watch.tick(len(x))
-            rows = engine.Rows(
-                engine.ProgressGrid(x, watch.tick), rebuild, splits, read_prepared(moments.parent, splits, place)
+            rows = SaeSample(
+                engine.ProgressGrid(x, watch.tick), rebuilt, splits, read_prepared(moments.parent, splits, place)
             )
             (decomposed := work / "decomposed").mkdir()
             nothing = engine.FiringCounts(x, kept, 0)  # of a given Sae(x) no latents are known
@@ -179,29 +180,25 @@ def settings_of(resamples: int, level: float, seed: int, **own: float | None) ->
 
 
 def sae_rows(
-    coder: Coder | None,
+    sae: engine.AnySae | None,
     x: Grid,
     kept: Bool[np.ndarray, "context position"],
     given: Grid | None,
     work: Path,
     tick: engine.Tick,
-):
-    """What fires on the rows, and the function that gives Sae(x) of one context."""
-    if coder is None:
-        return None, lambda context: context_of(given, context)
-    firings = engine.FiringCounts(x, kept, coder.d_sae)
+) -> tuple[engine.FiringCounts | None, Rebuilt]:
+    """What fires on the rows, and where Sae(x) of them comes from."""
+    if sae is None:
+        return None, engine.Given(given)
+    firings = engine.FiringCounts(x, kept, sae.d_sae)
     if given is not None:
-        engine.encode_all(coder, x, firings, None, tick)
-        return firings, lambda context: context_of(given, context)
-    if not coder.keeps_codes:
-        return firings, engine.rebuild_anew(coder, x, firings)
+        engine.encode_all(sae, x, firings, None, tick)
+        return firings, engine.Given(given)
+    if not keeps_codes(sae):
+        return firings, engine.Anew(sae, x, firings)
     stored = engine.StoredCodes(work)
-    engine.encode_all(coder, x, firings, stored, tick)
-    return firings, engine.rebuild_from_codes(coder, stored, x)
-
-
-def context_of(grid: Grid, context: int) -> Tensor:
-    return torch.from_numpy(np.array(grid[context]))  # a copy: the map is read-only
+    engine.encode_all(sae, x, firings, stored, tick)
+    return firings, engine.FromCodes(sae, stored, x)
 
 
 def described(grid: Grid) -> str:

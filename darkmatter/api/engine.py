@@ -7,17 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int
 from torch import Tensor
 
-from darkmatter.api.coders import Coder, Csr
+from darkmatter.api.coders import rows_at_once
 from darkmatter.api.grid import Grid
-from darkmatter.decomposition.shared_moments import Prepared
-from darkmatter.regression.moments import Blocks, make_blocks
-from darkmatter.regression.splits import Splits
-from darkmatter.saes.codes import blocks
+from darkmatter.saes.codes import Active
+from darkmatter.saes.dense import DenseSae, on_cpu
+from darkmatter.saes.protocol import Codes, Sae
 
 Tick = Callable[[int], object]
+AnySae = Sae | DenseSae
 
 
 @dataclass(frozen=True)
@@ -39,24 +39,9 @@ class ProgressGrid:
         return self.grid[context]
 
 
-@dataclass(frozen=True)
-class Rows:
-    """What the passes of `decomposition` read of a `samples.SaeSample`, with Sae(x) of one context from a function."""
-
-    x: ProgressGrid
-    rebuild: Callable[[int], Float[Tensor, "position d_model"]]
-    splits: Splits
-    prepared: Prepared
-
-    @cached_property
-    def blocks(self) -> Blocks:
-        return make_blocks(self.splits)
-
-    def context(self, number: int) -> tuple[Tensor, Tensor]:
-        """(x, Sae(x)) of one context, in the dtype of the products, where the moments are."""
-        x, sae = torch.from_numpy(np.array(self.x[number])), self.rebuild(number)
-        place = {"device": self.prepared.device, "dtype": self.prepared.products}
-        return x.to(**place), sae.to(**place)
+def flat(codes: Codes) -> Active:
+    filled = np.arange(codes.index.shape[1]) < codes.l0[:, None]
+    return codes.index[filled], codes.value[filled], codes.l0
 
 
 class FiringCounts:
@@ -68,8 +53,8 @@ class FiringCounts:
         self.l0 = np.zeros(len(grid.rows), dtype=np.int32)
         self.fired = np.zeros(d_sae, dtype=bool)
 
-    def count(self, start: int, codes: Csr) -> None:
-        latents, values, counts = codes
+    def count(self, start: int, codes: Codes) -> None:
+        latents, values, counts = flat(codes)
         self.l0[start : start + len(counts)] = counts
         kept = self.kept[start : start + len(counts)].repeat(counts)
         self.fired[latents[kept & (values != 0)]] = True
@@ -86,11 +71,12 @@ class StoredCodes:
         self.files = [(folder / name, dtype) for name, dtype in (("latents", np.int32), ("values", np.float32))]
         self.counts: list[np.ndarray] = []
 
-    def append(self, codes: Csr) -> None:
-        for (path, dtype), array in zip(self.files, codes[:2], strict=True):
+    def append(self, codes: Codes) -> None:
+        *arrays, counts = flat(codes)
+        for (path, dtype), array in zip(self.files, arrays, strict=True):
             with path.open("ab") as file:
                 array.astype(dtype, copy=False).tofile(file)
-        self.counts.append(codes[2])
+        self.counts.append(counts)
 
     @cached_property
     def ends(self) -> Int[np.ndarray, " row"]:
@@ -108,40 +94,53 @@ class StoredCodes:
         return tuple(found)
 
 
-def encode_all(coder: Coder, grid: Grid, firings: FiringCounts, stored: StoredCodes | None, tick: Tick) -> None:
-    """One pass of the encoder over all rows, in the blocks in which `codes` takes them."""
-    ticked = 0
-    for start in range(0, len(grid.rows), coder.rows_at_once):
-        codes = coder.codes(grid.rows[start : start + coder.rows_at_once])
+def encode_all(sae: AnySae, grid: Grid, firings: FiringCounts, stored: StoredCodes | None, tick: Tick) -> None:
+    """One pass of the encoder over all rows, in the blocks in which `encode` takes them."""
+    ticked, size = 0, rows_at_once(sae, grid.shape[2])
+    for start in range(0, len(grid.rows), size):
+        codes = sae.encode(np.array(grid.rows[start : start + size]))
         firings.count(start, codes)
         if stored is not None:
             stored.append(codes)
-        done = int(np.searchsorted(grid.starts[1:], start + coder.rows_at_once, side="right"))
+        done = int(np.searchsorted(grid.starts[1:], start + size, side="right"))
         tick(done - ticked)
         ticked = done
 
 
-def rebuild_from_codes(coder: Coder, stored: StoredCodes, grid: Grid) -> Callable[[int], Tensor]:
-    def rebuild(context: int) -> Tensor:
-        rows = grid.rows_of(context)
-        return grid.spread(context, coder.decode(*stored.read(rows.start, rows.stop)))
+@dataclass(frozen=True)
+class Given:
+    """Sae(x) as it was given."""
 
-    return rebuild
+    grid: Grid
+
+    def context(self, number: int) -> Tensor:
+        return torch.from_numpy(np.array(self.grid[number]))  # a copy: the map is read-only
 
 
-def rebuild_anew(coder: Coder, grid: Grid, firings: FiringCounts) -> Callable[[int], Tensor]:
+@dataclass(frozen=True)
+class FromCodes:
+    """Sae(x) from what one pass of the encoder left."""
+
+    sae: AnySae
+    stored: StoredCodes
+    grid: Grid
+
+    def context(self, number: int) -> Tensor:
+        rows = self.grid.rows_of(number)
+        decoded = self.sae.decode(Codes.of(*self.stored.read(rows.start, rows.stop)))
+        return self.grid.spread(number, on_cpu(decoded, "decode"))
+
+
+@dataclass(frozen=True)
+class Anew:
     """Sae(x) through the SAE's own `decode`, counting what fires on the way."""
 
-    def rebuild(context: int) -> Tensor:
-        rows = grid.rows_of(context)
-        outputs, start = [], rows.start
-        for block in blocks(grid.rows[rows], coder.d_sae):
-            acts, output = coder.rebuild(block)
-            row, latent = acts.nonzero(as_tuple=True)
-            counts = torch.bincount(row, minlength=len(block))
-            firings.count(start, (latent.numpy(), acts[row, latent].numpy(), counts.numpy()))
-            outputs.append(output)
-            start += len(block)
-        return grid.spread(context, torch.cat(outputs))
+    sae: DenseSae
+    grid: Grid
+    firings: FiringCounts
 
-    return rebuild
+    def context(self, number: int) -> Tensor:
+        rows = self.grid.rows_of(number)
+        codes, output = self.sae.rebuild(self.grid.rows[rows])
+        self.firings.count(rows.start, codes)
+        return self.grid.spread(number, torch.from_numpy(output))

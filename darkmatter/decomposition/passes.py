@@ -59,17 +59,16 @@ def decompose(
         ArtifactError: the codes and the activations have different rows.
     """
     sample = open_sample(activations, prepared, codes, sae, fit_share, folds, split_seed, device)
-    firings = sample.index[(sample.value != 0) & sample.splits.kept[..., None]]
-    fired = np.bincount(firings, minlength=sample.decoder.shape[0]) > 0
-    write_sums(out, sample, lambda: (sample.l0, fired))
+    rebuilt = sample.sae
+    firings = rebuilt.index[(rebuilt.value != 0) & sample.splits.kept[..., None]]
+    fired = np.bincount(firings, minlength=rebuilt.decoder.d_sae) > 0
+    write_sums(out, sample, lambda: (rebuilt.l0, fired))
 
 
 def write_sums(out: Path, sample: SaeSample, firings: Callable[[], Firings]) -> None:
     """Make the passes and write TABLE, SUMS and DIMENSION_SUMS.
 
     Args:
-        sample: or whatever has its `x`, `splits`, `blocks`, `prepared` and `context`. Where contexts differ in
-            length, `x[number]` and `context` give the rows that there are; positions after them are not kept.
         firings: asked after the passes, since Sae(x) may come from an encoder that runs in them: l0 of every row, and
             whether each latent fired at all on a kept row.
     """

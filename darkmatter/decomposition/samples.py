@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -10,30 +11,31 @@ from jaxtyping import Float
 from torch import Tensor
 
 from darkmatter.decomposition.shared_moments import Prepared, read_prepared
-from darkmatter.models.activation_files import open_activations
+from darkmatter.models.activation_files import Activations, open_activations
 from darkmatter.models.device import usable
 from darkmatter.regression.moments import Blocks, make_blocks
 from darkmatter.regression.splits import Splits, draw_splits
-from darkmatter.saes.decoder import Decoder
-from darkmatter.saes.open import open_decoder
-from darkmatter.saes.published.streamed import MappedDecoder
-from darkmatter.storage.artifacts import ArtifactError, read_arrays
+from darkmatter.saes.reconstructions import open_reconstructions
+from darkmatter.storage.artifacts import ArtifactError
+
+
+class Rebuilt(Protocol):
+    """Where Sae(x) comes from: `Reconstructions` of stored codes, or an SAE in memory."""
+
+    def context(self, number: int) -> Float[Tensor, "position d_model"]:
+        """Sae(x) of one context, float32 on the CPU."""
 
 
 @dataclass(frozen=True)
 class SaeSample:
-    """Activations [context, position, d_model], and the codes and decoder of one SAE on the same rows.
+    """What the passes read: activations [context, position, d_model], and Sae(x) of the same rows.
 
-    Attributes:
-        index, value: codes [context, position, slot]; unused slots hold value 0 at latent 0.
-        l0: latents that fired, [context, position].
+    Where contexts differ in length, `x[number]` and `sae` give the rows that there are; positions after them are not
+    kept.
     """
 
-    x: Float[np.ndarray, "context position d_model"]
-    index: np.ndarray
-    value: np.ndarray
-    l0: np.ndarray
-    decoder: Decoder | MappedDecoder
+    x: Activations
+    sae: Rebuilt
     splits: Splits
     prepared: Prepared
 
@@ -42,13 +44,8 @@ class SaeSample:
         return make_blocks(self.splits)
 
     def context(self, number: int) -> tuple[Tensor, Tensor]:
-        """(x, Sae(x)) of one context, [position, d_model], in the dtype of the products, where the moments are.
-
-        Sae(x) is rebuilt on the CPU: a wide decoder is mapped from its file.
-        """
-        index, value = (torch.from_numpy(codes[number]) for codes in (self.index, self.value))
-        sae = self.decoder.decode(index, value)
-        x = torch.from_numpy(np.array(self.x[number]))
+        """(x, Sae(x)) of one context, [position, d_model], in the dtype of the products, where the moments are."""
+        sae, x = self.sae.context(number), torch.from_numpy(np.array(self.x[number]))
         place = {"device": self.prepared.device, "dtype": self.prepared.products}
         return x.to(**place), sae.to(**place)
 
@@ -79,19 +76,9 @@ def open_sample(
     place = usable(device)
     x = open_activations(Path(activations))
     contexts, positions, d_model = x.shape
-    arrays = read_arrays(Path(codes))
-    if len(arrays["index"]) != contexts * positions:
-        raise ArtifactError(f"{codes} has {len(arrays['index'])} rows, {activations} {contexts * positions}")
-    decoder = open_decoder(Path(sae))
-    if decoder.shape[1] != d_model:
-        raise ArtifactError(f"{sae} decodes to {decoder.shape[1]} dimensions, {activations} has {d_model}")
+    rebuilt = open_reconstructions(codes, sae, contexts, positions)
+    if (found := rebuilt.decoder.d_model) != d_model:
+        raise ArtifactError(f"{sae} decodes to {found} dimensions, {activations} has {d_model}")
     splits = draw_splits(contexts, positions, fit_share, folds, split_seed)
     shared = read_prepared(Path(prepared), splits, place)
-    return SaeSample(
-        x,
-        *(arrays[name].reshape(contexts, positions, -1) for name in ("index", "value")),
-        arrays["l0"].reshape(contexts, positions),
-        decoder,
-        replace(splits, kept=shared.kept),
-        shared,
-    )
+    return SaeSample(x, rebuilt, replace(splits, kept=shared.kept), shared)

@@ -4,12 +4,12 @@ import importlib.metadata
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from darkmatter.storage.artifacts import ArtifactError, replacing_folder
+from darkmatter.storage.artifacts import ArtifactError, plain, replacing_folder
 
 LIBRARIES = ("numpy", "scipy", "torch", "transformers", "sae-lens", "safetensors")
 
@@ -24,8 +24,9 @@ class Unit:
 
     Attributes:
         name: where its folder stands below the stage's output, such as `resid_post.14/widths-512-k32-s0`.
-        arguments: keyword arguments of the function; JSON types only, all of them enter the key.
-        inputs: files and folders the function reads; their content enters the key.
+        arguments: keyword arguments of the function; all of them enter the key. JSON types, and paths of files and
+            folders that the function reads: their content enters the key too, and the function gets their names.
+        inputs: what the function reads and no argument names; as a path among the arguments.
         cost: expected work, in any unit common to the stage; longest first, and weights the progress bar.
     """
 
@@ -33,6 +34,23 @@ class Unit:
     arguments: dict[str, Any]
     inputs: tuple[Path, ...] = ()
     cost: float = 1.0
+
+    @property
+    def reads(self) -> set[Path]:
+        """Every file and folder that the function reads."""
+        return {*self.inputs, *paths_in(self.arguments)}
+
+
+def paths_in(content: Any) -> Iterator[Path]:
+    """The paths among values in dicts and lists, however deep."""
+    match content:
+        case Path():
+            yield content
+        case Mapping():
+            yield from paths_in(list(content.values()))
+        case list() | tuple():
+            for value in content:
+                yield from paths_in(value)
 
 
 @dataclass(frozen=True)
@@ -62,7 +80,7 @@ def peak_memory(who: int) -> int:
 def compute(function: Callable[..., None], unit: Unit, place: Path) -> None:
     try:
         with replacing_folder(place) as folder:
-            function(out=folder, **unit.arguments)
+            function(out=folder, **plain(unit.arguments))
     except ArtifactError:
         raise
     except Exception as error:

@@ -58,14 +58,14 @@ def key(function: Callable[..., None], unit: Unit) -> str:
         "function": f"{function.__module__}.{function.__qualname__}",
         "code": code_hash(Path(sys.modules[function.__module__].__file__).resolve()),
         "arguments": plain(unit.arguments),
-        "inputs": {path.as_posix(): input_hash(path) for path in unit.inputs},
+        "inputs": {path.as_posix(): input_hash(path) for path in unit.reads},
         "libraries": library_versions(),
     }
     return sha256_bytes(json.dumps(content, sort_keys=True).encode())[:32]
 
 
 def run_units(function: Callable[..., None], units: Sequence[Unit], out: Path, stage: str) -> UnitRecord:
-    """Call `function(out=folder, **unit.arguments)` for each unit and lay the folders out below `out`.
+    """Call `function(out=folder, …)` with the arguments of each unit and lay the folders out below `out`.
 
     Args:
         function: a module-level function that writes its result into the folder `out`, and returns nothing.
@@ -100,6 +100,14 @@ def run_units(function: Callable[..., None], units: Sequence[Unit], out: Path, s
             bar.set_postfix_str(unit.name)
     assemble(units, places, out)
     return ledger
+
+
+def rename_unit(function: Callable[..., None], unit: Unit, settled: Unit, stage: str) -> None:
+    """Store what a unit left under the key of another: its run has settled what one of its arguments left open."""
+    old, new = (STORE / stage / key(function, which) for which in (unit, settled))
+    if old != new:
+        shutil.rmtree(new, ignore_errors=True)
+        old.rename(new)
 
 
 def forget_units(stage: str) -> None:

@@ -5,17 +5,20 @@ Whatever the SAE's architecture, `sae.encode` gives its activations, so every op
 it claims to be: sae-lens has loaded TopK as ReLU and dropped biases in silence (issues #553, #354).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
+from torch import Tensor
 
 from darkmatter.models.activation_files import Activations
 from darkmatter.models.outliers import kept_of, row_norms
 from darkmatter.saes.decoder import Decoder
+from darkmatter.saes.l0 import AIMED_AT, around
+from darkmatter.saes.protocol import Codes
 from darkmatter.storage.artifacts import ArtifactError
 
 if TYPE_CHECKING:  # sae-lens takes 6–13 s to import: only a process that encodes pays for it
@@ -24,20 +27,18 @@ if TYPE_CHECKING:  # sae-lens takes 6–13 s to import: only a process that enco
 DENSE_ELEMENTS = 1 << 22  # dense activations of a block: 16 MB, which stay in cache between the passes over them
 SAMPLE_ROWS = 4096
 DECODE_TOLERANCE = 1e-4
-L0_FACTOR = 4.0
 
 
-class Codes(NamedTuple):
-    """Active latents of each row, ascending; unused slots hold index 0, value 0."""
-
-    index: Int[np.ndarray, "row slot"]  # int32
-    value: Float[np.ndarray, "row slot"]  # float32
-    l0: Int[np.ndarray, " row"]  # int32
+Active = tuple[np.ndarray, np.ndarray, np.ndarray]  # latents and values of all codes row after row, number in each row
 
 
 def encode_rows(sae: "SAE", rows: Activations, where: str, width: int | None = None) -> Codes:
     """The codes of some rows; width: the largest l0."""
-    parts = [encode_block(sae, block, where) for block in blocks(rows, sae.cfg.d_sae)]
+    return packed([encode_block(sae, block, where) for block in blocks(rows, sae.cfg.d_sae)], width)
+
+
+def packed(parts: Sequence[Active], width: int | None = None) -> Codes:
+    """The codes of blocks of rows, one after the other."""
     l0 = np.concatenate([counts for _, _, counts in parts])
     filled = np.arange(int(l0.max(initial=0)) if width is None else width) < l0[:, None]
     index, value = np.zeros(filled.shape, dtype=np.int32), np.zeros(filled.shape, dtype=np.float32)
@@ -98,15 +99,23 @@ def check_loaded(sae: "SAE", folder: Path, architecture: str, d_sae: int, d_mode
 
 
 @torch.no_grad()
-def encode_block(sae: "SAE", rows: Activations, where: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Latents and values of all codes of the block, row after row, and their number in each row."""
-    acts = sae.encode(torch.from_numpy(np.array(rows))).numpy()  # a copy: the map is read-only
+def encode_block(sae: "SAE", rows: Activations, where: str) -> Active:
+    return active(sae.encode(torch.from_numpy(np.array(rows))), where)  # a copy: the map is read-only
+
+
+def active(dense: Float[Tensor, "row d_sae"], where: str) -> Active:
+    """What is not zero of the activations of a block of rows.
+
+    Raises:
+        ArtifactError: NaN or infinity.
+    """
+    acts = dense.numpy()
     flat = np.flatnonzero(acts)
     row, latent = np.divmod(flat, acts.shape[1])
     values = acts.reshape(-1)[flat]
     if not np.isfinite(values).all():
         raise ArtifactError(f"{where}: encoding gives NaN or infinity; the activations or the weights are damaged")
-    return latent.astype(np.int32), values, np.bincount(row, minlength=len(rows)).astype(np.int32)
+    return latent.astype(np.int32), values, np.bincount(row, minlength=len(acts)).astype(np.int32)
 
 
 @torch.no_grad()
@@ -128,7 +137,7 @@ def check_on_sample(
         output = sae.decode(acts)
         width = max(1, int(acts.count_nonzero(dim=1).max()))
         top = acts.abs().topk(width, dim=1).indices
-        rebuilt = decoder.decode(top, acts.gather(1, top))
+        rebuilt = decoder.sum_of(top, acts.gather(1, top))
         gap += (rebuilt - output).square().sum(dtype=torch.float64).item()
         norm += output.square().sum(dtype=torch.float64).item()
         error += (x - output).square().sum(dtype=torch.float64).item()
@@ -139,7 +148,8 @@ def check_on_sample(
             "decoder is not linear in the codes (layer-norm or per-row normalisation), so they cannot stand for the SAE"
         )
     l0 = firings / len(sample)
-    if not k / L0_FACTOR <= l0 <= k * (1 if sae.cfg.architecture() == "topk" else L0_FACTOR):
+    low, high = around(k, AIMED_AT)
+    if not low <= l0 <= (k if sae.cfg.architecture() == "topk" else high):
         raise ArtifactError(f"{where}: measured L0 {l0:.1f} contradicts k = {k}. Was another SAE loaded?")
     fvu = error / float(np.square(sample - sample.mean(0, dtype=np.float64)).sum())
     if not fvu < 1:

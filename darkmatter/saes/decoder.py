@@ -6,29 +6,38 @@ A code file holds, per row, the latents that fired and their values; unused slot
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import torch
 from jaxtyping import Float, Int
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
+from darkmatter.saes.protocol import Codes, Decodes
 from darkmatter.storage.artifacts import ArtifactError, read_json
 
 
 @dataclass(frozen=True)
-class Decoder:
+class Decoder(Decodes):
     """x̂ = Σ value · W_dec[index] + b_dec, in the units of the raw activations."""
 
     W_dec: Float[Tensor, "latent d_model"]
     b_dec: Float[Tensor, " d_model"]
 
     @property
-    def shape(self) -> tuple[int, int]:
-        """(latents, d_model)"""
-        return tuple(self.W_dec.shape)
+    def d_sae(self) -> int:
+        return len(self.W_dec)
 
-    def decode(self, index: Int[Tensor, "row slot"], value: Float[Tensor, "row slot"]) -> Float[Tensor, "row d_model"]:
-        """Sae(x) of each row, float32."""
+    @property
+    def d_model(self) -> int:
+        return len(self.b_dec)
+
+    def decode(self, codes: Codes) -> Float[np.ndarray, "row d_model"]:
+        return self.sum_of(torch.from_numpy(codes.index), torch.from_numpy(codes.value)).numpy()
+
+    def sum_of(self, index: Int[Tensor, "row slot"], value: Float[Tensor, "row slot"]) -> Float[Tensor, "row d_model"]:
+        """Sae(x) of each row, float32, where the weights are."""
         if index.shape[1] == 0:
             return self.b_dec.expand(len(index), -1).clone()
         return embedding_bag(index, self.W_dec, per_sample_weights=value, mode="sum") + self.b_dec

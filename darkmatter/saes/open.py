@@ -1,29 +1,38 @@
 """The SAEs of the graph, one folder each: trained here (files of sae-lens) or published (a pointer to its files).
 
-Whatever an SAE is, its codes come from `open_coder` and its reconstructions from `open_decoder`; nobody else asks.
+Whatever an SAE is, `open_sae` opens it and `open_decoder` what decodes its stored codes; nobody else asks.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from darkmatter.models.activation_files import Activations, open_activations, rows_of
-from darkmatter.saes.codes import Codes, check_on_sample, encode_rows, load_sae
+from darkmatter.saes.codes import check_on_sample, encode_rows, load_sae
 from darkmatter.saes.decoder import Decoder, load_decoder
+from darkmatter.saes.protocol import Codes, Decodes, Sae
 from darkmatter.saes.published.pointer import POINTER, open_pointer
-from darkmatter.saes.published.streamed import MappedDecoder
 from darkmatter.storage.artifacts import read_json, write_arrays
+
+if TYPE_CHECKING:  # sae-lens takes 6–13 s to import: only a process that encodes pays for it
+    from sae_lens import SAE
 
 
 @dataclass(frozen=True)
-class Coder:
-    """Attributes:
-    encode: rows [row, d_model] → index, value [row, slot] and l0 [row], as `codes.encode_rows` returns them.
+class TrainedSae(Decoder, Sae):
+    """An SAE in memory: sae-lens encodes.
+
+    Attributes:
+        where: named in errors.
+        width: slots of its codes; None: the largest l0 of the rows.
     """
 
-    encode: Callable[[Activations], Codes]
-    decoder: Decoder | MappedDecoder
+    lens: "SAE"
+    where: str
+    width: int | None = None
+
+    def encode(self, rows: Activations) -> Codes:
+        return encode_rows(self.lens, rows, self.where, self.width)
 
 
 def read_specs(saes: Path) -> dict[str, dict[str, Any]]:
@@ -45,17 +54,17 @@ def read_facts(folder: Path) -> dict[str, Any]:
     return {"name": name, "group": name.rsplit("-", 3)[0], "train_tokens": training["tokens"], **facts}
 
 
-def open_decoder(folder: Path) -> Decoder | MappedDecoder:
+def open_decoder(folder: Path) -> Decodes:
     """
     Raises:
         ArtifactError: files are missing, damaged, or not those that the pointer names.
     """
     if (folder / POINTER).is_file():
-        return MappedDecoder(open_pointer(folder))
+        return open_pointer(folder)
     return load_decoder(folder)
 
 
-def open_coder(
+def open_sae(
     folder: Path,
     architecture: str,
     d_sae: int,
@@ -63,7 +72,7 @@ def open_coder(
     rows: Activations,
     device: str = "cpu",
     outlier_norm_ratio: float | None = None,
-) -> Coder:
+) -> Sae:
     """
     Args:
         rows: [row, d_model]; the SAE is measured on a sample of them before it is used.
@@ -74,12 +83,11 @@ def open_coder(
         ArtifactError: the SAE does not fit the rows, or contradicts its own description.
     """
     if (folder / POINTER).is_file():
-        sae = open_pointer(folder, device)  # measured when it was taken in
-        return Coder(sae.encode, MappedDecoder(sae))
+        return open_pointer(folder, device)  # measured when it was taken in
     sae, decoder = load_sae(folder, architecture, d_sae, rows.shape[1]), load_decoder(folder)
     check_on_sample(sae, decoder, rows, k, str(folder), outlier_norm_ratio)
     width = k if architecture == "topk" else None
-    return Coder(lambda wanted: encode_rows(sae, wanted, str(folder), width), decoder)
+    return TrainedSae(decoder.W_dec, decoder.b_dec, sae, str(folder), width)
 
 
 def encode_sae(
@@ -99,10 +107,10 @@ def encode_sae(
     Outliers are encoded like all rows; only the check of the SAE leaves them out.
 
     Raises:
-        ArtifactError: as `open_coder`.
+        ArtifactError: as `open_sae`.
     """
     rows = rows_of(open_activations(Path(activations)))
-    index, value, l0 = open_coder(Path(sae), architecture, d_sae, k, rows, device, outlier_norm_ratio).encode(rows)
+    index, value, l0 = open_sae(Path(sae), architecture, d_sae, k, rows, device, outlier_norm_ratio).encode(rows)
     # Without a k the row with most latents sets the width of all: most slots are empty, and compress to nothing.
     published = (Path(sae) / POINTER).is_file()
     write_arrays(out / "codes.npz", {"index": index, "value": value, "l0": l0}, compress=published)

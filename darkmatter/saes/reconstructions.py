@@ -5,33 +5,33 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from darkmatter.saes.decoder import Decoder
 from darkmatter.saes.open import open_decoder
-from darkmatter.saes.published.streamed import MappedDecoder
+from darkmatter.saes.protocol import Codes, Decodes
 from darkmatter.storage.artifacts import ArtifactError, read_arrays
 
 
 @dataclass(frozen=True)
 class Reconstructions:
-    """Codes [context, position, slot] and decoder of one SAE; unused slots hold value 0 at latent 0."""
+    """Codes and decoder of one SAE; unused slots hold value 0 at latent 0."""
 
-    index: np.ndarray
-    value: np.ndarray
-    decoder: Decoder | MappedDecoder
+    index: Int[np.ndarray, "context position slot"]
+    value: Float[np.ndarray, "context position slot"]
+    l0: Int[np.ndarray, "context position"]
+    decoder: Decodes
 
     def context(self, number: int) -> Float[Tensor, "position d_model"]:
-        """Sae(x) of one context, float32."""
-        return self.decoder.decode(*(torch.from_numpy(codes[number]) for codes in (self.index, self.value)))
+        """Sae(x) of one context, float32 on the CPU: a wide decoder is mapped from its file."""
+        return torch.from_numpy(self.decoder.decode(Codes.of(self.index[number], self.value[number])))
 
 
 def open_reconstructions(codes: str, sae: str, contexts: int, positions: int) -> Reconstructions:
     """Open the codes of one SAE on these rows.
 
     Args:
-        codes: .npz with `index`, `value` [row, slot].
+        codes: .npz with `index`, `value` [row, slot] and `l0` [row].
         sae: folder of the SAE, of which the decoder is read.
 
     Raises:
@@ -43,6 +43,7 @@ def open_reconstructions(codes: str, sae: str, contexts: int, positions: int) ->
         raise ArtifactError(
             f"{codes} has {len(arrays['index'])} rows, the activations {contexts * positions}; run `dvc repro codes`"
         )
-    if arrays["index"].max(initial=0) >= decoder.shape[0]:
+    if arrays["index"].max(initial=0) >= decoder.d_sae:
         raise ArtifactError(f"{codes} names latents that {sae} does not have; run `dvc repro codes`")
-    return Reconstructions(*(arrays[name].reshape(contexts, positions, -1) for name in ("index", "value")), decoder)
+    index, value = (arrays[name].reshape(contexts, positions, -1) for name in ("index", "value"))
+    return Reconstructions(index, value, arrays["l0"].reshape(contexts, positions), decoder)

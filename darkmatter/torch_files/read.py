@@ -10,8 +10,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from darkmatter.storage.artifacts import ArtifactError
 from darkmatter.torch_files.archive import Mapped, TorchArchive
 from darkmatter.torch_files.machine import read_pickle
@@ -20,22 +18,6 @@ from darkmatter.torch_files.records import View
 MOST_ENTRIES, MOST_LEVELS = 1_000_000, 16  # a few bytes can describe lists in lists without end
 MOST_TIMES = 8  # what all tensors hold together, in sizes of the file: tensors may share a storage
 SHOWN = 60  # characters of a value in a message
-
-
-def read_tensors(path: Path) -> dict[str, np.ndarray] | list[np.ndarray] | np.ndarray:
-    """As `map_tensors`, with bfloat16 as float32 in memory; all other types are maps of the file."""
-    found = map_tensors(path)
-    if isinstance(found, dict):
-        return {name: widened(*tensor) for name, tensor in found.items()}
-    return [widened(*tensor) for tensor in found] if isinstance(found, list) else widened(*found)
-
-
-def widened(array: np.ndarray, bfloat16: bool) -> np.ndarray:
-    if not bfloat16:
-        return array
-    upper = array.astype(np.uint32)
-    upper <<= 16
-    return upper.view(np.float32)
 
 
 def map_tensors(path: Path) -> dict[str, Mapped] | list[Mapped] | Mapped:

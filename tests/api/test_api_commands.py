@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 from pathlib import Path
+from types import SimpleNamespace
 
 import huggingface_hub.constants
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from api_case import CONTEXTS, D_MODEL, save_all
 
 from darkmatter import decompose
+from darkmatter.api.commands import warnings
 from darkmatter.api.numbers import as_float32
 from darkmatter.cli import main
 from darkmatter.runner.code_identity import ROOT
@@ -130,6 +132,15 @@ def test_pickled_weights_and_a_model_of_another_width_are_refused(capsys, home):
     with pytest.raises(SystemExit):
         main(["decompose", "--sae", "my_sae", "--model", "pickled", "--hookpoint", "resid_post.1", "--json"])
     assert "no .safetensors" in json.loads(capsys.readouterr().err)["error"]
+
+
+SAID_AND_FOUND = [(50, 26, 0), (50, 99, 0), (50, 24, 1), (50, 101, 1), (None, 1, 0)]
+
+
+@pytest.mark.parametrize(("said", "found", "noted"), SAID_AND_FOUND)
+def test_an_l0_that_is_not_the_published_one_is_noted(said, found, noted):
+    sae = SimpleNamespace(hookpoint=None, nominal_l0=said)
+    assert len(warnings(SimpleNamespace(hookpoint=None), sae, found)) == noted
 
 
 def test_bfloat16_becomes_float32():

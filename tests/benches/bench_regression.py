@@ -23,6 +23,7 @@ from darkmatter.regression.least_squares import fit
 from darkmatter.regression.moments import CrossMomentsFitter
 from darkmatter.regression.splits import draw_splits
 from darkmatter.saes.decoder import Decoder
+from darkmatter.saes.reconstructions import Reconstructions
 
 FIT_SHARE = 150 / 247
 POSITIONS, D_MODEL, D_SAE, K = 823, 576, 2048, 32
@@ -120,7 +121,8 @@ def main() -> None:
             index, value, decoder = make_sae(seed, len(flat))
             shape = (given.contexts, POSITIONS, K)
             l0 = np.full(shape[:2], K, dtype=np.int32)
-            sample = SaeSample(x, index.reshape(shape), value.reshape(shape), l0, decoder, splits, only_token)
+            rebuilt = Reconstructions(index.reshape(shape), value.reshape(shape), l0, decoder)
+            sample = SaeSample(x, rebuilt, splits, only_token)
             error = torch.cat([torch.sub(*sample.context(context)) for context in range(given.contexts)])
             start = time.perf_counter()
             theirs = published(flat, error, order, fit_rows)

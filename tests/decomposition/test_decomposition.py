@@ -36,7 +36,7 @@ def make_case(folder, change=lambda x: x, contexts=CONTEXTS):
     (folder / "sae").mkdir()
     write_json(folder / "sae" / "cfg.json", {"d_sae": D_SAE, "d_in": D_MODEL})
     save_file({"W_dec": decoder, "b_dec": b_dec}, folder / "sae" / "sae_weights.safetensors")
-    sae = load_decoder(folder / "sae").decode(*map(torch.from_numpy, (index, value)))
+    sae = load_decoder(folder / "sae").sum_of(*map(torch.from_numpy, (index, value)))
     return x.reshape(-1, D_MODEL).astype(np.float64), sae.double().numpy()
 
 

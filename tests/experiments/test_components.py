@@ -44,7 +44,7 @@ def write_sae(folder, x, random):
     write_arrays(folder / "codes.npz", {"index": index, "value": value, "l0": (value > 0).sum(1).astype(np.int32)})
     write_json(folder / "cfg.json", {"d_sae": D_SAE, "d_in": D_MODEL})
     save_file({"W_dec": W_dec, "b_dec": b_dec}, folder / "sae_weights.safetensors")
-    return load_decoder(folder).decode(torch.from_numpy(index), torch.from_numpy(value)).double().numpy()
+    return load_decoder(folder).sum_of(torch.from_numpy(index), torch.from_numpy(value)).double().numpy()
 
 
 def make_case(folder):

@@ -106,7 +106,7 @@ def naive(folder, context):
     x = np.load(folder / "x.npy").reshape(-1, D_MODEL).astype(np.float64)
     codes = read_arrays(folder / "codes.npz")
     index, value = (torch.from_numpy(codes[name]) for name in ("index", "value"))
-    sae = load_decoder(folder / "sae").decode(index, value).double().numpy()
+    sae = load_decoder(folder / "sae").sum_of(index, value).double().numpy()
     splits = draw_splits(CONTEXTS, LENGTH - 1 - FIRST, *SPLIT.values())
     linear = regress(x, x - sae, splits.fits_on("context").ravel())
     parts = {"x": x, "sae": sae, "error": x - sae, "linear": linear, "nonlinear": x - sae - linear}

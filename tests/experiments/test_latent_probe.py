@@ -23,7 +23,10 @@ DIRECTIONS = np.linalg.qr(RANDOM.standard_normal((LATENT_COUNT, LATENT_COUNT)))[
 def probe(folder, weight, directions=DIRECTIONS, positions=POSITIONS):
     """Run the unit on codes that hold these weights [row, latent]; returns table, sums and rank."""
     index = np.tile(np.arange(weight.shape[1], dtype=np.int32), (len(weight), 1))
-    write_arrays(folder / "codes.npz", {"index": index, "value": weight.astype(np.float32)})
+    write_arrays(
+        folder / "codes.npz",
+        {"index": index, "value": weight.astype(np.float32), "l0": np.count_nonzero(weight, axis=1)},
+    )
     d_sae, d_in = directions.shape
     write_json(folder / "cfg.json", {"d_sae": d_sae, "d_in": d_in})
     weights = {"W_dec": directions.astype(np.float32), "b_dec": np.full(d_in, 7, np.float32)}

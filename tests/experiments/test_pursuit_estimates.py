@@ -82,7 +82,7 @@ def test_differences_equal_dense_least_squares(case, variant, split, convention)
     numbers = {}
     for encoder in ("own", variant):
         codes = read_arrays(folder / "joined" / encoder / "codes.npz")
-        approximation = decoder.decode(*(torch.from_numpy(codes[name]) for name in ("index", "value")))
+        approximation = decoder.sum_of(*(torch.from_numpy(codes[name]) for name in ("index", "value")))
         numbers[encoder] = reference(x, approximation.double().numpy(), splits, split, convention)
     (fvu, fvu_p), (nl, nl_p) = ([numbers[e][key] for e in ("own", variant)] for key in ("fvu", "fvu_nonlinear"))
     expected = {

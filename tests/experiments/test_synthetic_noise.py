@@ -45,9 +45,8 @@ from darkmatter.experiments.synthetic_noise.params import SyntheticNoise
 from darkmatter.experiments.synthetic_noise.trend_scatter import over_draws, trend_term
 from darkmatter.regression.held_out_regression import regress
 from darkmatter.regression.splits import draw_splits
-from darkmatter.saes.codes import encode_rows
 from darkmatter.saes.decoder import load_decoder
-from darkmatter.saes.open import Coder
+from darkmatter.saes.open import TrainedSae
 from darkmatter.statistics.seed_intervals import seed_estimate
 from darkmatter.storage.artifacts import ArtifactError, read_arrays, read_json
 
@@ -182,8 +181,9 @@ def files(tmp_path, monkeypatch):
     acts = encoder.encode(torch.from_numpy(x.reshape(-1, D_MODEL)))
     value, index = acts.topk(K, dim=1)
     np.savez(tmp_path / "codes.npz", index=index.int().numpy(), value=value.numpy())
-    coder = Coder(lambda rows: encode_rows(encoder, rows, "sae"), load_decoder(tmp_path / "sae"))
-    monkeypatch.setattr(synthetic_noise, "open_coder", lambda *arguments, **options: coder)
+    decoder = load_decoder(tmp_path / "sae")
+    sae = TrainedSae(decoder.W_dec, decoder.b_dec, encoder, "sae")
+    monkeypatch.setattr(synthetic_noise, "open_sae", lambda *arguments, **options: sae)
     return tmp_path, x, encoder, acts
 
 
@@ -252,7 +252,7 @@ def test_an_sae_without_error_gives_no_unit_of_noise(files):
     folder = files[0]
     decoder = load_decoder(folder / "sae")
     codes = {name: torch.from_numpy(part) for name, part in np.load(folder / "codes.npz").items()}
-    exact = decoder.decode(codes["index"], codes["value"])
+    exact = decoder.sum_of(codes["index"], codes["value"])
     np.save(folder / "x.npy", exact.numpy().reshape(-1, POSITIONS, D_MODEL))
     with pytest.raises(ArtifactError, match="no error to measure noise in"):
         run_unit(folder)

@@ -54,7 +54,7 @@ def write_case(folder, sink=1e3, rows=slice(None)):
     write_arrays(folder / "codes.npz", {"index": index, "value": value, "l0": (value > 0).sum(1).astype(np.int32)})
     write_json(folder / "cfg.json", {"d_sae": D_SAE, "d_in": D_MODEL})
     save_file({"W_dec": decoder, "b_dec": b_dec}, folder / "sae_weights.safetensors")
-    sae = load_decoder(folder).decode(*map(torch.from_numpy, (index, value)))
+    sae = load_decoder(folder).sum_of(*map(torch.from_numpy, (index, value)))
     return x.reshape(-1, D_MODEL).astype(np.float64), sae.double().numpy()
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from fake_hub import COMMIT
 
-from darkmatter.saes.open import open_coder, open_decoder, read_facts
+from darkmatter.saes.open import open_decoder, open_sae, read_facts
 from darkmatter.saes.published.adopt import adopt_sae, check_pinned
 from darkmatter.saes.published.load import load_pretrained
 from darkmatter.saes.published.pointer import POINTER
@@ -33,7 +33,7 @@ def adopted(request, hub, tmp_path):
     reference = f"{place[0]}@{COMMIT}:{place[1]}" if place else str(folder)
     np.save("x.npy", ROWS)
     arguments = {"reference": reference, "group": "g", "hookpoint": hookpoint, "architecture": architecture}
-    arguments |= {"d_sae": d_sae, "k": None, "nominal_l0": l0, "manifest": None, "activations": "x.npy"}
+    arguments |= {"d_sae": d_sae, "k": None, "nominal_l0": l0, "manifest": None, "pinned": None, "activations": "x.npy"}
     out = Path("data/saes") / hookpoint / "name"
     out.mkdir(parents=True)
     adopt_sae(out, **arguments)
@@ -43,16 +43,16 @@ def adopted(request, hub, tmp_path):
 def test_the_pointer_opens_to_what_the_loader_gave(adopted):
     loaded, folder, arguments = adopted
     rows = ROWS.reshape(-1, published.D_MODEL)
-    coder = open_coder(folder, arguments["architecture"], arguments["d_sae"], None, rows)
-    found, expected = coder.encode(rows), loaded.encode(rows)
+    sae = open_sae(folder, arguments["architecture"], arguments["d_sae"], None, rows)
+    found, expected = sae.encode(rows), loaded.encode(rows)
     assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
     codes = [torch.from_numpy(part) for part in found[:2]]
-    decoded = open_decoder(folder).decode(*codes).numpy()
+    decoded = open_decoder(folder).decode(found)
     assert np.array_equal(decoded, loaded.decode(expected))
-    W_dec = coder.decoder.W_dec  # every row at once, as pursuit asks for it
+    W_dec = sae.W_dec  # every row at once, as pursuit asks for it
     dense = torch.zeros(len(rows), len(W_dec)).scatter_add_(1, codes[0].long(), codes[1])
-    np.testing.assert_allclose(decoded, dense @ W_dec + coder.decoder.b_dec, rtol=1e-4, atol=1e-4)
-    assert coder.decoder.shape == tuple(W_dec.shape) == (arguments["d_sae"], published.D_MODEL)
+    np.testing.assert_allclose(decoded, dense @ W_dec + sae.b_dec, rtol=1e-4, atol=1e-4)
+    assert (sae.d_sae, sae.d_model) == tuple(W_dec.shape) == (arguments["d_sae"], published.D_MODEL)
     facts = read_facts(folder)
     assert (facts["name"], facts["group"], facts["reference"]) == ("name", "g", arguments["reference"])
 

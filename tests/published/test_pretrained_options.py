@@ -12,7 +12,6 @@ from darkmatter.saes.published import document
 from darkmatter.saes.published.formats import OPTIONS_OF
 from darkmatter.saes.published.load import load_pretrained
 from darkmatter.saes.published.options import Option, check_options
-from darkmatter.saes.published.streamed import MappedDecoder
 from darkmatter.storage.artifacts import ArtifactError
 
 ROWS = published.rows()
@@ -112,7 +111,7 @@ def test_latents_without_a_direction_stay_finite(tmp_path):
     tensors["decoder.weight"][:, 5] = 0
     save_file(tensors, path)
     sae = load_pretrained(folder, rows=ROWS).sae
-    W_dec = MappedDecoder(sae).W_dec
+    W_dec = sae.W_dec
     assert not W_dec[5].any()
     np.testing.assert_allclose(W_dec[np.arange(256) != 5].norm(dim=1), 1, rtol=1e-5)
 

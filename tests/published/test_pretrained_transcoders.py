@@ -189,7 +189,7 @@ def test_a_description_on_the_hub_is_fetched_hashed_and_checked_again(served, tm
     assert loaded.source["sha256"] == {name: sha256_file(folder / name) for name in names}
     np.save(tmp_path / "x.npy", ROWS.reshape(4, 50, -1))
     facts = {"group": "g", "hookpoint": "attn_z.9", "architecture": "jumprelu", "d_sae": 16384, "k": None}
-    facts |= {"nominal_l0": None, "manifest": None, "activations": str(tmp_path / "x.npy")}
+    facts |= {"nominal_l0": None, "manifest": None, "pinned": None, "activations": str(tmp_path / "x.npy")}
     adopt_sae(tmp_path, reference, **facts)
     again = open_pointer(tmp_path)
     assert np.array_equal(again.reconstruct(ROWS), loaded.sae.reconstruct(ROWS))

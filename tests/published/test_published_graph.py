@@ -20,10 +20,11 @@ from darkmatter.models.load import random_model
 from darkmatter.params.schema import parse_params
 from darkmatter.runner.units import input_hash
 from darkmatter.saes.open import open_decoder
+from darkmatter.saes.protocol import Codes
 from darkmatter.saes.published import cache
 from darkmatter.saes.published.pointer import POINTER, open_pointer
 from darkmatter.sources.hub_access import OfflineError, WrongBytesError
-from darkmatter.storage.artifacts import ArtifactError, read_json, sha256_file
+from darkmatter.storage.artifacts import ArtifactError, read_json, sha256_file, write_json
 
 ROOT = Path(__file__).resolve().parents[2]
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -48,6 +49,7 @@ def test_the_whole_graph_runs_on_published_saes(hub, monkeypatch):
             run_stage(name, params, *([key] if key else []))
 
     check_pointers(hub, params)
+    check_pins(params)
     check_room(params)
     check_results(params)
     check_own_sae(params)
@@ -72,8 +74,27 @@ def check_pointers(hub, params):
         dense = np.where(pre > weights["threshold"], pre, 0)
         codes = np.load(f"data/codes/{spec.path}/codes.npz")
         assert np.array_equal(codes["l0"][:50], np.count_nonzero(dense, axis=1))
-        found = open_decoder(folder).decode(*(torch.from_numpy(codes[name][:50]) for name in ("index", "value")))
+        found = open_decoder(folder).decode(Codes(*(codes[name][:50] for name in ("index", "value", "l0"))))
         np.testing.assert_allclose(found, dense @ weights["W_dec"] + weights["b_dec"], rtol=1e-4, atol=1e-3)
+
+
+def check_pins(params):
+    """Pins that a run has filled in are no reason to run again; one that says something else is, and is enforced."""
+    path = Path("conf/manifests/smoke-hub.json")
+    filled = path.read_text()
+    stage = run_stage("saes", params)
+    assert stage.ledger.computed == [] and path in stage.inputs
+    content = json.loads(filled)
+    content["saes"][0]["sha256"] = {"params.npz": "0" * 64}
+    write_json(path, content)
+    with pytest.raises(ArtifactError, match=f"SHA-256 .*{'0' * 64}"):
+        run_stage("saes", params)
+    path.write_text(filled)
+    assert run_stage("saes", params).ledger.computed == []
+    content["saes"][0] |= {"revision": None, "sha256": {"params.npz": None}}
+    write_json(path, content)
+    assert len(run_stage("saes", params).ledger.computed) == 1  # what it is now is settled again
+    assert path.read_text() == filled
 
 
 def check_room(params):

@@ -456,7 +456,13 @@ def test_measured_as_sae_lens_computes_it_and_refused_by_the_graph(
         load_pretrained(folder, rows=ROWS[:, 1:])
     np.save(tmp_path / "x.npy", X)
     arguments = {"reference": str(folder), "group": "g", "hookpoint": "resid_post.3", "architecture": "relu", "k": None}
-    arguments |= {"d_sae": len(both), "nominal_l0": None, "manifest": None, "activations": str(tmp_path / "x.npy")}
+    arguments |= {
+        "d_sae": len(both),
+        "nominal_l0": None,
+        "manifest": None,
+        "pinned": None,
+        "activations": str(tmp_path / "x.npy"),
+    }
     with pytest.raises(ArtifactError, match=r"cannot stand in the graph\. `darkmatter decompose --sae` runs it"):
         adopt_sae(tmp_path, **arguments)
     with pytest.raises(ArtifactError, match=r"cannot stand in the graph\. `darkmatter decompose --sae` runs it"):

@@ -1,5 +1,6 @@
 """The resumable map: what is stored is reused, what changed is computed, the executor does not matter."""
 
+import json
 import os
 import subprocess
 import sys
@@ -17,6 +18,10 @@ ROOT = Path(__file__).parents[2]
 
 def write_square(out, number):
     (out / "square.txt").write_text(str(number**2))
+
+
+def write_pinned(out, number, pinned=None):
+    write_square(out, number)
 
 
 def fail_at_three(out, number):
@@ -64,6 +69,36 @@ def test_input_content_enters_the_key(tmp_path):
         units.input_hash.cache_clear()
         keys.add(units.key(write_square, Unit("u", {"number": 1}, (source,))))
     assert len(keys) == 2
+
+
+def write_names(out, source, more):
+    (out / "names.json").write_text(json.dumps([source, more]))
+
+
+@pytest.mark.parametrize("place", ["source", "more"])
+def test_a_path_among_the_arguments_is_an_input_and_comes_as_its_name(tmp_path, place):
+    files = {name: tmp_path / name for name in ("source", "more")}
+    for file in files.values():
+        file.write_text("a")
+    as_names = {"source": str(files["source"]), "more": [{"file": str(files["more"])}]}
+    as_paths = {"source": files["source"], "more": [{"file": files["more"]}]}
+    unit = Unit("u", as_paths)
+    assert units.key(write_names, unit) == units.key(write_names, Unit("u", as_names, tuple(files.values())))
+    run_units(write_names, [unit], tmp_path / "out", "s")
+    assert json.loads((tmp_path / "out" / "u" / "names.json").read_text()) == list(as_names.values())
+    assert run_units(write_names, [unit], tmp_path / "out", "s").reused == ["u"]
+    files[place].write_text("b")
+    units.input_hash.cache_clear()
+    assert run_units(write_names, [unit], tmp_path / "out", "s").computed == ["u"]
+
+
+def test_what_a_run_has_settled_is_part_of_the_key_from_then_on(tmp_path):
+    before, after = (Unit("u", {"number": 2, **settled}) for settled in ({}, {"pinned": "a"}))
+    run_units(write_pinned, [before], tmp_path / "out", "s")
+    units.rename_unit(write_pinned, before, after, "s")
+    units.rename_unit(write_pinned, after, after, "s")
+    assert run_units(write_pinned, [after], tmp_path / "out", "s").reused == ["u"]
+    assert run_units(write_pinned, [before], tmp_path / "out", "s").computed == ["u"]
 
 
 def test_failure_keeps_finished_units(tmp_path):

@@ -79,7 +79,7 @@ def test_codes_rebuild_what_sae_lens_reconstructs(tmp_path: Path, architecture: 
     index, value = (torch.from_numpy(codes[name]) for name in ("index", "value"))
     dense = torch.zeros_like(acts).scatter_add_(1, index.long(), value)
     assert torch.equal(dense, acts)
-    rebuilt = load_decoder(tmp_path / "sae").decode(index, value)
+    rebuilt = load_decoder(tmp_path / "sae").sum_of(index, value)
     torch.testing.assert_close(rebuilt, expected, rtol=1e-5, atol=1e-5)
 
 
@@ -155,4 +155,4 @@ def test_rows_where_nothing_fires_are_the_bias(tmp_path: Path) -> None:
     decoder = load_decoder(tmp_path)
     for width in (0, 3):
         nothing = torch.zeros(2, width, dtype=torch.int32), torch.zeros(2, width)
-        assert torch.equal(decoder.decode(*nothing), sae.b_dec.detach().expand(2, -1))
+        assert torch.equal(decoder.sum_of(*nothing), sae.b_dec.detach().expand(2, -1))

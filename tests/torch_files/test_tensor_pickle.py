@@ -16,8 +16,9 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from darkmatter.models.activation_files import widened
 from darkmatter.storage.artifacts import ArtifactError
-from darkmatter.torch_files.read import map_tensors, read_tensors
+from darkmatter.torch_files.read import map_tensors
 
 DTYPES = [torch.float32, torch.float16, torch.bfloat16, torch.float64, torch.int64, torch.int32]
 DTYPES += [torch.int16, torch.int8, torch.uint8, torch.bool]
@@ -26,6 +27,18 @@ DTYPES += [torch.int16, torch.int8, torch.uint8, torch.bool]
 def saved(path: Path, content: object, **options: object) -> Path:
     torch.save(content, path, **options)
     return path
+
+
+def read_tensors(path: Path) -> dict[str, np.ndarray] | list[np.ndarray] | np.ndarray:
+    """What is mapped, as numbers that torch's can be compared with."""
+
+    def numbers(array: np.ndarray, bfloat16: bool) -> np.ndarray:
+        return widened(array) if bfloat16 else array
+
+    found = map_tensors(path)
+    if isinstance(found, dict):
+        return {name: numbers(*tensor) for name, tensor in found.items()}
+    return [numbers(*tensor) for tensor in found] if isinstance(found, list) else numbers(*found)
 
 
 def assert_equal(found: np.ndarray, tensor: torch.Tensor) -> None:

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from darkmatter.api.result import Decomposed
+from darkmatter.saes.l0 import ON_LIKE_TEXT, around
 
-L0_FACTOR = 2**0.5
 FVU = (0.1, 0.5)
 VECTOR_R2, NORM_R2 = (0.15, 0.72), (0.70, 0.95)  # sections 4.2 and 4.1, over all SAEs
 
@@ -53,7 +53,7 @@ def judge(result: Decomposed, nominal_l0: float) -> list[Judged]:
         )
         return Judged(label, result.estimate(name)["value"], least, high, why)
 
-    low, high = nominal_l0 / L0_FACTOR, nominal_l0 * L0_FACTOR
+    low, high = around(nominal_l0, ON_LIKE_TEXT)
     l0_why = f"published average {nominal_l0:g} over other text, within a factor of √2 (an assumption)"
     fvu_why = "an assumption: SAEs of this L0 leave a tenth to a half; one that is read wrongly leaves more"
     return [

@@ -153,9 +153,9 @@ def open_regressor(
     if attention is None:
         return opened.context
     after = load_attention_output(**attention)
-    if opened.decoder.shape[1] != after.d_z:
+    if opened.decoder.d_model != after.d_z:
         raise ArtifactError(
-            f"{sae} decodes to {opened.decoder.shape[1]} dimensions, the heads side by side are {after.d_z}: it "
+            f"{sae} decodes to {opened.decoder.d_model} dimensions, the heads side by side are {after.d_z}: it "
             "is no SAE of z"
         )
     return lambda context: after(opened.context(context))

@@ -142,8 +142,8 @@ def sae_errors(x: np.ndarray, codes: str, sae: str, contexts: int) -> Float[Tens
         ArtifactError: the SAE decodes to another d_model, or the codes are of other rows.
     """
     source = open_reconstructions(codes, sae, contexts, x.shape[1])
-    if source.decoder.shape[1] != x.shape[2]:
-        raise ArtifactError(f"{sae} decodes to {source.decoder.shape[1]} dimensions, the activations have {x.shape[2]}")
+    if source.decoder.d_model != x.shape[2]:
+        raise ArtifactError(f"{sae} decodes to {source.decoder.d_model} dimensions, the activations have {x.shape[2]}")
     return torch.stack([torch.from_numpy(x[context]) - source.context(context) for context in range(len(x))])
 
 

@@ -12,6 +12,7 @@ from darkmatter.experiments.error_saes.names import SUMS
 from darkmatter.models.activation_files import open_activations
 from darkmatter.saes.decoder import load_decoder
 from darkmatter.saes.open import encode_sae
+from darkmatter.saes.protocol import Codes
 from darkmatter.saes.training.train import train_sae
 from darkmatter.storage.artifacts import open_array, read_arrays, write_arrays
 
@@ -35,7 +36,7 @@ def train_error_sae(
     Args:
         parts: folder written by `error_parts.write_part`.
         part: `linear` or `nonlinear`.
-        outlier_norm_ratio: as in `sae_folders.open_coder`.
+        outlier_norm_ratio: as in `saes.open.open_sae`.
         device: where the SAE trains.
 
     Raises:
@@ -79,7 +80,9 @@ def score(targets: Path, sae: Path, kept: Bool[np.ndarray, "context position"]) 
     norm_square = np.zeros(contexts)
     for context in range(contexts):
         rows = torch.from_numpy(t[context][kept[context]]).double()
-        left = rows - decoder.decode(*(torch.from_numpy(part[context][kept[context]]) for part in (index, value)))
+        left = rows - torch.from_numpy(
+            decoder.decode(Codes.of(*(part[context][kept[context]] for part in (index, value))))
+        )
         norm_square[context] = rows.square().sum()
         total[context] = (rows - shift).sum(0)
         square[context] = (rows - shift).square().sum(0)
@@ -92,6 +95,6 @@ def score(targets: Path, sae: Path, kept: Bool[np.ndarray, "context position"]) 
         "square": square,
         "residual": residual,
         "norm_square": norm_square,
-        "latents": np.array([len(fired), decoder.shape[0]], dtype=np.float64),
+        "latents": np.array([len(fired), decoder.d_sae], dtype=np.float64),
         "l0": np.array(codes["l0"][kept.ravel()].mean(dtype=np.float64)),
     }

@@ -20,7 +20,8 @@ from darkmatter.models.activation_files import create_activations, open_activati
 from darkmatter.models.outliers import kept_rows
 from darkmatter.regression.least_squares import LinearMap, factorise, fit
 from darkmatter.regression.moments import Blocks, CrossMomentsFitter
-from darkmatter.saes.open import Coder, open_coder
+from darkmatter.saes.open import open_sae
+from darkmatter.saes.protocol import Sae
 from darkmatter.storage.artifacts import ArtifactError, write_arrays
 
 KEPT = "kept.npy"  # bool [context, position], eval rows that are no outliers
@@ -64,18 +65,18 @@ def write_part(
             "hookpoints.*.train_contexts."
         )
     x_train = x_train[:contexts]
-    coder = open_coder(Path(sae), architecture, d_sae, k, rows_of(x_eval), device, outlier_norm_ratio)
+    opened = open_sae(Path(sae), architecture, d_sae, k, rows_of(x_eval), device, outlier_norm_ratio)
     np.save(out / KEPT, kept_rows(Path(held_out), outlier_norm_ratio))
 
     waiting = create_activations(out / f"train-{part}.npy", x_train)
     kept = kept_rows(Path(train), outlier_norm_ratio)[:contexts]
-    linear_map, prepared = fit_map(x_train, kept, coder, sae, cutoff, waiting)
+    linear_map, prepared = fit_map(x_train, kept, opened, sae, cutoff, waiting)
     for context, x in enumerate(x_train):
         e = torch.from_numpy(np.array(readable(waiting)[context]))
         waiting[context] = stored(part_of(e, x, part, linear_map, prepared), waiting)
     split = create_activations(out / f"eval-{part}.npy", x_eval)
     for context, x in enumerate(x_eval):
-        split[context] = stored(part_of(error(coder, x, sae), x, part, linear_map, prepared), split)
+        split[context] = stored(part_of(error(opened, x, sae), x, part, linear_map, prepared), split)
     waiting.flush(), split.flush()
     facts = np.array([linear_map.rows, linear_map.rank, prepared.factors["all"].condition_number])
     arrays = {"weight": linear_map.weight.numpy(), "intercept": linear_map.intercept.numpy(), "facts": facts}
@@ -85,7 +86,7 @@ def write_part(
 def fit_map(
     x: Float[np.ndarray, "context position d_model"],
     kept: Bool[np.ndarray, "context position"],
-    coder: Coder,
+    sae: Sae,
     where: str,
     cutoff: float,
     errors: np.ndarray,
@@ -96,7 +97,7 @@ def fit_map(
     x_shift = torch.from_numpy(x[0][kept[0]].mean(0)).double()
     shared = CrossMomentsFitter(everything, d_model, d_model)
     for context in range(contexts):
-        errors[context] = stored(error(coder, x[context], where).numpy(), errors)
+        errors[context] = stored(error(sae, x[context], where).numpy(), errors)
         shifted = shift(x[context], x_shift)
         shared.update(context, shifted, shifted)
     prepared = Prepared(x_shift, {"all": factorise(shared.fit_set("all"), cutoff)}, kept)
@@ -109,14 +110,13 @@ def fit_map(
     return fit(prepared.factors["all"], cross.fit_set("all"), x_shift, e_shift.double()), prepared
 
 
-def error(coder: Coder, x: np.ndarray, where: str) -> Float[Tensor, "position d_model"]:
+def error(sae: Sae, x: np.ndarray, where: str) -> Float[Tensor, "position d_model"]:
     """SaeError of one context, float32, from codes, as everywhere.
 
     Raises:
         ArtifactError: a value is NaN or infinite.
     """
-    index, value, _ = coder.encode(x)
-    e = torch.from_numpy(np.array(x)) - coder.decoder.decode(torch.from_numpy(index), torch.from_numpy(value))
+    e = torch.from_numpy(np.array(x)) - torch.from_numpy(sae.rebuild(x)[1])
     if not e.isfinite().all():
         raise ArtifactError(f"{where}: an error is NaN or infinite; run `dvc repro -f activations`")
     return e

@@ -69,8 +69,8 @@ def pursue_contexts(
     x = open_activations(Path(activations))
     positions, d_model = x.shape[1:]
     decoder = open_decoder(Path(sae))
-    if decoder.shape[1] != d_model:
-        raise ArtifactError(f"{sae} decodes to {decoder.shape[1]} dimensions, {activations} has {d_model}")
+    if decoder.d_model != d_model:
+        raise ArtifactError(f"{sae} decodes to {decoder.d_model} dimensions, {activations} has {d_model}")
     own = read_arrays(Path(codes) / CODES)
     l0 = torch.from_numpy(own["l0"][first * positions : last * positions].astype(np.int64))
     signal = (torch.from_numpy(np.array(x[first:last])).reshape(-1, d_model) - decoder.b_dec).to(place)

@@ -28,9 +28,8 @@ from darkmatter.experiments.synthetic_noise.noise_moments import (
 from darkmatter.models.activation_files import open_activations, rows_of
 from darkmatter.models.outliers import kept_rows
 from darkmatter.regression.splits import Splits, draw_splits
-from darkmatter.saes.decoder import Decoder
-from darkmatter.saes.open import Coder, open_coder, open_decoder
-from darkmatter.saes.published.streamed import MappedDecoder
+from darkmatter.saes.open import open_decoder, open_sae
+from darkmatter.saes.protocol import Codes, Decodes, Sae
 from darkmatter.statistics.metrics import ROUNDING
 from darkmatter.storage.artifacts import ArtifactError, read_arrays, write_arrays, write_json
 
@@ -89,8 +88,8 @@ def noise_grid(
     truth = ground_truth(
         Path(codes), Path(sae), slice(first * positions, (first + len(x)) * positions), d_model, len(x)
     )
-    coder = open_coder(Path(sae), architecture, d_sae, k, rows_of(x), outlier_norm_ratio=outlier_norm_ratio)
-    again, activity = encode_again(coder, truth, kept.reshape(-1), d_sae, ablated_shares)
+    opened = open_sae(Path(sae), architecture, d_sae, k, rows_of(x), outlier_norm_ratio=outlier_norm_ratio)
+    again, activity = encode_again(opened, truth, kept.reshape(-1), d_sae, ablated_shares)
     kept = kept.reshape(truth.rows.shape[:2])
     groups = zip(x.reshape(truth.rows.shape), truth.rows, kept, strict=True)
     error_square = sum(float(np.square(rows[own].astype(np.float64) - sae_x[own]).sum()) for rows, sae_x, own in groups)
@@ -188,7 +187,7 @@ class Truth:
     rows: Float[np.ndarray, "group row d_model"]
     index: np.ndarray
     value: np.ndarray
-    decoder: Decoder | MappedDecoder
+    decoder: Decodes
 
 
 class Ablated:
@@ -203,7 +202,7 @@ class Ablated:
         index: np.ndarray,
         value: np.ndarray,
         rank: np.ndarray,
-        decoder: Decoder | MappedDecoder,
+        decoder: Decodes,
         ablated_shares: list[float],
     ) -> None:
         self.index, self.value, self.rank, self.decoder = index, value, rank, decoder
@@ -212,16 +211,17 @@ class Ablated:
     def without(self, group: int, truth: Truth | None = None) -> Float[Tensor, "row share d_model"]:
         """P_f of a group of contexts, float64; with `truth`, T_f from the codes that x' is made of."""
         codes = self if truth is None else truth
-        index, value = (torch.from_numpy(part[group]) for part in (codes.index, codes.value))
-        rank = torch.from_numpy(self.rank[codes.index[group]])
-        return torch.stack([self.decoder.decode(index, value * (rank >= count)) for count in self.ablated], 1).double()
+        index, value = codes.index[group], codes.value[group]
+        rank = self.rank[index]
+        kept = [self.decoder.decode(Codes.of(index, value * (rank >= count))) for count in self.ablated]
+        return torch.from_numpy(np.stack(kept, 1)).double()
 
 
 def encode_again(
-    coder: Coder, truth: Truth, kept: Bool[np.ndarray, " row"], d_sae: int, ablated_shares: list[float]
+    sae: Sae, truth: Truth, kept: Bool[np.ndarray, " row"], d_sae: int, ablated_shares: list[float]
 ) -> tuple[Ablated, Float[np.ndarray, " latent"]]:
     """The codes of x', ready to be ablated least active latent first, and each latent's activity on the kept rows."""
-    index, value, _ = coder.encode(truth.rows.reshape(len(kept), -1))
+    index, value, _ = sae.encode(truth.rows.reshape(len(kept), -1))
     activity = np.bincount(index[kept].ravel(), weights=value[kept].ravel().astype(np.float64), minlength=d_sae)
     rank = np.empty(d_sae, dtype=np.int32)
     rank[np.argsort(activity, kind="stable")] = np.arange(d_sae, dtype=np.int32)
@@ -240,15 +240,15 @@ def ground_truth(codes: Path, sae: Path, rows: slice, d_model: int, contexts: in
         contexts: how many these rows are.
     """
     arrays, decoder = read_arrays(codes), open_decoder(sae)
-    if decoder.shape[1] != d_model:
-        raise ArtifactError(f"{sae} decodes to {decoder.shape[1]} dimensions, the activations have {d_model}")
+    if decoder.d_model != d_model:
+        raise ArtifactError(f"{sae} decodes to {decoder.d_model} dimensions, the activations have {d_model}")
     if len(arrays["index"]) < rows.stop:
         raise ArtifactError(f"{codes} has {len(arrays['index'])} rows, {rows.stop} are needed; run `dvc repro codes`")
     shape = (contexts // group_of(contexts), (rows.stop - rows.start) * group_of(contexts) // contexts)
     index, value = (arrays[name][rows].reshape(*shape, -1) for name in ("index", "value"))
     truth = np.empty((*shape, d_model), dtype=np.float32)
     for group, own in enumerate(zip(index, value, strict=True)):
-        truth[group] = decoder.decode(*(torch.from_numpy(part) for part in own)).numpy()
+        truth[group] = decoder.decode(Codes.of(*own))
     return Truth(truth, index, value, decoder)
 
 

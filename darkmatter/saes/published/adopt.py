@@ -1,23 +1,24 @@
 """Take a published SAE into the graph: found, pinned, measured on activations of this run, and pointed to."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from darkmatter.models.activation_files import open_activations, rows_of
 from darkmatter.models.outliers import kept_of, row_norms
 from darkmatter.params.saes import GATE_CONTEXTS
-from darkmatter.saes.published import cache
-from darkmatter.saes.published.load import load_pretrained
+from darkmatter.saes.published import cache, pins
+from darkmatter.saes.published.load import load_pinned
 from darkmatter.saes.published.pointer import POINTER, WIDEST
 from darkmatter.saes.published.sae_lens import ONLY_DECOMPOSE
 from darkmatter.saes.published.streamed import StreamedSae
-from darkmatter.storage.artifacts import ArtifactError, write_json
-from darkmatter.storage.paths import MANIFESTS
+from darkmatter.storage.artifacts import ArtifactError, read_json, write_json
 
 
-def check_pinned(reference: str, manifest: str | None) -> None:
+def check_pinned(reference: str, manifest: str | Path | None) -> None:
     """Refuse a reference that another day may mean other weights, before anything is fetched.
 
     Raises:
@@ -35,6 +36,29 @@ def pins_itself(reference: str) -> bool:
     return Path(reference).is_dir() or re.search(r"@[0-9a-f]{40}:", reference) is not None
 
 
+def pinned_entry(reference: str, manifest: Path | None) -> dict[str, Any] | None:
+    """What a manifest says of an SAE; None: its reference pins it.
+
+    Raises:
+        ArtifactError: nothing pins it.
+    """
+    check_pinned(reference, manifest)
+    return None if pins_itself(reference) else pins.entry_named(manifest, reference)
+
+
+def record_pins(manifest: Path, entry: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Fill what is null in a manifest's entry from what `adopt_sae` left in a folder; the entry as it is then.
+
+    A stage does so once its units are done: a unit that wrote into the manifest would change what other units read.
+
+    Raises:
+        ArtifactError: the manifest pins something else.
+    """
+    source = read_json(folder / POINTER)["source"]
+    pins.record(manifest, entry["release"], entry["id"], *pins.pins_of(source))
+    return pins.entry_of(manifest, entry["release"], entry["id"])
+
+
 def adopt_sae(
     out: Path,
     reference: str,
@@ -44,7 +68,8 @@ def adopt_sae(
     d_sae: int,
     k: int | None,
     nominal_l0: float | None,
-    manifest: str | None,
+    manifest: str | Path | None,
+    pinned: Mapping[str, Any] | None,
     activations: str,
     device: str = "cpu",
     outlier_norm_ratio: float | None = None,
@@ -54,7 +79,8 @@ def adopt_sae(
     Args:
         group, hookpoint, architecture, d_sae, k: of the parameters; what is loaded must agree.
         nominal_l0: the published one, against which the gate holds what it measures.
-        manifest: name of the list in conf/manifests/ whose pins hold, or are filled in.
+        manifest: path of the list that pins it; None: its reference does.
+        pinned: the list's entry (`pinned_entry`), whose revision and SHA-256s hold where they are not null.
         activations: .npy of rows at its hookpoint, [context, position, d_model].
         outlier_norm_ratio: it is not measured on rows with more than so many median norms.
 
@@ -67,8 +93,7 @@ def adopt_sae(
         rows = rows[kept_of(row_norms(rows), outlier_norm_ratio)]
     if not Path(reference).is_dir():
         cache.make_room(WIDEST * 2 * d_sae * (rows.shape[1] + 1))
-    listed = None if pins_itself(reference) else MANIFESTS / f"{manifest}.json"
-    loaded = load_pretrained(reference, rows=rows, nominal_l0=nominal_l0, manifest=listed, device=device)
+    loaded = load_pinned(reference, pinned, manifest, rows, nominal_l0, device=device)
     if not isinstance(loaded.sae, StreamedSae):
         raise ArtifactError(f"{reference}: {loaded.architecture}: {ONLY_DECOMPOSE}")
     wanted = {"hookpoint": hookpoint, "architecture": architecture, "d_sae": d_sae}

@@ -3,17 +3,15 @@
 Gated ones and the like, and all whose rows are normalised one by one: Sae(x) then depends on more than the codes.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
-from jaxtyping import Float, Int
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from darkmatter.saes.codes import blocks, check_loaded, load_sae
+from darkmatter.saes.codes import check_loaded, load_sae
+from darkmatter.saes.dense import DenseSae
 from darkmatter.saes.published.sae_lens import read_gains
 from darkmatter.saes.published.sae_lens_config import BATCH, FACTOR, WHITENING, Config
 from darkmatter.saes.published.scalers import Scale
@@ -92,28 +90,6 @@ def fold(sae: "SAE", config: Config, scale: Scale) -> None:
             raise ArtifactError(f"{scale.whitening} does not whiten {config.where} ({error})") from None
 
 
-@dataclass(frozen=True)
-class Measurable:
-    """What `gate.measure` asks of such an SAE."""
-
-    sae: "SAE"
-    where: str
-
-    @property
-    def d_model(self) -> int:
-        return self.sae.cfg.d_in
-
-    @torch.no_grad()
-    def l0_and_output(
-        self, rows: Float[np.ndarray, "row d_model"]
-    ) -> tuple[Int[np.ndarray, " row"], Float[np.ndarray, "row d_model"]]:
-        """`decode` comes right after `encode` of the same rows: it undoes their normalisation."""
-        if rows.shape[1] != self.d_model or not np.isfinite(rows).all():
-            raise ArtifactError(
-                f"{self.where}: rows of shape {list(rows.shape)} or not finite, expected [row, {self.d_model}]"
-            )
-        parts = []
-        for block in blocks(rows, self.sae.cfg.d_sae):
-            acts = self.sae.encode(torch.from_numpy(block).to(self.sae.device))
-            parts.append((acts.count_nonzero(dim=1).cpu().numpy(), self.sae.decode(acts).cpu().numpy()))
-        return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
+def measurable(sae: "SAE", where: str) -> DenseSae:
+    """Such an SAE as the gate asks for it."""
+    return DenseSae(sae.encode, sae.decode, sae.cfg.d_sae, sae.cfg.d_in, sae.device, where=where)

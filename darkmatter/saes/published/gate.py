@@ -5,11 +5,13 @@ a norm factor was folded (354), a threshold left at another scale (483). L0 and 
 """
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
+from darkmatter.saes import l0 as tolerance
+from darkmatter.saes.dense import DenseSae
+from darkmatter.saes.protocol import Sae
 from darkmatter.storage.artifacts import ArtifactError
 
 
@@ -17,11 +19,11 @@ from darkmatter.storage.artifacts import ArtifactError
 class Gate:
     """What is accepted.
 
-    L0 may lie between `nominal / l0_factor` and `nominal · l0_factor`: published averages are over other text.
+    L0 may lie between `nominal / l0_factor` and `nominal · l0_factor`.
     Explained variance 1 − FVU must reach `floor`, and where it is published the published value less `margin`.
     """
 
-    l0_factor: float = 2.0
+    l0_factor: float = tolerance.PUBLISHED
     floor: float = 0.3
     margin: float = 0.2
     rows: int = 4096
@@ -37,17 +39,8 @@ class Measured:
     explained_variance: float
 
 
-class Sae(Protocol):
-    @property
-    def d_model(self) -> int: ...
-
-    def l0_and_output(
-        self, rows: Float[np.ndarray, "row d_model"]
-    ) -> tuple[Int[np.ndarray, " row"], Float[np.ndarray, "row d_model"]]: ...
-
-
 def measure(
-    sae: Sae,
+    sae: Sae | DenseSae,
     rows: Float[np.ndarray, "row d_model"],
     where: str,
     nominal_l0: float | None = None,
@@ -66,9 +59,9 @@ def measure(
     rows = np.asarray(rows)
     sample = rows[np.linspace(0, len(rows) - 1, min(gate.rows, len(rows))).astype(int)].astype(np.float32)
     sample = sample.reshape(len(sample), -1)
-    fired, output = sae.l0_and_output(sample)
-    l0 = float(fired.mean())
-    low, high = (nominal_l0 / gate.l0_factor, nominal_l0 * gate.l0_factor) if nominal_l0 else (1e-9, sae.d_model)
+    codes, output = sae.rebuild(sample)
+    l0 = float(codes.l0.mean())
+    low, high = tolerance.around(nominal_l0, gate.l0_factor) if nominal_l0 else (1e-9, sae.d_model)
     if not low <= l0 <= high:
         expected = (
             f"about {nominal_l0:g} ({low:g} to {high:g})" if nominal_l0 else f"above 0 and at most d_model = {high}"

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from darkmatter.saes.published import hub, pins, registry
-from darkmatter.saes.published.dense import Measurable, check_width, open_dense
+from darkmatter.saes.published.dense import check_width, measurable, open_dense
 from darkmatter.saes.published.file_names import FILES
 from darkmatter.saes.published.formats import READERS
 from darkmatter.saes.published.gate import DEFAULT, Gate, Measured, measure
@@ -85,8 +85,30 @@ def load_pretrained(
     """
     if format is not None and format not in READERS:
         raise ArtifactError(f"format {format!r} is none of {', '.join(READERS)}")
+    entry = listed_entry(manifest, reference) if manifest else None
+    loaded = load_pinned(reference, entry, manifest, rows, nominal_l0, format, gate, device, block_bytes)
+    if entry:
+        pins.record(manifest, entry["release"], entry["id"], *pins.pins_of(loaded.source))
+    return loaded
+
+
+def load_pinned(
+    reference: str | Path,
+    entry: Mapping[str, Any] | None,
+    manifest: str | Path | None,
+    rows: Float[np.ndarray, "row d_model"] | Tensor | None,
+    nominal_l0: float | None,
+    format: str | None = None,
+    gate: Gate = DEFAULT,
+    device: str = "cpu",
+    block_bytes: int = BLOCK_BYTES,
+) -> Pretrained:
+    """As `load_pretrained`, which fills the manifest in; here its pins are enforced and it is left as it is.
+
+    Args:
+        entry: of the manifest, whose path is for messages; None: nothing is pinned but by the reference.
+    """
     where, wanted = str(reference), parse(reference)
-    entry = listed_entry(manifest, wanted, where) if manifest else None
     found = local_files(wanted.local, format) if wanted.local else remote_files(wanted, entry, format)
     if entry:
         pins.check(entry, found.revision, found.required, manifest)
@@ -94,10 +116,8 @@ def load_pretrained(
     loaded = replace(loaded, nominal_l0=nominal_l0 or loaded.nominal_l0)
     if rows is not None:
         published = wanted.listed.variance_explained if wanted.listed else None
-        sae = loaded.sae if isinstance(loaded.sae, StreamedSae) else Measurable(loaded.sae, where)
+        sae = loaded.sae if isinstance(loaded.sae, StreamedSae) else measurable(loaded.sae, where)
         loaded = replace(loaded, measured=measure(sae, rows, where, loaded.nominal_l0, published, gate))
-    if entry:
-        pins.record(manifest, entry["release"], entry["id"], found.revision, found.required)
     return loaded
 
 
@@ -168,7 +188,8 @@ def beside(found: Found, wanted: Reference, file: str) -> Path | None:
     return fetched.path if fetched else None
 
 
-def listed_entry(manifest: Path, wanted: Reference, where: str) -> dict[str, Any]:
+def listed_entry(manifest: Path, reference: str | Path) -> dict[str, Any]:
+    wanted = parse(reference)
     if wanted.listed is None:
-        raise ArtifactError(f"{where} is not in sae-lens's registry, so {manifest} cannot list it")
+        raise ArtifactError(f"{reference} is not in sae-lens's registry, so {manifest} cannot list it")
     return pins.entry_of(manifest, wanted.listed.release, wanted.listed.id)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
+from darkmatter.models.activation_files import widened
 from darkmatter.storage.artifacts import ArtifactError
 from darkmatter.storage.zip_members import data_offset
 
@@ -59,12 +60,8 @@ class Matrix:
         return np.ascontiguousarray(self.as_float32(self.stored[:, latents]).T)
 
     def as_float32(self, part: np.ndarray) -> np.ndarray:
-        if self.bfloat16:
-            upper = part.astype(np.uint32)
-            upper <<= 16
-            values = upper.view(np.float32)
-        else:
-            values = np.array(part, dtype=np.float32)  # a copy: members of an .npz are not aligned in their file
+        # A copy in either case: members of an .npz are not aligned in their file.
+        values = widened(part) if self.bfloat16 else np.array(part, dtype=np.float32)
         if self.scale != 1.0:
             values *= np.float32(self.scale)
         return values

@@ -7,6 +7,7 @@ from typing import Any
 
 from filelock import FileLock
 
+from darkmatter.saes.published.file_names import FILES
 from darkmatter.storage.artifacts import ArtifactError, read_json, sha256_bytes, write_json
 
 
@@ -19,14 +20,35 @@ def entry_of(manifest: Path, release: str, id: str) -> dict[str, Any]:
     return pick(read_json(manifest), manifest, release, id)
 
 
+def entry_named(manifest: Path, reference: str) -> dict[str, Any]:
+    """The SAE in the manifest that a reference names, as `release/id` or as `org/repo:folder`.
+
+    Raises:
+        ArtifactError: it is not listed.
+    """
+    for entry in read_json(manifest)["saes"]:
+        if reference in (f"{entry['release']}/{entry['id']}", f"{entry['repo']}:{entry['folder']}"):
+            return entry
+    raise unlisted(manifest, reference)
+
+
+def unlisted(manifest: Path, reference: str) -> ArtifactError:
+    return ArtifactError(f"{manifest} does not list {reference}: nothing outside the list is loaded under its name")
+
+
 def pick(content: dict[str, Any], manifest: Path, release: str, id: str) -> dict[str, Any]:
     for entry in content["saes"]:
         if (entry["release"], entry["id"]) == (release, id):
             return entry
-    raise ArtifactError(f"{manifest} does not list {release}/{id}: nothing outside the list is loaded under its name")
+    raise unlisted(manifest, f"{release}/{id}")
 
 
-def check(entry: Mapping[str, Any], revision: str, sha256: Mapping[str, str], manifest: Path) -> None:
+def pins_of(source: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
+    """Revision and SHA-256s that a manifest keeps of an SAE that was loaded: of the files that its format must have."""
+    return source["revision"], {file: source["sha256"][file] for file in FILES[source["format"]]}
+
+
+def check(entry: Mapping[str, Any], revision: str, sha256: Mapping[str, str], manifest: str | Path) -> None:
     """Refuse what contradicts a pin; nulls contradict nothing.
 
     Raises:

@@ -14,8 +14,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from darkmatter.models.activation_files import Bfloat16
-from darkmatter.saes.codes import Codes
 from darkmatter.saes.decoder import Decoder
+from darkmatter.saes.protocol import Codes, Sae
 from darkmatter.saes.published.weights import Weights
 from darkmatter.saes.topk import exact_topk
 from darkmatter.storage.artifacts import ArtifactError
@@ -24,7 +24,7 @@ BLOCK_BYTES = 64 << 20  # float32 weights of one block of latents
 DENSE_ELEMENTS = 1 << 22  # pre-activations at once: 16 MB, which stay in cache between the passes over them
 
 
-class StreamedSae:
+class StreamedSae(Sae):
     """An SAE on float32 rows of activations [row, d_model], NumPy or torch.
 
     Args:
@@ -41,7 +41,7 @@ class StreamedSae:
         self.d_sae, self.d_model = weights.d_sae, weights.d_model
         self.block_bytes = block_bytes
         self.block = max(1, min(self.d_sae, block_bytes // (4 * self.d_model)))
-        self.W_dec = weights.W_dec.latents_in_rows(self.block)
+        self.decoder_rows = weights.W_dec.latents_in_rows(self.block)
         self.norms = self.decoder_norms() if weights.norm_in_values else None
 
     @torch.no_grad()
@@ -72,12 +72,12 @@ class StreamedSae:
             latents, inverse = np.unique(index[part], return_inverse=True)
             decoder = Decoder(self.tensor(self.directions(latents)), b_dec)
             found = self.tensor(inverse.reshape(index[part].shape))
-            out[part] = decoder.decode(found, self.tensor(value[part])).cpu().numpy()
+            out[part] = decoder.sum_of(found, self.tensor(value[part])).cpu().numpy()
         return out
 
     def directions(self, latents: Int[np.ndarray, " latent"]) -> Float[np.ndarray, "latent d_model"]:
         """What a value of 1 of each latent adds to Sae(x), float32."""
-        W_dec = self.W_dec.rows(latents)
+        W_dec = self.decoder_rows.rows(latents)
         if self.norms is not None:
             W_dec /= np.maximum(self.norms[latents, None], np.finfo(np.float32).tiny)  # a row of zeros stays one
         if self.weights.gains is not None:
@@ -86,14 +86,16 @@ class StreamedSae:
 
     def reconstruct(self, rows: Float[np.ndarray, "row d_model"] | Tensor) -> Float[np.ndarray, "row d_model"]:
         """Sae(x) of each row, float32."""
-        return self.decode(self.encode(rows))
+        return self.rebuild(rows)[1]
 
-    def l0_and_output(
-        self, rows: Float[np.ndarray, "row d_model"]
-    ) -> tuple[Int[np.ndarray, " row"], Float[np.ndarray, "row d_model"]]:
-        """How many latents fire on each row, and Sae(x)."""
-        codes = self.encode(rows)
-        return codes.l0, self.decode(codes)
+    @property
+    def b_dec(self) -> Float[Tensor, " d_model"]:
+        return torch.from_numpy(self.weights.b_dec)
+
+    @cached_property
+    def W_dec(self) -> Float[Tensor, "latent d_model"]:  # noqa: N802 - the name of the protocol
+        """Read from the file as a whole."""
+        return torch.from_numpy(self.directions(np.arange(self.d_sae)))
 
     def above_threshold(self, rows: np.ndarray | Bfloat16 | Tensor) -> Codes:
         threshold = self.weights.threshold
@@ -151,7 +153,9 @@ class StreamedSae:
 
     def decoder_norms(self) -> Float[np.ndarray, " latent"]:
         starts = range(0, self.d_sae, self.block)
-        return np.concatenate([np.linalg.norm(self.W_dec.block(start, start + self.block), axis=1) for start in starts])
+        return np.concatenate(
+            [np.linalg.norm(self.decoder_rows.block(start, start + self.block), axis=1) for start in starts]
+        )
 
     def flat(self, rows: np.ndarray | Bfloat16 | Tensor) -> np.ndarray | Bfloat16 | Tensor:
         shape = tuple(rows.shape)
@@ -173,29 +177,6 @@ class StreamedSae:
 
     def tensor(self, array: np.ndarray) -> Tensor:
         return torch.from_numpy(array).to(self.device)
-
-
-class MappedDecoder:
-    """The decoder of a streamed SAE, in place of a `decode.Decoder`: it reads the rows that fired, each time anew."""
-
-    def __init__(self, sae: StreamedSae) -> None:
-        self.sae = sae
-        self.b_dec = torch.from_numpy(sae.weights.b_dec)
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(latents, d_model)"""
-        return self.sae.d_sae, self.sae.d_model
-
-    def decode(self, index: Int[Tensor, "row slot"], value: Float[Tensor, "row slot"]) -> Float[Tensor, "row d_model"]:
-        """Sae(x) of each row, float32."""
-        firings = torch.count_nonzero(value, dim=1).int()
-        return torch.from_numpy(self.sae.decode(Codes(index.numpy(), value.numpy(), firings.numpy())))
-
-    @cached_property
-    def W_dec(self) -> Float[Tensor, "latent d_model"]:  # noqa: N802 - the name of `Decoder`'s
-        """Every row, float32 in memory: for what needs all latents at once."""
-        return torch.from_numpy(self.sae.directions(np.arange(self.sae.d_sae)))
 
 
 def topk(pre: Float[Tensor, "row latent"], k: int) -> tuple[Tensor, Tensor]:
