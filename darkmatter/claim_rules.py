@@ -2,7 +2,8 @@
 
 Results are seen, and a rule turns out to be one that nothing could meet, or nothing fail. Then it is changed in the
 open: a new edition of the ledger says when and why, and each claim keeps the rules that judged it before. A rule that
-changes without that is found by its SHA-256 (`audit.rules`).
+changes without that is found by its SHA-256 (`audit.rules`). The hash covers the estimand by its name: a number that
+comes to mean something else gets another name.
 """
 
 import datetime
@@ -15,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 
 from darkmatter.artifacts import sha256_bytes
 
+NAMED = 3  # the edition since which a rule's hash covers the name of its estimand
 SnakeCase = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(_[a-z0-9]+)*$")]
 Text = Annotated[str, StringConstraints(min_length=1, pattern=r"^\S(.*\S)?$")]
 
@@ -115,10 +117,20 @@ class Earlier(Entry):
     why: Text
 
 
-def sha256_of(rule: Rule) -> str:
-    """SHA-256 of the rule's canonical JSON: sorted keys, no spaces, defaults left out."""
-    content = rule.model_dump(exclude_defaults=True)
+def sha256_of(rule: Rule, estimand: str | None) -> str:
+    """SHA-256 of canonical JSON: the rule and the name of what it judges; sorted keys, no spaces, defaults left out.
+
+    Args:
+        estimand: None where nothing is computed, and for the hash in results of earlier editions.
+    """
+    content = rule.model_dump(exclude_defaults=True) | ({"estimand": estimand} if estimand else {})
     return sha256_bytes(json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode())
+
+
+def hashes_of(rule: Rule, estimand: str | None, edition: int) -> list[str]:
+    """By what a rule is known in results: before edition NAMED they had the hash of the rule alone."""
+    now = sha256_of(rule, estimand)
+    return [now] if edition >= NAMED else list(dict.fromkeys((now, sha256_of(rule, None))))
 
 
 def misnumbered(editions: Sequence[Edition]) -> Iterator[tuple[int, str]]:

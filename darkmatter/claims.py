@@ -26,6 +26,7 @@ from darkmatter.claim_rules import (
     Rule,
     SnakeCase,
     Text,
+    hashes_of,
     misnumbered,
     misplaced,
     sha256_of,
@@ -187,7 +188,7 @@ class Switch(Entry):
 
     paper: Text
     authors: Text
-    varies: Literal["split", "convention", "fvu"] | None = None
+    varies: Literal["split", "convention", "fvu", "rows"] | None = None
     not_computed: Text | None = None
 
     @model_validator(mode="after")
@@ -289,8 +290,22 @@ def describe(item: Any) -> str:
 
 
 def rule_sha256(claim: Claim) -> str:
-    """SHA-256 of the rule that judges the claim now."""
-    return sha256_of(claim.rule)
+    """SHA-256 of the rule that judges the claim now, and of the name of its estimand."""
+    return sha256_of(claim.rule, claim.estimand.name)
+
+
+def present_hashes(claim: Claim) -> list[str]:
+    """What results may call the rule that judges the claim now, its hash first."""
+    return hashes_of(claim.rule, claim.estimand.name, claim.edition)
+
+
+def earlier_hashes(row: Claim | Erratum) -> dict[str, int]:
+    """What results may call a rule that judged the row before → the edition of that rule."""
+    found: dict[str, int] = {}
+    for one in row.earlier:
+        name = row.as_of(one).estimand.name if isinstance(row, Claim) else None
+        found |= dict.fromkeys(hashes_of(one.rule, name, one.edition), one.edition)
+    return found
 
 
 def check_quotes(claims: Sequence[Claim | Erratum], source_text: str) -> list[str]:

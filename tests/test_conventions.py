@@ -6,13 +6,13 @@ import pytest
 
 from darkmatter.artifacts import read_json
 from darkmatter.claims import Claim, load_claims
-from darkmatter.estimands.evidence import BY_DIMENSION, PRIMARY, VARIANTS, Variant
+from darkmatter.estimands.evidence import OF_CONVENTION, PRIMARY, VARIANTS, Variant
 
 ROOT = Path(__file__).resolve().parent.parent
 LEDGER = load_claims(ROOT / "claims.yaml")
 CLAIMS = {claim.id: claim for claim in LEDGER.claims}
 ROWS = {row["id"]: row for row in read_json(ROOT / "reports" / "claims.json")["claims"]}
-BY_NAME = {str(variant): variant for variant in (*VARIANTS, BY_DIMENSION)}
+BY_NAME = {str(variant): variant for variant in (*VARIANTS, *OF_CONVENTION.values())}
 
 
 def other_side(claim: Claim, convention: str) -> list[Variant]:

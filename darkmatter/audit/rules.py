@@ -7,8 +7,15 @@ from pathlib import Path
 from darkmatter.artifacts import ArtifactError, read_json, sha256_bytes
 from darkmatter.audit.findings import Finding
 from darkmatter.audit.history import git
-from darkmatter.claim_rules import sha256_of
-from darkmatter.claims import CLAIM_RESULTS, CLAIMS, Ledger, check_quotes, load_claims, rule_sha256
+from darkmatter.claims import (
+    CLAIM_RESULTS,
+    CLAIMS,
+    Ledger,
+    check_quotes,
+    earlier_hashes,
+    load_claims,
+    present_hashes,
+)
 
 
 def rule_findings(root: Path) -> Iterator[Finding]:
@@ -20,7 +27,7 @@ def rule_findings(root: Path) -> Iterator[Finding]:
     if not (root / CLAIM_RESULTS).exists():
         return
     ledger = load_claims(root / CLAIMS)
-    rules = {claim.id: rule_sha256(claim) for claim in ledger.claims}
+    rules = {claim.id: present_hashes(claim) for claim in ledger.claims}
     earlier = earlier_rules(ledger)
     try:
         stored = stored_rules(read_json(root / CLAIM_RESULTS))
@@ -29,7 +36,7 @@ def rule_findings(root: Path) -> Iterator[Finding]:
         yield Finding("tampered", path, f"holds no claims; `git checkout -- {path}` or `dvc repro claims` mends it")
         stored = {}
     for identity, judged in stored.items():
-        if judged == rules.get(identity):
+        if judged in rules.get(identity, ()):
             continue
         if judged in earlier.get(identity, {}):
             edition = earlier[identity][judged]
@@ -46,7 +53,7 @@ def rule_findings(root: Path) -> Iterator[Finding]:
         message = "earlier commits are not in this clone, so no rule is held against them; `git fetch --unshallow`"
         yield Finding("missing", CLAIMS.as_posix(), message)
     for (identity, judged), commit in rules_in_history(root).items():
-        if judged == rules.get(identity) or judged in earlier.get(identity, {}):
+        if judged in rules.get(identity, ()) or judged in earlier.get(identity, {}):
             continue
         if identity in rules or identity in earlier:
             message = (
@@ -61,14 +68,13 @@ def rule_findings(root: Path) -> Iterator[Finding]:
 
 def earlier_rules(ledger: Ledger) -> dict[str, dict[str, int]]:
     """Claim or erratum → SHA-256 of each rule that it had before → edition of that rule."""
-    rows = [*ledger.claims, *ledger.errata]
-    return {row.id: {sha256_of(one.rule): one.edition for one in row.earlier} for row in rows if row.earlier}
+    return {row.id: earlier_hashes(row) for row in (*ledger.claims, *ledger.errata) if row.earlier}
 
 
-def described(identity: str, rules: dict[str, str], earlier: dict[str, dict[str, int]]) -> str:
+def described(identity: str, rules: dict[str, list[str]], earlier: dict[str, dict[str, int]]) -> str:
     """The rules that the ledger has for a claim, by the first digits of their hashes."""
     before = [f"{sha256[:12]} (edition {edition})" for sha256, edition in earlier.get(identity, {}).items()]
-    now = [rules[identity][:12]] if identity in rules else []
+    now = [rules[identity][0][:12]] if identity in rules else []
     return ", ".join([*before, *now])
 
 

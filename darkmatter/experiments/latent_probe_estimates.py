@@ -11,7 +11,7 @@ from darkmatter.estimates import Estimate, Sums
 from darkmatter.experiments.latent_products import with_contexts
 from darkmatter.experiments.latent_ranks import Ranks, Weights, rank_correlation, resample, weighted_median
 from darkmatter.held_out_estimates import r2_estimates
-from darkmatter.joint import joint, stating
+from darkmatter.joint import joint, with_ends
 from darkmatter.params import Params
 from darkmatter.paths import RESULTS
 from darkmatter.splits import ROW_SETS, SPLITS
@@ -119,13 +119,17 @@ def latent_results(
     weights = averages(table, rows)
     probes = {name: values for name, values in table.items() if name.startswith("probe/")}
     together = joint(bootstrap, 2)  # ratio and rank are judged together
-    compared, judged = compare(probes, weights, rows, contexts, [bootstrap, together])
-    level = together["level"]
+    own = bootstrap | {"resamples": together["resamples"]}
+    compared, *judged = compare(probes, weights, rows, contexts, [bootstrap, own, together])
+    levels = own["level"], together["level"]
 
     def judged_by(probe: str) -> dict[str, dict[str, Estimate]]:
-        products = with_contexts(judged[probe]["product"], probes[probe], table, level)
-        found = {"probe_against_latents": judged[probe]["active"], "probe_against_products": products}
-        return {name: stating(level, components) for name, components in found.items()}
+        found = {"probe_against_latents": [at[probe]["active"] for at in judged]}
+        found["probe_against_products"] = [
+            with_contexts(at[probe]["product"], probes[probe], table, level)
+            for at, level in zip(judged, levels, strict=True)
+        ]
+        return {name: with_ends(*both, *levels) for name, both in found.items()}
 
     estimands = {split: {way: judged_by(f"probe/{split}/{way}") for way in CONVENTIONS} for split in SPLITS}
     split, convention = PRIMARY

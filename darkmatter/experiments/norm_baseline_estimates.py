@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from darkmatter.conventions import CONVENTIONS
+from darkmatter.conventions import ALL_ROWS, CONVENTIONS, PRIMARY
 from darkmatter.estimates import Estimate
-from darkmatter.joint import joint, stating
+from darkmatter.joint import at_both
 from darkmatter.paired import Scored, alone, difference, together
 from darkmatter.params import Params
 from darkmatter.paths import RESULTS
@@ -138,6 +138,9 @@ def results(saes: Sequence[Measured], depth: int, bootstrap: dict[str, Any]) -> 
             "norm_baseline_differences": differences(first, later, split, way, bootstrap),
             "norm_baseline_order": order(first, later, split, way, bootstrap),
         }
+    # The variant of all held-out rows, tokens among them that no fit has met.
+    everywhere = compared(on_all_rows(first, later), "norm", *PRIMARY, bootstrap)
+    estimands["/".join((*PRIMARY, ALL_ROWS))] = {"norm_baseline_order": everywhere}
     return {
         "depth": depth,
         "first_layer": sorted({sae.facts["hookpoint"] for sae in first}),
@@ -185,19 +188,16 @@ def order(
 ) -> dict[str, Estimate]:
     """Components of norm-r2-baselines: the norm, and token identity on rows whose token it has met.
 
-    Beside them `all_rows_…`, which count tokens that were never met, and `square_…`, the same of the square.
+    Beside them `square_…`, the same of the square.
     """
     on_seen = on_all_rows(first, later) | {
         "token_identity": (later, ACTIVATION_SEEN, SEEN),
         "first_layer": (first, SEEN, ACTIVATION_SEEN),
     }
-    everywhere = {name: on_all_rows(first, later)[name] for name in ("token_identity", "first_layer")}
-    found = compared(on_seen, "norm", split, convention, bootstrap)
-    beside = (("all_rows", everywhere, "norm"), ("square", on_seen, "square"))
-    for name, pairs, target in beside:
-        own = compared(pairs, target, split, convention, bootstrap)
-        found |= {f"{name}_{component}": estimate for component, estimate in own.items()}
-    return found
+    square = compared(on_seen, "square", split, convention, bootstrap)
+    return compared(on_seen, "norm", split, convention, bootstrap) | {
+        f"square_{name}": one for name, one in square.items()
+    }
 
 
 # What is compared: the SAEs over which the mean is taken, and two regressors.
@@ -217,13 +217,15 @@ def on_all_rows(first: Sequence[Measured], later: Sequence[Measured]) -> dict[st
 def compared(
     pairs: Mapping[str, Pair], target: str, split: str, convention: str, bootstrap: dict[str, Any]
 ) -> dict[str, Estimate]:
-    """Contexts are resampled for all layers at once; what is not null holds together at the bootstrap's level."""
+    """Contexts are resampled for all layers at once; at both levels of as many components as are not null."""
     fitted = sum(
         not any(sae.regressors[target][name].reason for sae in saes for name in both) for saes, *both in pairs.values()
     )
-    together = joint(bootstrap, fitted)
-    found = {name: mean_difference(*pair, target, split, convention, together) for name, pair in pairs.items()}
-    return stating(together["level"], found)
+
+    def judged(own: dict[str, Any]) -> dict[str, Estimate]:
+        return {name: mean_difference(*pair, target, split, convention, own) for name, pair in pairs.items()}
+
+    return at_both(judged, bootstrap, fitted)
 
 
 def mean_difference(

@@ -33,7 +33,6 @@ def data(results: Results, params: Params) -> dict[str, Any]:
     widths = [sae["d_sae"] for sae in found.saes]
     grid = np.geomspace(min(widths), max(widths) * 2**DOUBLINGS_BEYOND, SAMPLES)
     curve = found.law.predict(grid)
-    gap, gap_low, gap_high = found.gap
     return {
         "note": f"{found.sparsity}; " + context_note(results, params.figures.main_hookpoint) + encoder_note(found),
         "saes": [point(sae) for sae in found.saes],
@@ -41,7 +40,7 @@ def data(results: Results, params: Params) -> dict[str, Any]:
         "power_law": asdict(found.law),
         "line": asdict(found.line),
         "encoder": None if found.encoder is None else asdict(found.encoder),
-        "gap": {"value": gap, "low": gap_low, "high": gap_high},
+        "gap": found.gap,
         "curve": {"d_sae": grid.tolist(), "fvu": None if curve is None else curve.tolist()},
         "widest": max(widths),
     }

@@ -37,10 +37,9 @@ def data(results: Results, params: Params) -> dict[str, Any]:
         for noise, name in NOISE.items()
     ]
     settings = len(found["noise_deviations"]) ** 2
-    level = rows[0]["dense"].get("level", found["level"])  # wider where the claim's intervals hold together
     return {
         "note": f"{found['sae']} at {found['hookpoint']}; Pearson over {settings} noise settings at no ablation, means "
-        f"of {len(found['seeds'])} seeds, each with noise and contexts of its own; {100 * level:g} % intervals over "
+        f"of {len(found['seeds'])} seeds, each with noise and contexts of its own; {100 * found['level']:g} % intervals over "
         f"them and over how the SAE came out, where enough SAEs are measured.",
         "columns": [{"key": key, "label": label} for key, label in COLUMNS],
         "rows": rows,

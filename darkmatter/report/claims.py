@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 from darkmatter.conventions import CONVENTIONS, PRIMARY
-from darkmatter.estimands.evidence import BY_DIMENSION
+from darkmatter.estimands.evidence import BY_DIMENSION, EVERY_ROW
 from darkmatter.estimands.experiments import KEYS
 from darkmatter.paths import RESULTS
 from darkmatter.report.editions import earlier_rules
@@ -22,7 +22,8 @@ STALE = "stale"
 PLACES = {"inside": "inside", "outside": "outside", "across": "open", "null": "undefined"}
 # Variants of a claim, the primary one first, and what heads their columns.
 VARIANTS = {f"{split}/{convention}": f"{split}, {convention}" for split in SPLITS for convention in CONVENTIONS} | {
-    str(BY_DIMENSION): f"{', '.join(PRIMARY)}, FVU by dimension"
+    str(BY_DIMENSION): f"{', '.join(PRIMARY)}, FVU by dimension",
+    str(EVERY_ROW): f"{', '.join(PRIMARY)}, with tokens of no fit",
 }
 FIRST = next(iter(VARIANTS))
 SINGLE = {"sae": "SAE"}
