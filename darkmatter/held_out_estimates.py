@@ -11,7 +11,6 @@ from darkmatter.conventions import CONVENTIONS
 from darkmatter.estimates import Estimate, Sums, estimate
 from darkmatter.splits import ROW_SETS, SPLITS
 
-
 # (weights, rows, total, square, residual) → R² of each resample
 R2 = Callable[..., np.ndarray]
 

@@ -8,13 +8,16 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from darkmatter import power_law
 from darkmatter.estimands.breakdown_trends import scatter_of_gap
-from darkmatter.estimands.quantities import Formula, Sampled, first, units_of
+from darkmatter.estimands.quantities import Fixed, Formula, Sampled, first, units_of
+from darkmatter.estimands.reductions import Lead
 from darkmatter.estimands.seed_noise import SeedNoise
 from darkmatter.estimands.trends import slope_over_saes
 from darkmatter.experiments.downstream_estimates import mean_ratio
+from darkmatter.held_out_estimates import r2_of, r2_pooled
 from darkmatter.paired import Scored, difference, slope
 from darkmatter.seed_intervals import over_seeds
 from darkmatter.variance import combined, contexts_and_saes, interval, of_interval, of_values, shared_share
@@ -186,6 +189,40 @@ def test_contexts_and_saes(of_saes, of_contexts, apart, saes):
         return found["low"], found["high"]
 
     assert 0.93 <= coverage(world, 0) <= 0.97
+
+
+def test_lead_of_one_number_over_another_of_other_contexts():
+    """Ends are added, as at the worst correlation: never below its level, wider where the two are independent."""
+    half = 0.01 * norm.ppf(0.5 + LEVEL / 2)
+
+    def world(random, bootstrap):
+        parts = [mean + 0.01 * random.normal() for mean in (0.10, 0.04, 0.06)]
+        change = -0.05 + 0.01 * random.normal()
+        known = [Fixed({"value": v, "low": v - half, "high": v + half}, LEVEL) for v in (*parts, change)]
+        found = Lead(known[:-1], known[-1]).at(bootstrap, 1)
+        return found["low"], found["high"]
+
+    assert 0.97 <= coverage(world, 0.05) <= 1
+
+
+def test_pooled_share_of_regressed_error():
+    """Σ left² over Σ spread² of three dimensions of unequal size."""
+    rows = np.full(CONTEXTS, 820.0)
+
+    def world(random, bootstrap):
+        sizes = np.array([9.0, 1.0, 0.1])
+        square = rows[:, None] * sizes * varying(random, OF_ERROR, (CONTEXTS, 1))
+        left = 0.9 * square * varying(random, 0.05, (CONTEXTS, 3))
+        sums = {
+            "rows": rows[None],
+            "total": np.zeros((1, CONTEXTS, 3)),
+            "square": square[None],
+            "residual/x": left[None],
+        }
+        found = r2_of(sums, "token", "residual/x", 4, bootstrap, r2_pooled)
+        return found["low"], found["high"]
+
+    assert 0.92 <= coverage(world, 0.1) <= 0.97
 
 
 def test_bootstrap_of_few_saes_does_not_cover():

@@ -21,8 +21,8 @@ def dense_where_recovered(evidence: Evidence, variant: Variant) -> Components:
     share = measured(found["recovered"])
     if share < RECOVERED:
         raise Missing(
-            f"the statement's condition is not met: the best linear map of x recovers {share:.0%} of the planted Dense, "
-            f"and the statement is about a map that recovers it (here at least {RECOVERED:.0%})"
+            f"the statement's condition is not met: the best linear map of x recovers {share:.0%} of the planted "
+            f"Dense, and the statement is about a map that recovers it (here at least {RECOVERED:.0%})"
         )
     return found
 

@@ -8,8 +8,8 @@ With x' the ground truth, P_f its reconstruction without a share f of the latent
 
 Least squares is linear in its target: b* = B_f − σ_s N with the maps B_f of E_f and N of R on x_n. What they leave is
 r_f − σ_s r_R, so that any sum of its squares is a quadratic in σ_s, and its three coefficients are quadratic forms of
-the maps in the moments of (x', A, R, P_f) over whichever rows are scored, fitted on or held out. A is a target like E_f:
-what the best map of x_n leaves of it says whether any linear map finds Dense.
+the maps in the moments of (x', A, R, P_f) over whichever rows are scored, fitted on or held out. A is a target like
+E_f: what the best map of x_n leaves of it says whether any linear map finds Dense.
 """
 
 from dataclasses import dataclass
@@ -177,7 +177,7 @@ class Targets:
     with_r: Float[Tensor, "target d_model"]
 
     def raw(self) -> Float[Tensor, "3 share_and_a d_model"]:
-        """Σ of E_f², E_f R and R² about zero: the coefficients of Σ e² = c_0 − 2 σ_s c_1 + σ_s² c_2; A as one more E_f."""
+        """Σ of E_f², E_f R and R² about zero: the coefficients of Σ e² = c_0 − 2 σ_s c_1 + σ_s² c_2; of A alike."""
         return coefficients(
             self.square + self.rows * self.mean_t.square(), self.with_r + self.rows * self.mean_t * self.mean_t[-1]
         )

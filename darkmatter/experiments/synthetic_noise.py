@@ -64,9 +64,9 @@ def noise_grid(
     `spread_scalar_mean` [variant, σ_x] of x_n around its mean (per dimension; one mean for all dimensions, as the
     published code), `error` and `left` [variant, σ_x, share, 3] (the coefficients in σ_s of Σ ‖e‖² and of
     Σ ‖e − b*·x_n‖², in `Targets.raw`), `introduced` [variant, share] (Σ ‖P_f − T_f‖² with T_f the part of x' that the
-    latents kept make up: what the SAE itself introduces), `dense_recovered` [variant, σ_x] (pooled R² of the best linear
-    map of x_n for the noise on x', whatever the SAE) and `vector_r2` [variant, σ_x, σ_s, share] (Eq. 11, mean over
-    dimensions; NaN without variance). And FACTS.
+    latents kept make up: what the SAE itself introduces), `dense_recovered` [variant, σ_x] (pooled R² of the best
+    linear map of x_n for the noise on x', whatever the SAE) and `vector_r2` [variant, σ_x, σ_s, share] (Eq. 11, mean
+    over dimensions; NaN without variance). And FACTS.
 
     Args:
         activations: .npy, float32 [context, position, d_model].

@@ -39,8 +39,8 @@ def data(results: Results, params: Params) -> dict[str, Any]:
     settings = len(found["noise_deviations"]) ** 2
     return {
         "note": f"{found['sae']} at {found['hookpoint']}; Pearson over {settings} noise settings at no ablation, means "
-        f"of {len(found['seeds'])} seeds, each with noise and contexts of its own; {100 * found['level']:g} % intervals over "
-        f"them and over how the SAE came out, where enough SAEs are measured.",
+        f"of {len(found['seeds'])} seeds, each with noise and contexts of its own; "
+        f"{100 * found['level']:g} % intervals over them and, where enough SAEs are measured, how the SAE came out.",
         "columns": [{"key": key, "label": label} for key, label in COLUMNS],
         "rows": rows,
     }
