@@ -10,7 +10,7 @@ import datetime
 import json
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
@@ -123,7 +123,11 @@ def sha256_of(rule: Rule, estimand: str | None) -> str:
     Args:
         estimand: None where nothing is computed, and for the hash in results of earlier editions.
     """
-    content = rule.model_dump(exclude_defaults=True) | ({"estimand": estimand} if estimand else {})
+    return sha256_of_content(rule.model_dump(exclude_defaults=True) | ({"estimand": estimand} if estimand else {}))
+
+
+def sha256_of_content(content: dict[str, Any]) -> str:
+    """SHA-256 of a rule as results hold it, without defaults."""
     return sha256_bytes(json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode())
 
 

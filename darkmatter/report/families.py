@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from darkmatter.claim_rules import NAMED, Rule, sha256_of
+from darkmatter.claim_rules import NAMED, Rule, sha256_of_content
 from darkmatter.report.claims import component, outcome_words
 from darkmatter.report.summary import duration
 from darkmatter.verdicts import component_outcomes, verdict_of
@@ -60,7 +60,7 @@ def judged_by(row: Content, found: Content) -> Content | None:
 
 def known_by(one: Content) -> list[str]:
     """What results call a rule; before edition NAMED its hash was that of the rule alone (`claim_rules.hashes_of`)."""
-    before = [sha256_of(Rule.model_validate(one["rule"]), None)] if one["edition"] < NAMED else []
+    before = [sha256_of_content(one["rule"])] if one.get("edition", NAMED) < NAMED else []
     return [one["rule_sha256"], *before]
 
 
