@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from darkmatter.decomposition.shared_moments import Prepared, read_prepared
-from darkmatter.models.activation_files import open_activations
+from darkmatter.models.activation_files import Activations, open_activations
 from darkmatter.models.device import usable
 from darkmatter.regression.moments import Blocks, make_blocks
 from darkmatter.regression.splits import Splits, draw_splits
@@ -29,10 +29,10 @@ class Sample:
         l0: latents that fired, [context, position].
     """
 
-    x: Float[np.ndarray, "context position d_model"]
-    index: np.ndarray
-    value: np.ndarray
-    l0: np.ndarray
+    x: Activations
+    index: Int[np.ndarray, "context position slot"]
+    value: Float[np.ndarray, "context position slot"]
+    l0: Int[np.ndarray, "context position"]
     decoder: Decoder | MappedDecoder
     splits: Splits
     prepared: Prepared
@@ -46,11 +46,10 @@ class Sample:
 
         Sae(x) is rebuilt on the CPU: a wide decoder is mapped from its file.
         """
-        index, value = (torch.from_numpy(codes[number]) for codes in (self.index, self.value))
-        sae = self.decoder.decode(index, value)
+        sae = self.decoder.decode(torch.from_numpy(self.index[number]), torch.from_numpy(self.value[number]))
         x = torch.from_numpy(np.array(self.x[number]))
-        place = {"device": self.prepared.device, "dtype": self.prepared.products}
-        return x.to(**place), sae.to(**place)
+        device, dtype = self.prepared.device, self.prepared.products
+        return x.to(device, dtype), sae.to(device, dtype)
 
 
 def open_sample(
@@ -89,7 +88,8 @@ def open_sample(
     shared = read_prepared(Path(prepared), splits, place)
     return Sample(
         x,
-        *(arrays[name].reshape(contexts, positions, -1) for name in ("index", "value")),
+        arrays["index"].reshape(contexts, positions, -1),
+        arrays["value"].reshape(contexts, positions, -1),
         arrays["l0"].reshape(contexts, positions),
         decoder,
         replace(splits, kept=shared.kept),

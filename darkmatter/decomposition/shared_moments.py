@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from darkmatter.models.activation_files import Activations, open_activations
+from darkmatter.models.activation_files import Activations, Bfloat16, open_activations
 from darkmatter.models.device import usable
 from darkmatter.models.outliers import kept_rows
 from darkmatter.regression.context_sums import RowSums
@@ -123,7 +123,9 @@ def float32_mean(x: Activations, kept: np.ndarray, where: str) -> Float[Tensor, 
     return torch.from_numpy(total / kept.sum()).float().double()
 
 
-def shift(rows: np.ndarray, x_shift: Float[Tensor, " d_model"]) -> Float[Tensor, "position d_model"]:
+def shift(
+    rows: Float[np.ndarray, "position d_model"] | Bfloat16, x_shift: Float[Tensor, " d_model"]
+) -> Float[Tensor, "position d_model"]:
     """x − x_shift in float64, where x_shift is."""
     return torch.from_numpy(np.array(rows)).to(x_shift.device).double() - x_shift
 

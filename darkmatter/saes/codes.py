@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from darkmatter.models.activation_files import Activations
+from darkmatter.models.activation_files import Bfloat16
 from darkmatter.models.outliers import kept_of, row_norms
+from darkmatter.models.shards import Shards
 from darkmatter.saes.decoder import Decoder
 from darkmatter.storage.artifacts import ArtifactError
 
@@ -26,16 +27,19 @@ SAMPLE_ROWS = 4096
 DECODE_TOLERANCE = 1e-4
 L0_FACTOR = 4.0
 
+Rows = Float[np.ndarray, "row d_model"] | Bfloat16 | Shards  # of activations, one context after the other
+
 
 class Codes(NamedTuple):
     """Active latents of each row, ascending; unused slots hold index 0, value 0."""
 
-    index: Int[np.ndarray, "row slot"]  # int32
+    # int32; hides `tuple.index`, which nobody asks codes for
+    index: Int[np.ndarray, "row slot"]  # type: ignore[assignment]
     value: Float[np.ndarray, "row slot"]  # float32
     l0: Int[np.ndarray, " row"]  # int32
 
 
-def encode_rows(sae: "SAE", rows: Activations, where: str, width: int | None = None) -> Codes:
+def encode_rows(sae: "SAE", rows: Rows, where: str, width: int | None = None) -> Codes:
     """The codes of some rows; width: the largest l0."""
     parts = [encode_block(sae, block, where) for block in blocks(rows, sae.cfg.d_sae)]
     l0 = np.concatenate([counts for _, _, counts in parts])
@@ -46,7 +50,7 @@ def encode_rows(sae: "SAE", rows: Activations, where: str, width: int | None = N
     return Codes(index, value, l0)
 
 
-def blocks(rows: Activations, d_sae: int) -> list[Activations]:
+def blocks(rows: Rows, d_sae: int) -> list[Rows]:
     size = max(1, DENSE_ELEMENTS // d_sae)
     return [rows[start : start + size] for start in range(0, len(rows), size)]
 
@@ -98,7 +102,7 @@ def check_loaded(sae: "SAE", folder: Path, architecture: str, d_sae: int, d_mode
 
 
 @torch.no_grad()
-def encode_block(sae: "SAE", rows: Activations, where: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def encode_block(sae: "SAE", rows: Rows, where: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Latents and values of all codes of the block, row after row, and their number in each row."""
     acts = sae.encode(torch.from_numpy(np.array(rows))).numpy()  # a copy: the map is read-only
     flat = np.flatnonzero(acts)
@@ -111,19 +115,19 @@ def encode_block(sae: "SAE", rows: Activations, where: str) -> tuple[np.ndarray,
 
 @torch.no_grad()
 def check_on_sample(
-    sae: "SAE", decoder: Decoder, rows: Activations, k: int, where: str, outlier_norm_ratio: float | None = None
+    sae: "SAE", decoder: Decoder, rows: Rows, k: int, where: str, outlier_norm_ratio: float | None = None
 ) -> None:
     """Refuse an SAE whose codes do not rebuild its output, or whose L0 or FVU contradict its description.
 
     The sample is spread evenly over all rows, without those above so many of its median norms.
     """
-    sample = rows[np.linspace(0, len(rows) - 1, min(SAMPLE_ROWS, len(rows))).astype(int)]
+    sample = np.asarray(rows[np.linspace(0, len(rows) - 1, min(SAMPLE_ROWS, len(rows))).astype(int)])
     if outlier_norm_ratio is not None:
         sample = sample[kept_of(row_norms(sample), outlier_norm_ratio)]
     gap = norm = error = 0.0
     firings = 0
     for block in blocks(sample, sae.cfg.d_sae):
-        x = torch.from_numpy(block)
+        x = torch.from_numpy(np.asarray(block))
         acts = sae.encode(x)
         output = sae.decode(acts)
         width = max(1, int(acts.count_nonzero(dim=1).max()))

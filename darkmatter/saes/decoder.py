@@ -25,7 +25,8 @@ class Decoder:
     @property
     def shape(self) -> tuple[int, int]:
         """(latents, d_model)"""
-        return tuple(self.W_dec.shape)
+        latents, d_model = self.W_dec.shape
+        return latents, d_model
 
     def decode(self, index: Int[Tensor, "row slot"], value: Float[Tensor, "row slot"]) -> Float[Tensor, "row d_model"]:
         """Sae(x) of each row, float32."""

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from darkmatter.models.activation_files import Activations, open_activations, rows_of
-from darkmatter.saes.codes import Codes, check_on_sample, encode_rows, load_sae
+from darkmatter.models.activation_files import open_activations, rows_of
+from darkmatter.params.given import given
+from darkmatter.saes.codes import Codes, Rows, check_on_sample, encode_rows, load_sae
 from darkmatter.saes.decoder import Decoder, load_decoder
 from darkmatter.saes.published.pointer import POINTER, open_pointer
 from darkmatter.saes.published.streamed import MappedDecoder
@@ -22,7 +23,7 @@ class Coder:
     encode: rows [row, d_model] → index, value [row, slot] and l0 [row], as `codes.encode_rows` returns them.
     """
 
-    encode: Callable[[Activations], Codes]
+    encode: Callable[[Rows], Codes]
     decoder: Decoder | MappedDecoder
 
 
@@ -60,7 +61,7 @@ def open_coder(
     architecture: str,
     d_sae: int,
     k: int | None,
-    rows: Activations,
+    rows: Rows,
     device: str = "cpu",
     outlier_norm_ratio: float | None = None,
 ) -> Coder:
@@ -77,7 +78,7 @@ def open_coder(
         sae = open_pointer(folder, device)  # measured when it was taken in
         return Coder(sae.encode, MappedDecoder(sae))
     sae, decoder = load_sae(folder, architecture, d_sae, rows.shape[1]), load_decoder(folder)
-    check_on_sample(sae, decoder, rows, k, str(folder), outlier_norm_ratio)
+    check_on_sample(sae, decoder, rows, given(k, f"k of {folder.name}"), str(folder), outlier_norm_ratio)
     width = k if architecture == "topk" else None
     return Coder(lambda wanted: encode_rows(sae, wanted, str(folder), width), decoder)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from darkmatter.saes.decoder import Decoder
@@ -18,13 +18,13 @@ from darkmatter.storage.artifacts import ArtifactError, read_arrays
 class Reconstructions:
     """Codes [context, position, slot] and decoder of one SAE; unused slots hold value 0 at latent 0."""
 
-    index: np.ndarray
-    value: np.ndarray
+    index: Int[np.ndarray, "context position slot"]
+    value: Float[np.ndarray, "context position slot"]
     decoder: Decoder | MappedDecoder
 
     def context(self, number: int) -> Float[Tensor, "position d_model"]:
         """Sae(x) of one context, float32."""
-        return self.decoder.decode(*(torch.from_numpy(codes[number]) for codes in (self.index, self.value)))
+        return self.decoder.decode(torch.from_numpy(self.index[number]), torch.from_numpy(self.value[number]))
 
 
 def open_reconstructions(codes: str, sae: str, contexts: int, positions: int) -> Reconstructions:
@@ -45,4 +45,5 @@ def open_reconstructions(codes: str, sae: str, contexts: int, positions: int) ->
         )
     if arrays["index"].max(initial=0) >= decoder.shape[0]:
         raise ArtifactError(f"{codes} names latents that {sae} does not have; run `dvc repro codes`")
-    return Reconstructions(*(arrays[name].reshape(contexts, positions, -1) for name in ("index", "value")), decoder)
+    index, value = (arrays[name].reshape(contexts, positions, -1) for name in ("index", "value"))
+    return Reconstructions(index, value, decoder)

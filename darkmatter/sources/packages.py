@@ -47,10 +47,11 @@ def fetch(requirement: str, sha256: str, wheelhouse: Path | None = None, store: 
         raise ArtifactError(f"{requirement}: the wheelhouse {wheelhouse} is not a folder. {mend(requirement)}")
     with replacing_folder(place) as folder:
         download(requirement, sha256, wheelhouse, folder)
-        if not matching_wheel(folder, sha256):
+        wheel = matching_wheel(folder, sha256)
+        if wheel is None:
             found = ", ".join(f"{path.name} {sha256_file(path)}" for path in sorted(folder.iterdir())) or "nothing"
             raise ArtifactError(f"{requirement}: pip left {found}, expected a wheel with sha256 {sha256}.")
-    return matching_wheel(place, sha256)
+    return place / wheel.name
 
 
 def matching_wheel(folder: Path, sha256: str) -> Path | None:

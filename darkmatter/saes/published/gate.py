@@ -9,6 +9,7 @@ from typing import Protocol
 
 import numpy as np
 from jaxtyping import Float, Int
+from torch import Tensor
 
 from darkmatter.storage.artifacts import ArtifactError
 
@@ -48,7 +49,7 @@ class Sae(Protocol):
 
 def measure(
     sae: Sae,
-    rows: Float[np.ndarray, "row d_model"],
+    rows: Float[np.ndarray, "row ..."] | Float[Tensor, "row ..."],
     where: str,
     nominal_l0: float | None = None,
     published: float | None = None,
@@ -63,8 +64,8 @@ def measure(
     Raises:
         ArtifactError: what was measured, what was expected, and what to do.
     """
-    rows = np.asarray(rows)
-    sample = rows[np.linspace(0, len(rows) - 1, min(gate.rows, len(rows))).astype(int)].astype(np.float32)
+    array = np.asarray(rows)
+    sample = array[np.linspace(0, len(rows) - 1, min(gate.rows, len(rows))).astype(int)].astype(np.float32)
     sample = sample.reshape(len(sample), -1)
     fired, output = sae.l0_and_output(sample)
     l0 = float(fired.mean())

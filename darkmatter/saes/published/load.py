@@ -88,7 +88,7 @@ def load_pretrained(
     where, wanted = str(reference), parse(reference)
     entry = listed_entry(manifest, wanted, where) if manifest else None
     found = local_files(wanted.local, format) if wanted.local else remote_files(wanted, entry, format)
-    if entry:
+    if manifest and entry:
         pins.check(entry, found.revision, found.required, manifest)
     loaded = open_sae(found, wanted, where, entry, device, block_bytes)
     loaded = replace(loaded, nominal_l0=nominal_l0 or loaded.nominal_l0)
@@ -96,7 +96,7 @@ def load_pretrained(
         published = wanted.listed.variance_explained if wanted.listed else None
         sae = loaded.sae if isinstance(loaded.sae, StreamedSae) else Measurable(loaded.sae, where)
         loaded = replace(loaded, measured=measure(sae, rows, where, loaded.nominal_l0, published, gate))
-    if entry:
+    if manifest and entry:
         pins.record(manifest, entry["release"], entry["id"], found.revision, found.required)
     return loaded
 
@@ -107,10 +107,12 @@ def open_sae(
     """The SAE in the files, with its shapes held against its name and manifest, and every weight finite."""
     name, listed = named(wanted.repo, wanted.folder) if wanted.repo else Named(), wanted.listed
     l0 = (listed.nominal_l0 if listed else None) or name.nominal_l0
-    source = {"format": found.format, "revision": found.revision, "sha256": dict(found.sha256)}
-    source |= {"repo": wanted.repo, "folder": str(wanted.local or wanted.folder)}
+    source: dict[str, Any] = {"format": found.format, "revision": found.revision, "sha256": dict(found.sha256)}
+    source |= {"repo": wanted.repo or None, "folder": str(wanted.local or wanted.folder)}
     paths, factor = dict(found.paths), listed.norm_scaling_factor if listed else None
     d_sae, d_model = entry["width"] if entry else name.width, entry["d_model"] if entry else None
+    sae: StreamedSae | SAE
+    architecture: str
     with configuration(where, paths[FILES[found.format][0]], found.format):
         config, scale = read_own_format(found, wanted, factor)
     paths |= scale.files

@@ -26,7 +26,7 @@ def pick(content: dict[str, Any], manifest: Path, release: str, id: str) -> dict
     raise ArtifactError(f"{manifest} does not list {release}/{id}: nothing outside the list is loaded under its name")
 
 
-def check(entry: Mapping[str, Any], revision: str, sha256: Mapping[str, str], manifest: Path) -> None:
+def check(entry: Mapping[str, Any], revision: str | None, sha256: Mapping[str, str], manifest: Path) -> None:
     """Refuse what contradicts a pin; nulls contradict nothing.
 
     Raises:
@@ -45,7 +45,7 @@ def check(entry: Mapping[str, Any], revision: str, sha256: Mapping[str, str], ma
             )
 
 
-def record(manifest: Path, release: str, id: str, revision: str, sha256: Mapping[str, str]) -> None:
+def record(manifest: Path, release: str, id: str, revision: str | None, sha256: Mapping[str, str]) -> None:
     """Fill in what is null, under a lock: several processes may fetch SAEs of one manifest.
 
     Raises:
