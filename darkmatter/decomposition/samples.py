@@ -3,13 +3,14 @@
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from darkmatter.decomposition.shared_moments import Prepared, read_prepared
+from darkmatter.decomposition.shared_moments import Contexts, Prepared, read_prepared
 from darkmatter.models.activation_files import Activations, open_activations
 from darkmatter.models.device import usable
 from darkmatter.regression.moments import Blocks, make_blocks
@@ -18,6 +19,28 @@ from darkmatter.saes.decoder import Decoder
 from darkmatter.saes.open import open_decoder
 from darkmatter.saes.published.streamed import MappedDecoder
 from darkmatter.storage.artifacts import ArtifactError, read_arrays
+
+
+@runtime_checkable
+class Decomposable(Protocol):
+    """What the passes read: a `Sample`, or rows whose Sae(x) comes from elsewhere.
+
+    Where contexts differ in length, `x[number]` and `context` give the rows that there are.
+    """
+
+    @property
+    def x(self) -> Contexts: ...
+
+    @property
+    def splits(self) -> Splits: ...
+
+    @property
+    def blocks(self) -> Blocks: ...
+
+    @property
+    def prepared(self) -> Prepared: ...
+
+    def context(self, number: int) -> tuple[Tensor, Tensor]: ...
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ DECODE_TOLERANCE = 1e-4
 L0_FACTOR = 4.0
 
 Rows = Float[np.ndarray, "row d_model"] | Bfloat16 | Shards  # of activations, one context after the other
+Part = Float[np.ndarray, "part d_model"] | Bfloat16 | Shards  # some of them
 
 
 class Codes(NamedTuple):
@@ -50,7 +51,7 @@ def encode_rows(sae: "SAE", rows: Rows, where: str, width: int | None = None) ->
     return Codes(index, value, l0)
 
 
-def blocks(rows: Rows, d_sae: int) -> list[Rows]:
+def blocks(rows: Rows, d_sae: int) -> list[Part]:
     size = max(1, DENSE_ELEMENTS // d_sae)
     return [rows[start : start + size] for start in range(0, len(rows), size)]
 
