@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import matplotlib as mpl
 import numpy as np
@@ -22,6 +22,7 @@ LAYER_TICKS = 12
 SINGLE, DOUBLE = 3.4, 7.0  # inches: one and two columns of a page
 
 
+@runtime_checkable
 class Drawable(Protocol):
     """What a figure's module has."""
 

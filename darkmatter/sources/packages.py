@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import BinaryIO
 
 from darkmatter.storage.artifacts import ArtifactError, replacing_folder, sha256_file
 from darkmatter.storage.text_files import encoding_of
@@ -119,7 +119,7 @@ class Archive:
             raise ArtifactError(f"{path.name} is refused: its members claim {total:,} bytes")
         self.names = sorted(info.filename for info in members)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Archive":
         return self
 
     def __exit__(

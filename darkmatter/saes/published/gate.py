@@ -5,7 +5,7 @@ a norm factor was folded (354), a threshold left at another scale (483). L0 and 
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -38,6 +38,7 @@ class Measured:
     explained_variance: float
 
 
+@runtime_checkable
 class Sae(Protocol):
     @property
     def d_model(self) -> int: ...
