@@ -40,7 +40,7 @@ def main(arguments: list[str] | None = None) -> None:
     params.set_defaults(run=run_params)
     summary = commands.add_parser("summary", help="what the last run came to, in five lines, and where its report is")
     summary.set_defaults(run=run_summary)
-    kept = commands.add_parser("keep", help="keep what the claims came to, to stand beside another profile's report")
+    kept = commands.add_parser("keep", help="keep what the claims came to, to show next to another profile's report")
     kept.set_defaults(run=run_keep)
     add_audit(commands)
     add_decompose(commands)

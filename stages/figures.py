@@ -6,9 +6,10 @@ Out: reports/figures/ (one SVG and one JSON with its numbers per figure), report
 Run: python -m stages.figures
 """
 
+from darkmatter.experiments.registry import drawn
 from darkmatter.figures import write_figures
 from darkmatter.results.headline import headline_metrics
-from darkmatter.results.load import EXPERIMENTS, load_results
+from darkmatter.results.load import load_results
 from darkmatter.results.plot_rows import PLOTS, plot_rows
 from darkmatter.runner.stage import Stage, run
 from darkmatter.storage.artifacts import replacing_folder, write_json
@@ -18,9 +19,10 @@ from darkmatter.storage.paths import FIGURES, METRICS, RESULTS
 def main(stage: Stage) -> None:
     for hookpoint in stage.params.hookpoints:
         stage.reads(RESULTS / "decomposition" / f"{hookpoint}.json")
-    for name in EXPERIMENTS:
+    experiments = drawn()
+    for name in experiments:
         stage.reads(RESULTS / f"{name}.json")
-    results = load_results(RESULTS, stage.params.hookpoints)
+    results = load_results(RESULTS, stage.params.hookpoints, experiments)
 
     metrics = headline_metrics(results, stage.params)
 

@@ -5,10 +5,10 @@ Out: reports/results/lemmas.json: per lemma its statement, what the paper prints
 Command: python -m stages.lemmas
 """
 
+from darkmatter.experiments.lemmas.results import results_of
 from darkmatter.runner.stage import Stage, run
 from darkmatter.storage.artifacts import write_json
 from darkmatter.storage.paths import RESULTS
-from darkmatter.theory.lemma_results import results_of
 
 
 def main(stage: Stage) -> None:

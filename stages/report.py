@@ -8,12 +8,13 @@ Run: python -m stages.report
 
 from pathlib import Path
 
+from darkmatter.experiments.registry import drawn
 from darkmatter.ledger.claims import CLAIM_RESULTS, CLAIMS, load_claims
 from darkmatter.ledger.families import FAMILIES, read_families
 from darkmatter.report.content import report_content
 from darkmatter.report.render import render
 from darkmatter.report.sources import Provenance
-from darkmatter.results.load import EXPERIMENTS, load_results
+from darkmatter.results.load import load_results
 from darkmatter.runner.stage import Stage, run
 from darkmatter.runner.staleness import stale_stages
 from darkmatter.storage.artifacts import read_json, write_text
@@ -24,9 +25,10 @@ def main(stage: Stage) -> None:
     params = stage.params
     for hookpoint in params.hookpoints:
         stage.reads(RESULTS / "decomposition" / f"{hookpoint}.json")
-    for name in EXPERIMENTS:
+    experiments = drawn()
+    for name in experiments:
         stage.reads(RESULTS / f"{name}.json")
-    results = load_results(RESULTS, params.hookpoints)
+    results = load_results(RESULTS, params.hookpoints, experiments)
     figures = stage.reads(FIGURES)
     claims = read_json(stage.reads(CLAIM_RESULTS))
     ledger = load_claims(stage.reads(CLAIMS))

@@ -141,10 +141,10 @@ def decompose(
             write_moments(moments.parent, x, splits, settings.eigen_cutoff, place)
             watch.tick(len(x))
             rows = engine.Rows(
-                engine.Watched(x, watch.tick), rebuild, splits, read_prepared(moments.parent, splits, place)
+                engine.ProgressGrid(x, watch.tick), rebuild, splits, read_prepared(moments.parent, splits, place)
             )
             (decomposed := work / "decomposed").mkdir()
-            nothing = engine.Firings(x, kept, 0)  # of a given Sae(x) no latents are known
+            nothing = engine.FiringCounts(x, kept, 0)  # of a given Sae(x) no latents are known
             write_sums(decomposed, rows, (firings or nothing).of_contexts)
             (estimated := work / "estimates").mkdir()
             estimate_sae(estimated, moments.as_posix(), decomposed.as_posix(), **settings.bootstrap.model_dump())
@@ -189,7 +189,7 @@ def sae_rows(
     """What fires on the rows, and the function that gives Sae(x) of one context."""
     if coder is None:
         return None, lambda context: context_of(given, context)
-    firings = engine.Firings(x, kept, coder.d_sae)
+    firings = engine.FiringCounts(x, kept, coder.d_sae)
     if given is not None:
         engine.encode_all(coder, x, firings, None, tick)
         return firings, lambda context: context_of(given, context)

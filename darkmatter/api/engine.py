@@ -21,7 +21,7 @@ Tick = Callable[[int], object]
 
 
 @dataclass(frozen=True)
-class Watched:
+class ProgressGrid:
     """Activations that tell how many contexts have been read."""
 
     grid: Grid
@@ -41,9 +41,9 @@ class Watched:
 
 @dataclass(frozen=True)
 class Rows:
-    """What the passes of `decomposition` read of a `samples.Sample`, with Sae(x) of one context from a function."""
+    """What the passes of `decomposition` read of a `samples.SaeSample`, with Sae(x) of one context from a function."""
 
-    x: Watched
+    x: ProgressGrid
     rebuild: Callable[[int], Float[Tensor, "position d_model"]]
     splits: Splits
     prepared: Prepared
@@ -59,7 +59,7 @@ class Rows:
         return x.to(**place), sae.to(**place)
 
 
-class Firings:
+class FiringCounts:
     """How many latents fired on each row of a grid, and which ever did on a kept row."""
 
     def __init__(self, grid: Grid, kept: Bool[np.ndarray, "context position"], d_sae: int) -> None:
@@ -108,7 +108,7 @@ class StoredCodes:
         return tuple(found)
 
 
-def encode_all(coder: Coder, grid: Grid, firings: Firings, stored: StoredCodes | None, tick: Tick) -> None:
+def encode_all(coder: Coder, grid: Grid, firings: FiringCounts, stored: StoredCodes | None, tick: Tick) -> None:
     """One pass of the encoder over all rows, in the blocks in which `codes` takes them."""
     ticked = 0
     for start in range(0, len(grid.rows), coder.rows_at_once):
@@ -129,7 +129,7 @@ def rebuild_from_codes(coder: Coder, stored: StoredCodes, grid: Grid) -> Callabl
     return rebuild
 
 
-def rebuild_anew(coder: Coder, grid: Grid, firings: Firings) -> Callable[[int], Tensor]:
+def rebuild_anew(coder: Coder, grid: Grid, firings: FiringCounts) -> Callable[[int], Tensor]:
     """Sae(x) through the SAE's own `decode`, counting what fires on the way."""
 
     def rebuild(context: int) -> Tensor:

@@ -16,13 +16,13 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from darkmatter.audit.findings import EXIT_CODES, Finding, as_json, as_text, exit_code, printable
+from darkmatter.audit.findings import EXIT_CODES, AuditFinding, as_json, as_text, exit_code, printable
 from darkmatter.params.types import ParamsError
 from darkmatter.storage.artifacts import ArtifactError, plain
 
 # What code meets in a file that has another form than its stage writes.
 MALFORMED = (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, RecursionError, zlib.error)
-Said = tuple[dict[str, Any], list[str], list[Finding]]  # as JSON, as text, and what is wrong
+Said = tuple[dict[str, Any], list[str], list[AuditFinding]]  # as JSON, as text, and what is wrong
 EXPORTS = ("codecheck", "ro-crate", "checklist")
 
 
@@ -130,17 +130,17 @@ def said_by_explain(given: argparse.Namespace) -> Said:
     from darkmatter.audit.explain import as_text, explain
 
     found = explain(given.claim)
-    stale = [Finding("stale", item["stage"], item["stale"]) for item in found["stages"] if item["stale"]]
+    stale = [AuditFinding("stale", item["stage"], item["stale"]) for item in found["stages"] if item["stale"]]
     return found, as_text(found), [*stale, *other_rule(given.claim, found["rule"])]
 
 
-def other_rule(claim: str, rule: dict[str, Any]) -> list[Finding]:
+def other_rule(claim: str, rule: dict[str, Any]) -> list[AuditFinding]:
     """What is wrong where another rule judged than that of the ledger now."""
     if rule["is_the_one_in_claims_yaml"]:
         return []
     if edition := rule["of_earlier_edition"]:
-        return [Finding("stale", claim, f"was judged by its rule of edition {edition}; `dvc repro claims`")]
-    return [Finding("rule-changed", claim, "claims.yaml has another rule than judged it")]
+        return [AuditFinding("stale", claim, f"was judged by its rule of edition {edition}; `dvc repro claims`")]
+    return [AuditFinding("rule-changed", claim, "claims.yaml has another rule than judged it")]
 
 
 def said_by_rerun(given: argparse.Namespace) -> Said:

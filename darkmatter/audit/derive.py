@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from darkmatter.audit.compare import TOLERANCE, Comparison, compare
-from darkmatter.audit.derivations import DERIVATIONS
-from darkmatter.audit.findings import Finding
+from darkmatter.audit.findings import AuditFinding
 from darkmatter.decomposition.results import MOMENTS
+from darkmatter.experiments.registry import Record, drawn, records
 from darkmatter.figures import FIGURES as ENTRIES
 from darkmatter.figures import figure_data
 from darkmatter.ledger.claims import CLAIM_RESULTS, CLAIMS, Claim, load_claims
@@ -60,11 +60,13 @@ class Derived:
         wrong = f"; {len(found.differing)} DIFFER" if found.differing else ""
         return f"{self.name}: {found.derived} numbers derived again{close}{given}{wrong} ({self.path})"
 
-    def findings(self) -> Iterator[Finding]:
+    def findings(self) -> Iterator[AuditFinding]:
         for place, committed, derived in self.comparison.differing:
-            yield Finding("differs", f"{self.path}: {place}", f"committed {brief(committed)}, derived {brief(derived)}")
+            yield AuditFinding(
+                "differs", f"{self.path}: {place}", f"committed {brief(committed)}, derived {brief(derived)}"
+            )
         if self.lacking:
-            yield Finding("missing", self.path, f"{self.name}: {self.lacking}")
+            yield AuditFinding("missing", self.path, f"{self.name}: {self.lacking}")
 
 
 def brief(value: Any) -> str:
@@ -115,7 +117,7 @@ class Deriver:
 
     @cached_property
     def results(self) -> Results:
-        return load_results(RESULTS, self.params.hookpoints)
+        return load_results(RESULTS, self.params.hookpoints, drawn())
 
     @cached_property
     def claims(self) -> dict[str, Claim]:
@@ -125,9 +127,14 @@ class Deriver:
     def judged(self) -> dict[str, dict[str, Any]]:
         return {row["id"]: row for row in read_json(CLAIM_RESULTS)["claims"]}
 
+    @cached_property
+    def records(self) -> dict[str, Record]:
+        """The experiments whose results can be made again."""
+        return {name: record for name, record in records().items() if record.derive}
+
     def names(self) -> list[str]:
         """Everything that can be derived, the claims' rows one by one last."""
-        return ["decomposition", *DERIVATIONS, "metrics", "plots", *(entry.id for entry in ENTRIES), *self.claims]
+        return ["decomposition", *self.records, "metrics", "plots", *(entry.id for entry in ENTRIES), *self.claims]
 
     def derive(self, name: str) -> list[Derived]:
         """
@@ -139,12 +146,12 @@ class Deriver:
             return [*rows, self.counts([item.row for item in rows])]
         if name in self.claims:
             claim = self.claims[name]
-            known = claim.experiment in DERIVATIONS
+            known = claim.experiment in self.records
             behind = [self.experiment(claim.experiment, claim.estimand.name)] if known else []
             return [*behind, self.claim(claim)]
         if name == "decomposition":
             return [self.hookpoint(hookpoint) for hookpoint in self.params.hookpoints]
-        if name in DERIVATIONS:
+        if name in self.records:
             return [self.experiment(name)]
         if name == "metrics":
             return [self.made("metrics", METRICS, headline_metrics(self.results, self.params))]
@@ -199,13 +206,13 @@ class Deriver:
         Args:
             estimand: the one that is asked for; numbers beside it are not missed.
         """
-        path, derivation = RESULTS / f"{name}.json", DERIVATIONS[name]
-        committed = read_json(path)
-        absent = [file for file in derivation.pulled if not Path(file).exists()]
-        sums = {file: read_arrays(Path(file)) for file in derivation.sums if file not in absent}
+        record = self.records[name]
+        path, committed = record.results, read_json(record.results)
+        absent = [file for file in record.pulled if not Path(file).exists()]
+        sums = {file: read_arrays(Path(file)) for file in record.sums if file not in absent}
         lacking = f"numbers that need {', '.join(absent)}: `dvc pull {name}`" if absent else None
         try:
-            derived = plain(derivation.derive(sums, committed, self.params))
+            derived = plain(record.derive(sums, committed, self.params))
         except KeyError as error:
             raise ArtifactError(f"{path} or its sums lack {error}. Run `dvc repro {name}` to make them.") from None
         asked, found = (content.get("estimands", {}).get(estimand) for content in (committed, derived))

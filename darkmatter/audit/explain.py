@@ -7,7 +7,7 @@ from typing import Any
 from darkmatter.audit.lock import Pipeline, read_pipeline
 from darkmatter.audit.receipts import read_receipts
 from darkmatter.audit.rules import earlier_rules
-from darkmatter.ledger.claims import CLAIM_RESULTS, CLAIMS, Claim, load_claims, rule_sha256
+from darkmatter.ledger.claims import CLAIM_RESULTS, CLAIMS, Claim, load_claims, present_hashes
 from darkmatter.ledger.estimands.registry import estimand
 from darkmatter.report.claims import component, outcome_words, paper_value
 from darkmatter.runner.staleness import makers, stages_behind, stale_stages
@@ -49,7 +49,7 @@ def explain(identity: str) -> Content:
         "estimand": {"name": claim.estimand.name, "computes": claim.estimand.computes, "function": where(claim)},
         "rule": {
             "sha256": row["rule_sha256"],
-            "is_the_one_in_claims_yaml": row["rule_sha256"] == rule_sha256(claim),
+            "is_the_one_in_claims_yaml": row["rule_sha256"] in present_hashes(claim),
             "of_earlier_edition": earlier_rules(ledger).get(identity, {}).get(row["rule_sha256"]),
             "earlier": row["earlier"],
             "regions": row["rule"],

@@ -19,12 +19,12 @@ MEANINGS: dict[Kind, str] = {
 
 
 @dataclass(frozen=True)
-class Finding:
+class AuditFinding:
     """One thing that is wrong.
 
     Attributes:
         path: of the file, or the name of the stage or claim.
-        message: what is wrong with it, and the command that mends it where there is one.
+        message: what is wrong with it, and the command that fixes it where there is one.
     """
 
     kind: Kind
@@ -32,16 +32,16 @@ class Finding:
     message: str
 
 
-def exit_code(findings: Sequence[Finding]) -> int:
+def exit_code(findings: Sequence[AuditFinding]) -> int:
     """That of the gravest finding; 0 without any."""
     return min((EXIT_CODES[finding.kind] for finding in findings), default=0)
 
 
-def as_json(findings: Sequence[Finding]) -> list[dict[str, Any]]:
+def as_json(findings: Sequence[AuditFinding]) -> list[dict[str, Any]]:
     return [asdict(finding) for finding in findings]
 
 
-def as_text(findings: Sequence[Finding]) -> list[str]:
+def as_text(findings: Sequence[AuditFinding]) -> list[str]:
     """One line per finding, gravest first."""
     ordered = sorted(findings, key=lambda finding: (EXIT_CODES[finding.kind], finding.path))
     return [f"{finding.kind}: {finding.path}: {finding.message}" for finding in ordered]

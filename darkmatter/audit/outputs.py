@@ -6,7 +6,7 @@ import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from darkmatter.audit.findings import Finding
+from darkmatter.audit.findings import AuditFinding
 from darkmatter.audit.hashing import Hashes, folder_md5, listing
 from darkmatter.audit.history import git
 from darkmatter.audit.lock import LockedStage
@@ -17,26 +17,28 @@ from darkmatter.storage.artifacts import sha256_path
 
 def output_findings(
     stage: LockedStage, out: str, hashes: Hashes, receipts: Receipts, stale: dict[str, str], cache: Path, root: Path
-) -> Iterator[Finding]:
+) -> Iterator[AuditFinding]:
     """Has an output the bytes that the lock and the receipt have of it?"""
     agrees = hashes.md5 == stage.outs[out]
     written = receipts.get(stage.name, {}).get("outputs", {}).get(out)
     if not agrees and written == hashes.sha256:
-        yield Finding("stale", out, f"dvc.lock is of another run of {stage.name} than the output and its receipt")
+        yield AuditFinding("stale", out, f"dvc.lock is of another run of {stage.name} than the output and its receipt")
     elif not agrees:
         yield from other_bytes(stage, out, hashes, cache, root)
     elif written is None and stage.name in receipts:
-        yield Finding("missing", out, f"the receipt of {stage.name} does not name it, so only dvc.lock vouches for it")
+        yield AuditFinding(
+            "missing", out, f"the receipt of {stage.name} does not name it, so only dvc.lock vouches for it"
+        )
     elif written is not None and written != hashes.sha256:
         if of_another_run(stage.name, receipts, stale, root):
             again = f"`dvc repro --force --no-run-cache {stage.name}` writes both again"
-            yield Finding("stale", out, f"the receipt of {stage.name} is of another run than this output; {again}")
+            yield AuditFinding("stale", out, f"the receipt of {stage.name} is of another run than this output; {again}")
         else:
             message = (
                 f"dvc.lock agrees with it, but {stage.name} wrote other bytes, by its receipt: the lock was made to fit"
                 f"; `dvc repro --force {stage.name}` writes it again"
             )
-            yield Finding("tampered", out, message)
+            yield AuditFinding("tampered", out, message)
 
 
 def of_another_run(name: str, receipts: Receipts, stale: dict[str, str], root: Path) -> bool:
@@ -52,23 +54,23 @@ def of_another_run(name: str, receipts: Receipts, stale: dict[str, str], root: P
     return len(here) < len(inputs) and not stages_behind(name, receipts).isdisjoint(stale)
 
 
-def other_bytes(stage: LockedStage, out: str, hashes: Hashes, cache: Path, root: Path) -> Iterator[Finding]:
+def other_bytes(stage: LockedStage, out: str, hashes: Hashes, cache: Path, root: Path) -> Iterator[AuditFinding]:
     """Which files of an output are not as locked; the output itself where neither cache nor git has its listing."""
-    mend = f"`{mended(stage, out)}` restores it"
+    fix = f"`{remedy(stage, out)}` restores it"
     md5 = stage.outs[out]
     locked = (listing(cache, md5) or committed_listing(root, out, md5)) if md5.endswith(".dir") else None
     if locked is None:
-        message = f"is not what {stage.name} wrote: MD5 {hashes.md5}, locked {md5}; {mend}"
-        yield Finding("tampered", out, message)
+        message = f"is not what {stage.name} wrote: MD5 {hashes.md5}, locked {md5}; {fix}"
+        yield AuditFinding("tampered", out, message)
         return
     for name in sorted(locked.keys() | hashes.files.keys()):
         path = f"{out}/{name}"
         if name not in hashes.files:
-            yield Finding("missing", path, f"output of {stage.name}; `{mended(stage, out)}` brings it back")
+            yield AuditFinding("missing", path, f"output of {stage.name}; `{remedy(stage, out)}` brings it back")
         elif name not in locked:
-            yield Finding("tampered", path, f"{stage.name} wrote no such file; delete it")
+            yield AuditFinding("tampered", path, f"{stage.name} wrote no such file; delete it")
         elif locked[name] != hashes.files[name]:
-            yield Finding("tampered", path, f"MD5 {hashes.files[name]}, {stage.name} wrote {locked[name]}; {mend}")
+            yield AuditFinding("tampered", path, f"MD5 {hashes.files[name]}, {stage.name} wrote {locked[name]}; {fix}")
 
 
 def committed_listing(root: Path, out: str, md5: str) -> dict[str, str] | None:
@@ -85,6 +87,6 @@ def committed_listing(root: Path, out: str, md5: str) -> dict[str, str] | None:
     return files if folder_md5(files) == md5 else None
 
 
-def mended(stage: LockedStage, out: str) -> str:
+def remedy(stage: LockedStage, out: str) -> str:
     """The command that puts back what the stage wrote, from DVC's cache or from git."""
     return f"dvc checkout --force {out}" if out in stage.cached else f"git checkout -- {out}"

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from darkmatter.audit.findings import Finding
+from darkmatter.audit.findings import AuditFinding
 from darkmatter.runner.staleness import within
 from darkmatter.storage.artifacts import ArtifactError, read_json
 from darkmatter.storage.listings import listed_sha256
@@ -23,7 +23,7 @@ def hashed(receipt: dict) -> list[Any]:
     return [*(receipt.get(key) for key in HASHED), receipt.get("files", {})]
 
 
-def sorted_receipts(root: Path) -> tuple[Receipts, list[Finding]]:
+def sorted_receipts(root: Path) -> tuple[Receipts, list[AuditFinding]]:
     """Stage → receipt, and what is wrong with the files that are none."""
     receipts, findings = {}, []
     for path in sorted((root / RECEIPTS).glob("*.json")):
@@ -36,9 +36,9 @@ def sorted_receipts(root: Path) -> tuple[Receipts, list[Finding]]:
             receipts[path.stem] = receipt
             if outputs := at_odds(receipt):
                 told = f"its hash of {', '.join(outputs)} is not that of the files it lists"
-                findings.append(Finding("tampered", name, f"{told}; `git checkout -- {name}` restores it"))
+                findings.append(AuditFinding("tampered", name, f"{told}; `git checkout -- {name}` restores it"))
         else:
-            findings.append(Finding("tampered", name, f"is no receipt; `git checkout -- {name}` restores it"))
+            findings.append(AuditFinding("tampered", name, f"is no receipt; `git checkout -- {name}` restores it"))
     return receipts, findings
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from darkmatter.audit.compare import TOLERANCE, compare
-from darkmatter.audit.findings import Finding
+from darkmatter.audit.findings import AuditFinding
 from darkmatter.audit.hashing import hash_path
 from darkmatter.audit.history import git
 from darkmatter.audit.lock import LOCK, LockedStage, Pipeline, read_pipeline
@@ -39,9 +39,9 @@ class Output:
     same: str
     detail: str = ""
 
-    def findings(self) -> Iterator[Finding]:
+    def findings(self) -> Iterator[AuditFinding]:
         if self.same == "no":
-            yield Finding("differs", self.path, f"the rerun wrote something else: {self.detail}")
+            yield AuditFinding("differs", self.path, f"the rerun wrote something else: {self.detail}")
 
 
 def rerun(name: str, root: Path) -> list[Output]:

@@ -4,14 +4,21 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from darkmatter.audit.findings import Finding
+from darkmatter.audit.findings import AuditFinding
 from darkmatter.audit.history import git
-from darkmatter.ledger.claims import CLAIM_RESULTS, CLAIMS, Ledger, check_quotes, load_claims, rule_sha256
-from darkmatter.ledger.rules import sha256_of
+from darkmatter.ledger.claims import (
+    CLAIM_RESULTS,
+    CLAIMS,
+    Ledger,
+    check_quotes,
+    earlier_hashes,
+    load_claims,
+    present_hashes,
+)
 from darkmatter.storage.artifacts import ArtifactError, read_json, sha256_bytes
 
 
-def rule_findings(root: Path) -> Iterator[Finding]:
+def rule_findings(root: Path) -> Iterator[AuditFinding]:
     """Rules that differ from those stored with the verdicts, here or in any earlier commit of these.
 
     A rule may change with a new edition of the ledger, where the claim keeps the one before, byte for byte. Outside git
@@ -20,55 +27,56 @@ def rule_findings(root: Path) -> Iterator[Finding]:
     if not (root / CLAIM_RESULTS).exists():
         return
     ledger = load_claims(root / CLAIMS)
-    rules = {claim.id: rule_sha256(claim) for claim in ledger.claims}
+    rules = {claim.id: present_hashes(claim) for claim in ledger.claims}
     earlier = earlier_rules(ledger)
     try:
         stored = stored_rules(read_json(root / CLAIM_RESULTS))
     except (ArtifactError, KeyError, TypeError):
         path = CLAIM_RESULTS.as_posix()
-        yield Finding("tampered", path, f"holds no claims; `git checkout -- {path}` or `dvc repro claims` mends it")
+        yield AuditFinding(
+            "tampered", path, f"holds no claims; `git checkout -- {path}` or `dvc repro claims` fixes it"
+        )
         stored = {}
     for identity, judged in stored.items():
-        if judged == rules.get(identity):
+        if judged in rules.get(identity, ()):
             continue
         if judged in earlier.get(identity, {}):
             edition = earlier[identity][judged]
             message = f"was judged by its rule of edition {edition}; `dvc repro claims` judges by the last edition"
-            yield Finding("stale", identity, message)
+            yield AuditFinding("stale", identity, message)
         elif identity in rules or identity in earlier:
             message = (
                 f"{CLAIMS} has {described(identity, rules, earlier)}, and another ({judged[:12]}) judged the result"
             )
-            yield Finding("rule-changed", identity, message)
+            yield AuditFinding("rule-changed", identity, message)
         else:
-            yield Finding("rule-changed", identity, f"{CLAIMS} no longer has this claim, which was judged")
+            yield AuditFinding("rule-changed", identity, f"{CLAIMS} no longer has this claim, which was judged")
     if (git(root, "rev-parse", "--is-shallow-repository") or b"").strip() == b"true":
         message = "earlier commits are not in this clone, so no rule is held against them; `git fetch --unshallow`"
-        yield Finding("missing", CLAIMS.as_posix(), message)
+        yield AuditFinding("missing", CLAIMS.as_posix(), message)
     for (identity, judged), commit in rules_in_history(root).items():
-        if judged == rules.get(identity) or judged in earlier.get(identity, {}):
+        if judged in rules.get(identity, ()) or judged in earlier.get(identity, {}):
             continue
         if identity in rules or identity in earlier:
             message = (
                 f"its rule was {judged[:12]} when commit {commit[:12]} held a result, and {CLAIMS} has "
                 f"{described(identity, rules, earlier)}"
             )
-            yield Finding("rule-changed", identity, message)
+            yield AuditFinding("rule-changed", identity, message)
         elif identity not in stored:
             message = f"{CLAIMS} no longer has this claim, which had a result in commit {commit[:12]}"
-            yield Finding("rule-changed", identity, message)
+            yield AuditFinding("rule-changed", identity, message)
 
 
 def earlier_rules(ledger: Ledger) -> dict[str, dict[str, int]]:
     """Claim or erratum → SHA-256 of each rule that it had before → edition of that rule."""
-    rows = [*ledger.claims, *ledger.errata]
-    return {row.id: {sha256_of(one.rule): one.edition for one in row.earlier} for row in rows if row.earlier}
+    return {row.id: earlier_hashes(row) for row in (*ledger.claims, *ledger.errata) if row.earlier}
 
 
-def described(identity: str, rules: dict[str, str], earlier: dict[str, dict[str, int]]) -> str:
+def described(identity: str, rules: dict[str, list[str]], earlier: dict[str, dict[str, int]]) -> str:
     """The rules that the ledger has for a claim, by the first digits of their hashes."""
     before = [f"{sha256[:12]} (edition {edition})" for sha256, edition in earlier.get(identity, {}).items()]
-    now = [rules[identity][:12]] if identity in rules else []
+    now = [rules[identity][0][:12]] if identity in rules else []
     return ", ".join([*before, *now])
 
 
@@ -95,7 +103,7 @@ def rules_in_history(root: Path) -> dict[tuple[str, str], str]:
     return first
 
 
-def quote_findings(paper: Path) -> Iterator[Finding]:
+def quote_findings(paper: Path) -> Iterator[AuditFinding]:
     """Quotes of the ledger that do not stand in the paper's text at their place.
 
     Raises:
@@ -106,4 +114,4 @@ def quote_findings(paper: Path) -> Iterator[Finding]:
     if sha256_bytes(text.encode()) != ledger.paper.sha256:
         raise ArtifactError(f"{paper} is not the text that {CLAIMS} quotes: its SHA-256 is not {ledger.paper.sha256}")
     for identity in check_quotes([*ledger.claims, *ledger.errata], text):
-        yield Finding("differs", identity, "a quote does not stand in the paper's text where its locator says")
+        yield AuditFinding("differs", identity, "a quote does not stand in the paper's text where its locator says")

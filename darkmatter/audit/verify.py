@@ -17,10 +17,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from darkmatter.audit.findings import Finding
+from darkmatter.audit.findings import AuditFinding
 from darkmatter.audit.hashing import THREADS, folder_md5, hash_file, hash_path, listing, object_path
 from darkmatter.audit.lock import LockedStage, Pipeline, read_pipeline
-from darkmatter.audit.outputs import mended, output_findings
+from darkmatter.audit.outputs import output_findings, remedy
 from darkmatter.audit.receipts import Receipts, sorted_receipts
 from darkmatter.audit.rules import rule_findings
 from darkmatter.runner.staleness import brief, stale_stages, unsaid
@@ -38,7 +38,7 @@ class Verification:
 
     stages: int
     hashed: int = 0
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[AuditFinding] = field(default_factory=list)
 
 
 def verify(root: Path, committed: bool = False) -> Verification:
@@ -76,7 +76,7 @@ def verify(root: Path, committed: bool = False) -> Verification:
                     if hashes.md5 != name.removesuffix(".dir"):
                         whose = f"cache object{users(pipeline, name)}"
                         message = f"{whose} has other bytes than its name says; delete it, then `dvc fetch`"
-                        done.findings.append(Finding("tampered", str(path), message))
+                        done.findings.append(AuditFinding("tampered", str(path), message))
     done.findings += unsaid_findings({name: receipts[name] for name in names if name in receipts}, stale)
     done.findings += rule_findings(root)
     return done
@@ -111,10 +111,10 @@ def users(pipeline: Pipeline, md5: str) -> str:
 
 def lock_findings(
     stage: LockedStage, pipeline: Pipeline, root: Path, committed: bool, md5_of: Callable[[Path], str]
-) -> Iterator[Finding]:
+) -> Iterator[AuditFinding]:
     """Is the lock of this pipeline, this code, and one run; and is everything that it names here?"""
     if stage.gap:
-        yield Finding("stale", stage.name, f"{stage.gap}; `dvc repro {stage.name}` runs it")
+        yield AuditFinding("stale", stage.name, f"{stage.gap}; `dvc repro {stage.name}` runs it")
     others = []
     for path, md5 in stage.deps.items():
         made = pipeline.producer(path)
@@ -123,22 +123,22 @@ def lock_findings(
             if any((committed and out in other.cached) or not (root / out).exists() for other, out in inside):
                 continue  # what is not here is said of the outputs themselves
             if not (root / path).exists():
-                yield Finding("missing", path, f"{stage.name} depends on it; `git checkout -- {path}` restores it")
+                yield AuditFinding("missing", path, f"{stage.name} depends on it; `git checkout -- {path}` restores it")
             elif md5_of(root / path) != md5:
                 others.append(path)
         elif recorded(pipeline, *made, path) not in (md5, None):
             others.append(path)
     if others:
         run = f"`dvc repro {stage.name}` runs it again"
-        yield Finding("stale", stage.name, f"ran with another {brief(others)} than is here; {run}")
+        yield AuditFinding("stale", stage.name, f"ran with another {brief(others)} than is here; {run}")
     for out, md5 in stage.outs.items():
         if (root / out).exists() or (committed and out in stage.cached):
             continue
         if out in stage.cached and not object_path(pipeline.cache, md5).exists():
-            mend = f"dvc pull {stage.name}` or `dvc repro {stage.name}"
+            fix = f"dvc pull {stage.name}` or `dvc repro {stage.name}"
         else:
-            mend = mended(stage, out)
-        yield Finding("missing", out, f"output of {stage.name}; `{mend}` brings it back")
+            fix = remedy(stage, out)
+        yield AuditFinding("missing", out, f"output of {stage.name}; `{fix}` brings it back")
 
 
 def recorded(pipeline: Pipeline, producer: LockedStage, out: str, path: str) -> str | None:
@@ -155,15 +155,15 @@ def recorded(pipeline: Pipeline, producer: LockedStage, out: str, path: str) -> 
     return folder_md5({name.removeprefix(prefix): files[name] for name in files if name.startswith(prefix)})
 
 
-def receipt_findings(stage: LockedStage, receipts: Receipts, stale: dict[str, str]) -> Iterator[Finding]:
+def receipt_findings(stage: LockedStage, receipts: Receipts, stale: dict[str, str]) -> Iterator[AuditFinding]:
     if stage.name not in receipts:
         path = (RECEIPTS / f"{stage.name}.json").as_posix()
-        yield Finding("missing", path, f"receipt of {stage.name}; `git checkout -- {path}` brings it back")
+        yield AuditFinding("missing", path, f"receipt of {stage.name}; `git checkout -- {path}` brings it back")
     elif stage.name in stale:
-        yield Finding("stale", stage.name, f"its receipt: {stale[stage.name]}")
+        yield AuditFinding("stale", stage.name, f"its receipt: {stale[stage.name]}")
 
 
-def unsaid_findings(receipts: Receipts, stale: dict[str, str]) -> Iterator[Finding]:
+def unsaid_findings(receipts: Receipts, stale: dict[str, str]) -> Iterator[AuditFinding]:
     """Receipts that do not tell what another stage read; that of a stale stage is written again anyway."""
     for name, read in unsaid(receipts).items():
         if name not in stale:
@@ -171,4 +171,4 @@ def unsaid_findings(receipts: Receipts, stale: dict[str, str]) -> Iterator[Findi
                 f"does not list the files that {name} wrote, so only DVC's cache can tell whether {read}: made by an "
                 f"older revision; `dvc repro --force {name}` writes it again"
             )
-            yield Finding("missing", (RECEIPTS / f"{name}.json").as_posix(), message)
+            yield AuditFinding("missing", (RECEIPTS / f"{name}.json").as_posix(), message)

@@ -23,7 +23,7 @@ from darkmatter.storage.artifacts import ArtifactError, read_arrays
 
 @runtime_checkable
 class Decomposable(Protocol):
-    """What the passes read: a `Sample`, or rows whose Sae(x) comes from elsewhere.
+    """What the passes read: a `SaeSample`, or rows whose Sae(x) comes from elsewhere.
 
     Where contexts differ in length, `x[number]` and `context` give the rows that there are.
     """
@@ -44,7 +44,7 @@ class Decomposable(Protocol):
 
 
 @dataclass(frozen=True)
-class Sample:
+class SaeSample:
     """Activations [context, position, d_model], and the codes and decoder of one SAE on the same rows.
 
     Attributes:
@@ -84,7 +84,7 @@ def open_sample(
     folds: int,
     split_seed: int,
     device: str = "cpu",
-) -> Sample:
+) -> SaeSample:
     """Open the files of one SAE at one hookpoint.
 
     Args:
@@ -109,7 +109,7 @@ def open_sample(
         raise ArtifactError(f"{sae} decodes to {decoder.shape[1]} dimensions, {activations} has {d_model}")
     splits = draw_splits(contexts, positions, fit_share, folds, split_seed)
     shared = read_prepared(Path(prepared), splits, place)
-    return Sample(
+    return SaeSample(
         x,
         arrays["index"].reshape(contexts, positions, -1),
         arrays["value"].reshape(contexts, positions, -1),

@@ -2,9 +2,13 @@
 
 from typing import Any
 
-from darkmatter.figures.maps import draw_maps, map_data
+from darkmatter.figures.maps import MAP_CAPTION, draw_maps, map_data
 from darkmatter.params.schema import Params
 from darkmatter.results.load import Results
+
+TITLE = "Linear predictability over width and L0"
+CAPTION = MAP_CAPTION
+PAPER = "Fig. 2, sections 4.1–4.3"
 
 
 def data(results: Results, params: Params) -> dict[str, Any]:

@@ -9,6 +9,13 @@ from darkmatter.figures.style import COMPONENTS, LINES, SINGLE, Style, layer_axe
 from darkmatter.params.schema import Params
 from darkmatter.results.load import NotDrawn, Results, context_note, estimate
 
+TITLE = "Predictability of the error norm by layer"
+CAPTION = (
+    "R² of the squared error norm from the activation, with 95 % intervals over contexts. SAEs that were trained "
+    "here share one budget."
+)
+PAPER = "Fig. 3, section 4.1"
+
 
 def data(results: Results, params: Params) -> dict[str, Any]:
     groups = params.figures.layers_groups

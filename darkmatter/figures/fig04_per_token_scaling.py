@@ -9,6 +9,13 @@ from darkmatter.figures.style import DOUBLE, Style
 from darkmatter.params.schema import Params
 from darkmatter.results.load import NotDrawn, Results
 
+TITLE = "Large SAEs' errors from small ones'"
+CAPTION = (
+    "R² of the larger SAE's squared error norm, token by token, predicted from the smaller one's by one slope and an "
+    "intercept. Left: every pair; right: the same values against the ratio of the widths, with 95 % intervals."
+)
+PAPER = "Fig. 4, section 4.4"
+
 VARIANTS = ("paper", "authors", "through_origin")
 
 

@@ -9,6 +9,13 @@ from darkmatter.figures.token_norms import draw_series, token_data
 from darkmatter.params.schema import Params
 from darkmatter.results.load import Results
 
+TITLE = "Error norms token by token"
+CAPTION = (
+    "Squared error norm of every width on consecutive tokens of one context, on a logarithmic axis; dash-dotted: the "
+    "mean squared norm of NonlinearError over all tokens and widths."
+)
+PAPER = "Fig. 5, section 4.4"
+
 
 def data(results: Results, params: Params) -> dict[str, Any]:
     found = token_data(results, ("error_sq",))

@@ -15,6 +15,14 @@ from darkmatter.figures.style import COMPONENTS, DOUBLE, Component, Style
 from darkmatter.params.schema import Params
 from darkmatter.results.load import NotDrawn, Results, estimate
 
+TITLE = "Norm prediction test"
+CAPTION = (
+    "R² of predicting the squared norm of five vectors from the activation; one point per SAE. At the right the same "
+    "test with parts from a linear map that has not seen the context. A low value alone is no proof of nonlinearity: "
+    "perfectly linear sparse features with exponential activations score about 0.75 as well."
+)
+PAPER = "Fig. 6, section 5.1"
+
 TARGETS = ("x", "sae", "error", "linear", "nonlinear")
 CROSS_FITTED = ("linear", "nonlinear")
 BINS = 45  # of the whole vertical range: points of one bin stand side by side

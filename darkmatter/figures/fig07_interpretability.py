@@ -11,6 +11,15 @@ from darkmatter.figures.style import COMPONENTS, DOUBLE, Style, legend, points_w
 from darkmatter.params.schema import Params
 from darkmatter.results.load import NotDrawn, Results
 
+TITLE = "Interpretability of latents from both parts"
+CAPTION = (
+    "A judge explains each latent from its strongest windows, then says of others, from the explanation alone, "
+    "whether the latent fires: the share it is right in, by decile of activation, and for windows in which the "
+    "latent is silent. Where the title says surrogate, no language model took part: a linear classifier on token "
+    "n-grams stands in, and its level says nothing about the paper's."
+)
+PAPER = "Fig. 7, section 5.2"
+
 PARTS = ("linear", "nonlinear")
 SURROGATE = "surrogate"
 ASIDE = 0.12  # deciles; the parts' intervals stand side by side

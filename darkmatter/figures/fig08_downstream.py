@@ -11,6 +11,16 @@ from darkmatter.figures.style import COMPONENTS, DOUBLE, Style, points_with_inte
 from darkmatter.params.schema import Params
 from darkmatter.results.load import NotDrawn, Results
 
+TITLE = "Cross-entropy with one part of the error put back"
+CAPTION = (
+    "Left: increase in cross-entropy over the unchanged model when x is replaced by Sae(x), by Sae(x) and one part "
+    "of its error, or by Sae(x) and a random vector that has, token by token, the norm of a part. Right: the share "
+    "of the increase that each recovers, 100 (CE_Sae − CE) / (CE_Sae − CE_x), and what the part's size lets expect: "
+    "its mean norm over that of Sae(x), as the paper words it, or over that of SaeError, and its share of the "
+    "error's variance."
+)
+PAPER = "Fig. 8, section 5.3"
+
 SPLICES = ("sae", "linear", "nonlinear", "random_linear", "random_nonlinear")
 PARTS = ("linear", "nonlinear")
 # How the paper words it, as the share of the error's norm, and by variance.

@@ -11,6 +11,15 @@ from darkmatter.params.conventions import CONVENTIONS, PRIMARY
 from darkmatter.params.schema import Params
 from darkmatter.results.load import NotDrawn, Results, estimate
 
+TITLE = "Gradient pursuit in place of the encoder"
+CAPTION = (
+    "Left: FVU and FVU_nonlinear of the SAE's own reconstruction and of gradient pursuit on its decoder, on the same "
+    "rows. Right: relative change of both; hollow: the variant of the paper's text, whose L0 equals the SAE's token "
+    "by token; crosses: the published code's, whose L0 is at most that. The intervals at the right resample both "
+    "encoders together."
+)
+PAPER = "Fig. 9a, section 6.1"
+
 NUMBERS = {"fvu": ("error", "FVU"), "fvu_nonlinear": ("nonlinear", "FVU_nonlinear")}
 CHANGES = {"decrease": ("error", "FVU", -100), "change": ("nonlinear", "FVU_nonlinear", 100)}
 ASIDE = 0.07  # doublings of width that the variants stand aside of their SAE

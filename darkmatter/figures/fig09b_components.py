@@ -10,6 +10,14 @@ from darkmatter.params.conventions import CONVENTIONS, PRIMARY
 from darkmatter.params.schema import Params
 from darkmatter.results.load import Results
 
+TITLE = "What the SAEs of earlier components explain"
+CAPTION = (
+    "Held-out R² of predicting SaeError, LinearError and NonlinearError from what the SAE of each parent of the "
+    "residual stream (Eq. 16) reconstructs, from all three together, and from Sae(x) itself, of which NonlinearError "
+    "is partly a function. Filled: token split; hollow: no context on both sides. Intervals are over contexts."
+)
+PAPER = "Fig. 9b, section 6.2"
+
 TARGETS = ("error", "linear", "nonlinear")
 SPLITS = ("token", "context")
 OFFSET = 0.11  # between neighbouring points of one regressor

@@ -2,9 +2,13 @@
 
 from typing import Any
 
-from darkmatter.figures.maps import draw_maps, map_data
+from darkmatter.figures.maps import MAP_CAPTION, draw_maps, map_data
 from darkmatter.params.schema import Params
 from darkmatter.results.load import NotDrawn, Results
+
+TITLE = "The maps at the first appendix hookpoint"
+CAPTION = MAP_CAPTION
+PAPER = "Fig. 10, appendix A.2"
 
 
 def data(results: Results, params: Params) -> dict[str, Any]:

@@ -11,6 +11,13 @@ from darkmatter.figures.token_norms import draw_series, token_data
 from darkmatter.params.schema import Params
 from darkmatter.results.load import Results
 
+TITLE = "Linear and nonlinear error token by token"
+CAPTION = (
+    "Squared norms of both parts of the error on the tokens of Fig. 5, one line per width, both on one scale; right: "
+    "their means over all tokens against width."
+)
+PAPER = "Fig. 12, appendix A.4"
+
 PARTS = ("linear", "nonlinear")
 
 

@@ -10,6 +10,15 @@ from darkmatter.params.conventions import PRIMARY
 from darkmatter.params.schema import Params
 from darkmatter.results.load import NotDrawn, Results
 
+TITLE = "Predicting the error norm from less than the activation"
+CAPTION = (
+    "R² of the squared error norm from one regressor at a time, by layer, on held-out tokens with intervals over "
+    "contexts. Token identity is each token's mean over the fit rows and the grand mean for tokens not among them; "
+    "beside it the same on the tokens met in the fit alone, and fitted and scored on all rows as in the published "
+    "code."
+)
+PAPER = "Fig. 13, appendix A.3"
+
 ACTIVATION = "activation"
 REGRESSORS = {
     ACTIVATION: "activation (Eq. 10)",

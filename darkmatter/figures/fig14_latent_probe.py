@@ -11,6 +11,16 @@ from darkmatter.params.conventions import CONVENTIONS, PRIMARY
 from darkmatter.params.schema import Params
 from darkmatter.results.load import NotDrawn, Results
 
+TITLE = "The norm probe along each latent"
+CAPTION = (
+    "The probe a* of ‖Sae(x) − b_dec‖² times the direction of each latent, against that latent's mean activation "
+    "where it is active (the paper's comparison), against E(w) (B.1) and against E(w²)/E(w) (C.1). On the line both "
+    "are equal. Lines: moving means over latents in the order of E(w | active). Ratio: median over latents of "
+    "a*·latent over the average; rank corr.: Spearman's; both with intervals over latents. At each end of an axis up "
+    "to 0.5 % of the points lie outside."
+)
+PAPER = "Fig. 14, appendix C.2"
+
 AVERAGES = {"active": "E(w | active)", "mean": "E(w)", "second": "E(w²) / E(w)", "product": "E(wg) / E(w)"}
 OUTSIDE = 0.005  # share of points at each end that may lie beyond an axis: a few would flatten the rest
 

@@ -16,6 +16,15 @@ from darkmatter.figures.style import DOUBLE, Style, legend, log2_axis, points_wi
 from darkmatter.params.schema import Params
 from darkmatter.results.load import Results
 
+TITLE = "Noise planted on a ground truth"
+CAPTION = (
+    "x' = Sae(x) is taken as the truth and passes through the SAE again. Top: FVU (solid), its level at no ablation "
+    "(dotted) and FVU_nonlinear (dashed, hollow) against the share of latents ablated, with noise on x' alone (left) "
+    "and on its reconstruction alone (right). Bottom: what the decomposition estimates at no ablation against the "
+    "variance planted, one line for each amount of the other noise. The SAE encodes x' without the noise."
+)
+PAPER = "Fig. 15, appendices B.2 and C.3"
+
 SIDES = {"noise_x": ("noise_sae", "noise on x'"), "noise_sae": ("noise_x", "noise on Sae(x')")}
 FLAT = 0.1  # how far from 0 the claims call it flat
 ESTIMATES = {"noise_x": ("dense", "estimated Dense"), "noise_sae": ("fvu_nonlinear", "estimated Introduced")}

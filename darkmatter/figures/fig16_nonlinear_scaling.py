@@ -10,6 +10,14 @@ from darkmatter.params.conventions import PRIMARY
 from darkmatter.params.schema import Params
 from darkmatter.results.load import NotDrawn, Results
 
+TITLE = "What the nonlinear error's norm adds to the scaling prediction"
+CAPTION = (
+    "Decrease of the FVU of predicting the larger SAE's squared error norm when the squared norm of the smaller "
+    "one's NonlinearError stands beside that of its error, relative to Fig. 4's prediction. Left: every pair; right: "
+    "the same against the ratio of the widths, with intervals."
+)
+PAPER = "Fig. 16, appendix E"
+
 VARIANTS = ("paper", "authors", "cross_fit")
 
 

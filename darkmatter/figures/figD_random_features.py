@@ -10,6 +10,15 @@ from darkmatter.figures.style import COMPONENTS, SINGLE, Style, legend, points_w
 from darkmatter.params.schema import Params
 from darkmatter.results.load import Results
 
+TITLE = "Sums of random vectors, some of them masked"
+CAPTION = (
+    "Variance explained by the unmasked vectors and the linear estimate of the masked ones together, against the "
+    "share masked. A random mask and its complement leave the same residual, so that the curve in random order is "
+    "symmetric about one half by construction, up to the draw; masking the least frequent first is not. The order is "
+    "our reading: the paper names none."
+)
+PAPER = "Appendix D"
+
 LOOKS = {"random": ("nonlinear", "-", "random order"), "least_frequent_first": ("absent", "--", "least frequent first")}
 
 

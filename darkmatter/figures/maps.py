@@ -13,6 +13,11 @@ from darkmatter.figures.style import DOUBLE, Style, log2_axis
 from darkmatter.results.density import beside_the_papers
 from darkmatter.results.load import NotDrawn, Results, context_note, estimate, one_per_cell
 
+MAP_CAPTION = (
+    "Left: R² of predicting the squared norm of the SAE's error from the activation. Middle: R² of predicting the "
+    "error vector. Right: what stays unexplained by Sae(x) and the linear error together. Dots are SAEs, each with "
+    "its value; between them the colours interpolate linearly in log width and log L0, and say nothing outside."
+)
 PANELS = (  # key, title, colour map, decimals
     ("norm_r2", "R² of ‖SaeError‖² (Eq. 10)", "viridis", 2),
     ("vector_r2", "R² of SaeError (Eq. 11)", "viridis", 2),

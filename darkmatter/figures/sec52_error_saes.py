@@ -10,6 +10,14 @@ from darkmatter.figures.style import COMPONENTS, DOUBLE, Style, legend, points_w
 from darkmatter.params.schema import Params
 from darkmatter.results.load import Results
 
+TITLE = "SAEs trained on the two parts of the error"
+CAPTION = (
+    "Fraction of variance unexplained of SAEs trained on LinearError and on NonlinearError of one SAE, on one "
+    "budget: in the batches they train on, and on documents that no SAE here has seen. Pooled over dimensions, and "
+    "as 1 − R² averaged over them: dimensions of large variance decide the first."
+)
+PAPER = "Section 5.2"
+
 PARTS = ("linear", "nonlinear")
 MEASURES = {"fvu": "pooled", "fvu_per_dim": "mean over\ndimensions"}
 ASIDE = 0.17

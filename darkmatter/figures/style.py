@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -20,17 +20,6 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocat
 SHEET = Path(__file__).with_name("dark.mplstyle")
 LAYER_TICKS = 12
 SINGLE, DOUBLE = 3.4, 7.0  # inches: one and two columns of a page
-
-
-@runtime_checkable
-class Drawable(Protocol):
-    """What a figure's module has."""
-
-    @staticmethod
-    def data(results: Any, params: Any) -> dict[str, Any]: ...
-
-    @staticmethod
-    def draw(data: dict[str, Any], style: "Style") -> Figure: ...
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,13 @@ from typing import Any
 from darkmatter.params.schema import Params
 from darkmatter.results.load import Results, context_note, estimate
 
+TITLE = "Shrinkage and the linear error"
+CAPTION = (
+    "Ratio of mean norms (1: no shrinkage) and mean cosine of LinearError with the activation (±1: LinearError only "
+    "rescales x)."
+)
+PAPER = "Appendix A.1"
+
 FACTS = (("name", "SAE"), ("d_sae", "latents"), ("k", "k"), ("l0", "L0"))
 ESTIMATES = (("norm_ratio", "mean ‖Sae(x)‖ / mean ‖x‖"), ("cos_linear_x", "cos(LinearError, x)"))
 

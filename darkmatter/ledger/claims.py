@@ -20,11 +20,12 @@ from pydantic import Field, StringConstraints, ValidationError, model_validator
 from darkmatter.ledger.rules import (
     Earlier,
     Edition,
-    Entry,
     Estimand,
+    LedgerPart,
     Rule,
     SnakeCase,
     Text,
+    hashes_of,
     misnumbered,
     misplaced,
     sha256_of,
@@ -46,7 +47,7 @@ class ClaimsError(ArtifactError):
     """claims.yaml is missing or breaks its schema; the message names file and line."""
 
 
-class Locator(Entry):
+class Locator(LedgerPart):
     """Where a quote stands: `offset` and `length` in characters, `sha256` of its UTF-8 bytes."""
 
     offset: Annotated[int, Field(ge=0)]
@@ -54,7 +55,7 @@ class Locator(Entry):
     sha256: Sha256
 
 
-class Passage(Entry):
+class Passage(LedgerPart):
     """A stretch of the paper, as its text has it; `reads` is the same without the noise of converted formulas."""
 
     section: Text
@@ -69,7 +70,7 @@ class Passage(Entry):
         return self
 
 
-class Scope(Entry):
+class Scope(LedgerPart):
     """The models and SAEs of the paper's claim.
 
     Attributes:
@@ -129,7 +130,7 @@ class Claim(Passage):
         return self.model_copy(update={"rule": earlier.rule, "estimand": earlier.estimand or self.estimand})
 
 
-class Says(Entry):
+class Says(LedgerPart):
     """What each of two passages says, in a few words."""
 
     here: Text
@@ -163,7 +164,7 @@ class Erratum(Passage):
         return [self, self.against]
 
 
-class Paper(Entry):
+class Paper(LedgerPart):
     """The source text: SHA-256 of its UTF-8 bytes, and its length in characters."""
 
     title: Text
@@ -171,13 +172,13 @@ class Paper(Entry):
     characters: Annotated[int, Field(ge=1)]
 
 
-class Outcomes(Entry):
+class Outcomes(LedgerPart):
     agrees: Text
     disagrees: Text
     inconclusive: Text
 
 
-class Switch(Entry):
+class Switch(LedgerPart):
     """A convention on which paper and published code differ.
 
     Attributes:
@@ -187,7 +188,7 @@ class Switch(Entry):
 
     paper: Text
     authors: Text
-    varies: Literal["split", "convention", "fvu"] | None = None
+    varies: Literal["split", "convention", "fvu", "rows"] | None = None
     not_computed: Text | None = None
 
     @model_validator(mode="after")
@@ -197,7 +198,7 @@ class Switch(Entry):
         return self
 
 
-class Ledger(Entry):
+class Ledger(LedgerPart):
     paper: Paper
     editions: Annotated[list[Edition], Field(min_length=1)]
     tested: int
@@ -289,8 +290,22 @@ def describe(item: Any) -> str:
 
 
 def rule_sha256(claim: Claim) -> str:
-    """SHA-256 of the rule that judges the claim now."""
-    return sha256_of(claim.rule)
+    """SHA-256 of the rule that judges the claim now, and of the name of its estimand."""
+    return sha256_of(claim.rule, claim.estimand.name)
+
+
+def present_hashes(claim: Claim) -> list[str]:
+    """What results may call the rule that judges the claim now, its hash first."""
+    return hashes_of(claim.rule, claim.estimand.name, claim.edition)
+
+
+def earlier_hashes(row: Claim | Erratum) -> dict[str, int]:
+    """What results may call a rule that judged the row before → the edition of that rule."""
+    found: dict[str, int] = {}
+    for one in row.earlier:
+        name = row.as_of(one).estimand.name if isinstance(row, Claim) else None
+        found |= dict.fromkeys(hashes_of(one.rule, name, one.edition), one.edition)
+    return found
 
 
 def check_quotes(claims: Sequence[Claim | Erratum], source_text: str) -> list[str]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from darkmatter.ledger.claims import Claim, Ledger, rule_sha256
-from darkmatter.ledger.estimands.evidence import BY_DIMENSION, PRIMARY, VARIANTS, Evidence, Missing, Variant
+from darkmatter.ledger.estimands.evidence import OF_CONVENTION, PRIMARY, VARIANTS, Evidence, Missing, Variant
 from darkmatter.ledger.estimands.experiments import KEYS
 from darkmatter.ledger.estimands.quantities import Bootstrap, Component, Null, Quantity
 from darkmatter.ledger.estimands.registry import estimand
@@ -199,11 +199,12 @@ def open_because(estimate: Estimate, region: Region) -> str | None:
 def other_variants(claim: Claim, evidence: Evidence, subject: Subject) -> dict[str, Any]:
     """The same claim under the other split and the other conventions, where the results have them.
 
-    They never change the verdict. Numbers that need no model have no variants, and a mean over dimensions only those
-    claims that list the convention.
+    They never change the verdict. Numbers that need no model have no variants, and those of OF_CONVENTION only claims
+    that list the convention.
     """
     found = {}
-    asked = [*VARIANTS[1:], *([BY_DIMENSION] if "fvu" in claim.conventions and "fvu" not in claim.not_computed else [])]
+    computed = set(claim.conventions) - set(claim.not_computed)
+    asked = [*VARIANTS[1:], *(variant for name, variant in OF_CONVENTION.items() if name in computed)]
     for variant in asked if claim.rule.level is not None else ():
         try:
             numbers, judged = components(claim, evidence, subject, variant)

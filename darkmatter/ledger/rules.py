@@ -2,28 +2,30 @@
 
 Results are seen, and a rule turns out to be one that nothing could meet, or nothing fail. Then it is changed in the
 open: a new edition of the ledger says when and why, and each claim keeps the rules that judged it before. A rule that
-changes without that is found by its SHA-256 (`audit.rules`).
+changes without that is found by its SHA-256 (`audit.rules`). The hash covers the estimand by its name: a number that
+comes to mean something else gets another name.
 """
 
 import datetime
 import json
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from darkmatter.storage.artifacts import sha256_bytes
 
+NAMED = 3  # the edition since which a rule's hash covers the name of its estimand
 SnakeCase = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(_[a-z0-9]+)*$")]
 Text = Annotated[str, StringConstraints(min_length=1, pattern=r"^\S(.*\S)?$")]
 
 
-class Entry(BaseModel):
+class LedgerPart(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Region(Entry):
+class Region(LedgerPart):
     """Where an interval must lie: low ≤ … ≤ high, an open end where one is absent.
 
     Attributes:
@@ -51,7 +53,7 @@ class Region(Entry):
         return (self.low, self.high) in ((0, None), (None, 0))
 
 
-class Rule(Entry):
+class Rule(LedgerPart):
     """What judges a claim; the outcomes of each `test` stand under `tests` in claims.yaml.
 
     Attributes:
@@ -79,7 +81,7 @@ class Rule(Entry):
         return self
 
 
-class Estimand(Entry):
+class Estimand(LedgerPart):
     """`name` is the function that turns the files `results` into one estimate per component of the rule."""
 
     name: SnakeCase
@@ -87,7 +89,7 @@ class Estimand(Entry):
     results: list[Text]
 
 
-class Edition(Entry):
+class Edition(LedgerPart):
     """A state of the ledger: rules change only from one to the next.
 
     Attributes:
@@ -100,7 +102,7 @@ class Edition(Entry):
     why: Text
 
 
-class Earlier(Entry):
+class Earlier(LedgerPart):
     """A rule that judged a claim in an earlier edition.
 
     Attributes:
@@ -115,10 +117,24 @@ class Earlier(Entry):
     why: Text
 
 
-def sha256_of(rule: Rule) -> str:
-    """SHA-256 of the rule's canonical JSON: sorted keys, no spaces, defaults left out."""
-    content = rule.model_dump(exclude_defaults=True)
+def sha256_of(rule: Rule, estimand: str | None) -> str:
+    """SHA-256 of canonical JSON: the rule and the name of what it judges; sorted keys, no spaces, defaults left out.
+
+    Args:
+        estimand: None where nothing is computed, and for the hash in results of earlier editions.
+    """
+    return sha256_of_content(rule.model_dump(exclude_defaults=True) | ({"estimand": estimand} if estimand else {}))
+
+
+def sha256_of_content(content: dict[str, Any]) -> str:
+    """SHA-256 of a rule as results hold it, without defaults."""
     return sha256_bytes(json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode())
+
+
+def hashes_of(rule: Rule, estimand: str | None, edition: int) -> list[str]:
+    """By what a rule is known in results: before edition NAMED they had the hash of the rule alone."""
+    now = sha256_of(rule, estimand)
+    return [now] if edition >= NAMED else list(dict.fromkeys((now, sha256_of(rule, None))))
 
 
 def misnumbered(editions: Sequence[Edition]) -> Iterator[tuple[int, str]]:

@@ -33,7 +33,7 @@ def module_of(model: PreTrainedModel, hookpoint: str) -> nn.Module:
     layers = model.model.layers
     kind, layer = hookpoint.split(".")[0], layer_of(hookpoint)
     if layer >= len(layers):
-        raise ArtifactError(f"hookpoint {hookpoint}: the model has layers 0 to {len(layers) - 1}; mend `hookpoints`")
+        raise ArtifactError(f"hookpoint {hookpoint}: the model has layers 0 to {len(layers) - 1}; fix `hookpoints`")
     block = layers[layer]
     match kind:
         case "resid_post":

@@ -2,3 +2,4 @@
 
 CONVENTIONS = ("paper", "authors")
 PRIMARY = ("token", "paper")  # split and convention
+ALL_ROWS = "all-rows"  # a variant: scored on rows with tokens that no fit has met, too

@@ -27,12 +27,12 @@ if TYPE_CHECKING:  # read by name, in `complete`: no stage's code depends on the
     from darkmatter.experiments.error_saes.params import ErrorSaes
     from darkmatter.experiments.interpretability.params import Interpretability
     from darkmatter.experiments.latent_probe.params import LatentProbe
+    from darkmatter.experiments.lemmas.params import Lemmas
     from darkmatter.experiments.norm_baselines.params import NormBaselines
     from darkmatter.experiments.per_token_scaling.params import PerTokenScaling
     from darkmatter.experiments.pursuit.params import Pursuit
     from darkmatter.experiments.random_features.params import RandomFeatures
     from darkmatter.experiments.synthetic_noise.params import SyntheticNoise
-    from darkmatter.theory.params import Lemmas
 
 PARAMS = Path("params.yaml")
 EXPERIMENTS = (
@@ -155,7 +155,7 @@ class Params(Section):
 def complete() -> type[Params]:
     """`Params`, with the options of each experiment imported by name."""
     modules = {name: f"darkmatter.experiments.{name}.params" for name in EXPERIMENTS}
-    modules["lemmas"] = "darkmatter.theory.params"
+    modules["lemmas"] = "darkmatter.experiments.lemmas.params"
     classes = {Params.__annotations__[name]: module for name, module in modules.items()}
     options = {name: getattr(importlib.import_module(module), name) for name, module in classes.items()}
     Params.model_rebuild(_types_namespace=options)

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from darkmatter.costs.workload import Workload
 from darkmatter.planning.devices import Device, seconds
 from darkmatter.planning.graph import parents
 from darkmatter.planning.plan import stage_cost
 from darkmatter.planning.text import table
-from darkmatter.planning.workload import Workload
 from darkmatter.storage.artifacts import ArtifactError, read_json
 from darkmatter.storage.paths import RECEIPTS
 

@@ -5,11 +5,11 @@ import json
 import sys
 from dataclasses import asdict
 
+from darkmatter.costs.workload import Workload, from_params
 from darkmatter.params.types import ParamsError
 from darkmatter.planning.devices import GPUS, REFERENCE, Device, named
 from darkmatter.planning.inputs import add_what, wanted
 from darkmatter.planning.plan import make_plan
-from darkmatter.planning.workload import Workload, from_params
 from darkmatter.storage.artifacts import ArtifactError
 
 
@@ -30,7 +30,7 @@ def add_plan(commands: argparse._SubParsersAction) -> None:
 
 def add_doctor(commands: argparse._SubParsersAction) -> None:
     """Add `doctor` to the parser of `darkmatter`."""
-    parser = commands.add_parser("doctor", help="what would stop a run here, before it begins, and what mends it")
+    parser = commands.add_parser("doctor", help="what would stop a run here, before it begins, and what fixes it")
     add_what(parser)
     parser.add_argument("--device", help="cpu (default), or gpu: look for one and its driver")
     parser.add_argument("--json", action="store_true", help="print JSON")

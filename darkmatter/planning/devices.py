@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from darkmatter.planning.cost import Cost, Work
+from darkmatter.costs.cost import Cost, Work
 
 NETWORK = 100e6  # bytes/s, a connection of 1 Gbit/s four fifths full: an assumption
 USED = {  # of an accelerator's published peak

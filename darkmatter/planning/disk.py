@@ -4,8 +4,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from darkmatter.planning.cost import Cost
-from darkmatter.planning.workload import Workload
+from darkmatter.costs.cost import Cost
+from darkmatter.costs.workload import Workload
 
 STORED_UNITS = ("saes", "codes", "decomposition", "error_saes")
 BUDGET = 0.2e12  # bytes that a profile of the paper should take at most

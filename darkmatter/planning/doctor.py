@@ -1,4 +1,4 @@
-"""All checks before any compute, each with the command that mends what it finds."""
+"""All checks before any compute, each with the command that fixes what it finds."""
 
 import argparse
 import json
@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 
+from darkmatter.costs.workload import from_params
 from darkmatter.params.schema import Params
 from darkmatter.params.types import ParamsError
 from darkmatter.planning import doctor_data, doctor_environment, doctor_hub, doctor_saes
@@ -13,7 +14,6 @@ from darkmatter.planning.devices import GPUS, REFERENCE
 from darkmatter.planning.finding import Finding
 from darkmatter.planning.inputs import wanted
 from darkmatter.planning.plan import Plan, make_plan
-from darkmatter.planning.workload import from_params
 from darkmatter.storage.artifacts import ArtifactError
 
 

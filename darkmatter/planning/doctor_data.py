@@ -65,9 +65,9 @@ def disk(plan: Plan) -> Finding:
     ok = free >= needed
     if ok:
         return Finding("disk", True, said)
-    mend = "dvc gc --workspace  # or: dvc cache dir /LARGE/DISK && ln -s /LARGE/DISK/data data"
+    fix = "dvc gc --workspace  # or: dvc cache dir /LARGE/DISK && ln -s /LARGE/DISK/data data"
     leaner = len(plan.layouts) > 1 and layout is plan.layouts[0]
-    return Finding("disk", False, said, f"export {plan.layouts[1].name}  # or: {mend}" if leaner else mend)
+    return Finding("disk", False, said, f"export {plan.layouts[1].name}  # or: {fix}" if leaner else fix)
 
 
 def memory(plan: Plan) -> Finding:

@@ -143,12 +143,12 @@ def gpu(wanted: bool, needed: float = 0.0) -> list[Finding]:
     if torch.cuda.is_available():
         memory = torch.cuda.get_device_properties(0).total_memory
         said = f"{torch.cuda.get_device_name(0)}, {size(memory)}, {size(needed)} needed"
-        mend = "nvidia-smi  # another GPU is needed, or a smaller profile"
-        return [Finding("gpu", memory >= needed, said, None if memory >= needed else mend)]
+        fix = "nvidia-smi  # another GPU is needed, or a smaller profile"
+        return [Finding("gpu", memory >= needed, said, None if memory >= needed else fix)]
     build = f"torch {torch.__version__}"
     if torch.version.cuda is None:
-        mend = ".venv/bin/pip install --require-hashes --no-deps -r requirements/torch-pypi.lock"
-        return [Finding("gpu", False, f"{build} is built for the CPU", mend)]
+        fix = ".venv/bin/pip install --require-hashes --no-deps -r requirements/torch-pypi.lock"
+        return [Finding("gpu", False, f"{build} is built for the CPU", fix)]
     return [Finding("gpu", False, f"{build} finds no GPU or no driver for CUDA {torch.version.cuda}", "nvidia-smi")]
 
 

@@ -55,11 +55,11 @@ def reachable(asked: Asked) -> Finding:
         with online(repo, file):
             huggingface_hub.get_hf_file_metadata(url, token=token_for(repo), timeout=TIMEOUT)
     except HubError as error:
-        return Finding(check, False, str(error), mend(error, repo, file))
+        return Finding(check, False, str(error), fix(error, repo, file))
     return Finding(check, True, f"{revision[:12]} answers with {file}")
 
 
-def mend(error: Exception, repo, file: str) -> str:
+def fix(error: Exception, repo, file: str) -> str:
     """The command for each kind of refusal; the message says the rest."""
     from darkmatter.sources import hub_access
 

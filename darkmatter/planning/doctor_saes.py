@@ -20,9 +20,7 @@ def saes(params: Params) -> list[Finding]:
     listed = {f"{entry['release']}/{entry['id']}": entry for entry in entries}
     problems = (problem_of(spec, manifest, listed) for spec in named)
     if problem := next(filter(None, problems), None):
-        return [
-            Finding("saes", False, problem, f"darkmatter params --profile {params.profile}  # once conf/ is mended")
-        ]
+        return [Finding("saes", False, problem, f"darkmatter params --profile {params.profile}  # once conf/ is fixed")]
     return [Finding("saes", True, f"{len(named)} published ones, each a folder here or pinned")]
 
 

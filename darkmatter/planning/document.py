@@ -6,11 +6,11 @@ python -m darkmatter.planning.document      # writes them again, between the two
 from collections.abc import Sequence
 from pathlib import Path
 
+from darkmatter.costs.workload import from_params
 from darkmatter.params.compose import composed
 from darkmatter.planning.devices import GPUS
 from darkmatter.planning.plan import Plan, make_plan
 from darkmatter.planning.text import duration, size, teraflops
-from darkmatter.planning.workload import from_params
 from darkmatter.storage.artifacts import write_text
 from darkmatter.storage.document_tables import lines, renewed
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 class Finding:
     """Attributes:
     ok: nothing here stops a run.
-    command: what mends it, where something does.
+    command: what fixes it, where something does.
     """
 
     check: str
@@ -16,5 +16,5 @@ class Finding:
     command: str | None = None
 
     def __str__(self) -> str:
-        mend = f"\n      mend: {self.command}" if self.command else ""
-        return f"{'ok  ' if self.ok else 'FAIL'}  {self.check}: {self.message}{mend}"
+        fix = f"\n      fix: {self.command}" if self.command else ""
+        return f"{'ok  ' if self.ok else 'FAIL'}  {self.check}: {self.message}{fix}"

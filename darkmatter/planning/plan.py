@@ -1,16 +1,17 @@
 """The plan of a workload on a device: each stage, each claim, the whole, and what is assumed."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from darkmatter.costs.cost import Cost
+from darkmatter.costs.workload import Workload
+from darkmatter.experiments.registry import records
 from darkmatter.ledger.claims import Claim, load_claims
-from darkmatter.planning import data_costs, experiment_costs, regression_costs
-from darkmatter.planning.cost import Cost
+from darkmatter.planning import data_costs, other_costs
 from darkmatter.planning.devices import NETWORK, USED, Device, seconds
 from darkmatter.planning.disk import BUDGET, Layout, layouts
 from darkmatter.planning.graph import behind_claim, parents
-from darkmatter.planning.workload import Workload
 
 RUNTIME = 1e9  # bytes of an accelerator that its libraries take; an assumption
 
@@ -107,9 +108,10 @@ class Plan:
 
 
 def stage_cost(name: str) -> Callable[[Workload], Cost]:
-    """The function of a stage; a stage without one fails here, and a test asks for all of dvc.yaml."""
-    module = next(module for module in (data_costs, regression_costs, experiment_costs) if hasattr(module, name))
-    return getattr(module, name)
+    """The function of a stage: an experiment's is in its record. A test asks for all of dvc.yaml."""
+    if name in records():
+        return records()[name].cost
+    return (data_costs.COSTS | other_costs.COSTS)[name]
 
 
 def make_plan(w: Workload, device: Device, claims: Sequence[Claim] | None = None) -> Plan:
@@ -135,7 +137,7 @@ def make_plan(w: Workload, device: Device, claims: Sequence[Claim] | None = None
         claim_plans(w, stages, ledger, graph),
         layouts(w, costs),
         BUDGET if any(sae.published for sae in w.saes) else None,
-        assumptions(w, device),
+        assumptions(costs, device),
     )
 
 
@@ -167,7 +169,7 @@ def claim_plans(
             ClaimPlan(
                 claim.id,
                 claim.experiment,
-                not claim.scope.models or w.label in claim.scope.models,
+                not claim.scope.models or w.params.model.label in claim.scope.models,
                 tuple(stage.stage for stage in chosen),
                 sum(stage.flops for stage in chosen),
                 sum(stage.seconds for stage in chosen),
@@ -179,24 +181,18 @@ def claim_plans(
     return tuple(found)
 
 
-def assumptions(w: Workload, device: Device) -> tuple[str, ...]:
-    notes = [f"downloads are not in the hours; the connection is taken to bring {NETWORK / 1e6:.0f} MB/s."]
-    if w.error_sae:
-        rows = w.error_contexts * w.tokens.positions
-        notes.append(
-            f"section 5.2 trains on {w.error_sae.train_tokens / 1e6:.3g}M rows: {rows / 1e6:.3g}M distinct ones, each "
-            f"used {w.error_sae.train_tokens / rows:.0f} times."
-        )
+def assumptions(costs: Mapping[str, Cost], device: Device) -> tuple[str, ...]:
+    notes = [
+        f"downloads are not in the hours; the connection is taken to bring {NETWORK / 1e6:.0f} MB/s.",
+        *(cost.note for cost in costs.values() if cost.note),
+    ]
     if not device.is_gpu:
         return (f"{device.workers} processes of one thread each.", *notes)
+    on_device = [name for name, cost in costs.items() if any(step.on_device for step in cost.steps)]
     used = ", ".join(f"{share:.0%} of {kind}" for kind, share in USED.items())
     return (
         f"{device.name} at {used} (published peaks without sparsity) for the stages that the parameter `device` is "
-        f"about, in one process: {', '.join(stages_on_device(w))}. No GPU run has been made by us.",
+        f"about, in one process: {', '.join(on_device)}. No GPU run has been made by us.",
         f"everything else on {device.host.workers} cores of its host, each as fast as the machine of the receipts.",
         *notes,
     )
-
-
-def stages_on_device(w: Workload) -> list[str]:
-    return [name for name in parents() if any(step.on_device for step in stage_cost(name)(w).steps)]

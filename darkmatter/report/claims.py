@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-from darkmatter.ledger.estimands.evidence import BY_DIMENSION
+from darkmatter.ledger.estimands.evidence import BY_DIMENSION, EVERY_ROW
 from darkmatter.ledger.estimands.experiments import KEYS
 from darkmatter.ledger.verdicts import NOT_TESTABLE, said
 from darkmatter.params.conventions import CONVENTIONS, PRIMARY
@@ -22,7 +22,8 @@ STALE = "stale"
 PLACES = {"inside": "inside", "outside": "outside", "across": "open", "null": "undefined"}
 # Variants of a claim, the primary one first, and what heads their columns.
 VARIANTS = {f"{split}/{convention}": f"{split}, {convention}" for split in SPLITS for convention in CONVENTIONS} | {
-    str(BY_DIMENSION): f"{', '.join(PRIMARY)}, FVU by dimension"
+    str(BY_DIMENSION): f"{', '.join(PRIMARY)}, FVU by dimension",
+    str(EVERY_ROW): f"{', '.join(PRIMARY)}, with tokens of no fit",
 }
 FIRST = next(iter(VARIANTS))
 SINGLE = {"sae": "SAE"}

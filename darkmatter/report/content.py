@@ -27,6 +27,12 @@ from darkmatter.results.load import Results, Sae, estimate
 Content = dict[str, Any]
 
 
+def gap_of(claims: Content) -> Content | None:
+    """The estimate that the claim on the asymptote is judged by; None where it has no number."""
+    found = next((row["components"].get("gap") for row in claims["claims"] if row["id"] == "asymptote-gap"), None)
+    return found[0] if found else None
+
+
 def report_content(
     params: Params,
     results: Results,
@@ -60,7 +66,7 @@ def report_content(
         "profile": params.profile,
         "opening": opening(params, results, claims, data, machine),
         "strongest": strongest and strongest.claim,
-        "headline": headline_sentences(results, params),
+        "headline": headline_sentences(results, params, gap_of(claims)),
         "claims": claims_content(claims, provenance),
         "families": families_content(claims, data["model"]["label"], families),
         "variants": [{"split": split, "convention": convention} for split in SPLITS for convention in CONVENTIONS],

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from darkmatter.ledger.rules import Rule
+from darkmatter.ledger.rules import NAMED, Rule, sha256_of_content
 from darkmatter.ledger.verdicts import component_outcomes, verdict_of
 from darkmatter.report.claims import component, outcome_words
 from darkmatter.report.summary import duration
@@ -15,7 +15,7 @@ NO_OUTCOMES = "kept without the outcome of each component, which follows only fr
 
 
 def families_content(claims: Content, model: str, runs: Sequence[Content]) -> Content:
-    """Columns and rows of the table of model families; only claims that were put to a model.
+    """Columns and rows of the table of model families; only claims that were evaluated on a model.
 
     Args:
         claims: content of claims.json.
@@ -41,27 +41,33 @@ def cell(row: Content, found: Content | None) -> Content | None:
     """
     if found is None:
         return None
-    rule = rules_of(row).get(found["rule_sha256"], row["rule"])
+    rule = (judged_by(row, found) or row)["rule"]
     judged = rule.get(found["judged_by"]) or {}
     words = component_words(row, found)
     numbers = [
         component(name, item, True, words.get(name)) for name, item in found["components"].items() if name in judged
     ]
-    notes = [] if found["rule_sha256"] == row["rule_sha256"] else [other_rule(row, found)]
+    notes = [] if judged_by(row, found) is row else [other_rule(row, found)]
     notes += [] if words or not numbers else [NO_OUTCOMES]
     notes += ["by the offline surrogate"] if found["judge"] == "surrogate" else []
     return {"outcome": found["analogue"], "verdict": found["verdict"], "numbers": numbers, "notes": notes}
 
 
-def rules_of(row: Content) -> dict[str, Content]:
-    """SHA-256 → rule, of every edition."""
-    return {one["rule_sha256"]: one["rule"] for one in (*row["earlier"], row)}
+def judged_by(row: Content, found: Content) -> Content | None:
+    """Of the row and its earlier rules the one that judged a run; None where none did."""
+    return next((one for one in (row, *row["earlier"]) if found["rule_sha256"] in known_by(one)), None)
+
+
+def known_by(one: Content) -> list[str]:
+    """What results call a rule; before edition NAMED its hash was that of the rule alone (`claim_rules.hashes_of`)."""
+    before = [sha256_of_content(one["rule"])] if one.get("edition", NAMED) < NAMED else []
+    return [one["rule_sha256"], *before]
 
 
 def other_rule(row: Content, found: Content) -> str:
     """Which rule judged a run that the one here did not."""
-    editions = [one["edition"] for one in row["earlier"] if one["rule_sha256"] == found["rule_sha256"]]
-    return f"judged by the rule of edition {editions[0]}" if editions else OTHER_RULE
+    one = judged_by(row, found)
+    return f"judged by the rule of edition {one['edition']}" if one else OTHER_RULE
 
 
 def component_words(row: Content, found: Content) -> dict[str, str | None]:
@@ -73,10 +79,10 @@ def component_words(row: Content, found: Content) -> dict[str, str | None]:
     """
     if "outcomes" in found:
         return outcome_words(found["outcomes"])
-    content = rules_of(row).get(found["rule_sha256"])
-    if content is None:
+    one = judged_by(row, found)
+    if one is None:
         return {}
-    rule = Rule.model_validate(content)
+    rule = Rule.model_validate(one["rule"])
     real = found["judged_by"] == "real"
     outcomes = component_outcomes((rule.real if real else rule.analogue) or {}, found["components"])
     return {name: verdict_of(rule, one) if real and one else one for name, one in outcomes.items()}

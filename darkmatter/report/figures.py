@@ -5,9 +5,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from darkmatter.figures import Entry
+from darkmatter.figures import FigureModule
 from darkmatter.report.numbers import estimate_text
-from darkmatter.report.sources import FIGURE_RESULTS, Provenance
+from darkmatter.report.sources import Provenance, results_shown
 from darkmatter.report.specs import spec_of
 from darkmatter.storage.artifacts import read_json, sha256_file
 
@@ -15,9 +15,9 @@ PIXELS_PER_POINT = 96 / 72
 Content = dict[str, Any]
 
 
-def figure_content(entry: Entry, folder: Path, provenance: Provenance) -> Content:
+def figure_content(entry: FigureModule, folder: Path, provenance: Provenance) -> Content:
     path = folder / f"{entry.id}.json"
-    results = FIGURE_RESULTS[entry.id]
+    results = results_shown(entry.id)
     data = read_json(path)
     found = {
         "id": entry.id,

@@ -4,38 +4,30 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
+from darkmatter.experiments.registry import records
 from darkmatter.runner.staleness import makers, stages_behind
 from darkmatter.storage.paths import RESULTS
 
 Content = dict[str, Any]
 
-# Figure or table → the results files that it shows, by name; a test holds this against what its module reads.
-FIGURE_RESULTS: dict[str, tuple[str, ...]] = {
-    "fig01_breakdown": ("decomposition", "pursuit"),
-    "fig02_maps": ("decomposition",),
-    "fig03_layers": ("decomposition",),
-    "fig04_per_token_scaling": ("per_token_scaling",),
-    "fig05_tokens": ("per_token_scaling",),
-    "fig06_norm_test": ("decomposition",),
-    "sec52_error_saes": ("error_saes",),
-    "fig07_interpretability": ("interpretability",),
-    "fig08_downstream": ("downstream",),
-    "fig09a_pursuit": ("pursuit",),
-    "fig09b_components": ("components",),
-    "fig10_appendix_maps": ("decomposition",),
-    "fig11_appendix_maps": ("decomposition",),
-    "fig12_token_parts": ("per_token_scaling",),
-    "fig13_baselines": ("norm_baselines",),
-    "fig14_latent_probe": ("latent_probe",),
-    "fig15_synthetic": ("synthetic_noise",),
-    "fig16_nonlinear_scaling": ("per_token_scaling",),
-    "figD_random_features": ("random_features",),
-    "tab1_correlations": ("synthetic_noise",),
-    "tabA1_shrinkage": ("decomposition",),
-    "tabX_controls": ("controls",),
-}
+# Figures and tables of the decomposition itself; those of an experiment stand in its record.
+OF_DECOMPOSITION = (
+    "fig01_breakdown",
+    "fig02_maps",
+    "fig03_layers",
+    "fig06_norm_test",
+    "fig10_appendix_maps",
+    "fig11_appendix_maps",
+    "tabA1_shrinkage",
+)
 
 LONG = "saes.groups."  # every SAE of the profile; listed once, with the stage's receipt
+
+
+def results_shown(figure: str) -> tuple[str, ...]:
+    """The results files that a figure or table shows, by name; a test holds this against what its module reads."""
+    own = ("decomposition",) if figure in OF_DECOMPOSITION else ()
+    return (*own, *(name for name, record in records().items() if figure in record.figures))
 
 
 class Provenance:

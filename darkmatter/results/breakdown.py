@@ -56,7 +56,7 @@ class Breakdown:
     other_seeds: SAEs of the same width, k and budget but another seed: the noise no interval here holds.
     law: fitted to FVU.
     line: fitted to FVU_nonlinear.
-    gap: asymptote − line (value, low, high); the interval combines both intervals at their worst.
+    gap: asymptote − line; its interval is that of the claim on it (`estimands.breakdown_trends`), which resamples.
     encoder: None where there are no results of pursuit for these SAEs.
     """
 
@@ -64,7 +64,7 @@ class Breakdown:
     other_seeds: list[Sae]
     law: PowerLaw
     line: Line
-    gap: tuple[float | None, float | None, float | None]
+    gap: float | None
     encoder: Encoder | None = None
 
     @property
@@ -153,10 +153,5 @@ def mean_change(pursued: list[dict[str, Any]]) -> float | None:
     return sum(known) / len(known) if known else None
 
 
-def gap_between(law: PowerLaw, line: Line) -> tuple[float | None, float | None, float | None]:
-    if law.asymptote is None or line.value is None:
-        return None, None, None
-    value = law.asymptote - line.value
-    if law.low is None or law.high is None or line.low is None or line.high is None:
-        return value, None, None
-    return value, law.low - line.high, law.high - line.low
+def gap_between(law: PowerLaw, line: Line) -> float | None:
+    return None if law.asymptote is None or line.value is None else law.asymptote - line.value

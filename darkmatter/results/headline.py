@@ -24,11 +24,15 @@ def headline_metrics(results: Results, params: Params) -> dict[str, Any]:
     except NotDrawn as missing:
         return {"reason": str(missing)}
     widest = {metric: estimate(found.saes[-1], metric)["value"] for metric in METRICS}
-    return widest | {"asymptote": found.law.asymptote, "asymptote_gap": found.gap[0]}
+    return widest | {"asymptote": found.law.asymptote, "asymptote_gap": found.gap}
 
 
-def headline_sentences(results: Results, params: Params) -> list[str]:
-    """What was run, on what, and what came out. Every word that could be false depends on a number."""
+def headline_sentences(results: Results, params: Params, gap: dict[str, Any] | None) -> list[str]:
+    """What was run, on what, and what came out. Every word that could be false depends on a number.
+
+    Args:
+        gap: of the asymptote above FVU_nonlinear, with the interval that its claim is judged by; None without results.
+    """
     saes = [sae for run in results.decomposition.values() for sae in run["saes"]]
     models = sorted({run["model"] for run in results.decomposition.values()})
     sentences = [
@@ -46,7 +50,7 @@ def headline_sentences(results: Results, params: Params) -> list[str]:
         f"The main hookpoint is {params.figures.main_hookpoint}, the width series has {found.sparsity}, and "
         f"the text is {main['rows']:,} tokens of {main['contexts']} contexts ({listing(domains)}){held_out(found)}."
     )
-    return [*sentences, outcome(found)]
+    return [*sentences, outcome(found, gap)]
 
 
 def held_out(found: Breakdown) -> str:
@@ -54,7 +58,7 @@ def held_out(found: Breakdown) -> str:
     return f", {rows:,} of them held out to score every regression" if rows else ""
 
 
-def outcome(found: Breakdown) -> str:
+def outcome(found: Breakdown, gap: dict[str, Any] | None) -> str:
     first, last = found.saes[0], found.saes[-1]
     if first is last:
         value = estimate(first, "fvu"), estimate(first, "fvu_nonlinear")
@@ -64,7 +68,7 @@ def outcome(found: Breakdown) -> str:
     changes = [change(name, estimate(first, key), estimate(last, key)) for key, name in METRICS.items()]
     return (
         f"From {first['d_sae']:,} to {last['d_sae']:,} latents {listing(changes)}; the power law through FVU "
-        f"{asymptote(found)}."
+        f"{asymptote(found, gap)}."
     )
 
 
@@ -82,12 +86,13 @@ def change(name: str, first: dict[str, Any], last: dict[str, Any]) -> str:
     return f"{name} goes {numbers} (intervals overlap)"
 
 
-def asymptote(found: Breakdown) -> str:
-    law, (gap, low, high) = found.law, found.gap
+def asymptote(found: Breakdown, gap: dict[str, Any] | None) -> str:
+    law = found.law
+    low, high = (gap["low"], gap["high"]) if gap and "short" not in gap else (None, None)
     if law.asymptote is None:
         return f"was not fitted ({law.reason})"
     text = f"tends to {with_interval({'value': law.asymptote, 'low': law.low, 'high': law.high})}"
-    if gap is None:
+    if found.gap is None:
         return text
     line = f"the mean FVU_nonlinear of {found.line.value:.3f}"
     if low is None or high is None:

@@ -12,21 +12,6 @@ from typing import Any
 from darkmatter.params.conventions import PRIMARY
 from darkmatter.storage.artifacts import ArtifactError, read_json
 
-# Stages besides the decomposition whose results figures show: reports/results/NAME.json.
-EXPERIMENTS = (
-    "per_token_scaling",
-    "error_saes",
-    "interpretability",
-    "downstream",
-    "norm_baselines",
-    "synthetic_noise",
-    "random_features",
-    "pursuit",
-    "controls",
-    "components",
-    "latent_probe",
-)
-
 Estimate = dict[str, Any]
 Sae = dict[str, Any]
 
@@ -41,14 +26,14 @@ class Results:
 
     Attributes:
         decomposition: hookpoint → content of its results file.
-        experiments: name of a stage → content of its results file, for each of EXPERIMENTS.
+        experiments: name → content of its results file, for each one whose results a figure shows.
     """
 
     decomposition: dict[str, dict[str, Any]]
     experiments: dict[str, dict[str, Any]]
 
     def experiment(self, name: str) -> dict[str, Any]:
-        """The results of one of EXPERIMENTS.
+        """The results of one experiment.
 
         Raises:
             NotDrawn: there are none.
@@ -72,14 +57,14 @@ class Results:
         return sorted(found, key=lambda sae: (sae["d_sae"], sae["k"] or 0, sae["seed"], sae["name"]))
 
 
-def load_results(folder: Path, hookpoints: Iterable[str]) -> Results:
-    """Read the results of these hookpoints, and those of every experiment.
+def load_results(folder: Path, hookpoints: Iterable[str], experiments: Iterable[str]) -> Results:
+    """Read the results of these hookpoints, and those of these experiments.
 
     Raises:
         ArtifactError: a file is missing, damaged, or holds another hookpoint than its name says.
     """
     decomposition = load_decomposition(folder, hookpoints)
-    return Results(decomposition, {name: read_json(folder / f"{name}.json") for name in EXPERIMENTS})
+    return Results(decomposition, {name: read_json(folder / f"{name}.json") for name in experiments})
 
 
 def load_decomposition(folder: Path, hookpoints: Iterable[str]) -> dict[str, dict[str, Any]]:

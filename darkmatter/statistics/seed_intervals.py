@@ -12,7 +12,7 @@ from scipy.stats import t as t_distribution
 from darkmatter.statistics.sae_estimates import Estimate
 
 
-def over_seeds(
+def seed_estimate(
     values: Sequence[float | None],
     level: float,
     rows: int,

@@ -11,7 +11,7 @@ from darkmatter.statistics.bootstrap import Statistic, Weights
 
 
 @dataclass
-class Watched:
+class WatchedStatistic:
     """Counts the undefined values among its `resamples`; other calls (the data, the jackknife) pass by."""
 
     statistic: Statistic

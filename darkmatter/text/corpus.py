@@ -22,7 +22,7 @@ PACKING = {"wiki", "recipes"}
 
 
 @dataclass(frozen=True)
-class Entry:
+class SourcedDocument:
     """A document with the name of the configured source it comes from."""
 
     name: str
@@ -111,9 +111,9 @@ def word_ngrams(texts: Sequence[str], ngram: int) -> tuple[list[tuple[int, int]]
     return rows, grams
 
 
-def build(corpus: Corpus, sources: dict[str, list[Document]]) -> tuple[list[Entry], dict[str, Any]]:
+def build(corpus: Corpus, sources: dict[str, list[Document]]) -> tuple[list[SourcedDocument], dict[str, Any]]:
     """De-duplicate the documents of all sources, in the order of their names, and count what was dropped."""
-    entries = [Entry(name, document) for name in sorted(sources) for document in sources[name]]
+    entries = [SourcedDocument(name, document) for name in sorted(sources) for document in sources[name]]
     if repeated := len(entries) - len({entry.document.id for entry in entries}):
         raise ArtifactError(f"{repeated} documents share their id with another; rename a source in conf/profile/")
     texts = [entry.document.text for entry in entries]
@@ -138,7 +138,7 @@ def build(corpus: Corpus, sources: dict[str, list[Document]]) -> tuple[list[Entr
     return kept, table
 
 
-def write_corpus(folder: Path, corpus: Corpus, entries: list[Entry], table: dict[str, Any]) -> None:
+def write_corpus(folder: Path, corpus: Corpus, entries: list[SourcedDocument], table: dict[str, Any]) -> None:
     """documents.jsonl (one document per line, sorted keys) and manifest.json."""
     path = folder / "documents.jsonl"
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:

@@ -27,7 +27,7 @@ from darkmatter.theory.lemmas import (
     terms,
     without_intercept,
 )
-from darkmatter.theory.norm_samples import Draw, Sample, Statistic, bootstrap, draw_sample
+from darkmatter.theory.norm_samples import Draw, SampleSums, Statistic, bootstrap, draw_sample
 
 ROUNDING = 1e-9  # ρ = 1 exactly leaves an interval as narrow as float64
 
@@ -38,7 +38,7 @@ class Check:
 
     quantity: str
     derived: Expr
-    sample: Sample
+    sample: SampleSums
     statistic: Statistic
 
     def result(self, intervals: ContextBootstrap) -> dict[str, Any]:
@@ -102,7 +102,7 @@ def lemmas(features: int, rows: int, seed: int) -> list[Lemma]:
     least_rate, least_r2 = poisson_minimum()
     small, gate = Rational(1, 10), Rational(1, 20)
 
-    def sample(number: int, draw: Draw) -> Sample:
+    def sample(number: int, draw: Draw) -> SampleSums:
         return draw_sample(draw, rows, [seed, number])
 
     mixed = sample(0, poisson_draw(rates))
@@ -213,7 +213,9 @@ def lemmas(features: int, rows: int, seed: int) -> list[Lemma]:
     ]
 
 
-def coefficient_checks(rates: Sequence[Rational], b: Sequence[Expr], sample: Sample, intercept: bool) -> list[Check]:
+def coefficient_checks(
+    rates: Sequence[Rational], b: Sequence[Expr], sample: SampleSums, intercept: bool
+) -> list[Check]:
     """The mean of the coefficients, then each of them."""
 
     def coefficient(number: int) -> Statistic:
@@ -228,7 +230,11 @@ def coefficient_checks(rates: Sequence[Rational], b: Sequence[Expr], sample: Sam
 
 
 def excess_checks(
-    rates: Sequence[Rational], paper: Sequence[Expr], with_b: Sequence[Expr], without_b: Sequence[Expr], sample: Sample
+    rates: Sequence[Rational],
+    paper: Sequence[Expr],
+    with_b: Sequence[Expr],
+    without_b: Sequence[Expr],
+    sample: SampleSums,
 ) -> list[Check]:
     """Mean squared error of the paper's b above the least: Σ d_i² Var(w_i), and (Σ d_i E(w_i))² without intercept."""
     b = np.array(paper, dtype=float)

@@ -73,7 +73,7 @@ class Moments:
 
 
 @dataclass(frozen=True)
-class Sample:
+class SampleSums:
     """Sums of z zᵀ of every group of rows, z = (1, w, wᵀw): [group, 2 + feature, 2 + feature]."""
 
     sums: np.ndarray
@@ -96,7 +96,7 @@ class Sample:
         return {"value": interval.value, "low": interval.low, "high": interval.high, "rows": self.rows}
 
 
-def draw_sample(draw: Draw, rows: int, seed: list[int], groups: int = GROUPS) -> Sample:
+def draw_sample(draw: Draw, rows: int, seed: list[int], groups: int = GROUPS) -> SampleSums:
     """Draw `rows` rows group by group; `draw(random, n)` returns weights [n, feature]."""
     random = np.random.default_rng(seed)
     sums = []
@@ -104,7 +104,7 @@ def draw_sample(draw: Draw, rows: int, seed: list[int], groups: int = GROUPS) ->
         w = draw(random, int(size))
         z = np.column_stack([np.ones(size), w, np.sum(w**2, axis=1)])  # (row, 2 + feature)
         sums.append(z.T @ z)
-    return Sample(np.array(sums))
+    return SampleSums(np.array(sums))
 
 
 def bootstrap(checks: int, level: float, seed: int) -> ContextBootstrap:

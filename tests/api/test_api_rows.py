@@ -338,8 +338,8 @@ def test_one_context_far_longer_than_the_others_is_no_table_of_nothing(monkeypat
 def test_many_contexts_of_one_row_give_the_same_numbers(monkeypatch):
     x = X[:, :15].reshape(-1, 1, D_MODEL)
     expected = decompose(x, TopK(X), **QUICK)
-    for module in ("bootstrap", "estimates"):
-        monkeypatch.setattr(f"darkmatter.{module}.MANY", 50)
+    for module in ("bootstrap", "sae_estimates"):
+        monkeypatch.setattr(f"darkmatter.statistics.{module}.MANY", 50)
     monkeypatch.setattr("darkmatter.statistics.sae_estimates.hookpoint_sums", lambda *a: pytest.fail("n² products"))
     found = decompose(x, TopK(X), **QUICK)
     for split in ("token", "context"):

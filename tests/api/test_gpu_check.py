@@ -1,6 +1,5 @@
 """`darkmatter gpu-check` from end to end on the CPU: a hub of this machine has tiny files under the real names."""
 
-import dataclasses
 import json
 import shutil
 import time
@@ -25,7 +24,7 @@ from darkmatter.text.hub_corpus import shard_names
 
 D_MODEL, LENGTH, FIRST = 48, 160, 20
 SAE_REPO = "google/gemma-scope-2b-pt-res"
-TINY = dataclasses.replace(protocol.PROTOCOL, context_length=LENGTH, first_position=FIRST)
+REAL = protocol.protocol_of(profile_params("gemma-2-2b"))
 
 
 @pytest.fixture(scope="module")
@@ -38,19 +37,19 @@ def published(tmp_path_factory):
         num_key_value_heads=1, head_dim=16, max_position_embeddings=LENGTH, initializer_range=0.3,
     )  # fmt: skip
     model = transformers.AutoModelForCausalLM.from_config(config).eval()
-    folder, tokenizer = root / protocol.PROTOCOL.model.repo, byte_tokenizer(add_bos=True)
+    folder, tokenizer = root / REAL.model.repo, byte_tokenizer(add_bos=True)
     model.save_pretrained(folder, max_shard_size="200KB")
     tokenizer.save_pretrained(folder)
     x = read(model, torch.randint(256, (8, LENGTH)), ["resid_post.12"])["resid_post.12"].flatten(0, 1)
-    write_sae(root / SAE_REPO / protocol.PROTOCOL.sae, x.mean(0).numpy(), x.std(0).numpy())
+    write_sae(root / SAE_REPO / REAL.sae_id, x.mean(0).numpy(), x.std(0).numpy())
     words = np.random.default_rng(0)
-    dataset = root / "datasets" / protocol.PROTOCOL.dataset.repo / "train"
+    dataset = root / "datasets" / REAL.dataset.repo / "train"
     dataset.mkdir(parents=True)
     rows = [
         {"text": "".join(map(chr, words.integers(32, 127, 1100 - 400 * (n % 2)))), "meta": {"pile_set_name": "Pile-CC"}}
         for n in range(800)
     ]
-    (first, *_) = shard_names(protocol.PROTOCOL.dataset)
+    (first, *_) = shard_names(REAL.dataset)
     with pyarrow.CompressedOutputStream(dataset.parent / first, "zstd") as file:
         file.write("".join(json.dumps(row) + "\n" for row in rows).encode())
     return root
@@ -71,25 +70,25 @@ def write_sae(folder, mean, deviation):
 
 @pytest.fixture
 def hub(published, tmp_path, monkeypatch):
-    """A repository whose list has the SAE in the model's own width, and a hub at the pinned commits."""
-    (tmp_path / "conf" / "manifests").mkdir(parents=True)
-    shutil.copy(ROOT / "conf" / "models.yaml", tmp_path / "conf")
-    listed = read_json(ROOT / protocol.PROTOCOL.manifest)
+    """A repository whose profile has short contexts, whose list has the SAE in the model's own width; and a hub."""
+    shutil.copytree(ROOT / "conf", tmp_path / "conf")
+    with (tmp_path / "conf" / "profile" / "gemma-2-2b.yaml").open("a") as profile:
+        profile.write(f"\ntokens: {{context_length: {LENGTH}, first_position: {FIRST}}}\n")
+    listed = read_json(ROOT / REAL.manifest)
     listed["saes"] = [
         entry | {"d_model": D_MODEL, "revision": None, "sha256": {"params.npz": None}}
         for entry in listed["saes"]
-        if entry["id"] == protocol.PROTOCOL.sae
+        if entry["id"] == REAL.sae_id
     ]
-    write_json(tmp_path / protocol.PROTOCOL.manifest, listed)
+    write_json(tmp_path / REAL.manifest, listed)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(protocol, "PROTOCOL", TINY)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(checks.psutil, "disk_usage", lambda path: type("Usage", (), {"free": 20e9}))
     monkeypatch.setenv("DARKMATTER_HUB_OFFLINE", "")
     monkeypatch.delenv("HF_TOKEN", raising=False)
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
     with serve(published) as found:
-        found.commits = {TINY.model.repo: TINY.model.revision, f"datasets/{TINY.dataset.repo}": TINY.dataset.revision}
+        found.commits = {REAL.model.repo: REAL.model.revision, f"datasets/{REAL.dataset.repo}": REAL.dataset.revision}
         monkeypatch.setenv("HF_ENDPOINT", found.url)
         yield found
 
@@ -107,18 +106,18 @@ def test_all_steps_run_and_leave_a_receipt_that_names_every_byte(hub, capsys):
     assert [check["name"] in said for check in found["checks"]] == [True] * 4 and "OUTSIDE" in said
     assert {check["name"]: check["inside"] for check in found["checks"]}["L0"] == (58 <= found["result"]["l0"] <= 116)
     assert found["result"]["contexts"] == 20 and found["result"]["rows"] == 20 * (LENGTH - 1 - FIRST)
-    model = hub.root / TINY.model.repo
+    model = hub.root / REAL.model.repo
     hashes = found["sources"]["model"]["sha256"]
     assert hashes["config.json"] == sha256_file(model / "config.json") and len(hashes) > 4
-    sae = hub.root / SAE_REPO / TINY.sae / "params.npz"
+    sae = hub.root / SAE_REPO / REAL.sae_id / "params.npz"
     assert found["sources"]["sae"]["sha256"] == {"params.npz": sha256_file(sae)}
-    assert found["sources"]["text"]["sha256"] and found["sources"]["model"]["revision"] == TINY.model.revision
+    assert found["sources"]["text"]["sha256"] and found["sources"]["model"]["revision"] == REAL.model.revision
     assert set(found["seconds"]) == {"model", "text", "activations", "sae", "decomposition", "all"}
     assert found["device"] == {"name": "cpu"} and found["machine"]["cpu"] and found["libraries"]["torch"]
     assert (
         "darkmatter/api/gpu_check/steps.py" in found["code"] and "darkmatter/decomposition/passes.py" in found["code"]
     )
-    assert read_json(TINY.manifest)["saes"][0]["sha256"] == found["sources"]["sae"]["sha256"]  # pinned from now on
+    assert read_json(REAL.manifest)["saes"][0]["sha256"] == found["sources"]["sae"]["sha256"]  # pinned from now on
     assert sum("jsonl.zst" in path for method, path, _ in hub.seen if method == "GET") == 1
     assert list(Path("data").iterdir()) == []
 
@@ -132,12 +131,12 @@ def refused(capsys, *words, arguments=("--device", "cpu")):
 
 def test_what_is_missing_is_said_before_any_download(hub, capsys, monkeypatch):
     refused(capsys, "device cuda:", "--device", arguments=())
-    hub.gated.add(TINY.model.repo)
+    hub.gated.add(REAL.model.repo)
     refused(capsys, "hub google/gemma-2-2b", "HF_ENDPOINT")
     hub.gated.clear()
-    hub.commits[TINY.model.repo] = "2" * 40
+    hub.commits[REAL.model.repo] = "2" * 40
     refused(capsys, "no revision", "git ls-remote")
-    hub.commits[TINY.model.repo] = TINY.model.revision
+    hub.commits[REAL.model.repo] = REAL.model.revision
     monkeypatch.setattr(checks.psutil, "disk_usage", lambda path: type("Usage", (), {"free": 12e9}))
     refused(capsys, "needed for the model's files", "HF_HOME", "--work")
     refused(capsys, "there is no such folder", arguments=("--device", "cpu", "--out", "nowhere/receipt.json"))
@@ -179,10 +178,22 @@ def test_a_gpu_is_named_with_its_driver_and_peak_memory(monkeypatch, tmp_path):
 
 
 def test_the_protocol_is_the_profiles_but_for_its_size():
-    """Commits, files and SAE are written down in two places: a check of another model or text would say nothing."""
-    params, own = profile_params("gemma-2-2b"), protocol.PROTOCOL
-    assert own.model == params.model
-    sizes = {"buffer": own.dataset.buffer, "documents": own.dataset.documents}
-    assert own.dataset == params.corpus.dataset.model_copy(update=sizes)
-    assert own.reference in {spec.reference for spec in params.sae_specs(own.hookpoint)}
-    assert (own.context_length, own.first_position) == (params.tokens.context_length, params.tokens.first_position)
+    """Another model, text, SAE, cut or filter of the profile is another check."""
+    params = profile_params("gemma-2-2b")
+    tokens = params.tokens.model_copy(update={"context_length": 512, "first_position": 100})
+    decomposition = params.decomposition.model_copy(update={"outlier_norm_ratio": 5.0})
+    error_saes = params.error_saes.model_copy(update={"sae": "sparsity-16384-l0_22"})
+    changed = {"tokens": tokens, "decomposition": decomposition, "error_saes": error_saes}
+    found = protocol.protocol_of(params.model_copy(update=changed))
+    assert found.model == params.model and found.decomposition == decomposition
+    sizes = {"buffer": protocol.BUFFER, "documents": protocol.DOCUMENTS}
+    assert found.dataset == params.corpus.dataset.model_copy(update=sizes) != params.corpus.dataset
+    assert (found.context_length, found.first_position) == (512, 100)
+    assert (found.release, found.sae_id) == ("gemma-scope-2b-pt-res", "layer_12/width_16k/average_l0_22")
+
+
+def test_the_document_names_what_is_run():
+    found = protocol.protocol_of(profile_params("gemma-2-2b"))
+    text = " ".join((ROOT / "docs" / "paper-scale.md").read_text().split())
+    assert found.sae.reference in text and found.dataset.repo in text and found.decomposition.outlier_norm_ratio is None
+    assert f"the first {found.contexts} contexts of {found.context_length:,} tokens" in text

@@ -17,7 +17,7 @@ from darkmatter.audit.derive import Derived, Deriver, numbers_of
 from darkmatter.audit.explain import as_text, explain
 from darkmatter.audit.rerun import compare_output, difference, rerun
 from darkmatter.cli import main
-from darkmatter.ledger.claims import CLAIM_RESULTS, CLAIMS, load_claims
+from darkmatter.ledger.claims import CLAIM_RESULTS, CLAIMS, load_claims, rule_sha256
 from darkmatter.results.headline import headline_metrics
 from darkmatter.runner.code_identity import closure
 from darkmatter.storage.artifacts import ArtifactError, read_arrays, read_json, sha256_bytes, write_arrays, write_json
@@ -195,7 +195,7 @@ def test_rule_changed_and_everything_run_again(copied):
     toy.git(copied, "add", "--force", "claims.yaml", "reports/claims.json")
     toy.git(copied, "commit", "-q", "-m", "a result")
     CLAIMS.write_text(CLAIMS.read_text().replace("level: 0.95", "level: 0.9", 1))
-    content, rule = read_json(CLAIM_RESULTS), rules.rule_sha256(load_claims(CLAIMS).claims[0])
+    content, rule = read_json(CLAIM_RESULTS), rule_sha256(load_claims(CLAIMS).claims[0])
     content["claims"][0]["rule_sha256"] = rule
     write_json(CLAIM_RESULTS, content)
     toy.git(copied, "commit", "-q", "-am", "another rule")

@@ -7,7 +7,7 @@ import pytest
 import toy
 import yaml
 
-from darkmatter.audit.findings import EXIT_CODES, Finding, as_text, exit_code, printable
+from darkmatter.audit.findings import EXIT_CODES, AuditFinding, as_text, exit_code, printable
 from darkmatter.audit.hashing import folder_md5, hash_path, object_path
 from darkmatter.audit.verify import verify
 from darkmatter.storage.artifacts import read_json, sha256_path, write_json
@@ -105,15 +105,15 @@ def test_stage_that_never_ran(repository):
 
 
 @pytest.mark.parametrize(
-    ("gone", "mend"),
+    ("gone", "fix"),
     [("data/numbers/a.txt", "dvc checkout"), ("data/numbers", "dvc checkout"), (RESULT, "git checkout")],
 )
-def test_deleted_artifact_is_missing_not_tampered(repository, gone, mend):
+def test_deleted_artifact_is_missing_not_tampered(repository, gone, fix):
     path = repository / gone
     shutil.rmtree(path) if path.is_dir() else path.unlink()
     findings = verify(repository).findings
     assert [(finding.kind, finding.path) for finding in findings] == [("missing", gone)]
-    assert mend in findings[0].message
+    assert fix in findings[0].message
 
 
 def test_artifact_in_no_cache_has_to_be_pulled(repository):
@@ -324,7 +324,7 @@ def test_name_of_a_file_does_not_reach_the_terminal_as_a_command():
 
 
 def test_gravest_finding_decides_the_exit_code():
-    findings = [Finding("missing", "b", ""), Finding("tampered", "a", "x"), Finding("stale", "c", "")]
+    findings = [AuditFinding("missing", "b", ""), AuditFinding("tampered", "a", "x"), AuditFinding("stale", "c", "")]
     assert exit_code(findings) == EXIT_CODES["tampered"] == 3
     assert [line.split(":")[0] for line in as_text(findings)] == ["tampered", "stale", "missing"]
     assert len({*EXIT_CODES.values(), 0, 1, 2}) == len(EXIT_CODES) + 3

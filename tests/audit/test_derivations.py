@@ -11,12 +11,12 @@ from fake_sums import CONTEXTS, D_MODEL, TOKENS, FakeRows
 from profiles import profile_params
 
 from darkmatter.audit.compare import compare
-from darkmatter.audit.derivations import DERIVATIONS
 from darkmatter.experiments.components import results as components_results
 from darkmatter.experiments.controls import results as control_results
 from darkmatter.experiments.controls.estimates import control_list
 from darkmatter.experiments.pursuit import results as pursuit_estimates
 from darkmatter.experiments.random_features import results as random_features_estimates
+from darkmatter.experiments.registry import records
 from darkmatter.regression.splits import ROW_SETS, SPLITS
 from darkmatter.results.load import Results
 from darkmatter.storage.artifacts import ArtifactError, plain, read_json, write_arrays, write_json
@@ -152,7 +152,7 @@ def made(tmp_path_factory):
 
 
 def derive(name, sums, committed):
-    return plain(DERIVATIONS[name].derive(sums, committed, PARAMS))
+    return plain(records()[name].derive(sums, committed, PARAMS))
 
 
 def at(tree, place):
@@ -162,7 +162,7 @@ def at(tree, place):
 @pytest.mark.parametrize("name", MAKE)
 def test_derived_results_equal_those_of_the_stage(made, name):
     sums, committed = made(name)
-    assert tuple(sums) == DERIVATIONS[name].sums
+    assert tuple(sums) == records()[name].sums
     found = compare(committed, derive(name, sums, committed))
     assert (found.differing, found.close) == ([], 0)
     # What is not derived is what an SAE is: width and k.
@@ -183,7 +183,7 @@ def test_a_changed_number_differs(made, name):
 def test_a_changed_sum_differs(made, name):
     sums, committed = made(name)
     place, (file, key) = SPOILED[name]
-    path = DERIVATIONS[name].sums[file]
+    path = records()[name].sums[file]
     spoiled = sums | {path: sums[path] | {key: sums[path][key] * np.linspace(1.01, 1.05, sums[path][key].shape[-1])}}
     found = derive(name, spoiled, committed)
     assert at(found, place) != at(committed, place)
@@ -193,7 +193,7 @@ def test_a_changed_sum_differs(made, name):
 @pytest.mark.parametrize("name", SCALAR)
 def test_without_sums_per_dimension_the_rest_is_derived(made, name):
     sums, committed = made(name)
-    derivation = DERIVATIONS[name]
+    derivation = records()[name]
     found = derive(name, {path: sums[path] for path in derivation.committed}, committed)
     compared = compare(committed, found)
     assert (compared.differing, compared.close) == ([], 0)
@@ -210,7 +210,7 @@ def test_without_sums_per_dimension_the_rest_is_derived(made, name):
 )
 def test_sums_that_lack_something_are_refused(made, name, lost):
     sums, committed = made(name)
-    path = DERIVATIONS[name].sums[0]
+    path = records()[name].sums[0]
     kept = {key: array for key, array in sums[path].items() if not key.startswith(f"{lost}/")}
     with pytest.raises(ArtifactError, match=f"nothing of {lost}.* Run `dvc repro`"):
         derive(name, sums | {path: kept}, committed)
@@ -220,7 +220,7 @@ def test_random_features_of_other_seeds_are_refused(made):
     sums, committed = made("random_features")
     changed = PARAMS.random_features.model_copy(update={"seeds": [0, 1, 2]})
     with pytest.raises(ArtifactError, match="other seeds or shares"):
-        DERIVATIONS["random_features"].derive(sums, committed, PARAMS.model_copy(update={"random_features": changed}))
+        records()["random_features"].derive(sums, committed, PARAMS.model_copy(update={"random_features": changed}))
 
 
 def test_each_seed_of_random_features_keeps_its_sums(made):

@@ -1,16 +1,12 @@
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import yaml
 from fake_results import fake_receipt
-from markdown_it import MarkdownIt
 from rocrate.rocrate import ROCrate
 
-from darkmatter.audit.export import KINDS, export, questions
-from darkmatter.audit.export.checklist import Item, escape, render
-from darkmatter.audit.export.sources import NOT_STATED
+from darkmatter.audit.export import export
 from darkmatter.storage.artifacts import ArtifactError, sha256_file, sha256_path, write_json
 
 ROOT = Path(__file__).parents[2]
@@ -56,30 +52,12 @@ def repository(folder: Path, text: str) -> Path:
     (folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
     (folder / "dvc.lock").write_text(yaml.safe_dump({"stages": {"first": {"outs": outs}}}))
     (folder / "CITATION.cff").write_text(yaml.safe_dump(citation))
-    (folder / "params.yaml").write_text((ROOT / "params.yaml").read_text())
+    (folder / "params.yaml").write_text("profile: smollm2\n")
     (folder / "claims.yaml").write_text("claims: []\n")
-    claim = {
-        "id": text,
-        "kind": "analytic",
-        "section": "1",
-        "verdict": "reproduced",
-        "analogue": "none",
-        "computes": text,
-        "rule": {"resample": ["context"]},
-        "out_of_scope": text,
-        "flips": [text],
-    }
     write_text = lambda path, content: (folder / path).write_text(json.dumps(content))  # noqa: E731 - takes surrogates
-    (folder / "reports" / "results").mkdir()
     (folder / "reports" / "receipts").mkdir()
-    verdicts = {"verdicts": {"reproduced": 1}, "tested": 1, "profile": "smollm2", "model": text, "claims": [claim]}
+    verdicts = {"verdicts": {"reproduced": 1}, "tested": 1, "profile": "smollm2", "model": text}
     write_text("reports/claims.json", verdicts)
-    source = {"package": text, "documents": 1, "characters": 2, "domain": text, "licence": text, "sha256": "ab" * 32}
-    tokens = {"counts": {"eval": {text: 3}}, "context_length": 8}
-    corpus = {"sources": {text: source | {"dropped": {"exact": 0}}}}
-    write_text(
-        "reports/results/data.json", {"model": {"label": text, "source": text}, "tokens": tokens, "corpus": corpus}
-    )
     first = fake_receipt("first") | {"inputs": {}, "outputs": {"data/first": "cd" * 32}, "libraries": {text: "1"}}
     second = fake_receipt("second@a.1") | {
         "command": "python -m stages.second a.1",
@@ -154,63 +132,16 @@ def test_crate_keeps_the_hash_of_the_receipt_when_the_file_changed(tmp_path: Pat
     assert result.id.startswith("ni:") and "no longer in the repository" in result["description"]
 
 
-def test_checklist_shows_text_as_text(tmp_path: Path, text: str) -> None:
-    root = repository(tmp_path / "r", text)
-    (path,) = export("checklist", tmp_path / "out", root)
-    content = path.read_text(encoding="utf-8")
-    assert content.startswith("**DRAFT made by a program")
-    tokens = MarkdownIt("gfm-like", {"linkify": False, "html": True}).parse(content)
-    inline = [child for token in tokens for child in token.children or []]
-    kinds = {token.type for token in [*tokens, *inline]}
-    expected = {"text", "strong_open", "strong_close", "em_open", "em_close", "softbreak"}
-    assert {token.type for token in inline} - {"text_special"} <= expected
-    assert not kinds & {"html_block", "table_open", "code_block", "fence", "ordered_list_open", "hr"}
-    assert [token.tag for token in tokens if token.type == "heading_open"] == ["h1"] + 7 * ["h2"]
-    assert all(char.isprintable() or char == "\n" for char in content)
-    assert NOT_STATED in content
-
-
-@pytest.mark.parametrize("text", PAYLOADS)
-def test_escaped_text_round_trips_through_markdown(text: str) -> None:
-    tokens = MarkdownIt("gfm-like", {"linkify": False, "html": True}).parse(escape(text))
-    assert [token.type for token in tokens] == ["paragraph_open", "inline", "paragraph_close"]
-    shown = "".join(child.content for child in tokens[1].children)
-    assert shown == "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in text).strip()
-
-
-def test_answers_of_this_repository_name_files_that_exist(tmp_path: Path) -> None:
-    (path,) = export("checklist", tmp_path, ROOT)
-    lines = path.read_text(encoding="utf-8").splitlines()
-    named = {name.replace("\\", "") for line in lines if line.startswith("*From: ") for name in line[7:-1].split(", ")}
-    assert {"params.yaml", "reports/receipts/", "reports/claims.json"} <= named
-    assert all((ROOT / name).exists() for name in named)
-
-
-def test_published_saes_are_no_trained_ones() -> None:
-    """Without a list of a registry no file of one is named."""
-    group = {"saes": [{"d_sae": 512}, {"d_sae": 64}]}
-    params = {"saes": {"groups": {}, "published": {"manifest": None, "groups": {"mine": group}}}}
-    params["error_saes"] = {"seeds": [0]}
-    sources = SimpleNamespace(params=params)
-    answer = ["Group mine: 2 published SAEs, width 64, 512."], ("params.yaml",)
-    assert questions.saes(sources) == answer
-    assert questions.runs(sources)[0][0] == "No SAE is trained on activations: all are published ones."
-
-
-def test_unanswered_is_left_to_the_author() -> None:
-    assert render([Item("S", "Q?", None, ("a.json",))]).endswith(f"**Q?**\n\n{NOT_STATED}\n")
-
-
 def test_no_run_and_paths_outside_are_refused(tmp_path: Path) -> None:
     root = repository(tmp_path / "r", "plain")
     receipt = json.loads((root / "reports" / "receipts" / "first.json").read_text())
     write_json(root / "reports" / "receipts" / "first.json", receipt | {"outputs": {"../../escaped": "ab" * 32}})
-    for kind in KINDS:
+    for kind in ("codecheck", "ro-crate"):
         with pytest.raises(ArtifactError, match="outside the repository"):
             export(kind, tmp_path / "out", root)
     for file in (root / "reports" / "receipts").iterdir():
         file.unlink()
     with pytest.raises(ArtifactError, match="make repro"):
-        export("checklist", tmp_path / "out", root)
+        export("codecheck", tmp_path / "out", root)
     with pytest.raises(ValueError, match="ro-crate"):
         export("checklist", tmp_path / "out", ROOT, with_files=True)

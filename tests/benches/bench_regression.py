@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from darkmatter.decomposition.passes import error_maps
-from darkmatter.decomposition.samples import Sample
+from darkmatter.decomposition.samples import SaeSample
 from darkmatter.decomposition.shared_moments import prepare, read_prepared
 from darkmatter.regression.least_squares import fit
 from darkmatter.regression.moments import CrossMomentsFitter
@@ -65,7 +65,7 @@ def score(target: torch.Tensor, predicted: torch.Tensor) -> float:
     return float((1 - left / spread).mean())
 
 
-def ours(sample: Sample) -> float:
+def ours(sample: SaeSample) -> float:
     """The same numbers, with intercepts, from shared moments; held-out residuals streamed."""
     splits, shift = sample.splits, sample.prepared.x_shift
     contexts = len(sample.x)
@@ -120,7 +120,7 @@ def main() -> None:
             index, value, decoder = make_sae(seed, len(flat))
             shape = (given.contexts, POSITIONS, K)
             l0 = np.full(shape[:2], K, dtype=np.int32)
-            sample = Sample(x, index.reshape(shape), value.reshape(shape), l0, decoder, splits, only_token)
+            sample = SaeSample(x, index.reshape(shape), value.reshape(shape), l0, decoder, splits, only_token)
             error = torch.cat([torch.sub(*sample.context(context)) for context in range(given.contexts)])
             start = time.perf_counter()
             theirs = published(flat, error, order, fit_rows)

@@ -142,6 +142,23 @@ def test_intervals_judged_together_are_wider(case, tmp_path):
     assert together["value"] == alone["value"]
 
 
+@pytest.mark.parametrize("convention", ["paper", "authors"])
+def test_pooled_share_is_that_of_all_dimensions_together(case, tmp_path, convention):
+    """As a fall of FVU_nonlinear is: against the sums of squares of every dimension, the long way."""
+    found = run(case, tmp_path, PARENTS[:1], judged=3)["nonlinear"]
+    pooled = found["pooled"]["token"][convention]
+    _, x, outputs = case
+    fitted = draw_splits(CONTEXTS, POSITIONS, 150 / 247, 3, 0).fits_on("token").ravel()
+    error, intercept = x - outputs["self"], convention == "paper"
+    part = error - dense(x, error, fitted, intercept)
+    left = (part - dense(outputs[PARENTS[0]], part, fitted, intercept))[~fitted]
+    spread = part[~fitted] - part[~fitted].mean(0)
+    assert pooled["value"] == pytest.approx(1 - (left**2).sum() / (spread**2).sum(), abs=1e-4)
+    assert abs(pooled["value"] - found["token"][convention]["value"]) > 1e-3  # the mean over dimensions is another
+    assert (pooled["level"], pooled["joint"]["level"]) == (0.95, pytest.approx(1 - 0.05 / 3))
+    assert pooled["joint"]["low"] < pooled["low"] and pooled["high"] < pooled["joint"]["high"]
+
+
 def test_codes_of_other_rows_or_another_sae_are_refused(case, tmp_path):
     folder = case[0]
     arrays = read_arrays(folder / "attn_out.1" / "codes.npz")
@@ -198,7 +215,8 @@ def test_results_name_what_the_ledger_reads():
     ways = lambda value: {s: {w: number(value) for w in ("paper", "authors")} for s in ("token", "context")}  # noqa: E731
     parents = [f"{name}/sae" for name in PARENTS]
     estimates = {
-        name: {target: ways(place) | {"in_sample": number(9), "joint": ways(place + 10) | {"level": 0.98}}
+        name: {target: ways(place)
+               | {"in_sample": number(9), "joint": ways(place + 10) | {"level": 0.98}, "pooled": ways(place + 20)}
                for target in TARGETS}
         for place, name in enumerate((*parents, "all-parents", "self"))
     }  # fmt: skip
@@ -207,7 +225,10 @@ def test_results_name_what_the_ledger_reads():
     for place, item in enumerate(found["estimands"]["components_explain_error"]["r2"]):
         assert (item["regressor"], item["value"]) == (parents[place], place)
         assert item["joint"] == {"level": 0.98, "low": place + 9, "high": place + 11}
+    for place, item in enumerate(found["estimands"]["components_explain_nonlinear_pooled"]["r2"]):
+        assert (item["regressor"], item["value"]) == (parents[place], place + 20)
     assert found["estimands"]["sae_explains_nonlinear"]["r2"]["value"] == 4
     assert found["estimands_by_variant"]["context"]["authors"].keys() == found["estimands"].keys()
     assert [row["label"] for row in found["regressors"]] == [*PARENTS, "all parents", "Sae(x)"]
-    assert all("joint" not in target for row in found["regressors"] for target in row["targets"].values())
+    beside = {"joint", "pooled"}
+    assert all(beside.isdisjoint(target) for row in found["regressors"] for target in row["targets"].values())

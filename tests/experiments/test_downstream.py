@@ -23,9 +23,9 @@ from darkmatter.experiments.downstream.estimates import (
     expected,
     held_out_contexts,
     join_contexts,
+    pooled_sums,
     ratio,
     recovered,
-    scalar_sums,
 )
 from darkmatter.figures import fig08_downstream
 from darkmatter.models.extract import token_loss
@@ -239,7 +239,7 @@ def make_sums(contexts=8, d=3, shares=TWO):
 
 
 def stored(sums):
-    return scalar_sums(sums) | dimension_sums(sums)
+    return pooled_sums(sums) | dimension_sums(sums)
 
 
 ONES = np.ones((1, 8))
@@ -369,7 +369,7 @@ def test_a_part_of_no_size_and_an_sae_without_error_are_null_with_their_reasons(
 
 def test_judged_numbers_follow_from_the_committed_sums(tmp_path):
     sums = make_sums()
-    write_arrays(tmp_path / "sums.npz", scalar_sums(sums), compress=True)
+    write_arrays(tmp_path / "sums.npz", pooled_sums(sums), compress=True)
     small = read_arrays(tmp_path / "sums.npz")
     assert all(array.shape == (8,) for array in small.values()) and "residual_gap" not in small
     weights = np.random.default_rng(0).integers(1, 4, (20, 8)).astype(float)

@@ -12,7 +12,7 @@ from sae_lens import TopKSAE, TopKSAEConfig
 from darkmatter.experiments.error_saes.compute import score, train_error_sae
 from darkmatter.experiments.error_saes.error_parts import write_part
 from darkmatter.experiments.error_saes.names import PARTS, SUMS, sae_name
-from darkmatter.experiments.error_saes.results import over_seeds, results, scored_of, stored
+from darkmatter.experiments.error_saes.results import over_contexts_and_seeds, results, scored_of, stored
 from darkmatter.models.activation_files import Bfloat16, narrowed, open_activations, widened
 from darkmatter.statistics.bootstrap import ContextBootstrap
 from darkmatter.storage.artifacts import ArtifactError, read_arrays, read_json
@@ -166,7 +166,7 @@ def test_target_without_variance_is_null(tmp_path: Path, folder: Path, trained: 
     np.save(tmp_path / "flat.npy", np.ones((EVAL, POSITIONS, D_MODEL), dtype=np.float32))
     sums = score(tmp_path / "flat.npy", trained / "linear-s0", np.ones((EVAL, POSITIONS), bool))
     flat = scored_of(*stored({(part, 0): sums for part in PARTS}, np.zeros(3)), "linear", 0)
-    found = over_seeds([flat.fvu, flat.fvu], ContextBootstrap(EVAL, **BOOTSTRAP), sums["rows"], 8)
+    found = over_contexts_and_seeds([flat.fvu, flat.fvu], ContextBootstrap(EVAL, **BOOTSTRAP), sums["rows"], 8)
     assert found["value"] is None and found["low"] is None
     assert found["reason"] == "the target has no variance"
 
@@ -178,7 +178,7 @@ def means(values: np.ndarray) -> list:
 
 def test_one_seed_has_no_interval_over_seeds() -> None:
     values = np.random.default_rng(0).normal(size=(1, 20))
-    found = over_seeds(means(values), ContextBootstrap(20, **BOOTSTRAP), np.ones(20), 3)
+    found = over_contexts_and_seeds(means(values), ContextBootstrap(20, **BOOTSTRAP), np.ones(20), 3)
     assert found["value"] is None
     assert "error_saes.seeds" in found["reason"]
 
@@ -186,7 +186,7 @@ def test_one_seed_has_no_interval_over_seeds() -> None:
 def test_equal_seeds_leave_the_interval_over_contexts() -> None:
     row = np.random.default_rng(0).normal(size=40)
     units = ContextBootstrap(40, 2000, 0.95, 0)
-    found = over_seeds(means(np.stack([row, row, row])), units, np.ones(40), 3)
+    found = over_contexts_and_seeds(means(np.stack([row, row, row])), units, np.ones(40), 3)
     assert found["deviation_seeds"] == pytest.approx(0, abs=1e-15)  # a product rounds by where its row lies in memory
     half = 2.0227 * row.std() / np.sqrt(40)  # Student, 39 degrees of freedom
     assert found["high"] - found["value"] == pytest.approx(half, rel=0.05)
@@ -200,7 +200,7 @@ def test_interval_over_contexts_and_seeds_covers(of_seeds: float, of_contexts: f
     for trial in range(trials):
         values = of_seeds * random.normal(size=(3, 1)) + of_contexts * random.normal(size=(1, 30))
         units = ContextBootstrap(30, 100, 0.95, trial)
-        found = over_seeds(means(values + 0.1 * random.normal(size=(3, 30))), units, np.ones(30), 3)
+        found = over_contexts_and_seeds(means(values + 0.1 * random.normal(size=(3, 30))), units, np.ones(30), 3)
         covered += found["low"] <= 0 <= found["high"]
     assert 0.92 <= covered / trials <= 0.99
 

@@ -16,7 +16,7 @@ from darkmatter.experiments.interpretability.compute import Texts, surrogate_rec
 from darkmatter.experiments.interpretability.latent_examples import (
     TOO_FEW_FIRINGS,
     TOO_FEW_SILENCES,
-    Plan,
+    ExampleCounts,
     choose_examples,
     choose_latents,
     cut_windows,
@@ -27,7 +27,7 @@ from darkmatter.experiments.interpretability.results import accuracies, mean_of_
 from darkmatter.experiments.interpretability.surrogate import fit_logistic, ngram_features, predict
 from darkmatter.storage.artifacts import ArtifactError
 
-PLAN = Plan(deciles=4, examples_per_decile=3, negatives=8, explained_examples=5, seed=0)
+PLAN = ExampleCounts(deciles=4, examples_per_decile=3, negatives=8, explained_examples=5, seed=0)
 BOOTSTRAP = {"resamples": 500, "level": 0.95, "seed": 0}
 SIZE = 8
 
@@ -171,7 +171,7 @@ def planted_records(letters: str, shuffle: bool = False) -> list[dict[str, Any]]
     if shuffle:  # firings that follow from nothing
         codes = {name: np.random.default_rng(1).permutation(array) for name, array in codes.items()}
     firings = find_firings(codes, 60, len(letters), SIZE)
-    plan = Plan(deciles=4, examples_per_decile=3, negatives=20, explained_examples=30, seed=0)
+    plan = ExampleCounts(deciles=4, examples_per_decile=3, negatives=20, explained_examples=30, seed=0)
     texts = Texts(cut_windows(tokens, 0, 80, SIZE), Letters())
     chosen = [choose_examples(firings, latent, plan, 0) for latent in range(len(letters))]
     return surrogate_records("linear", chosen, texts)
@@ -214,7 +214,7 @@ def results_of(rows: list[dict[str, Any]], deciles: int, per_decile: int, negati
     """For SAEs of 20 latents, of which one never fires."""
     fired = {"fired": np.array([0] + [50] * 19)}
     own = {part: record_arrays([row for row in rows if row["part"] == part]) | fired for part in PARTS}
-    return results(own, 100, Plan(deciles, per_decile, negatives, 5, 0), 9, BOOTSTRAP)
+    return results(own, 100, ExampleCounts(deciles, per_decile, negatives, 5, 0), 9, BOOTSTRAP)
 
 
 def random_results(seed: int, latents: int = 30, lift: float = 0.2) -> dict[str, Any]:

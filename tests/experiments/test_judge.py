@@ -109,7 +109,7 @@ def test_run_that_ends_midway_resumes(tmp_path: Path) -> None:
 )
 def test_malformed_answers_are_asked_again_then_unanswered(tmp_path: Path, bad: Any) -> None:
     with serving(in_turn(bad, completion("[1, 0, 1]"))) as endpoint:
-        assert make_judge(endpoint.url, tmp_path / "mends").ask(QUESTION) == [1, 0, 1]
+        assert make_judge(endpoint.url, tmp_path / "fixes").ask(QUESTION) == [1, 0, 1]
         assert [request["temperature"] for request in endpoint.requests] == [0, 0.5]
         endpoint.behaviour = in_turn(bad)
         before = len(endpoint.prompts)

@@ -52,7 +52,7 @@ def test_scaled_bernoulli_weights_are_met_exactly(tmp_path):
     judged = found["estimands"]["probe_against_latents"]
     assert judged["ratio"]["value"] == pytest.approx(1, abs=1e-5)
     assert judged["rank"]["value"] == pytest.approx(1)
-    assert judged["ratio"]["level"] == pytest.approx(0.975)
+    assert judged["ratio"]["joint"]["level"] == pytest.approx(0.975)
     assert found["probe_r2"]["context"]["paper"]["value"] == pytest.approx(1, abs=1e-6)
     assert found["against"]["token"]["paper"]["second"]["ratio"]["value"] == pytest.approx(1, abs=1e-5)
     assert found["against"]["token"]["paper"]["mean"]["ratio"]["value"] == pytest.approx(1 / 0.3, rel=0.05)
@@ -107,11 +107,14 @@ def test_products_add_up_to_the_squared_norm_of_latents_that_are_not_orthogonal(
         rest = [(by_group(part).sum(0) - by_group(part)[group])[fired] for part in (product, weight * norms)]
         left_out.append(np.median(own * rest[1] / rest[0]))
     deviation = np.sqrt(0.9 * np.square(left_out - np.mean(left_out)).sum())
-    low, high = scipy.stats.t.interval(0.975, 9, judged["ratio"]["value"], deviation)
+    low, high = scipy.stats.t.interval(BOOTSTRAP["level"], 9, judged["ratio"]["value"], deviation)
     alone = judged["ratio"]["intervals"]["context"]
     assert (alone["low"], alone["high"]) == pytest.approx((low, high), rel=1e-2)
     latents = found["against"]["token"]["paper"]["product"]["ratio"]
     assert judged["ratio"]["high"] - judged["ratio"]["low"] > latents["high"] - latents["low"]
+    for one in judged.values():
+        assert one["level"] == BOOTSTRAP["level"] and one["joint"]["level"] == 1 - (1 - BOOTSTRAP["level"]) / 2
+        assert one["joint"]["low"] < one["low"] < one["high"] < one["joint"]["high"]
 
 
 def test_of_orthogonal_latents_the_product_is_the_square(tmp_path):

@@ -12,10 +12,11 @@ from darkmatter.experiments.norm_baselines.results import (
     SEEN,
     TARGETS,
     Baseline,
-    Measured,
+    SaeBaselines,
     results,
     sae_estimates,
 )
+from darkmatter.ledger.estimands.evidence import EVERY_ROW
 from darkmatter.regression.splits import ROW_SETS, SPLITS, draw_splits
 from darkmatter.storage.artifacts import ArtifactError
 
@@ -137,7 +138,7 @@ def measured(hookpoint, left, ids=IDS):
     found = measure(table(), ids)
     for own in found.values():
         own |= {ACTIVATION: decomposed(left), ACTIVATION_SEEN: decomposed(left)}
-    return Measured({"name": "a", "hookpoint": hookpoint}, int(hookpoint.rsplit(".", 1)[1]), found)
+    return SaeBaselines({"name": "a", "hookpoint": hookpoint}, int(hookpoint.rsplit(".", 1)[1]), found)
 
 
 def test_constant_l0_is_null_with_its_reason_and_so_is_what_needs_it():
@@ -165,8 +166,10 @@ def test_estimands_average_the_second_half_of_depth_and_look_at_the_first_layer(
         assert components[name]["value"] == pytest.approx(expected)
     assert components["l0"]["reason"].startswith("resid_post.2: it is 32")
     assert components["first_layer"]["value"] == pytest.approx(-rows[0]["activation_minus"]["token_identity"]["value"])
-    level = 1 - (1 - BOOTSTRAP["level"]) / 4  # l0 is null
-    assert {round(one["level"], 9) for one in components.values()} == {round(level, 9)}
+    fitted = [one for one in components.values() if one["value"] is not None]
+    assert {one["level"] for one in fitted} == {BOOTSTRAP["level"]} and len(fitted) == 4  # l0 is null
+    assert {one["joint"]["level"] for one in fitted} == {1 - (1 - BOOTSTRAP["level"]) / 4}
+    assert all(one["joint"]["low"] < one["low"] and one["high"] < one["joint"]["high"] for one in fitted)
     in_sample = found["estimands_by_variant"]["token"]["authors"]["norm_baseline_differences"]["first_layer"]
     assert in_sample["value"] > components["first_layer"]["value"]
 
@@ -181,10 +184,13 @@ def test_the_order_is_that_of_the_norm_on_tokens_that_were_met():
         assert order[f"{prefix}first_layer"]["value"] == pytest.approx(-first[SEEN]["value"])
         assert order[f"{prefix}token_identity"]["value"] == pytest.approx(last[SEEN]["value"])
         assert order[f"{prefix}model_loss"]["value"] == pytest.approx(last["model_loss"]["value"])
-    everywhere = found["saes"][0]["estimates"]["token"]["paper"]["activation_minus"]["token_identity"]["value"]
-    assert order["all_rows_first_layer"]["value"] == pytest.approx(-everywhere)
-    levels = {order[name]["level"] for name in (*COMPARED, "first_layer")}
-    assert levels == {1 - (1 - BOOTSTRAP["level"]) / 4}
+    variant = found["estimands_by_variant"][str(EVERY_ROW)]["norm_baseline_order"]
+    first, last = (sae["estimates"]["token"]["paper"]["activation_minus"] for sae in found["saes"])
+    assert variant["first_layer"]["value"] == pytest.approx(-first["token_identity"]["value"])
+    for name in ("token_identity", "model_loss"):
+        assert variant[name]["value"] == pytest.approx(last[name]["value"])
+    assert variant["token_identity"]["value"] != order["token_identity"]["value"]
+    assert variant.keys() == {*COMPARED, "first_layer"} and set(variant) < set(order)
 
 
 def test_no_layer_in_the_second_half_is_a_null():

@@ -10,7 +10,7 @@ from darkmatter.experiments.pursuit.algorithm import (
     BATCH,
     STEPS_PER_LATENT,
     Dictionary,
-    Tokens,
+    PursuitBatch,
     exact_l0,
     exact_step,
     published,
@@ -149,7 +149,7 @@ def test_l0_is_the_saes_own_or_nothing_is_left_to_add(seed, coherent, latents, d
 def steps_of(signal, l0, W):
     """Steps that the exact variant takes on one token, and whether it ended for want of a direction."""
     dictionary = Dictionary.of(W)
-    tokens = Tokens.begin(signal[None], dictionary)
+    tokens = PursuitBatch.begin(signal[None], dictionary)
     for step in range(STEPS_PER_LATENT * int(l0)):
         tokens, stuck = exact_step(tokens, dictionary)
         if stuck or (tokens.values > 0).sum() >= l0:
@@ -169,7 +169,7 @@ def test_l0_is_reached_where_latents_are_incoherent():
 def test_every_exact_step_lowers_the_residual(seed, coherent, scale):
     signal, W, _ = make_case(seed, 20, coherent=coherent, scale=scale)
     dictionary = Dictionary.of(W)
-    tokens = Tokens.begin(signal, dictionary)
+    tokens = PursuitBatch.begin(signal, dictionary)
     for _ in range(10):
         before = tokens.residual.square().sum(1)
         had = (tokens.values > 0).sum(1)
@@ -186,7 +186,7 @@ def test_the_published_clamp_can_raise_the_residual():
     W = torch.tensor([[1.0, 0.0], [0.8, 0.6]], dtype=torch.float64)
     values = torch.tensor([[1e-3]], dtype=torch.float64)
     residual = W[1:] - W[:1]
-    tokens = Tokens(residual + values @ W[:1], None, residual, torch.tensor([[0]]), values)
+    tokens = PursuitBatch(residual + values @ W[:1], None, residual, torch.tensor([[0]]), values)
     dictionary = Dictionary.of(W, gram_bytes=0)
     raised, lowered = published_step(tokens, dictionary), exact_step(tokens, dictionary)[0]
     assert raised.residual.norm() > 1.1 * residual.norm()

@@ -17,11 +17,13 @@ from darkmatter.experiments.synthetic_noise import compute as synthetic_noise
 from darkmatter.experiments.synthetic_noise.cells import VARIANTS as NAMES
 from darkmatter.experiments.synthetic_noise.cells import (
     correlations,
+    dense_and_recovered,
     dense_found,
     excess_over_introduced,
     flatness,
     fvu_cells,
     introduced_cells,
+    least_over_introduced,
     lines,
     own_and_planted,
     pearson,
@@ -33,7 +35,7 @@ from darkmatter.experiments.synthetic_noise.compute import draw_noise, grid_sums
 from darkmatter.experiments.synthetic_noise.estimates import (
     CONVENTIONS,
     PRIMARY,
-    Measured,
+    SaeDraws,
     all_estimands,
     cell_estimates,
     widths,
@@ -46,7 +48,7 @@ from darkmatter.regression.splits import draw_splits
 from darkmatter.saes.codes import encode_rows
 from darkmatter.saes.decoder import load_decoder
 from darkmatter.saes.open import Coder
-from darkmatter.statistics.seed_intervals import over_seeds
+from darkmatter.statistics.seed_intervals import seed_estimate
 from darkmatter.storage.artifacts import ArtifactError, read_arrays, read_json
 
 CONTEXTS, POSITIONS, D_MODEL, D_SAE, K = 8, 25, 6, 24, 3
@@ -91,6 +93,15 @@ def random_moments(seed, group=1, mean=0.0):
     return clean, noise, shift, *flat
 
 
+def recovered_by_a_refit(x, a, name) -> float:
+    """Pooled R² of the noise on x' from x_n, held out."""
+    fit = SPLITS.fits_on("all" if name == "in_sample" else name).ravel()
+    scored = fit if name == "in_sample" else ~fit
+    design = np.column_stack([x, np.ones(len(x))])
+    left = (a - design @ scipy.linalg.lstsq(design[fit], a[fit])[0])[scored]
+    return 1 - np.square(left).sum() / np.square(a[scored] - a[scored].mean(0)).sum()
+
+
 @settings(max_examples=8, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), group=st.sampled_from([1, 2, 4]), mean=st.sampled_from([0.0, 300.0]))
 def test_every_cell_equals_a_dense_refit(seed, group, mean):
@@ -107,6 +118,8 @@ def test_every_cell_equals_a_dense_refit(seed, group, mean):
                     cell = fvu[i, j, f], nonlinear[i, j, f], sums["vector_r2"][number, i, j, f]
                     np.testing.assert_allclose(cell, dense[:3], rtol=1e-7, atol=1e-9)
             np.testing.assert_allclose(sums["spread_scalar_mean"][number, i], dense[3], rtol=1e-7)
+            recovered = recovered_by_a_refit(x + on_x * a, a, name)
+            np.testing.assert_allclose(sums["dense_recovered"][number, i], recovered, rtol=1e-7, atol=1e-9)
 
 
 def test_the_cell_without_noise_is_the_plain_decomposition():
@@ -275,13 +288,13 @@ def ideal_sums(gain=1.0):
     zero, one = np.zeros(shape), np.ones(shape)
     sums = {"error": np.stack([planted_x + ablated, zero, gain * one], -1), "left": np.stack([zero, zero, one], -1)}
     sums |= {"spread": np.full(shape[:2], 100.0), "spread_scalar_mean": np.full(shape[:2], 200.0)}
-    sums |= {"rows": np.full(len(NAMES), 50.0), "rank": np.full(shape[:2], 6.0)}
+    sums |= {"rows": np.full(len(NAMES), 50.0), "rank": np.full(shape[:2], 6.0), "dense_recovered": np.ones(shape[:2])}
     sums |= {"introduced": np.zeros((len(NAMES), len(SHARES))), "unit": np.array(1.0), "d_model": np.array(6)}
     return sums | {"vector_r2": np.full((*shape[:2], len(d), len(SHARES)), 0.5)}
 
 
 def measured(*by_seed, d_sae=24, name="a"):
-    return Measured({"sae": name, "d_sae": d_sae}, by_seed)
+    return SaeDraws({"sae": name, "d_sae": d_sae}, by_seed)
 
 
 def estimands(*by_seed, further=()):
@@ -297,7 +310,8 @@ def test_a_decomposition_that_finds_everything_has_the_perfect_table():
     assert {name: round(item["value"], 12) for name, item in fits.items()} == shape
     origin = found["estimands"]["synthetic_lines"]
     assert {name: round(item["value"], 12) for name, item in origin.items()} == shape
-    levels = {name: round(item["level"], 9) for name, item in (table | fits).items()}
+    assert {item["level"] for item in (table | fits).values()} == {0.95}
+    levels = {name: round(item["joint"]["level"], 9) for name, item in (table | fits).items()}
     assert levels == dict.fromkeys(table, 0.9875) | {"x_lead": 0.975, "sae_lead": 0.975} | dict.fromkeys(
         fits, round(1 - 0.05 / 3, 9)
     )
@@ -366,9 +380,25 @@ def test_statements_of_b2_by_hand():
     np.testing.assert_allclose(introduced[0, 2], (4 + 300) / 100)
     least = (3 + 0.95 * 300 - (4 + 300)) / 100  # without noise on x', with most on Sae(x'), ablated
     assert excess_over_introduced(cells[1], introduced)["smallest"] == pytest.approx(least)
+    ratio = least_over_introduced(cells[1], introduced)
+    assert ratio["ratio"] == pytest.approx(0.75)  # where nothing is added to Sae(x')
+    assert ratio["introduced"] == pytest.approx((4 + 300) / 100)
     dense = dense_found(*cells, share)["found"]
     expected = sum(1 + 0.8 * x + 0.05 * s for x in on_x[1:, 0] for s in on_x[:, 0]) / (3 * on_x[1:].sum())
     assert dense == pytest.approx(expected)
+    both = dense_and_recovered(*cells, share, np.array([np.nan, 0.4, 0.9]))
+    assert both["found"] == dense
+    assert both["recovered"] == pytest.approx((0.25 * 0.4 + 1 * 0.9) / 1.25)  # as the planted variance
+
+
+def test_a_bound_is_looked_for_only_where_enough_is_introduced():
+    """Cells: without noise on x' and ablation no bound is claimed; of the others some introduce less than 2 %."""
+    introduced, left = np.full((2, 2, 2), 0.019), np.zeros((2, 2, 2))
+    assert least_over_introduced(left, introduced) == {"ratio": None, "introduced": 0.019}
+    introduced[0, :, 0] = 0.5
+    assert least_over_introduced(left, introduced) == {"ratio": None, "introduced": 0.019}
+    introduced[1, 0, 1], left[1, 0, 1] = 0.02, 0.019
+    assert least_over_introduced(left, introduced) == {"ratio": 0.95, "introduced": 0.02}
 
 
 def sums_of(sae: float, draw: float):
@@ -428,11 +458,11 @@ def test_intervals_over_draws_and_saes_cover(scatter, spread):
 
 def test_intervals_over_seeds_are_those_of_the_t_distribution():
     values = [0.8, 0.9, 0.85, 0.95]
-    found = over_seeds(values, 0.9, 10, 3)
+    found = seed_estimate(values, 0.9, 10, 3)
     low, high = scipy.stats.t.interval(0.9, 3, np.mean(values), scipy.stats.sem(values))
     assert (found["value"], found["low"], found["high"]) == pytest.approx((0.875, low, high))
     assert found["by_seed"] == values
-    assert over_seeds(values, 0.99, 10, 3, (-1, 1))["high"] == 1
-    assert over_seeds([0.5, None], 0.95, 10, 3)["value"] is None
-    assert over_seeds([0.5, np.nan], 0.95, 10, 3, reason="why")["reason"] == "why"
-    assert "two" in over_seeds([0.5], 0.95, 10, 3)["reason"]
+    assert seed_estimate(values, 0.99, 10, 3, (-1, 1))["high"] == 1
+    assert seed_estimate([0.5, None], 0.95, 10, 3)["value"] is None
+    assert seed_estimate([0.5, np.nan], 0.95, 10, 3, reason="why")["reason"] == "why"
+    assert "two" in seed_estimate([0.5], 0.95, 10, 3)["reason"]

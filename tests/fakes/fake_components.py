@@ -24,7 +24,8 @@ def fake(params: Params) -> dict[str, Any]:
     parents = params.components.parents
     estimates = {
         name: {
-            target: found(value * (1 + place)) | {"joint": found(value * (1 + place)) | {"level": 0.98}}
+            target: found(value * (1 + place))
+            | {"joint": found(value * (1 + place)) | {"level": 0.98}, "pooled": found(value * (1 + place))}
             for target, value in R2.items()
         }
         for place, name in enumerate((*parents, *JOINT))

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from darkmatter.ledger.estimands.evidence import EVERY_ROW
 from darkmatter.params.schema import Params
 
 R2 = {
@@ -56,5 +57,6 @@ def fake(params: Params) -> dict[str, Any]:
         "second_half": points[-1:],
         "saes": saes,
         "estimands": claims,
-        "estimands_by_variant": {split: {"paper": claims, "authors": claims} for split in ("token", "context")},
+        "estimands_by_variant": {split: {"paper": claims, "authors": claims} for split in ("token", "context")}
+        | {str(EVERY_ROW): {"norm_baseline_order": order}},
     }

@@ -32,6 +32,7 @@ def fake_sums(
         "spread_scalar_mean": 1.2 * spread,
         "error": error * jitter,
         "left": left * jitter,
+        "dense_recovered": np.full(shape[:2], 0.95),
         "introduced": np.broadcast_to(ablated[:, 0], (shape[0], shape[2])) / (1 + 8 * np.array(shares) ** 2),
         "vector_r2": np.full((*shape[:2], len(deviations), len(shares)), 0.6),
     }

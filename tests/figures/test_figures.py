@@ -14,7 +14,8 @@ import pytest
 from fake_results import ROOT, fake_results, null_estimate
 from profiles import profile_params
 
-from darkmatter.figures import FIGURES, Entry, figure_data, figure_svg
+import darkmatter.figures
+from darkmatter.figures import FIGURES, FigureModule, figure_data, figure_svg
 from darkmatter.figures.style import COMPONENTS, DOUBLE, Style, short
 from darkmatter.params.schema import Params
 from darkmatter.results.load import Results
@@ -59,7 +60,7 @@ def subset(results: Results, keep: Callable[[dict[str, Any]], bool]) -> Results:
 
 
 @pytest.mark.parametrize("entry", DRAWN, ids=lambda entry: entry.id)
-def test_svg_is_whole_and_fits_its_page(entry: Entry, drawn: Path) -> None:
+def test_svg_is_whole_and_fits_its_page(entry: FigureModule, drawn: Path) -> None:
     root = ElementTree.parse(drawn / f"{entry.id}.svg").getroot()  # noqa: S314 - our own file
     assert root.tag == "{http://www.w3.org/2000/svg}svg"
     width = float(root.get("width").removesuffix("pt")) / 72
@@ -77,7 +78,16 @@ def test_folder_holds_exactly_the_registry(drawn: Path) -> None:
 def test_modules_are_named_after_their_outputs() -> None:
     for entry in FIGURES:
         assert Path(entry.module.__file__).stem == entry.id
-    assert len(BY_ID) == len(FIGURES)
+    files = Path(darkmatter.figures.__file__).parent.glob("*_*.py")
+    named = {file.stem for file in files if file.stem.startswith(("fig", "tab", "sec"))}
+    assert len(BY_ID) == len(FIGURES) and BY_ID.keys() == named
+
+
+@pytest.mark.parametrize("entry", FIGURES, ids=lambda entry: entry.id)
+def test_every_module_says_what_it_shows_and_where_the_paper_has_it(entry: FigureModule) -> None:
+    assert entry.title[0].isupper() and not entry.title.endswith(".")
+    assert entry.caption.endswith(".") and len(entry.caption) > len(entry.title)
+    assert re.match(r"(Fig\. \d+\w?|Table \d), (section|appendi)|(Section|Appendix) |ours$", entry.paper)
 
 
 def test_same_bytes_in_another_process(params: Params, drawn: Path, tmp_path: Path) -> None:
@@ -104,7 +114,9 @@ def test_same_bytes_in_another_process(params: Params, drawn: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize("entry", FIGURES, ids=lambda entry: entry.id)
-def test_json_beside_the_figure_is_what_was_drawn(entry: Entry, drawn: Path, params: Params, results: Results) -> None:
+def test_json_beside_the_figure_is_what_was_drawn(
+    entry: FigureModule, drawn: Path, params: Params, results: Results
+) -> None:
     data = figure_data(entry, results, params)
     assert json.loads((drawn / f"{entry.id}.json").read_text()) == json.loads(json.dumps(data))
     assert "not_drawn" not in data
@@ -122,7 +134,7 @@ def test_breakdown_shows_the_inputs(params: Params, results: Results) -> None:
     np.testing.assert_allclose(curve["fvu"], expected)
     nonlinear = [point["fvu_nonlinear"]["value"] for point in data["saes"]]
     assert data["line"]["value"] == pytest.approx(np.mean(nonlinear))
-    assert data["gap"]["value"] == pytest.approx(law["asymptote"] - np.mean(nonlinear))
+    assert data["gap"] == pytest.approx(law["asymptote"] - np.mean(nonlinear))
 
 
 def test_maps_show_the_inputs_of_one_budget(params: Params, results: Results) -> None:
@@ -156,7 +168,7 @@ def test_pairs_and_tokens_are_the_inputs(params: Params, results: Results) -> No
 
 
 @pytest.mark.parametrize("entry", FIGURES, ids=lambda entry: entry.id)
-def test_one_null_survives_with_its_reason(entry: Entry, params: Params, results: Results) -> None:
+def test_one_null_survives_with_its_reason(entry: FigureModule, params: Params, results: Results) -> None:
     for hookpoint in results.decomposition.values():
         for sae in hookpoint["saes"][:1]:
             for parent, key in list(every_estimate(sae["estimates"])):
@@ -178,7 +190,7 @@ def test_one_null_survives_with_its_reason(entry: Entry, params: Params, results
 
 
 @pytest.mark.parametrize("entry", DRAWN, ids=lambda entry: entry.id)
-def test_nothing_but_nulls_is_no_crash(entry: Entry, params: Params, results: Results) -> None:
+def test_nothing_but_nulls_is_no_crash(entry: FigureModule, params: Params, results: Results) -> None:
     for parent, key in [
         *every_estimate(results.decomposition),
         *every_estimate(results.experiments),
@@ -188,7 +200,7 @@ def test_nothing_but_nulls_is_no_crash(entry: Entry, params: Params, results: Re
 
 
 @pytest.mark.parametrize("entry", DRAWN, ids=lambda entry: entry.id)
-def test_one_sae_only(entry: Entry, params: Params, results: Results) -> None:
+def test_one_sae_only(entry: FigureModule, params: Params, results: Results) -> None:
     one = subset(results, lambda sae: sae["name"] == "widths-64-k4-s0")
     scaling = copy.deepcopy(results.experiments["per_token_scaling"])
     scaling["pairs"], scaling["tokens"]["saes"] = [], scaling["tokens"]["saes"][:1]
@@ -201,7 +213,7 @@ def test_one_sae_only(entry: Entry, params: Params, results: Results) -> None:
 
 
 @pytest.mark.parametrize("entry", DRAWN, ids=lambda entry: entry.id)
-def test_missing_inputs_say_why_there_is_no_figure(entry: Entry, params: Params, results: Results) -> None:
+def test_missing_inputs_say_why_there_is_no_figure(entry: FigureModule, params: Params, results: Results) -> None:
     nothing = subset(results, lambda sae: False)
     data = figure_data(entry, Results(nothing.decomposition, {}), params)
     assert list(data) == ["not_drawn"] and len(data["not_drawn"]) > 10

@@ -8,6 +8,7 @@ from profiles import profile_params
 from scipy.stats import norm, t
 
 from darkmatter.experiments.pursuit.results import CLAIMED, OWN
+from darkmatter.ledger.estimands.by_dimension import pursuit_takes_away
 from darkmatter.ledger.estimands.evidence import BY_DIMENSION, Evidence, Missing
 from darkmatter.ledger.estimands.experiments import of_experiment
 from darkmatter.results.load import Results
@@ -61,9 +62,11 @@ def numbers(x, own, pursued) -> dict[str, float]:
         return float(((left**2).sum(0) / ((x - x.mean(0)) ** 2).sum(0)).mean())
 
     before, after = ({name: fvu(left) for name, left in side.items()} for side in (own, pursued))
+    each = (pursued["nonlinear"] ** 2).sum(0) / (own["nonlinear"] ** 2).sum(0)
     return {
         "decrease": 1 - after["error"] / before["error"],
         "change": after["nonlinear"] / before["nonlinear"] - 1,
+        "taken_away": each.mean() - 1,
         "share": (before["nonlinear"] - after["nonlinear"]) / (before["error"] - after["error"]),
     }
 
@@ -74,6 +77,7 @@ def numbers(x, own, pursued) -> dict[str, float]:
         ("pursuit_fvu_decrease", "decrease"),
         ("pursuit_nonlinear_change", "change"),
         ("pursuit_nonlinear_change", "share"),
+        ("pursuit_nonlinear_change", "taken_away"),
     ],
 )
 def test_pursuit_against_rows(rows, evidence, name, component):
@@ -85,7 +89,10 @@ def test_pursuit_against_rows(rows, evidence, name, component):
         sides = [{key: take(left) for key, left in residuals[f"{sae}/{encoder}"].items()} for encoder in (OWN, CLAIMED)]
         return numbers(take(x), *sides)[component]
 
-    found = of_experiment("pursuit", name)(evidence, BY_DIMENSION)[component]
+    if component == "taken_away":
+        found = pursuit_takes_away(evidence)["change"]
+    else:
+        found = of_experiment("pursuit", name)(evidence, BY_DIMENSION)[component]
     assert [item.key["sae"] for item in found] == ["a", "b"]
     units = ContextBootstrap(CONTEXTS, **BOOTSTRAP)
     for item in found:

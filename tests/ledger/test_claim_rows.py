@@ -12,7 +12,7 @@ from profiles import composed, profile_params
 
 import stages.claims
 from darkmatter.ledger.claims import CLAIM_RESULTS, EXACT_KINDS, load_claims, rule_sha256
-from darkmatter.ledger.estimands.evidence import Evidence
+from darkmatter.ledger.estimands.evidence import EVERY_ROW, Evidence
 from darkmatter.ledger.estimands.quantities import Fixed, Keyed, Null
 from darkmatter.ledger.judge import claim_row, claims_content, counted, elements
 from darkmatter.ledger.rules import Earlier, Region
@@ -70,7 +70,7 @@ def test_counts_are_judged_everywhere(evidence, count, verdict):
     lists["llama-3.1-8b"] = {"saes": [{"roles": ["llama"]}] * count + [{"roles": ["figA"]}]}
     row = claim_row(CLAIMS["sae-count"], dataclasses.replace(evidence, manifests=lists), SUBJECT)
     assert row["verdict"] == verdict and row["components"]["with_appendix_layers"][0]["value"] == count + 1
-    assert row["outcomes"].keys() == {"saes"}  # the other readings stand beside it
+    assert row["outcomes"].keys() == {"saes"}  # the other readings are next to it
     absent = claim_row(CLAIMS["sae-count"], evidence, SUBJECT)
     assert absent["verdict"] == "not-testable-in-this-profile" and "conf/manifests" in absent["reason"]
 
@@ -114,7 +114,8 @@ def pursuit(low: float, high: float, **more) -> dict:
 )
 def test_real_verdict_and_analogue(evidence, low, high, real, analogue):
     found = having(evidence, pursuit={"estimands": pursuit(low, high)})
-    ours, papers = (claim_row(CLAIMS["pursuit-fvu"], found, subject) for subject in (SUBJECT, GEMMA))
+    claim = CLAIMS["pursuit-fvu"]
+    ours, papers = (claim_row(claim.as_of(claim.earlier[0]), found, subject) for subject in (SUBJECT, GEMMA))
     assert (ours["verdict"], ours["analogue"]) == ("not-testable-in-this-profile", analogue)
     assert (papers["verdict"], papers["analogue"]) == (real, "none")
     assert papers["judged_by"] == "real" and ours["judged_by"] == "analogue"
@@ -142,7 +143,7 @@ def test_components_carry_their_own_outcome(evidence):
 
 
 def test_an_earlier_rule_is_judged_beside_the_present_one(evidence):
-    claim = CLAIMS["pursuit-fvu"]
+    claim = CLAIMS["pursuit-fvu"].model_copy(update={"earlier": []})
     loose = claim.rule.model_copy(update={"analogue": {"decrease": Region(low=-1, every="sae")}})
     gone = claim.estimand.model_copy(update={"name": "pursuit_nonlinear_change"})
     earlier = [
@@ -188,6 +189,21 @@ def test_mean_over_dimensions_is_read_and_flips(evidence):
     del content["over_seeds"]
     row = claim_row(CLAIMS["error-sae-fvu"], having(evidence, error_saes=content), SUBJECT)
     assert (row["analogue"], row["flips"], row["variants"]) == ("disagrees", [], {})
+
+
+def test_rows_of_tokens_that_no_fit_has_met_are_a_variant_that_flips(evidence):
+    """Only of a claim that lists the convention, and only where the results have it."""
+    one = {"value": 0.1, "low": 0.05, "high": 0.15, "level": 0.999, "rows": 9, "contexts": 5}
+    order = dict.fromkeys(CLAIMS["norm-r2-baselines"].rule.analogue, one)
+    worse = {"value": -0.1, "low": -0.15, "high": -0.05}
+    flat = {str(EVERY_ROW): {"norm_baseline_order": order | {"first_layer": one | worse}}}
+    content = {"estimands": {"norm_baseline_order": order}, "estimands_by_variant": flat}
+    row = claim_row(CLAIMS["norm-r2-baselines"], having(evidence, norm_baselines=content), SUBJECT)
+    assert (row["analogue"], row["flips"]) == ("agrees", ["token/paper/all-rows"])
+    assert row["variants"]["token/paper/all-rows"]["outcomes"]["first_layer"] == "disagrees"
+    content = {"estimands": {"norm_baseline_order": order}, "estimands_by_variant": {"token": {"paper": {}}}}
+    row = claim_row(CLAIMS["norm-r2-baselines"], having(evidence, norm_baselines=content), SUBJECT)
+    assert (row["flips"], row["variants"]) == ([], {})
 
 
 @pytest.mark.parametrize(

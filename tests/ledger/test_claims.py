@@ -228,6 +228,9 @@ def test_rule_hash_ignores_order_and_spelling_and_sees_every_change(tmp_path):
     ):
         changed = Claim.model_validate(trend() | {"rule": trend()["rule"] | other})
         assert rule_sha256(changed) != rule_sha256(claim), other
+    for key, same in (("name", False), ("computes", True)):
+        worded = Claim.model_validate(trend() | {"estimand": trend()["estimand"] | {key: "another_one"}})
+        assert (rule_sha256(worded) == rule_sha256(claim)) == same
 
 
 @given(st.floats(-1, 1), st.floats(-1, 1))

@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 
 from darkmatter.ledger.claims import Claim, load_claims
-from darkmatter.ledger.estimands.evidence import BY_DIMENSION, PRIMARY, VARIANTS, Variant
+from darkmatter.ledger.estimands.evidence import OF_CONVENTION, PRIMARY, VARIANTS, Variant
 from darkmatter.storage.artifacts import read_json
 
 ROOT = Path(__file__).resolve().parents[2]
 LEDGER = load_claims(ROOT / "claims.yaml")
 CLAIMS = {claim.id: claim for claim in LEDGER.claims}
 ROWS = {row["id"]: row for row in read_json(ROOT / "reports" / "claims.json")["claims"]}
-BY_NAME = {str(variant): variant for variant in (*VARIANTS, BY_DIMENSION)}
+BY_NAME = {str(variant): variant for variant in (*VARIANTS, *OF_CONVENTION.values())}
 
 
 def other_side(claim: Claim, convention: str) -> list[Variant]:

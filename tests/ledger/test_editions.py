@@ -9,7 +9,7 @@ import yaml
 from test_claims import change, contradiction, ledger, load, refused, trend, write
 
 from darkmatter.audit.rules import rule_findings
-from darkmatter.ledger.claims import CLAIM_RESULTS, CLAIMS, load_claims, rule_sha256
+from darkmatter.ledger.claims import CLAIM_RESULTS, CLAIMS, earlier_hashes, load_claims, rule_sha256
 from darkmatter.ledger.rules import sha256_of
 from darkmatter.report.editions import editions_content
 from darkmatter.storage.artifacts import read_json, write_json
@@ -40,7 +40,8 @@ def test_the_rule_before_stays_with_its_hash_and_reason(tmp_path):
     old = load(tmp_path, trend()).claims[0]
     found = load_claims(write(tmp_path, with_editions(changed())))
     (claim,) = found.claims
-    assert sha256_of(claim.earlier[0].rule) == rule_sha256(old) != rule_sha256(claim)
+    assert next(iter(earlier_hashes(claim))) == rule_sha256(old) != rule_sha256(claim)
+    assert earlier_hashes(claim) == dict.fromkeys((rule_sha256(old), sha256_of(old.rule, None)), 1)
     assert claim.as_of(claim.earlier[0]).rule == old.rule
     assert claim.as_of(claim.earlier[0]).estimand == claim.estimand
     assert [edition["changed"] for edition in editions_content(found)] == [[], ["errors-fall"], []]
@@ -149,14 +150,32 @@ def test_a_rule_changed_by_an_edition_is_no_finding(repository):
         change(trend(), rule=NEW),  # silently
         change(trend(), rule=NEW, edition=2),  # with an edition that keeps nothing
         changed(earlier=[before(rule=OLD | {"level": 0.9})]),  # with one that keeps another rule
+        change(trend(), estimand=trend()["estimand"] | {"name": "other_slope"}),  # the same region of another number
     ],
-    ids=["silent", "not kept", "kept otherwise"],
+    ids=["silent", "not kept", "kept otherwise", "another estimand"],
 )
 def test_any_other_change_is_found(repository, claim):
     repository.run(claim)
     assert repository.found() == SILENT
     repository.run(changed())
     assert repository.found() == (SILENT if claim["rule"] != NEW else [])
+
+
+@pytest.mark.parametrize(
+    ("claim", "kind"),
+    [
+        (trend(), []),
+        (changed(edition=3), [("stale", "errors-fall")]),  # the rule before judged it
+        (change(trend(), edition=3), SILENT),  # of this edition on, the hash covers the estimand
+    ],
+)
+def test_results_of_before_edition_3_have_the_hash_of_the_rule_alone(repository, claim, kind):
+    old = load_claims(repository.root / CLAIMS).claims[0]
+    row = {"id": old.id, "rule_sha256": sha256_of(old.rule, None), "components": {"slope": [1]}}
+    write_json(repository.root / CLAIM_RESULTS, {"claims": [row]})
+    write(repository.root, with_editions(claim))
+    assert [one for one in repository.found() if one in kind] == kind[:1]
+    assert not kind or kind == SILENT or SILENT[0] not in repository.found()
 
 
 def test_a_rule_may_not_change_within_its_edition(repository):
@@ -176,7 +195,7 @@ def test_a_claim_that_becomes_an_erratum_keeps_its_rule(repository, kept, kind):
     """As the pairs of passages of edition 1 did: their rows had no numbers, but said whether the two are the same."""
     same = {"test": "same", "otherwise": "paper-inconsistent"}
     rule = load_claims(write(repository.root, with_editions(change(contradiction(), earlier=[before(rule=same)]))))
-    sha256 = sha256_of(rule.errata[0].earlier[0].rule)
+    sha256 = sha256_of(rule.errata[0].earlier[0].rule, None)
     content = read_json(repository.root / CLAIM_RESULTS)
     row = {"id": "text-direction", "rule_sha256": sha256, "components": {}, "same": False}
     write_json(repository.root / CLAIM_RESULTS, {"claims": [*content["claims"], row]})

@@ -8,6 +8,7 @@ from fake_results import fake_estimate, fake_receipt, fake_results, write_result
 from profiles import composed
 
 from darkmatter.ledger.families import FAMILIES, keep, read_families
+from darkmatter.ledger.rules import Rule, sha256_of
 from darkmatter.params.schema import load_params
 from darkmatter.report.families import NO_OUTCOMES, OTHER_RULE, families_content
 from darkmatter.storage.artifacts import ArtifactError, write_json
@@ -25,6 +26,7 @@ def claim(analogue="agrees", **more):
             "analogue": {"r2": {"low": 0.5}},
         },
         "rule_sha256": "ab" * 32,
+        "edition": 1,
         "earlier": [],
         "judged_by": "analogue",
         "components": {"r2": [fake_estimate(0.8) | {"place": "inside"}], "beside": [fake_estimate(0.1)]},
@@ -126,6 +128,15 @@ def test_a_run_judged_by_an_earlier_edition_says_so_and_keeps_its_outcomes(finis
     cell = row["cells"][1]
     assert cell["notes"] == ["judged by the rule of edition 1"]
     assert [(number["label"], number["outcome"]) for number in cell["numbers"]] == [("r2", "agrees")]
+
+
+@pytest.mark.parametrize(("edition", "notes"), [(2, []), (3, [OTHER_RULE, NO_OUTCOMES])])
+def test_a_run_of_before_edition_3_names_its_rule_without_the_estimand(finished, edition, notes):
+    run = json.loads(keep(finished).read_text())
+    del run["claims"][0]["outcomes"]
+    run["claims"][0]["rule_sha256"] = sha256_of(Rule.model_validate(claim()["rule"]), None)
+    (row,) = families_content({"claims": [claim(edition=edition)]}, "this model", [run])["rows"]
+    assert row["cells"][1]["notes"] == notes
 
 
 def test_outliers_left_out_are_said(finished):

@@ -81,8 +81,11 @@ def test_recovery_in_proportion_to_either_size_agrees(size, fvu, linear):
     assert judged("ce-proportional", "analogue", ratios) == judged("ce-proportional", "real", ratios) == "agrees"
     above = {name: (1.1 if name.startswith("linear") else 1) * ratio for name, ratio in ratios.items()}
     assert judged("ce-linear-higher", "analogue", above) == "agrees"
-    below = {name: 0.3 * ratio if ratio < 1.5 else 9 * ratio for name, ratio in ratios.items()}
-    assert judged("ce-linear-higher", "analogue", below) == "disagrees"
+    below = {name: 0.9 * ratio / max(ratio, 1) for name, ratio in ratios.items()}  # less than expected by either size
+    far_above = {name: 3 * max(ratio, 1) for name, ratio in ratios.items()}
+    for side, of_far_above in (("real", "disagrees"), ("analogue", "agrees")):  # of another model the order alone
+        assert judged("ce-linear-higher", side, below) == "disagrees"
+        assert judged("ce-linear-higher", side, far_above) == of_far_above
 
 
 @pytest.mark.parametrize("fvu", [0.05, 0.2, 0.4])

@@ -12,10 +12,11 @@ from profiles import profile_params
 from scipy.stats import norm
 
 from darkmatter.ledger.claims import load_claims
-from darkmatter.ledger.estimands import judged_grid
+from darkmatter.ledger.estimands import judged_grid, reductions
 from darkmatter.ledger.estimands.evidence import BY_DIMENSION, PRIMARY, VARIANTS, Missing
 from darkmatter.ledger.estimands.gather import manifests
 from darkmatter.ledger.estimands.judged_grid import no_denser
+from darkmatter.ledger.estimands.quantities import Fixed, Keyed
 from darkmatter.ledger.estimands.reductions import ends_at
 from darkmatter.ledger.estimands.registry import estimand
 from darkmatter.results.density import DENSEST, OF_WIDTHS, Density, beside_the_papers
@@ -24,6 +25,7 @@ from darkmatter.results.load import Results
 ROOT = Path(__file__).resolve().parents[2]
 BOOTSTRAP = {"resamples": 40, "level": 0.9, "seed": 3}
 PARAMS = profile_params("smoke")
+EXPLAINED = "components_explain_nonlinear"
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +166,7 @@ def both(components: list[float], change: float, sae: str = "a", half: float = 0
         fake_estimate(number, half) | {"sae": name, "level": 0.95} for name, number in (("other", -0.9), (sae, change))
     ]
     return {
-        "components": {"sae": "resid_post.1/a", "estimands": {"components_explain_nonlinear": {"r2": explained}}},
+        "components": {"sae": "resid_post.1/a", "estimands": {EXPLAINED: {"r2": explained}}},
         "pursuit": {"estimands": {"pursuit_nonlinear_change": {"change": changes}}},
     }
 
@@ -183,6 +185,30 @@ def test_the_lead_of_earlier_components_is_that_of_the_best_on_the_same_sae(evid
     assert found["level"] == 0.95
     apart = of_reductions(evidence, **both([0.14, 0.139], 0, half=0.0))["lead"].at({"level": 0.95}, 1)
     assert (apart["low"], apart["value"], apart["high"]) == pytest.approx((0.14, 0.14, 0.14))
+
+
+def of_one_measure(evidence, variant, **experiments):
+    results = Results(evidence.results.decomposition, experiments)
+    return estimand("reduction_lead_of_one_measure")(dataclasses.replace(evidence, results=results), variant)
+
+
+def test_the_lead_of_one_measure_subtracts_pooled_from_pooled(evidence):
+    experiments = both([0.04, 0.14], -0.1)
+    pooled = [one | {"value": one["value"] / 2} for one in experiments["components"]["estimands"][EXPLAINED]["r2"]]
+    experiments["components"]["estimands"][f"{EXPLAINED}_pooled"] = {"r2": pooled}
+    found = of_one_measure(evidence, PRIMARY, **experiments)
+    assert value(found["lead"]) == pytest.approx(0.07 - 0.1) and value(found["pursuit"]) == pytest.approx(-0.1)
+    assert [value(item.quantity) for item in found["components"]] == pytest.approx([0.02, 0.07])
+    assert value(of_reductions(evidence, **experiments)["lead"]) == pytest.approx(0.14 - 0.1)  # of unlike measures
+    with pytest.raises(Missing, match="dvc pull"):
+        of_one_measure(evidence, BY_DIMENSION, **experiments)
+
+
+def test_the_lead_by_dimension_has_the_mean_of_each_dimension_on_both_sides(evidence, monkeypatch):
+    change = [Keyed({"sae": "a"}, Fixed(fake_estimate(-0.3), 0.95))]
+    monkeypatch.setattr(reductions, "pursuit_takes_away", lambda evidence: {"change": change})
+    found = of_one_measure(evidence, BY_DIMENSION, **both([0.04, 0.14], -0.1))
+    assert value(found["lead"]) == pytest.approx(0.14 - 0.3)
 
 
 def test_another_sae_or_no_number_gives_no_lead(evidence):

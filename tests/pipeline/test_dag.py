@@ -40,7 +40,7 @@ def room(file):
     parts = file.split("/")
     if parts[0] == "stages":
         return file
-    return "/".join(parts[: 3 if parts[1] == "experiments" and len(parts) > 3 else 2])
+    return "/".join(parts[: 3 if parts[1] == "experiments" else 2])
 
 
 @pytest.mark.parametrize("name", STAGES)

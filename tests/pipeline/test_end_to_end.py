@@ -73,6 +73,27 @@ def test_regression_parameter_leaves_activations_and_saes_alone(restored):
     assert restored.repro("per_token_scaling") == ["decomposition@resid_post.1", "per_token_scaling"]
 
 
+def test_stages_that_run_again_find_every_shard_and_every_sae(restored):
+    stages = ["activations", "saes", "codes"]
+    assert restored.repro("--force", "--single-item", *stages) == stages
+    for stage in stages:
+        units = restored.receipt(stage)["units"]
+        assert units["reused"] and not units["computed"]
+
+
+def test_code_of_an_experiment_or_of_a_figure_runs_no_model(restored):
+    files = [restored.folder / "darkmatter" / name for name in ("experiments/pursuit/params.py", "figures/maps.py")]
+    before = [file.read_text() for file in files]
+    try:
+        for file, text in zip(files, before, strict=True):
+            file.write_text(f"{text}\n\nANOTHER = 1\n")
+        assert {*restored.repro()} == {"pursuit", *CHEAP}
+        assert not restored.receipt("pursuit")["units"]["computed"]
+    finally:
+        for file, text in zip(files, before, strict=True):
+            file.write_text(text)
+
+
 def test_killed_run_resumes(restored):
     """kill -9 of `dvc repro` in the middle of training: the stage dies with it, finished units are kept."""
     before = restored.artifacts()

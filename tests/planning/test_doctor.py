@@ -1,4 +1,4 @@
-"""`darkmatter doctor`: each fault is provoked, told apart, and comes with the command that mends it."""
+"""`darkmatter doctor`: each fault is provoked, told apart, and comes with the command that fixes it."""
 
 import json
 import re
@@ -11,6 +11,7 @@ from fake_hub import COMMIT, serve
 from huggingface_hub import constants
 
 from darkmatter.cli import main
+from darkmatter.costs.workload import from_params
 from darkmatter.params.compose import composed
 from darkmatter.params.schema import load_params
 from darkmatter.planning import doctor, doctor_data, doctor_environment, doctor_hub, doctor_saes
@@ -18,7 +19,6 @@ from darkmatter.planning.devices import REFERENCE
 from darkmatter.planning.doctor_hub import reachable
 from darkmatter.planning.document import DOCUMENT
 from darkmatter.planning.plan import make_plan
-from darkmatter.planning.workload import from_params
 from darkmatter.runner import ray_executor
 from darkmatter.sources import hub_access
 from darkmatter.storage.artifacts import ArtifactError

@@ -11,6 +11,9 @@ import yaml
 from dvc.utils.hydra import compose_and_dump
 
 from darkmatter.cli import main
+from darkmatter.costs.cost import Work
+from darkmatter.costs.shapes import TABLE, known_shape
+from darkmatter.costs.workload import UNKNOWN_L0, formats, from_params, sae_of
 from darkmatter.ledger.claims import load_claims
 from darkmatter.params import compose
 from darkmatter.params.compose import composed
@@ -18,14 +21,11 @@ from darkmatter.params.schema import load_params
 from darkmatter.params.types import ParamsError
 from darkmatter.planning import document, probe, text
 from darkmatter.planning.check import compare
-from darkmatter.planning.cost import Work
 from darkmatter.planning.devices import GPUS, REFERENCE, named, seconds, work_seconds
-from darkmatter.planning.disk import bound_gb
+from darkmatter.planning.disk import bound_gb, layouts
 from darkmatter.planning.graph import behind, behind_claim, overlap, parents
+from darkmatter.planning.other_costs import decomposition_at
 from darkmatter.planning.plan import make_plan, stage_cost
-from darkmatter.planning.regression_costs import decomposition_at, pursuit
-from darkmatter.planning.shapes import TABLE, known_shape
-from darkmatter.planning.workload import UNKNOWN_L0, formats, from_params, sae_of
 from darkmatter.storage.artifacts import ArtifactError, write_json
 
 # Seconds of the default profile where everything was computed, two processes on the machine of the receipts, alone.
@@ -70,6 +70,13 @@ def published():
     return {name: from_params(composed(name)) for name in (*document.PROFILES, "gemma3-270m")}
 
 
+def changed(w, **sections):
+    """The workload with other values of parameters, such as `tokens={"eval_contexts": 10}`."""
+    known = {name: getattr(w.params, name) for name in sections}
+    update = {name: known[name].model_copy(update=values) for name, values in sections.items()}
+    return dataclasses.replace(w, params=w.params.model_copy(update=update))
+
+
 @pytest.mark.parametrize("stage", RECORDED)
 def test_predicted_seconds_are_within_a_factor_of_two_of_the_recorded_ones(default, stage):
     ratio = seconds(stage_cost(stage)(default), REFERENCE) / RECORDED[stage]
@@ -92,21 +99,22 @@ def test_twice_the_saes_are_twice_the_work_of_the_stages_on_saes(default):
 
 
 def test_work_grows_with_the_size_it_is_about(default):
-    half = default.tokens.model_copy(update={"eval_contexts": default.tokens.eval_contexts // 2})
-    fewer = dataclasses.replace(default, tokens=half)
+    fewer = changed(default, tokens={"eval_contexts": default.tokens.eval_contexts // 2})
     assert stage_cost("codes")(default).flops == pytest.approx(2 * stage_cost("codes")(fewer).flops)
     wider = [dataclasses.replace(sae, d_model=2 * sae.d_model) for sae in default.saes]
     broad = dataclasses.replace(default, saes=tuple(wider))
     assert stage_cost("codes")(broad).flops == pytest.approx(2 * stage_cost("codes")(default).flops)
-    wide = dataclasses.replace(default.pursued[0], d_sae=65536)  # without a Gram matrix: one product a step
+    pursued = next(sae for sae in default.at(default.main) if sae.group in default.params.pursuit.groups)
+    wide = dataclasses.replace(pursued, d_sae=65536)  # without a Gram matrix: one product a step
     longer = dataclasses.replace(wide, l0=2 * wide.l0)
-    steps = [pursuit(dataclasses.replace(default, pursued=(sae,))).steps[1].single for sae in (wide, longer)]
+    alone = [dataclasses.replace(default, saes=(sae,)) for sae in (wide, longer)]
+    steps = [stage_cost("pursuit")(w).steps[1].single for w in alone]
     assert steps[1] == pytest.approx(2 * steps[0])
 
 
 def test_nothing_to_do_costs_nothing(default):
-    none = dataclasses.replace(default, saes=(), pursued=(), spliced=(), error_sae=None, noisy=None, parents=())
-    for stage in ("saes", "codes", "decomposition", "pursuit", "downstream", "error_saes", "synthetic_noise"):
+    none = changed(dataclasses.replace(default, saes=()), pursuit={"groups": []}, per_token_scaling={"groups": []})
+    for stage in ("saes", "codes", "decomposition", "pursuit", "per_token_scaling", "norm_baselines"):
         cost = stage_cost(stage)(none)
         assert cost.flops == 0 and seconds(cost, REFERENCE) == 0, stage
 
@@ -139,11 +147,14 @@ def test_equal_units_share_processes_in_rounds():
 
 def test_profiles_of_published_saes_are_the_papers_protocol_on_every_listed_sae(published):
     nine = published["gemma-2-9b"]
-    assert len(nine.saes) == 169 and nine.rows == 246_900 and nine.device == "cuda"
-    assert nine.explained.d_sae == 16384 and nine.probed.d_sae == 131072 and len(nine.pursued) == 7
-    assert [sae.hookpoint for sae in nine.parents] == ["resid_post.19", "attn_z.20", "mlp_out.20"]
-    assert [sae.d_model for sae in nine.parents] == [3584, 4096, 3584]
-    assert [sae.l0 for sae in nine.pursued] == [58, 57, 55, 62, 50, 48, 57]  # published, where k says what was aimed at
+    assert len(nine.saes) == 169 and nine.rows == 246_900 and nine.params.device == "cuda"
+    explained, probed = (nine.at_main(getattr(nine.params, name).sae) for name in ("components", "latent_probe"))
+    assert explained.d_sae == 16384 and probed.d_sae == 131072
+    parents = [nine.sae(path) for path in nine.params.components.parents]
+    assert [sae.hookpoint for sae in parents] == ["resid_post.19", "attn_z.20", "mlp_out.20"]
+    assert [sae.d_model for sae in parents] == [3584, 4096, 3584]
+    pursued = [sae for sae in nine.at(nine.main) if sae.group in nine.params.pursuit.groups]
+    assert [sae.l0 for sae in pursued] == [58, 57, 55, 62, 50, 48, 57]  # published, where k says what was aimed at
     total = sum(sae.size for name in document.PROFILES for sae in published[name].saes)
     assert total == pytest.approx(1.6e12, rel=0.01)
     assert stage_cost("saes")(published["llama-3.1-8b"]).download == pytest.approx(87e9, rel=0.01)  # in bfloat16
@@ -151,7 +162,7 @@ def test_profiles_of_published_saes_are_the_papers_protocol_on_every_listed_sae(
 
 def test_activations_take_the_bytes_of_the_models_numbers(published):
     two = published["gemma-2-2b"]
-    single = dataclasses.replace(two, number_bytes=4)
+    single = changed(two, model={"dtype": "float32"})
     for stage in ("activations", "model"):
         assert stage_cost(stage)(single).disk == pytest.approx(2 * stage_cost(stage)(two).disk)
     rows = two.tokens.positions * (300 * (27 * 2304 + 2048) + (2000 + 26 * 8) * 2304 + 8 * 2048)
@@ -189,8 +200,8 @@ def test_a_bound_on_the_hubs_cache_saves_disk_and_costs_downloads(published, def
     (only,) = make_plan(default, REFERENCE).layouts
     assert only.again == 0
     few = published["gemma3-270m"]
-    one = dataclasses.replace(few, saes=few.saes[:1])
-    assert all(layout.again == 0 for layout in make_plan(one, REFERENCE).layouts)  # there is room for it
+    one, costs = dataclasses.replace(few, saes=few.saes[:1]), {name: stage_cost(name)(few) for name in parents()}
+    assert all(layout.again == 0 for layout in layouts(one, costs))  # there is room for it
 
 
 def test_a_plan_says_what_does_not_fit_and_what_is_fetched_again(published):
@@ -276,8 +287,9 @@ def test_check_compares_cold_receipts_only(default, tmp_path):
     assert found["codes"].ratio is None and found["codes"].why == "found units stored"
     assert found["decomposition"].measured == 300.0 and found["decomposition"].within
     assert found["saes"].why == "no receipt"
+    other = dataclasses.replace(default, params=default.params.model_copy(update={"profile": "other"}))
     with pytest.raises(ArtifactError, match="are of profile smollm2, not other"):
-        compare(dataclasses.replace(default, name="other"), REFERENCE, tmp_path)
+        compare(other, REFERENCE, tmp_path)
     with pytest.raises(ArtifactError, match="make repro"):
         compare(default, REFERENCE, tmp_path / "none")
 

@@ -19,7 +19,7 @@ README = (ROOT / "README.md").read_text()
 
 def test_table_of_widths_is_the_committed_series():
     params = load_params(ROOT / "params.yaml")
-    results = load_results(ROOT / "reports" / "results", params.hookpoints)
+    results = load_results(ROOT / "reports" / "results", params.hookpoints, [])
     saes, _ = width_series(results, params.figures.main_hookpoint, params.figures.widths_group)
     rows = re.findall(r"^\| ([\d,]+) \| (\S+) \| (\S+) \| (\S+) \| (\S+) \|$", README, re.MULTILINE)
     found = {int(width.replace(",", "")): numbers for width, *numbers in rows}
@@ -44,7 +44,7 @@ def test_what_pursuit_and_prior_components_take_away_is_the_committed_run():
     averaged = own["pursuit-nonlinear"]["variants"]["token/paper/per-dimension"]["components"]["change"]
     rises = [100 * one["value"] for one in averaged]
     assert f"pursuit raises it by {min(rises):.0f} to {max(rises):.0f} %" in text
-    best = max(one["value"] for one in components["components_explain_nonlinear"]["r2"])
+    best = max(one["value"] for one in components["components_explain_nonlinear_pooled"]["r2"])
     sae = read_json(results / "components.json")["sae"].split("/")[1]
     assert f"explains to {100 * best:.0f} %, pursuit takes away {falls[sae]:.0f} %" in text
     family = {row["id"]: row["components"] for row in read_json(FAMILY)["claims"]}
@@ -76,7 +76,15 @@ def of_claim(low: float, high: float, **more) -> dict:
     """A row with two judged components, of which the first stands at `low` to `high` and the second is below zero."""
     regions = {"first": {"low": 0}, "second": {"low": 0}}
     found = {"first": [{"value": (low + high) / 2, "low": low, "high": high}], "second": [UNDER]}
-    row = {"id": "a", "judged_by": "analogue", "judge": None, "rule_sha256": "x", "earlier": [], "components": found}
+    row = {
+        "id": "a",
+        "judged_by": "analogue",
+        "judge": None,
+        "rule_sha256": "x",
+        "edition": 3,
+        "earlier": [],
+        "components": found,
+    }
     return row | {"rule": {"test": "inside", "level": 0.95, "resample": ["context"], **SIDES(regions)}} | more
 
 

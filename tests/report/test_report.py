@@ -34,7 +34,7 @@ from darkmatter.report.errata_page import PAGE
 from darkmatter.report.errata_page import page as errata_page
 from darkmatter.report.numbers import digits, estimate_text
 from darkmatter.report.render import number, plain_value, render, visible
-from darkmatter.report.sources import FIGURE_RESULTS, Provenance
+from darkmatter.report.sources import Provenance, results_shown
 from darkmatter.report.tokens import tokens_content
 from darkmatter.results.load import Results
 from darkmatter.runner.stage import Stage
@@ -312,7 +312,7 @@ def test_claims_show_numbers_verdict_and_what_flips(page: Page) -> None:
         "On another model it wants “beside” at least −2 (this judged here). It makes of this run: disagrees; beside "
     )
     assert f"{earlier}0.5 [0.49, 0.51]: disagrees. Changed because: nothing could fail it" in words
-    assert "Editions of the ledger: 2" in words and all(edition.why in words for edition in LEDGER.editions)
+    assert "Editions of the ledger: 3" in words and all(edition.why in words for edition in LEDGER.editions)
     assert "Edition 1 counted it as a test: paper inconsistent" in words
     assert "Conventions not varied" in words and "solver: it has no defined answer" in words
     assert "On another model it wants “r2” at least 0.7 (this judged here)." in words and "ab" * 32 in words
@@ -435,7 +435,7 @@ def test_every_figure_names_the_results_that_it_reads(entry: Any, fake: Results)
     results = Tracking(fake.decomposition, fake.experiments)
     object.__setattr__(results, "asked", set())
     figure_data(entry, results, params)
-    named = set(FIGURE_RESULTS[entry.id])
+    named = set(results_shown(entry.id))
     assert results.asked <= named and (results.asked == named or named == {"decomposition"})
 
 

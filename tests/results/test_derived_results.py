@@ -12,12 +12,12 @@ import pytest
 from profiles import profile_params
 
 from darkmatter.audit.compare import compare
-from darkmatter.audit.derivations import DERIVATIONS
 from darkmatter.experiments.downstream import results as downstream_results
 from darkmatter.experiments.error_saes import results as error_sae_results
 from darkmatter.experiments.error_saes.names import PARTS
 from darkmatter.experiments.interpretability import results as interpretability_results
 from darkmatter.experiments.latent_probe import results as latent_probe_estimates
+from darkmatter.experiments.lemmas import results as lemma_results
 from darkmatter.experiments.norm_baselines import results as norm_baseline_estimates
 from darkmatter.experiments.norm_baselines.results import (
     ACTIVATION,
@@ -31,11 +31,11 @@ from darkmatter.experiments.norm_baselines.results import (
 from darkmatter.experiments.per_token_scaling import results as per_token_scaling_results
 from darkmatter.experiments.per_token_scaling.estimates import SCORED, Scaling, pair_estimates, pairs_of, wider_saes
 from darkmatter.experiments.per_token_scaling.token_series import token_sums
+from darkmatter.experiments.registry import records
 from darkmatter.experiments.synthetic_noise import results as synthetic_noise_results
 from darkmatter.params.conventions import CONVENTIONS
 from darkmatter.regression.splits import ROW_SETS, SPLITS, draw_splits
 from darkmatter.storage.artifacts import ArtifactError, plain, read_arrays, read_json, write_arrays, write_json
-from darkmatter.theory import lemma_results
 
 CONTEXTS, POSITIONS, D_MODEL = 16, 30, 3
 SPLIT = draw_splits(CONTEXTS, POSITIONS, 0.6, 4, 0)
@@ -214,7 +214,7 @@ def stored(tmp_path):
 
 
 def derive(name, sums, committed):
-    return plain(DERIVATIONS[name].derive(sums, committed, PARAMS))
+    return plain(records()[name].derive(sums, committed, PARAMS))
 
 
 def at(tree, place):
@@ -224,7 +224,7 @@ def at(tree, place):
 @pytest.mark.parametrize("name", MAKE)
 def test_derived_results_equal_those_of_the_stage(stored, name):
     sums, committed = stored(name)
-    assert tuple(sums) == DERIVATIONS[name].sums
+    assert tuple(sums) == records()[name].sums
     found = compare(committed, derive(name, sums, committed))
     assert (found.differing, found.close) == ([], 0)
     assert found.equal > 50 and found.given == GIVEN.get(name, 0)
@@ -237,7 +237,7 @@ def test_a_changed_number_or_sum_differs(stored, name):
     forged = copy.deepcopy(committed)
     at(forged, place[:-1])[place[-1]] += 0.001
     assert len(compare(forged, derive(name, sums, forged)).differing) == 1
-    path = DERIVATIONS[name].sums[file]
+    path = records()[name].sums[file]
     array = sums[path][key].copy()
     array.flat[:] = 1 - array.flat[:] if array.dtype.kind == "i" else array.flat[:] * np.linspace(1, 2, array.size)
     found = derive(name, sums | {path: sums[path] | {key: array}}, committed)
@@ -247,7 +247,7 @@ def test_a_changed_number_or_sum_differs(stored, name):
 @pytest.mark.parametrize("name", PER_DIMENSION)
 def test_without_sums_per_dimension_the_rest_is_derived(stored, name):
     sums, committed = stored(name)
-    found = derive(name, {path: sums[path] for path in DERIVATIONS[name].committed}, committed)
+    found = derive(name, {path: sums[path] for path in records()[name].committed}, committed)
     compared = compare(committed, found)
     assert (compared.differing, compared.close) == ([], 0)
     assert compared.equal > 50 and compared.given > GIVEN[name]
@@ -269,7 +269,7 @@ def test_stored_sums_give_the_numbers_of_the_sums_at_hand():
 
 def test_sums_of_other_saes_are_refused(stored):
     sums, committed = stored("norm_baselines")
-    path = DERIVATIONS["norm_baselines"].sums[0]
+    path = records()["norm_baselines"].sums[0]
     kept = {key: array for key, array in sums[path].items() if not key.startswith(LAYERS)}
     with pytest.raises(ArtifactError, match=f"nothing of {LAYERS}.* Run `dvc repro`"):
         derive("norm_baselines", {path: kept}, committed)

@@ -8,15 +8,18 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from darkmatter.experiments.downstream.estimates import mean_ratio
 from darkmatter.ledger.estimands.breakdown_trends import scatter_of_gap
-from darkmatter.ledger.estimands.quantities import Formula, Sampled, first, units_of
+from darkmatter.ledger.estimands.quantities import Fixed, Formula, Sampled, first, units_of
+from darkmatter.ledger.estimands.reductions import Lead
 from darkmatter.ledger.estimands.seed_noise import SeedNoise
 from darkmatter.ledger.estimands.trends import slope_over_saes
 from darkmatter.statistics import power_law
-from darkmatter.statistics.paired_r2 import Scored, difference, slope
-from darkmatter.statistics.seed_intervals import over_seeds
+from darkmatter.statistics.paired_r2 import ScoredRegression, difference, slope
+from darkmatter.statistics.r2_estimates import r2_of, r2_pooled
+from darkmatter.statistics.seed_intervals import seed_estimate
 from darkmatter.statistics.variance_model import (
     combined,
     contexts_and_saes,
@@ -63,7 +66,7 @@ def test_paired_difference_of_two_r2():
         square = rows * varying(random, OF_X, CONTEXTS)
         shared = varying(random, OF_ERROR, CONTEXTS)
         left = [share * square * shared * varying(random, 0.05, CONTEXTS) for share in (0.3, 0.32)]
-        one, other = (Scored(rows, np.zeros(CONTEXTS), square, residual, 4) for residual in left)
+        one, other = (ScoredRegression(rows, np.zeros(CONTEXTS), square, residual, 4) for residual in left)
         found = difference(one, other, bootstrap)
         return found["low"], found["high"]
 
@@ -168,7 +171,7 @@ def test_t_over_saes():
 
 def test_t_over_seeds_of_noise():
     def world(random, bootstrap):
-        found = over_seeds(random.normal(size=5).tolist(), LEVEL, 10, 4)
+        found = seed_estimate(random.normal(size=5).tolist(), LEVEL, 10, 4)
         return found["low"], found["high"]
 
     assert 0.93 <= coverage(world, 0) <= 0.97
@@ -193,6 +196,40 @@ def test_contexts_and_saes(of_saes, of_contexts, apart, saes):
         return found["low"], found["high"]
 
     assert 0.93 <= coverage(world, 0) <= 0.97
+
+
+def test_lead_of_one_number_over_another_of_other_contexts():
+    """Ends are added, as at the worst correlation: never below its level, wider where the two are independent."""
+    half = 0.01 * norm.ppf(0.5 + LEVEL / 2)
+
+    def world(random, bootstrap):
+        parts = [mean + 0.01 * random.normal() for mean in (0.10, 0.04, 0.06)]
+        change = -0.05 + 0.01 * random.normal()
+        known = [Fixed({"value": v, "low": v - half, "high": v + half}, LEVEL) for v in (*parts, change)]
+        found = Lead(known[:-1], known[-1]).at(bootstrap, 1)
+        return found["low"], found["high"]
+
+    assert 0.97 <= coverage(world, 0.05) <= 1
+
+
+def test_pooled_share_of_regressed_error():
+    """Σ left² over Σ spread² of three dimensions of unequal size."""
+    rows = np.full(CONTEXTS, 820.0)
+
+    def world(random, bootstrap):
+        sizes = np.array([9.0, 1.0, 0.1])
+        square = rows[:, None] * sizes * varying(random, OF_ERROR, (CONTEXTS, 1))
+        left = 0.9 * square * varying(random, 0.05, (CONTEXTS, 3))
+        sums = {
+            "rows": rows[None],
+            "total": np.zeros((1, CONTEXTS, 3)),
+            "square": square[None],
+            "residual/x": left[None],
+        }
+        found = r2_of(sums, "token", "residual/x", 4, bootstrap, r2_pooled)
+        return found["low"], found["high"]
+
+    assert 0.92 <= coverage(world, 0.1) <= 0.97
 
 
 def test_bootstrap_of_few_saes_does_not_cover():

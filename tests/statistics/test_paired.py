@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from darkmatter.statistics.bootstrap import ContextBootstrap
-from darkmatter.statistics.paired_r2 import Scored, alone, difference, slope, together
+from darkmatter.statistics.paired_r2 import ScoredRegression, alone, difference, slope, together
 
 BOOTSTRAP = {"resamples": 300, "level": 0.9, "seed": 3}
 CONTEXTS, POSITIONS = 12, 9
@@ -13,7 +13,7 @@ CONTEXTS, POSITIONS = 12, 9
 def scored(y, prediction, mask=None):
     mask = np.ones(y.shape) if mask is None else mask
     columns = (np.ones_like(y), y, y**2, (y - prediction) ** 2)
-    return Scored(*((column * mask).sum(1) for column in columns), rank=1)
+    return ScoredRegression(*((column * mask).sum(1) for column in columns), rank=1)
 
 
 def naive_r2(y, prediction):

@@ -11,14 +11,19 @@ from profiles import profile_params
 from darkmatter.experiments.interpretability.compute import Texts
 from darkmatter.experiments.interpretability.judge.judge import Judge
 from darkmatter.experiments.interpretability.judge.prompts import predict_question
-from darkmatter.experiments.interpretability.latent_examples import Plan, choose_examples, cut_windows, find_firings
+from darkmatter.experiments.interpretability.latent_examples import (
+    ExampleCounts,
+    choose_examples,
+    cut_windows,
+    find_firings,
+)
 from darkmatter.experiments.interpretability.params import Interpretability
 from darkmatter.models.load import random_model, save_model
 from darkmatter.runner.stage import Stage
 from darkmatter.storage.artifacts import write_arrays, write_json
 from stages.interpretability import main
 
-PLAN = Plan(deciles=3, examples_per_decile=2, negatives=6, explained_examples=4, seed=0)
+PLAN = ExampleCounts(deciles=3, examples_per_decile=2, negatives=6, explained_examples=4, seed=0)
 SOON = {"retry_after_ms": "5"}  # how long a server wants to be left alone for
 QUESTION = predict_question("the letter z", ["a z", "b", "c"])
 

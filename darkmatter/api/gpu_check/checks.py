@@ -7,10 +7,10 @@ import torch
 from huggingface_hub import constants
 
 from darkmatter.api.gpu_check.protocol import Protocol
+from darkmatter.costs.shapes import known_shape
 from darkmatter.models.device import usable
 from darkmatter.models.hub_model import CONFIG, INDEX
 from darkmatter.planning.doctor_hub import reachable
-from darkmatter.planning.shapes import known_shape
 from darkmatter.planning.text import size
 from darkmatter.saes.published.pins import entry_of
 from darkmatter.sources.hub import cached
@@ -29,11 +29,11 @@ def check_before(protocol: Protocol, device: str, work: Path) -> torch.device:
 
     Raises:
         ParamsError: no such device.
-        ArtifactError: model, text or SAE cannot be had, or there is too little room; with the command that mends it.
+        ArtifactError: model, text or SAE cannot be had, or there is too little room; with the command that fixes it.
     """
     place = usable(device)
     model, dataset = protocol.model, protocol.dataset
-    sae = entry_of(protocol.manifest, protocol.release, protocol.sae)
+    sae = entry_of(protocol.manifest, protocol.release, protocol.sae_id)
     file = f"{sae['folder']}/{next(iter(sae['sha256']))}"
     for asked in (
         (model.repo, model.revision, "model", model.gated, CONFIG),

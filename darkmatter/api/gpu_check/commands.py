@@ -5,6 +5,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from darkmatter.params.compose import composed
 from darkmatter.params.types import ParamsError
 from darkmatter.storage.artifacts import ArtifactError, write_json
 
@@ -32,15 +33,15 @@ def run(given: argparse.Namespace) -> int:
 
 
 def check(given: argparse.Namespace) -> int:
-    from darkmatter.api.gpu_check import protocol  # torch: seconds that `darkmatter --help` does not pay
-    from darkmatter.api.gpu_check.checks import check_before
+    from darkmatter.api.gpu_check.checks import check_before  # torch: seconds that `darkmatter --help` does not pay
     from darkmatter.api.gpu_check.expected import judge
+    from darkmatter.api.gpu_check.protocol import PROFILE, protocol_of
     from darkmatter.api.gpu_check.receipt import receipt
     from darkmatter.api.gpu_check.steps import run_steps
 
     if not given.out.resolve().parent.is_dir():
         raise ArtifactError(f"--out {given.out}: there is no such folder")
-    chosen = protocol.PROTOCOL
+    chosen = protocol_of(composed(PROFILE))
     device = check_before(chosen, given.device, given.work)
     given.work.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".gpu-check-", dir=given.work) as work:

@@ -32,8 +32,9 @@ def receipt(protocol: Protocol, ran: Ran, judged: list[Judged], device: torch.de
         "device": {"name": str(device), **accelerator(device)},
         "peak_memory_bytes": peak_memory(resource.RUSAGE_SELF),
         "protocol": {
-            "hookpoint": protocol.hookpoint,
-            "sae": protocol.reference,
+            "profile": protocol.profile,
+            "hookpoint": protocol.sae.hookpoint,
+            "sae": protocol.sae.reference,
             "contexts": protocol.contexts,
             "context_length": protocol.context_length,
             "first_position": protocol.first_position,

@@ -69,12 +69,13 @@ def run_steps(protocol: Protocol, device: str, work: Path) -> Ran:
         np.save(tokens, ids, allow_pickle=False)
     with step("activations"):
         opened = open_model(str(model), None, work)
-        x = np.stack(list(read_rows(opened, protocol.hookpoint, tokens, len(ids), protocol.first_position, device)))
+        x = np.stack(list(read_rows(opened, protocol.sae.hookpoint, tokens, len(ids), protocol.first_position, device)))
     with step("sae"):
         rows = x.reshape(-1, x.shape[-1])
-        loaded = load_pretrained(protocol.reference, rows=rows, manifest=protocol.manifest, device=device)
+        loaded = load_pretrained(protocol.sae.reference, rows=rows, manifest=protocol.manifest, device=device)
     with step("decomposition"):
-        result = decompose(x, loaded.sae, device=device)
+        options = protocol.decomposition.model_dump()
+        result = decompose(x, loaded.sae, device=device, **options.pop("bootstrap"), **options)
     text = protocol.dataset
     sources = {
         "model": {"repo": protocol.model.repo, "revision": protocol.model.revision},
@@ -96,7 +97,7 @@ def first_tokens(protocol: Protocol, model: Path) -> np.ndarray:
     if len(chosen) < protocol.contexts:
         raise ArtifactError(
             f"only {len(chosen)} documents of {protocol.dataset.repo} have {protocol.context_length} tokens, "
-            f"{protocol.contexts} are needed: raise `documents` in darkmatter/api/gpu_check/protocol.py"
+            f"{protocol.contexts} are needed: raise DOCUMENTS in darkmatter/api/gpu_check/protocol.py"
         )
     ids = stack(chosen)
     names = [context.document for context in chosen]

@@ -1,4 +1,4 @@
-"""Drafts for those who check or archive a reproduction: CODECHECK manifest, provenance crate, checklist.
+"""For those who check or archive a reproduction: drafts of a CODECHECK manifest and of a provenance crate, a checklist.
 
 A draft says so in its first line or field. A program fills in what the repository can answer and leaves the rest open:
 nothing in here certifies anything.
@@ -9,15 +9,12 @@ from pathlib import Path
 from darkmatter.audit.export import checklist, codecheck, ro_crate
 from darkmatter.audit.export.sources import read_sources
 
-FOLDER = Path("export")  # git-ignored
-KINDS = {"codecheck": codecheck.write, "ro-crate": ro_crate.write, "checklist": checklist.write}
-
 
 def export(kind: str, out: Path, root: Path, with_files: bool = False) -> list[Path]:
-    """Write one draft into the folder `out`, and return the files that a reader opens.
+    """Write one of them into the folder `out`, and return the files that a reader opens.
 
     Args:
-        kind: of KINDS.
+        kind: codecheck, ro-crate or checklist.
         root: the repository.
         with_files: of a crate: copy code, parameters and reports beside the metadata, so that it stands on its own.
 
@@ -27,5 +24,10 @@ def export(kind: str, out: Path, root: Path, with_files: bool = False) -> list[P
     """
     if with_files and kind != "ro-crate":
         raise ValueError(f"--with-files is for ro-crate, not for {kind}")
-    sources = read_sources(root)
-    return ro_crate.write(out, sources, with_files) if with_files else KINDS[kind](out, sources)
+    match kind:
+        case "checklist":
+            return checklist.write(out, root)
+        case "codecheck":
+            return codecheck.write(out, read_sources(root))
+        case _:
+            return ro_crate.write(out, read_sources(root), with_files)

@@ -10,10 +10,9 @@ import yaml
 from darkmatter.audit.lock import LOCK
 from darkmatter.runner.pipeline_file import SafeLoader
 from darkmatter.storage.artifacts import ArtifactError, read_json
-from darkmatter.storage.paths import RECEIPTS, REPORTS, RESULTS
+from darkmatter.storage.paths import RECEIPTS, REPORTS
 
 Content = dict[str, Any]
-NOT_STATED = "not stated: for the author"
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,7 @@ class Sources:
         receipts: stage → receipt, of the profile in params.yaml, in the order of dvc.yaml.
         stages: dvc.yaml's stages → their description and command (a `foreach` stage once).
         locked: path → the lock's entry for it (md5, size), inputs and outputs alike.
-        params, claims, data, citation: content of params.yaml, claims.json, data.json, CITATION.cff.
+        params, claims, citation: content of params.yaml, claims.json, CITATION.cff.
     """
 
     root: Path
@@ -33,7 +32,6 @@ class Sources:
     locked: dict[str, Content]
     params: Content
     claims: Content
-    data: Content
     citation: Content
 
     @property
@@ -71,16 +69,7 @@ def read_sources(root: Path) -> Sources:
             f"claims.json is of profile {claims['profile']!r}, params.yaml of {params['profile']!r}. Run `make repro`, "
             "or compose the other with `darkmatter params`."
         )
-    return Sources(
-        root,
-        receipts,
-        stages,
-        locked,
-        params,
-        claims,
-        read_json(root / RESULTS / "data.json"),
-        read_yaml(root / "CITATION.cff"),
-    )
+    return Sources(root, receipts, stages, locked, params, claims, read_yaml(root / "CITATION.cff"))
 
 
 def read_yaml(path: Path) -> Content:

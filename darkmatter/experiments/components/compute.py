@@ -23,7 +23,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from darkmatter.decomposition.passes import error_maps
-from darkmatter.decomposition.samples import Sample, open_sample
+from darkmatter.decomposition.samples import SaeSample, open_sample
 from darkmatter.decomposition.shared_moments import Prepared
 from darkmatter.experiments.components.attention_output import AttentionOutput, load_attention_output
 from darkmatter.models.activation_files import open_activations, spacing
@@ -51,7 +51,7 @@ def parents_of(hookpoint: str) -> tuple[str, str, str]:
     kind, _, layer = hookpoint.partition(".")
     if kind != "resid_post" or int(layer) == 0:
         raise ParamsError(
-            f"components: Eq. 16 is about resid_post.1 and later, figures.main_hookpoint is {hookpoint}; mend conf/ "
+            f"components: Eq. 16 is about resid_post.1 and later, figures.main_hookpoint is {hookpoint}; fix conf/ "
             "and run `darkmatter params`"
         )
     return f"resid_post.{int(layer) - 1}", f"attn_out.{layer}", f"mlp_out.{layer}"
@@ -64,7 +64,7 @@ def check_parents(hookpoint: str, parents: list[str]) -> None:
     if sorted(name.replace("attn_z.", "attn_out.") for name in found) != sorted(expected):
         raise ParamsError(
             f"components.parents must hold one SAE at each of {', '.join(expected)}, of which {hookpoint} is the sum "
-            f"(Eq. 16; attn_z may stand for attn_out); it has {', '.join(found)}. Mend conf/ and run `darkmatter "
+            f"(Eq. 16; attn_z may stand for attn_out); it has {', '.join(found)}. Fix conf/ and run `darkmatter "
             "params`."
         )
 
@@ -111,7 +111,7 @@ def write_targets(out: Path, **sample: Any) -> None:
     write_arrays(out / TARGET_SUMS, derived_sums(lambda context: error_and_x(opened, context), opened.splits, derive))
 
 
-def error_and_x(sample: Sample, context: int) -> Float[Tensor, "position twice_d_model"]:
+def error_and_x(sample: SaeSample, context: int) -> Float[Tensor, "position twice_d_model"]:
     x, sae = sample.context(context)
     return torch.cat([x - sae, x], 1)
 

@@ -9,8 +9,8 @@ from darkmatter.experiments.components.params import Components
 from darkmatter.params.conventions import CONVENTIONS, PRIMARY
 from darkmatter.params.schema import Params
 from darkmatter.regression.splits import ROW_SETS, SPLITS
-from darkmatter.statistics.joint_levels import joint
-from darkmatter.statistics.r2_estimates import of_targets, r2_estimates, r2_of
+from darkmatter.statistics.joint_levels import joint, with_ends
+from darkmatter.statistics.r2_estimates import of_targets, r2_estimates, r2_of, r2_pooled
 from darkmatter.statistics.sae_estimates import Sums
 from darkmatter.storage.packed_sums import gather, select
 from darkmatter.storage.paths import DATA, RESULTS
@@ -20,6 +20,8 @@ STORED_DIMENSIONS = DATA / "sums" / "components.npz"  # targets/SUM and REGRESSO
 
 TARGETS = ("error", "linear", "nonlinear")
 JUDGED = ("error", "nonlinear")  # of the parents, which one claim judges together
+POOLED = "nonlinear"  # of the parents, whose R² also stands pooled over dimensions, as FVU_nonlinear is
+BESIDE = ("joint", "pooled")  # of a target: what is for estimands alone
 JOINT = {"all-parents": "all parents", "self": "Sae(x)"}
 
 
@@ -57,6 +59,8 @@ def regressor_estimates(
 ) -> dict[str, Any]:
     """target → R² as `held_out_estimates.r2_estimates`, and under `joint` with intervals that hold together.
 
+    Of POOLED also `pooled`: split → convention → pooled R², with the ends of both levels.
+
     Args:
         sums: of the targets side by side, and what one regression leaves of them.
         together: the bootstrap of intervals that hold for several regressors at once; None: there is only this one.
@@ -71,7 +75,21 @@ def regressor_estimates(
                 split: {way: r2_of(own, split, f"residual/{split}/{way}", rank[split], together) for way in CONVENTIONS}
                 for split in SPLITS
             }
+        if together and target == POOLED:
+            own_level = bootstrap | {"resamples": together["resamples"]}
+            both = [pooled_estimates(own, rank, at) for at in (own_level, together)]
+            estimates[target]["pooled"] = with_ends(*both, bootstrap["level"], together["level"])
     return estimates
+
+
+def pooled_estimates(sums: Sums, rank: dict[str, int], bootstrap: dict[str, Any]) -> dict[str, Any]:
+    """split → convention → R² pooled over dimensions."""
+    return {
+        split: {
+            way: r2_of(sums, split, f"residual/{split}/{way}", rank[split], bootstrap, r2_pooled) for way in CONVENTIONS
+        }
+        for split in SPLITS
+    }
 
 
 def facts_alone(rows: np.ndarray, rank: dict[str, int], together: dict[str, Any] | None) -> dict[str, Any]:
@@ -82,11 +100,15 @@ def facts_alone(rows: np.ndarray, rank: dict[str, int], together: dict[str, Any]
     }
     found = {split: dict.fromkeys(CONVENTIONS, counted[split]) for split in SPLITS} | {"in_sample": counted["all"]}
     jointly = {"joint": found | {"level": together["level"]}} if together else {}
-    return {target: found | (jointly if target in JUDGED else {}) for target in TARGETS}
+    pooled = {"pooled": {split: found[split] for split in SPLITS}} if together else {}
+    return {
+        target: found | (jointly if target in JUDGED else {}) | (pooled if target == POOLED else {})
+        for target in TARGETS
+    }
 
 
 def derive(sums: Mapping[str, Sums], committed: dict[str, Any], params: Params) -> dict[str, Any]:
-    """The results file again, from STORED and, where it is here, STORED_DIMENSIONS (`audit.derivations`)."""
+    """The results file again, from STORED and, where it is here, STORED_DIMENSIONS (`Record.derive`)."""
     return results_of(sums[STORED.as_posix()], sums.get(STORED_DIMENSIONS.as_posix()), params)
 
 
@@ -106,7 +128,7 @@ def components_results(
             "label": JOINT.get(name, name.split("/")[0]),
             "saes": parents if name == "all-parents" else [sae if name == "self" else name],
             "targets": {
-                target: {key: value for key, value in found.items() if key != "joint"}
+                target: {key: value for key, value in found.items() if key not in BESIDE}
                 for target, found in estimates[name].items()
             },
         }
@@ -139,5 +161,8 @@ def estimands(parents: list[str], estimates: dict[str, Any], split: str, convent
     return {
         "components_explain_error": {"r2": of_parents("error")},
         "components_explain_nonlinear": {"r2": of_parents("nonlinear")},
+        "components_explain_nonlinear_pooled": {
+            "r2": [{"regressor": name, **estimates[name][POOLED]["pooled"][split][convention]} for name in parents]
+        },
         "sae_explains_nonlinear": {"r2": estimates["self"]["nonlinear"][split][convention]},
     }

@@ -6,7 +6,7 @@ A regression on d directions of n fit rows pays for them on held-out rows: where
     s = 1 − (1 − R²) / (1 + h̄) · (1 − 1/N),
 
 exact for independent noise of one variance; the last factor, 1 but for rounding, is what the mean of the N held-out
-rows takes of their variance. Shares that are known are compared with this s; R² stands beside it.
+rows takes of their variance. Shares that are known are compared with this s; R² is next to it.
 """
 
 from collections.abc import Callable, Mapping

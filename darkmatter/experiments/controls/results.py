@@ -62,5 +62,5 @@ def results_of(scalars: Arrays, dimensions: Arrays | None, params: Params) -> di
 
 
 def derive(sums: Mapping[str, Arrays], committed: dict[str, Any], params: Params) -> dict[str, Any]:
-    """The results file again, from STORED and, where it is here, STORED_DIMENSIONS (`audit.derivations`)."""
+    """The results file again, from STORED and, where it is here, STORED_DIMENSIONS (`Record.derive`)."""
     return results_of(sums[STORED.as_posix()], sums.get(STORED_DIMENSIONS.as_posix()), params)

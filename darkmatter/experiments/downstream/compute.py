@@ -23,7 +23,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from darkmatter.decomposition.passes import error_maps
-from darkmatter.decomposition.samples import Sample, open_sample
+from darkmatter.decomposition.samples import SaeSample, open_sample
 from darkmatter.decomposition.shared_moments import FILE
 from darkmatter.models.activation_files import open_activations
 from darkmatter.models.device import usable
@@ -133,18 +133,18 @@ def residual_gap(found: Rows, stored: Rows, where: str) -> float:
     Raises:
         ArtifactError: it exceeds RESIDUAL_TOLERANCE, or the shapes differ.
     """
-    mend = "Activations, tokens and model do not belong together: run `dvc repro -f activations`."
+    fix = "Activations, tokens and model do not belong together: run `dvc repro -f activations`."
     if found.shape != stored.shape:
-        raise ArtifactError(f"{where}: stored {list(stored.shape)}, the model gives {list(found.shape)}. {mend}")
+        raise ArtifactError(f"{where}: stored {list(stored.shape)}, the model gives {list(found.shape)}. {fix}")
     distance = (found.double() - stored.double()).norm(dim=1)
     gap = float((distance / stored.double().norm(dim=1).clamp(min=1e-300)).max())
     if not gap <= RESIDUAL_TOLERANCE[found.dtype]:
-        raise ArtifactError(f"{where}: a row differs by {gap:.1e} of its norm from what the model gives now. {mend}")
+        raise ArtifactError(f"{where}: a row differs by {gap:.1e} of its norm from what the model gives now. {fix}")
     return gap
 
 
 def split_context(
-    sample: Sample, context: int, linear_map: dict[str, np.ndarray], place: torch.device
+    sample: SaeSample, context: int, linear_map: dict[str, np.ndarray], place: torch.device
 ) -> dict[str, Rows]:
     """x, Sae(x), SaeError and its two parts at the kept positions of one context, on a device.
 

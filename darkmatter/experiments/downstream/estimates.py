@@ -25,7 +25,7 @@ from darkmatter.statistics.bootstrap import ContextBootstrap, Statistic, Weights
 from darkmatter.statistics.joint_levels import at_both
 from darkmatter.statistics.sae_estimates import Estimate, estimate
 from darkmatter.statistics.variance_model import contexts_and_saes, shared_share
-from darkmatter.statistics.watched import Watched
+from darkmatter.statistics.watched import WatchedStatistic
 from darkmatter.storage.artifacts import ArtifactError, read_arrays
 
 Sums = Mapping[str, np.ndarray]
@@ -60,7 +60,7 @@ def join_contexts(files: Sequence[Path]) -> dict[str, np.ndarray]:
     return {name: np.stack([part[name] for part in parts]) for name in parts[0]}
 
 
-def scalar_sums(sums: Sums) -> dict[str, np.ndarray]:
+def pooled_sums(sums: Sums) -> dict[str, np.ndarray]:
     """The [context] part, squares pooled over dimensions: what all numbers but the averages over dimensions need."""
     pooled = {name: array.sum(1) for name, array in sums.items() if array.ndim == 2 and "/left/" in name}
     return {name: array for name, array in sums.items() if array.ndim == 1 and name != "residual_gap"} | pooled
@@ -104,7 +104,7 @@ def ratio(sums: Sums, sae: str, part: str, way: str) -> Statistic:
 
 def defined(units: ContextBootstrap, statistic: Statistic, rows: np.ndarray, rank: int, reason: str) -> Estimate:
     """As `estimates.estimate`, null with `reason` where the statistic, or too many of its resamples, are undefined."""
-    watched = Watched(statistic, units.resamples)
+    watched = WatchedStatistic(statistic, units.resamples)
     found = estimate(units, watched, rows, rank)
     if found["value"] is None:
         return found | {"reason": reason}
@@ -121,7 +121,7 @@ def estimates(sums: Sums, saes: Sequence[Mapping[str, Any]], rank: Mapping[str, 
     """The content of the results: cross-entropies, recovered and expected percent, their ratios, the estimands.
 
     Args:
-        sums: of `scalar_sums` and `dimension_sums`; without the latter what averages over dimensions is left out.
+        sums: of `pooled_sums` and `dimension_sums`; without the latter what averages over dimensions is left out.
         saes: facts of each SAE, `name` among them.
         rank: of each SAE's map.
         bootstrap: `resamples`, `level` and `seed`.

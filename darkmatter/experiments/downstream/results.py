@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from darkmatter.experiments.downstream.estimates import dimension_sums, estimates, scalar_sums
+from darkmatter.experiments.downstream.estimates import dimension_sums, estimates, pooled_sums
 from darkmatter.experiments.downstream.params import Downstream
 from darkmatter.params.schema import Params
 from darkmatter.storage.paths import DATA, RESULTS
 
-STORED = RESULTS / "downstream_sums.npz"  # of `scalar_sums`, and facts, see `stored`
+STORED = RESULTS / "downstream_sums.npz"  # of `pooled_sums`, and facts, see `stored`
 STORED_DIMENSIONS = DATA / "sums" / "downstream.npz"  # of `dimension_sums`
 
 
@@ -30,7 +30,7 @@ def stored(
     """
     facts = {f"{sae}/rank": np.array(number) for sae, number in rank.items()}
     facts |= {"contexts": np.array(contexts), "positions": np.array(positions)}
-    return scalar_sums(sums) | facts, dimension_sums(sums)
+    return pooled_sums(sums) | facts, dimension_sums(sums)
 
 
 def results_of(arrays: Sums, saes: Sequence[Mapping[str, Any]], params: Params) -> dict[str, Any]:
@@ -54,7 +54,7 @@ def results_of(arrays: Sums, saes: Sequence[Mapping[str, Any]], params: Params) 
 
 
 def derive(sums: Mapping[str, Sums], committed: dict[str, Any], params: Params) -> dict[str, Any]:
-    """The results file again (`audit.derivations`), but for facts about model and SAEs.
+    """The results file again (`Record.derive`), but for facts about model and SAEs.
 
     Without STORED_DIMENSIONS the expectations that average over dimensions are left out, and what is judged by them.
     """

@@ -34,7 +34,7 @@ MEASURES = ("fvu", "fvu_per_dim")
 
 
 @dataclass(frozen=True)
-class Scored:
+class ErrorSaeSums:
     """The sums of one SAE.
 
     Attributes:
@@ -80,17 +80,19 @@ def stored(
     return pooled, by_dimension
 
 
-def scored_of(pooled: Sums, by_dimension: Sums, part: str, seed: int) -> Scored:
+def scored_of(pooled: Sums, by_dimension: Sums, part: str, seed: int) -> ErrorSaeSums:
     names = (f"{part}/total", f"{part}/square", f"{part}/residual/s{seed}")
     shared = (pooled["rows"], pooled[f"{part}/square"], pooled[f"{part}/cross"])
-    return Scored(
+    return ErrorSaeSums(
         *shared,
         pooled[f"{part}/residual/s{seed}"],
         tuple(by_dimension[name] for name in names) if by_dimension else None,
     )
 
 
-def over_seeds(statistics: Sequence[Statistic], bootstrap: ContextBootstrap, rows: np.ndarray, rank: int) -> Estimate:
+def over_contexts_and_seeds(
+    statistics: Sequence[Statistic], bootstrap: ContextBootstrap, rows: np.ndarray, rank: int
+) -> Estimate:
     """The mean over seeds of a number, one statistic for each, with an interval over contexts and seeds."""
     seeds, contexts = len(statistics), len(rows)
     facts = {"rows": int(rows.sum()), "contexts": contexts, "seeds": seeds, "rank": rank}
@@ -131,10 +133,12 @@ def results(pooled: Sums, by_dimension: Sums, seeds: Sequence[int], bootstrap: d
 
     def of_parts(measure: str, units: ContextBootstrap) -> dict[str, Estimate]:
         each = {
-            part: over_seeds([getattr(scored[part, seed], measure) for seed in seeds], units, rows, rank)
+            part: over_contexts_and_seeds([getattr(scored[part, seed], measure) for seed in seeds], units, rows, rank)
             for part in PARTS
         }
-        return each | {"difference": over_seeds([gap(scored, seed, measure) for seed in seeds], units, rows, rank)}
+        return each | {
+            "difference": over_contexts_and_seeds([gap(scored, seed, measure) for seed in seeds], units, rows, rank)
+        }
 
     parts = {measure: of_parts(measure, units) for measure in measures}
     together = joint(bootstrap, len(parts["fvu"]))
@@ -152,7 +156,7 @@ def results(pooled: Sums, by_dimension: Sums, seeds: Sequence[int], bootstrap: d
     return content | {"estimands": {"error_sae_fvu": judged}}
 
 
-def gap(scored: dict[tuple[str, int], Scored], seed: int, measure: str) -> Statistic:
+def gap(scored: dict[tuple[str, int], ErrorSaeSums], seed: int, measure: str) -> Statistic:
     """Nonlinear minus linear, both SAEs of one seed on the same contexts."""
     linear, nonlinear = (getattr(scored[part, seed], measure) for part in PARTS)
     return lambda weights: nonlinear(weights) - linear(weights)
@@ -168,7 +172,7 @@ def results_of(pooled: Sums, by_dimension: Sums, params: Params) -> dict[str, An
 
 
 def derive(sums: Mapping[str, Sums], committed: dict[str, Any], params: Params) -> dict[str, Any]:
-    """The results file again (`audit.derivations`), but for how training went.
+    """The results file again (`Record.derive`), but for how training went.
 
     Without STORED_DIMENSIONS the FVU that average over dimensions are left out.
     """

@@ -13,7 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from tqdm import tqdm
 
-from darkmatter.experiments.interpretability.judge.judge import Cost, Judge, Question, Unanswered
+from darkmatter.experiments.interpretability.judge.judge import Judge, JudgingCost, Question, Unanswered
 from darkmatter.experiments.interpretability.judge.prompts import (
     CLOSE,
     EXPLANATION_TOKENS,
@@ -21,7 +21,7 @@ from darkmatter.experiments.interpretability.judge.prompts import (
     explain_question,
     predict_question,
 )
-from darkmatter.experiments.interpretability.latent_examples import Examples, Firings
+from darkmatter.experiments.interpretability.latent_examples import Examples, LatentFirings
 from darkmatter.experiments.interpretability.surrogate import ngram_features, predict
 from darkmatter.storage.artifacts import ArtifactError
 
@@ -82,7 +82,7 @@ def surrogate_records(part: str, chosen: Sequence[Examples], texts: Texts) -> li
     return records
 
 
-def first_question(examples: Examples, firings: Firings, texts: Texts) -> Question[str]:
+def first_question(examples: Examples, firings: LatentFirings, texts: Texts) -> Question[str]:
     places = (firings.places(examples.latent, int(window)) for window in examples.explained)
     return explain_question([texts.marked(w, p) for w, p in zip(examples.explained.tolist(), places, strict=True)])
 
@@ -94,7 +94,7 @@ def further_questions(explanation: str, examples: Examples, texts: Texts, size: 
         yield predict_question(explanation, [texts.plain(window) for window in windows])
 
 
-def judge_cost(judge: Judge, work: Sequence[tuple[str, Examples, Firings]], texts: Texts) -> Cost:
+def judge_cost(judge: Judge, work: Sequence[tuple[str, Examples, LatentFirings]], texts: Texts) -> JudgingCost:
     """What is left to ask. An explanation not given yet is taken to be as long as it may be."""
     questions: list[Question] = []
     for _, examples, firings in work:
@@ -106,7 +106,7 @@ def judge_cost(judge: Judge, work: Sequence[tuple[str, Examples, Firings]], text
     return judge.estimate(questions)
 
 
-def judge_records(judge: Judge, work: Sequence[tuple[str, Examples, Firings]], texts: Texts) -> list[Record]:
+def judge_records(judge: Judge, work: Sequence[tuple[str, Examples, LatentFirings]], texts: Texts) -> list[Record]:
     """The judge on every latent, `parallel_calls` latents at a time; records in the order of `work`.
 
     Raises:
@@ -129,7 +129,7 @@ def judge_records(judge: Judge, work: Sequence[tuple[str, Examples, Firings]], t
     return [future.result() for future in futures]
 
 
-def judge_latent(judge: Judge, part: str, examples: Examples, firings: Firings, texts: Texts) -> Record:
+def judge_latent(judge: Judge, part: str, examples: Examples, firings: LatentFirings, texts: Texts) -> Record:
     """Explain, then predict. One question without an answer leaves the whole latent unanswered."""
     first = first_question(examples, firings, texts)
     explanation = judge.ask(first)

@@ -18,7 +18,7 @@ TOO_FEW_SILENCES = "silent in too few windows for the negatives"
 
 
 @dataclass(frozen=True)
-class Plan:
+class ExampleCounts:
     """How many examples of each kind a latent needs; the fields of `interpretability` of the same names."""
 
     deciles: int
@@ -55,7 +55,7 @@ class Examples:
 
 
 @dataclass(frozen=True)
-class Firings:
+class LatentFirings:
     """Where each latent fires: sorted by latent, window, place.
 
     Attributes:
@@ -104,7 +104,7 @@ def cut_windows(tokens: np.ndarray, first: int, positions: int, size: int) -> In
     return tokens[:, first : first + count * size].reshape(-1, size)
 
 
-def find_firings(codes: Mapping[str, np.ndarray], contexts: int, d_sae: int, size: int) -> Firings:
+def find_firings(codes: Mapping[str, np.ndarray], contexts: int, d_sae: int, size: int) -> LatentFirings:
     """Sort the codes of an SAE by latent.
 
     Args:
@@ -126,10 +126,10 @@ def find_firings(codes: Mapping[str, np.ndarray], contexts: int, d_sae: int, siz
     order = np.argsort(latent, kind="stable")  # rows ascend, so windows and places stay sorted within a latent
     window, place = context * count + position // size, position % size
     starts = np.searchsorted(latent[order], np.arange(d_sae + 1))
-    return Firings(latent[order], window[order], place[order], value[order], starts, contexts * count)
+    return LatentFirings(latent[order], window[order], place[order], value[order], starts, contexts * count)
 
 
-def lacking(fired: Int[np.ndarray, " latent"], windows: int, plan: Plan) -> dict[str, np.ndarray]:
+def lacking(fired: Int[np.ndarray, " latent"], windows: int, plan: ExampleCounts) -> dict[str, np.ndarray]:
     """Reason → the latents that have too few examples for it, [latent] bool; no latent has two reasons.
 
     Args:
@@ -139,7 +139,7 @@ def lacking(fired: Int[np.ndarray, " latent"], windows: int, plan: Plan) -> dict
     return {TOO_FEW_FIRINGS: weak, TOO_FEW_SILENCES: ~weak & (windows - fired < plan.silent)}
 
 
-def choose_latents(firings: Firings, plan: Plan, number: int, stream: int) -> list[int]:
+def choose_latents(firings: LatentFirings, plan: ExampleCounts, number: int, stream: int) -> list[int]:
     """Random latents that have enough examples, in the order they were drawn.
 
     Args:
@@ -151,7 +151,7 @@ def choose_latents(firings: Firings, plan: Plan, number: int, stream: int) -> li
     return order[~skipped[order]][:number].tolist()
 
 
-def choose_examples(firings: Firings, latent: int, plan: Plan, stream: int) -> Examples:
+def choose_examples(firings: LatentFirings, latent: int, plan: ExampleCounts, stream: int) -> Examples:
     """Draw the examples of one latent; the draw depends on nothing but seed, stream and latent.
 
     Raises:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from darkmatter.experiments.error_saes.names import PARTS
-from darkmatter.experiments.interpretability.latent_examples import Plan, lacking
+from darkmatter.experiments.interpretability.latent_examples import ExampleCounts, lacking
 from darkmatter.experiments.interpretability.params import Interpretability
 from darkmatter.params.schema import Params
 from darkmatter.statistics.bootstrap import ContextBootstrap, bca
@@ -79,7 +79,9 @@ def mean_of_latents(values: Sequence[np.ndarray], examples: int, bootstrap: dict
     return {"value": float(value), "low": low, "high": high, **facts}
 
 
-def results(own: Mapping[str, Sums], windows: int, plan: Plan, asked: int, bootstrap: dict[str, Any]) -> dict[str, Any]:
+def results(
+    own: Mapping[str, Sums], windows: int, plan: ExampleCounts, asked: int, bootstrap: dict[str, Any]
+) -> dict[str, Any]:
     """Both parts, their difference (linear − nonlinear) and the claim's estimand.
 
     Args:
@@ -137,9 +139,9 @@ def results(own: Mapping[str, Sums], windows: int, plan: Plan, asked: int, boots
     return {"parts": parts, "difference": difference, "estimands": {"error_sae_interpretability": claim}}
 
 
-def plan_of(params: Params) -> Plan:
+def plan_of(params: Params) -> ExampleCounts:
     own: Interpretability = params.interpretability
-    return Plan(own.deciles, own.examples_per_decile, own.negatives, own.explained_examples, own.seed)
+    return ExampleCounts(own.deciles, own.examples_per_decile, own.negatives, own.explained_examples, own.seed)
 
 
 def stored(
@@ -173,5 +175,5 @@ def results_of(arrays: Sums, params: Params) -> dict[str, Any]:
 
 
 def derive(sums: Mapping[str, Sums], committed: dict[str, Any], params: Params) -> dict[str, Any]:
-    """The results file again, from STORED alone (`audit.derivations`)."""
+    """The results file again, from STORED alone (`Record.derive`)."""
     return results_of(sums[STORED.as_posix()], params)

@@ -12,7 +12,7 @@ from darkmatter.experiments.latent_probe.params import LatentProbe
 from darkmatter.params.conventions import CONVENTIONS, PRIMARY
 from darkmatter.params.schema import Params
 from darkmatter.regression.splits import ROW_SETS, SPLITS
-from darkmatter.statistics.joint_levels import joint, stating
+from darkmatter.statistics.joint_levels import joint, with_ends
 from darkmatter.statistics.r2_estimates import r2_estimates
 from darkmatter.statistics.sae_estimates import Estimate, Sums
 from darkmatter.storage.packed_sums import gather, select
@@ -120,13 +120,17 @@ def latent_results(
     weights = averages(table, rows)
     probes = {name: values for name, values in table.items() if name.startswith("probe/")}
     together = joint(bootstrap, 2)  # ratio and rank are judged together
-    compared, judged = compare(probes, weights, rows, contexts, [bootstrap, together])
-    level = together["level"]
+    own = bootstrap | {"resamples": together["resamples"]}
+    compared, *judged = compare(probes, weights, rows, contexts, [bootstrap, own, together])
+    levels = own["level"], together["level"]
 
     def judged_by(probe: str) -> dict[str, dict[str, Estimate]]:
-        products = with_contexts(judged[probe]["product"], probes[probe], table, level)
-        found = {"probe_against_latents": judged[probe]["active"], "probe_against_products": products}
-        return {name: stating(level, components) for name, components in found.items()}
+        found = {"probe_against_latents": [at[probe]["active"] for at in judged]}
+        found["probe_against_products"] = [
+            with_contexts(at[probe]["product"], probes[probe], table, level)
+            for at, level in zip(judged, levels, strict=True)
+        ]
+        return {name: with_ends(*both, *levels) for name, both in found.items()}
 
     estimands = {split: {way: judged_by(f"probe/{split}/{way}") for way in CONVENTIONS} for split in SPLITS}
     split, convention = PRIMARY
@@ -187,5 +191,5 @@ def results_of(arrays: Sums, params: Params) -> dict[str, Any]:
 
 
 def derive(sums: Mapping[str, Sums], committed: dict[str, Any], params: Params) -> dict[str, Any]:
-    """The results file again, from STORED alone (`audit.derivations`)."""
+    """The results file again, from STORED alone (`Record.derive`)."""
     return results_of(sums[STORED.as_posix()], params)

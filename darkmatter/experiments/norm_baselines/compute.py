@@ -1,7 +1,7 @@
 """What else predicts the error norm? (appendix A.3, Fig. 13): the token, the activation's norm, the model's loss, L0.
 
 A.3 prints the target ‖SaeError‖ without a square, Eq. 10 with one: there is a set of regressions for each. A.3 prints
-the regressor "activation norm" without a square, too, so ‖x‖ is the paper's and ‖x‖² stands beside it. The activation
+the regressor "activation norm" without a square, too, so ‖x‖ is the paper's and ‖x‖² is next to it. The activation
 and the token are also scored on those rows alone whose token is among the fit rows: of any other token its identity
 says nothing. Regressions only; `norm_baseline_estimates` makes numbers of their sums.
 """

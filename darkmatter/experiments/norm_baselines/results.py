@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from darkmatter.experiments.norm_baselines.params import NormBaselines
-from darkmatter.params.conventions import CONVENTIONS
+from darkmatter.params.conventions import ALL_ROWS, CONVENTIONS, PRIMARY
 from darkmatter.params.schema import Params
 from darkmatter.regression.splits import ROW_SETS, SPLITS
-from darkmatter.statistics.joint_levels import joint, stating
-from darkmatter.statistics.paired_r2 import Scored, alone, difference, together
+from darkmatter.statistics.joint_levels import at_both
+from darkmatter.statistics.paired_r2 import ScoredRegression, alone, difference, together
 from darkmatter.statistics.sae_estimates import Estimate
 from darkmatter.storage.packed_sums import gather, select
 from darkmatter.storage.paths import RESULTS
@@ -44,13 +44,13 @@ class Baseline:
         """Why there is nothing to fit, if so."""
         return None if self.constant is None else f"it is {self.constant:g} on every token: no variance"
 
-    def scored(self, split: str, convention: str) -> Scored | None:
+    def scored(self, split: str, convention: str) -> ScoredRegression | None:
         """Held out, with intercept; None where there is nothing to fit."""
         if self.reason:
             return None
         if convention == "authors" and "residual/in-sample" in self.sums:
-            return Scored.of(self.sums, "all", "residual/in-sample", self.rank["all"])
-        return Scored.of(self.sums, split, f"residual/{split}/paper", self.rank[split])
+            return ScoredRegression.of(self.sums, "all", "residual/in-sample", self.rank["all"])
+        return ScoredRegression.of(self.sums, split, f"residual/{split}/paper", self.rank[split])
 
 
 def stored(saes: Mapping[str, Mapping[str, Mapping[str, Baseline]]], depth: int) -> dict[str, np.ndarray]:
@@ -101,13 +101,13 @@ def results_of(arrays: Mapping[str, np.ndarray], params: Params) -> dict[str, An
     for spec in (spec for spec in params.sae_specs() if spec.group in options.groups):
         facts = spec.model_dump(include={"name", "hookpoint", "d_sae", "k", "seed"})
         layer = int(spec.hookpoint.rsplit(".", 1)[1])
-        saes.append(Measured(facts, layer, {name: baselines_of(arrays, f"{spec.path}/{name}") for name in TARGETS}))
+        saes.append(SaeBaselines(facts, layer, {name: baselines_of(arrays, f"{spec.path}/{name}") for name in TARGETS}))
     bootstrap = params.decomposition.bootstrap.model_dump()
     return {"groups": options.groups} | results(saes, int(arrays["depth"]), bootstrap)
 
 
 def derive(sums: Mapping[str, Mapping[str, np.ndarray]], committed: dict[str, Any], params: Params) -> dict[str, Any]:
-    """The results file again, from STORED alone (`audit.derivations`)."""
+    """The results file again, from STORED alone (`Record.derive`)."""
     return results_of(sums[STORED.as_posix()], params)
 
 
@@ -116,7 +116,7 @@ def null(reason: str) -> Estimate:
 
 
 @dataclass(frozen=True)
-class Measured:
+class SaeBaselines:
     """One SAE with its regressors' sums, by target. `facts` go into the results as they are."""
 
     facts: dict[str, Any]
@@ -124,7 +124,7 @@ class Measured:
     regressors: Mapping[str, Mapping[str, Baseline]]
 
 
-def results(saes: Sequence[Measured], depth: int, bootstrap: dict[str, Any]) -> dict[str, Any]:
+def results(saes: Sequence[SaeBaselines], depth: int, bootstrap: dict[str, Any]) -> dict[str, Any]:
     """The content of the stage's results.
 
     Args:
@@ -139,6 +139,9 @@ def results(saes: Sequence[Measured], depth: int, bootstrap: dict[str, Any]) -> 
             "norm_baseline_differences": differences(first, later, split, way, bootstrap),
             "norm_baseline_order": order(first, later, split, way, bootstrap),
         }
+    # The variant of all held-out rows, tokens among them that no fit has met.
+    everywhere = compared(on_all_rows(first, later), "norm", *PRIMARY, bootstrap)
+    estimands["/".join((*PRIMARY, ALL_ROWS))] = {"norm_baseline_order": everywhere}
     return {
         "depth": depth,
         "first_layer": sorted({sae.facts["hookpoint"] for sae in first}),
@@ -175,37 +178,34 @@ def sae_estimates(regressors: Mapping[str, Baseline], split: str, convention: st
 
 
 def differences(
-    first: Sequence[Measured], later: Sequence[Measured], split: str, convention: str, bootstrap: dict[str, Any]
+    first: Sequence[SaeBaselines], later: Sequence[SaeBaselines], split: str, convention: str, bootstrap: dict[str, Any]
 ) -> dict[str, Estimate]:
     """Components of the first edition of norm-r2-baselines: the square on all held-out rows."""
     return compared(on_all_rows(first, later), "square", split, convention, bootstrap)
 
 
 def order(
-    first: Sequence[Measured], later: Sequence[Measured], split: str, convention: str, bootstrap: dict[str, Any]
+    first: Sequence[SaeBaselines], later: Sequence[SaeBaselines], split: str, convention: str, bootstrap: dict[str, Any]
 ) -> dict[str, Estimate]:
     """Components of norm-r2-baselines: the norm, and token identity on rows whose token it has met.
 
-    Beside them `all_rows_…`, which count tokens that were never met, and `square_…`, the same of the square.
+    Beside them `square_…`, the same of the square.
     """
     on_seen = on_all_rows(first, later) | {
         "token_identity": (later, ACTIVATION_SEEN, SEEN),
         "first_layer": (first, SEEN, ACTIVATION_SEEN),
     }
-    everywhere = {name: on_all_rows(first, later)[name] for name in ("token_identity", "first_layer")}
-    found = compared(on_seen, "norm", split, convention, bootstrap)
-    beside = (("all_rows", everywhere, "norm"), ("square", on_seen, "square"))
-    for name, pairs, target in beside:
-        own = compared(pairs, target, split, convention, bootstrap)
-        found |= {f"{name}_{component}": estimate for component, estimate in own.items()}
-    return found
+    square = compared(on_seen, "square", split, convention, bootstrap)
+    return compared(on_seen, "norm", split, convention, bootstrap) | {
+        f"square_{name}": one for name, one in square.items()
+    }
 
 
 # What is compared: the SAEs over which the mean is taken, and two regressors.
-Pair = tuple[Sequence[Measured], str, str]
+Pair = tuple[Sequence[SaeBaselines], str, str]
 
 
-def on_all_rows(first: Sequence[Measured], later: Sequence[Measured]) -> dict[str, Pair]:
+def on_all_rows(first: Sequence[SaeBaselines], later: Sequence[SaeBaselines]) -> dict[str, Pair]:
     """
     Args:
         first: SAEs at the first layer.
@@ -218,17 +218,25 @@ def on_all_rows(first: Sequence[Measured], later: Sequence[Measured]) -> dict[st
 def compared(
     pairs: Mapping[str, Pair], target: str, split: str, convention: str, bootstrap: dict[str, Any]
 ) -> dict[str, Estimate]:
-    """Contexts are resampled for all layers at once; what is not null holds together at the bootstrap's level."""
+    """Contexts are resampled for all layers at once; at both levels of as many components as are not null."""
     fitted = sum(
         not any(sae.regressors[target][name].reason for sae in saes for name in both) for saes, *both in pairs.values()
     )
-    together = joint(bootstrap, fitted)
-    found = {name: mean_difference(*pair, target, split, convention, together) for name, pair in pairs.items()}
-    return stating(together["level"], found)
+
+    def judged(own: dict[str, Any]) -> dict[str, Estimate]:
+        return {name: mean_difference(*pair, target, split, convention, own) for name, pair in pairs.items()}
+
+    return at_both(judged, bootstrap, fitted)
 
 
 def mean_difference(
-    saes: Sequence[Measured], one: str, other: str, target: str, split: str, convention: str, bootstrap: dict[str, Any]
+    saes: Sequence[SaeBaselines],
+    one: str,
+    other: str,
+    target: str,
+    split: str,
+    convention: str,
+    bootstrap: dict[str, Any],
 ) -> Estimate:
     """Mean over SAEs of R² of one regressor minus R² of another; null where one of them has nothing to fit."""
     if not saes:

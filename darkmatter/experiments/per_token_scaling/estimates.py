@@ -9,7 +9,7 @@ import numpy as np
 from darkmatter.regression.splits import ROW_SETS, SPLITS
 from darkmatter.statistics import metrics
 from darkmatter.statistics.joint_levels import at_both
-from darkmatter.statistics.paired_r2 import Scored, alone, difference, slope, together
+from darkmatter.statistics.paired_r2 import ScoredRegression, alone, difference, slope, together
 from darkmatter.statistics.sae_estimates import Estimate
 from darkmatter.storage.packed_sums import gather, select
 
@@ -59,9 +59,11 @@ class Scaling:
     sums: dict[str, dict[str, np.ndarray]]
     rank: dict[str, dict[str, int]]
 
-    def scored(self, target: int, split: str, regression: str, convention: str) -> Scored:
+    def scored(self, target: int, split: str, regression: str, convention: str) -> ScoredRegression:
         name = regression.format(split=split)
-        return Scored.of(self.sums[name], split, f"residual/{split}/{convention}", self.rank[name][split], target)
+        return ScoredRegression.of(
+            self.sums[name], split, f"residual/{split}/{convention}", self.rank[name][split], target
+        )
 
 
 @dataclass(frozen=True)
@@ -85,13 +87,13 @@ class Pair:
     def doublings(self) -> float:
         return float(np.log2(self.names["d_sae_2"] / self.names["d_sae_1"]))
 
-    def eq_13(self, split: str, variant: str) -> Scored:
+    def eq_13(self, split: str, variant: str) -> ScoredRegression:
         return self.scaling.scored(self.target, split, *EQ_13.get(variant, EQ_13["paper"]))
 
-    def eq_23(self, split: str, variant: str) -> Scored:
+    def eq_23(self, split: str, variant: str) -> ScoredRegression:
         return self.scaling.scored(self.target, split, *EQ_23[variant])
 
-    def control(self, control: str, split: str, variant: str) -> Scored:
+    def control(self, control: str, split: str, variant: str) -> ScoredRegression:
         return self.scaling.scored(self.target, split, *CONTROLS[control][variant])
 
 

@@ -61,5 +61,5 @@ def results_of(arrays: Sums, params: Params) -> dict[str, Any]:
 
 
 def derive(sums: Mapping[str, Sums], committed: dict[str, Any], params: Params) -> dict[str, Any]:
-    """The results file again, from STORED alone (`audit.derivations`); the tokens' text needs the tokenizer."""
+    """The results file again, from STORED alone (`Record.derive`); the tokens' text needs the tokenizer."""
     return results_of(sums[STORED.as_posix()], params)

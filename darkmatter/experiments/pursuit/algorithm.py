@@ -61,7 +61,7 @@ class Dictionary:
 
 
 @dataclass(frozen=True)
-class Tokens:
+class PursuitBatch:
     """A batch under way.
 
     Attributes:
@@ -77,14 +77,16 @@ class Tokens:
     values: Float[Tensor, "token slot"]
 
     @classmethod
-    def begin(cls, signal: Float[Tensor, "token d_model"], dictionary: Dictionary) -> "Tokens":
+    def begin(cls, signal: Float[Tensor, "token d_model"], dictionary: Dictionary) -> "PursuitBatch":
         start = None if dictionary.gram is None else signal @ dictionary.W_dec.T
         empty = torch.zeros(len(signal), 0, dtype=torch.long, device=signal.device)
         return cls(signal, start, signal, empty, empty.to(signal.dtype))
 
-    def keep(self, which: slice | Tensor) -> "Tokens":
+    def keep(self, which: slice | Tensor) -> "PursuitBatch":
         start = None if self.start is None else self.start[which]
-        return Tokens(self.signal[which], start, *(part[which] for part in (self.residual, self.latents, self.values)))
+        return PursuitBatch(
+            self.signal[which], start, *(part[which] for part in (self.residual, self.latents, self.values))
+        )
 
     def correlations(self, dictionary: Dictionary) -> Float[Tensor, "token latent"]:
         slots, d_model = self.latents.shape[1], self.signal.shape[1]
@@ -97,8 +99,8 @@ class Tokens:
         values = torch.cat([self.values, self.signal.new_zeros(len(self.values), 1)], 1)
         return torch.cat([self.latents, latent[:, None]], 1), values
 
-    def moved(self, latents: Tensor, values: Tensor, dictionary: Dictionary) -> "Tokens":
-        return Tokens(self.signal, self.start, self.signal - dictionary.combine(latents, values), latents, values)
+    def moved(self, latents: Tensor, values: Tensor, dictionary: Dictionary) -> "PursuitBatch":
+        return PursuitBatch(self.signal, self.start, self.signal - dictionary.combine(latents, values), latents, values)
 
 
 def bag(latents: Tensor, values: Tensor, rows: Tensor) -> Tensor:
@@ -118,7 +120,7 @@ def line_search(
     return quotient((change * residual).sum(1), change.square().sum(1))[:, None]
 
 
-def published_step(tokens: Tokens, dictionary: Dictionary) -> Tokens:
+def published_step(tokens: PursuitBatch, dictionary: Dictionary) -> PursuitBatch:
     inner = tokens.correlations(dictionary)
     best = inner.argmax(1)
     latents, values = tokens.with_slot(best)
@@ -129,7 +131,7 @@ def published_step(tokens: Tokens, dictionary: Dictionary) -> Tokens:
     return tokens.moved(latents, (values + step * gradient).clamp(min=0), dictionary)
 
 
-def exact_step(tokens: Tokens, dictionary: Dictionary) -> tuple[Tokens, Tensor]:
+def exact_step(tokens: PursuitBatch, dictionary: Dictionary) -> tuple[PursuitBatch, Tensor]:
     """One step, and which tokens have nothing to follow: those stay as they are."""
     inner = tokens.correlations(dictionary)
     support = tokens.values > 0
@@ -153,7 +155,7 @@ def published(signal: Tensor, steps: Int[Tensor, " token"], dictionary: Dictiona
     """Latents and values [token, slot] of a batch whose `steps` fall."""
     latents = torch.zeros(len(signal), int(steps.max()), dtype=torch.long, device=signal.device)
     values = torch.zeros_like(latents, dtype=signal.dtype)
-    tokens = Tokens.begin(signal, dictionary)
+    tokens = PursuitBatch.begin(signal, dictionary)
     for step in range(latents.shape[1]):
         going = int((steps > step).sum())
         tokens = published_step(tokens.keep(slice(going)), dictionary)
@@ -166,7 +168,7 @@ def exact_l0(signal: Tensor, l0: Int[Tensor, " token"], dictionary: Dictionary) 
     most = STEPS_PER_LATENT * int(l0.max())
     latents = torch.zeros(len(signal), most, dtype=torch.long, device=signal.device)
     values = torch.zeros_like(latents, dtype=signal.dtype)
-    tokens, waiting = Tokens.begin(signal, dictionary), torch.arange(len(signal), device=signal.device)
+    tokens, waiting = PursuitBatch.begin(signal, dictionary), torch.arange(len(signal), device=signal.device)
     going = l0 > 0
     for step in range(most):
         tokens, waiting = tokens.keep(going), waiting[going]

@@ -196,7 +196,7 @@ def estimands(compared: dict[str, Any], split: str, convention: str) -> dict[str
 
 
 def derive(sums: Mapping[str, Sums], committed: dict[str, Any], params: Params) -> dict[str, Any]:
-    """The results file again, from STORED and, where it is here, STORED_DIMENSIONS (`audit.derivations`)."""
+    """The results file again, from STORED and, where it is here, STORED_DIMENSIONS (`Record.derive`)."""
     specs = [{"name": sae["name"]} for sae in committed["saes"]]
     arrays = sums[STORED.as_posix()], sums.get(STORED_DIMENSIONS.as_posix())
     return results_of(*arrays, specs, params.figures.main_hookpoint, params.decomposition.bootstrap.model_dump())

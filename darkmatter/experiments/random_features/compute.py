@@ -6,7 +6,7 @@
 The appendix names the number of vectors, d and L0, and "a power law". Assumed here: the power law is that of firing
 probabilities (the features of a language model are thought to be so, and B.1 orders them by how common they are); every
 firing weighs the same; masking is in random order, since the text "simply masked a portion". The order of B.1 and C.3,
-least frequent first, stands beside it.
+least frequent first, is next to it.
 
 Activations are never held densely: a block of rows is drawn as the list of its firings, masked parts of all shares are
 nested sums of the same groups of features, and only moments are kept. Peak memory is `memory_estimate`.

@@ -12,7 +12,7 @@ from darkmatter.experiments.random_features.params import RandomFeatures
 from darkmatter.params.conventions import CONVENTIONS
 from darkmatter.params.schema import Params
 from darkmatter.statistics.joint_levels import joint_level, with_ends
-from darkmatter.statistics.seed_intervals import Estimate, over_seeds
+from darkmatter.statistics.seed_intervals import Estimate, seed_estimate
 from darkmatter.storage.artifacts import ArtifactError
 from darkmatter.storage.packed_sums import gather, select
 from darkmatter.storage.paths import RESULTS
@@ -52,7 +52,7 @@ def parabola_estimates(by_seed: Sequence[Sums], shares: np.ndarray, variant: str
     fits = [parabola(shares, explained(sums, variant, "left")) for sums in by_seed]
     why = {"vertex": "the parabola has no minimum"}
     return {
-        name: over_seeds(
+        name: seed_estimate(
             [fit[name] for fit in fits],
             level,
             rows,
@@ -72,7 +72,7 @@ def curve_estimates(by_seed: Sequence[Sums], shares: Sequence[float], variant: s
     return [
         {"masked": share}
         | {
-            name: over_seeds([seed[number] for seed in values[name]], level, rows, rank, (-np.inf, 1.0))
+            name: seed_estimate([seed[number] for seed in values[name]], level, rows, rank, (-np.inf, 1.0))
             for name in columns
         }
         for number, share in enumerate(shares)
@@ -144,5 +144,5 @@ def results_of(arrays: Sums, params: Params) -> dict[str, Any]:
 
 
 def derive(sums: Mapping[str, Sums], committed: dict[str, Any], params: Params) -> dict[str, Any]:
-    """The results file again, from STORED alone (`audit.derivations`)."""
+    """The results file again, from STORED alone (`Record.derive`)."""
     return results_of(sums[STORED.as_posix()], params)

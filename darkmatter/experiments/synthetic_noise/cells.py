@@ -14,6 +14,7 @@ from jaxtyping import Float
 
 Sums = Mapping[str, np.ndarray]  # of `synthetic_noise.noise_grid`, with `unit` and `d_model`
 VARIANTS = ("token", "context", "in_sample")  # order of the arrays of `synthetic_noise.noise_grid`
+MARGIN = 0.02  # of a share of variance (margin 2 of claims.yaml)
 CORRELATIONS = ("x_dense", "x_introduced", "sae_dense", "sae_introduced")
 Grid = Float[np.ndarray, "sigma_x sigma_s"]
 Cells = Float[np.ndarray, "sigma_x sigma_s share"]
@@ -130,6 +131,31 @@ def excess_over_introduced(nonlinear: Cells, introduced: Cells) -> dict[str, flo
     """B.2: the least that FVU_nonlinear exceeds Introduced by, over the cells with Dense or absent features."""
     excess = nonlinear - introduced
     return {"smallest": float(min(excess[1:].min(), excess[:, :, 1:].min()))}
+
+
+def least_over_introduced(nonlinear: Cells, introduced: Cells) -> dict[str, float | None]:
+    """B.2: `ratio`, the least of FVU_nonlinear over Introduced in the cells with Dense or absent features.
+
+    Of the cells in which Introduced is a share of variance that the ledger's margin does not take for nothing, so that
+    a shortfall can show; `introduced` is the largest, None for `ratio` where no cell has that much.
+    """
+    chosen = np.ones(introduced.shape, dtype=bool)
+    chosen[0, :, 0] = False  # neither Dense nor an absent feature: `own_and_planted`
+    enough = chosen & (introduced >= MARGIN)
+    ratio = float((nonlinear[enough] / introduced[enough]).min()) if enough.any() else None
+    return {"ratio": ratio, "introduced": float(introduced[chosen].max())}
+
+
+def dense_and_recovered(
+    fvu: Cells, nonlinear: Cells, noise: Noise, recovered: Float[np.ndarray, " sigma_x"]
+) -> dict[str, float | None]:
+    """As `dense_found`; beside it how much of the same Dense any linear map of x could recover, weighted alike.
+
+    Args:
+        recovered: R² of the best linear map of x_n for the noise on x'.
+    """
+    share = float((noise.on_x * recovered[:, None])[1:].sum() / noise.on_x[1:].sum())
+    return dense_found(fvu, nonlinear, noise) | {"recovered": share}
 
 
 def dense_found(fvu: Cells, nonlinear: Cells, noise: Noise) -> dict[str, float | None]:

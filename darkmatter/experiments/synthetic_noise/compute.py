@@ -64,8 +64,9 @@ def noise_grid(
     `spread_scalar_mean` [variant, σ_x] of x_n around its mean (per dimension; one mean for all dimensions, as the
     published code), `error` and `left` [variant, σ_x, share, 3] (the coefficients in σ_s of Σ ‖e‖² and of
     Σ ‖e − b*·x_n‖², in `Targets.raw`), `introduced` [variant, share] (Σ ‖P_f − T_f‖² with T_f the part of x' that the
-    latents kept make up: what the SAE itself introduces) and `vector_r2` [variant, σ_x, σ_s, share] (Eq. 11, mean over
-    dimensions; NaN without variance). And FACTS.
+    latents kept make up: what the SAE itself introduces), `dense_recovered` [variant, σ_x] (pooled R² of the best
+    linear map of x_n for the noise on x', whatever the SAE) and `vector_r2` [variant, σ_x, σ_s, share] (Eq. 11, mean
+    over dimensions; NaN without variance). And FACTS.
 
     Args:
         activations: .npy, float32 [context, position, d_model].
@@ -138,15 +139,17 @@ def grid_sums(
         for sigma in sigmas:
             at_fit, at_scored = fitted.at(sigma), scored.at(sigma)
             weight, rank = solve(at_fit, cutoff)
-            left, centred = at_scored.left(at_fit, weight), at_scored.centred()
+            left, centred, raw = at_scored.left(at_fit, weight), at_scored.centred(), at_scored.raw()
+            (left, left_of_a), (centred, of_a), raw = apart(left), apart(centred), apart(raw)[0]
             mean = at_scored.mean_x + shift
             own = at_scored.s_xx.diagonal()
             spread = own.sum()
             between = at_scored.rows * (mean - mean.mean()).square().sum()
             rows = {"rank": rank, "spread": spread, "spread_scalar_mean": spread + between}
             rows |= {
-                "error": at_scored.raw().sum(-1).T,
+                "error": raw.sum(-1).T,
                 "left": left.sum(-1).T,
+                "dense_recovered": 1 - left_of_a.sum() / of_a.sum(),
                 "vector_r2": r2(left, centred, own, sigmas),
             }
             for name, value in rows.items():
@@ -154,6 +157,13 @@ def grid_sums(
         for name, values in (variant | {"rows": scored.rows}).items():
             found.setdefault(name, []).append(np.stack(values) if isinstance(values, list) else values)
     return {name: np.asarray(values, dtype=np.float64) for name, values in found.items()}
+
+
+def apart(
+    coefficients: Float[Tensor, "3 share_and_a d_model"],
+) -> tuple[Float[Tensor, "3 share d_model"], Float[Tensor, " d_model"]]:
+    """The coefficients of each E_f, and the sum of squares of A."""
+    return coefficients[:, :-1], coefficients[0, -1]
 
 
 def r2(

@@ -8,7 +8,8 @@ With x' the ground truth, P_f its reconstruction without a share f of the latent
 
 Least squares is linear in its target: b* = B_f − σ_s N with the maps B_f of E_f and N of R on x_n. What they leave is
 r_f − σ_s r_R, so that any sum of its squares is a quadratic in σ_s, and its three coefficients are quadratic forms of
-the maps in the moments of (x', A, R, P_f) over whichever rows are scored, fitted on or held out.
+the maps in the moments of (x', A, R, P_f) over whichever rows are scored, fitted on or held out. A is a target like
+E_f: what the best map of x_n leaves of it says whether any linear map finds Dense.
 """
 
 from dataclasses import dataclass
@@ -144,11 +145,11 @@ class SetMoments:
         )
 
     def at(self, sigma: float) -> "Targets":
-        """The moments of x_n = x' + σ_x A and of the targets E_f and R."""
+        """The moments of x_n = x' + σ_x A and of the targets E_f, A and R."""
         d = len(self.mean_x)
         s_xx = self.xx + sigma * (self.xa + self.xa.T) + sigma**2 * self.aa
         towards_p = self.xp + sigma * self.ap
-        s_xr = self.xr + sigma * self.ar
+        s_xr, s_xa = self.xr + sigma * self.ar, self.xa + sigma * self.aa
         shares = len(self.mean_p)
         own = towards_p.view(d, shares, d).diagonal(dim1=0, dim2=2)  # (share, d_model): x_n with P_f, same dimension
         mean_x = self.mean_x + sigma * self.mean_a
@@ -156,16 +157,16 @@ class SetMoments:
             rows=self.rows,
             mean_x=mean_x,
             s_xx=s_xx,
-            mean_t=torch.cat([mean_x - self.mean_p, self.mean_r[None]]),
-            s_xt=torch.cat([s_xx.repeat(1, shares) - towards_p, s_xr], 1),
-            square=torch.cat([s_xx.diagonal() - 2 * own + self.pp, self.rr[None]]),
-            with_r=torch.cat([s_xr.diagonal() - self.rp, self.rr[None]]),
+            mean_t=torch.cat([mean_x - self.mean_p, self.mean_a[None], self.mean_r[None]]),
+            s_xt=torch.cat([s_xx.repeat(1, shares) - towards_p, s_xa, s_xr], 1),
+            square=torch.cat([s_xx.diagonal() - 2 * own + self.pp, self.aa.diagonal()[None], self.rr[None]]),
+            with_r=torch.cat([s_xr.diagonal() - self.rp, self.ar.diagonal()[None], self.rr[None]]),
         )
 
 
 @dataclass(frozen=True)
 class Targets:
-    """Centred moments over one set of rows at one σ_x; the targets are E_f for each share, then R."""
+    """Centred moments over one set of rows at one σ_x; the targets are E_f for each share, then A, then R."""
 
     rows: int
     mean_x: Float[Tensor, " d_model"]
@@ -175,18 +176,18 @@ class Targets:
     square: Float[Tensor, "target d_model"]
     with_r: Float[Tensor, "target d_model"]
 
-    def raw(self) -> Float[Tensor, "3 share d_model"]:
-        """Σ of E_f², E_f R and R² about zero: the coefficients of Σ e² = c_0 − 2 σ_s c_1 + σ_s² c_2."""
+    def raw(self) -> Float[Tensor, "3 share_and_a d_model"]:
+        """Σ of E_f², E_f R and R² about zero: the coefficients of Σ e² = c_0 − 2 σ_s c_1 + σ_s² c_2; of A alike."""
         return coefficients(
             self.square + self.rows * self.mean_t.square(), self.with_r + self.rows * self.mean_t * self.mean_t[-1]
         )
 
-    def centred(self) -> Float[Tensor, "3 share d_model"]:
+    def centred(self) -> Float[Tensor, "3 share_and_a d_model"]:
         """The same about the mean."""
         return coefficients(self.square, self.with_r)
 
     def left(self, fitted: "Targets", weight: Float[Tensor, "d_model target_x_d_model"]):
-        """The same coefficients for what the maps leave on these rows, [3, share, d_model].
+        """The same coefficients for what the maps leave on these rows, [3, shares and A, d_model].
 
         Args:
             fitted: the moments of the rows that the maps were fitted on, whose means are their intercepts.
@@ -206,8 +207,8 @@ class Targets:
 
 
 def coefficients(square: Float[Tensor, "target d_model"], with_r: Float[Tensor, "target d_model"]):
-    shares = len(square) - 1
-    return torch.stack([square[:-1], with_r[:-1], square[-1].expand(shares, -1)]).contiguous()
+    targets = len(square) - 1
+    return torch.stack([square[:-1], with_r[:-1], square[-1].expand(targets, -1)]).contiguous()
 
 
 def solve(fitted: Targets, cutoff: float) -> tuple[Float[Tensor, "d_model target_x_d_model"], int]:

@@ -7,7 +7,7 @@ import numpy as np
 
 from darkmatter.experiments.synthetic_noise.cells import Sums
 from darkmatter.experiments.synthetic_noise.estimates import (
-    Measured,
+    SaeDraws,
     all_estimands,
     cell_estimates,
     facts_of,
@@ -49,7 +49,7 @@ def results_of(arrays: Sums, params: Params) -> dict[str, Any]:
     for spec in saes_of(params):
         own = select(arrays, spec.name)
         by_seed = [{key: array[number] for key, array in own.items()} for number in range(len(section.seeds))]
-        measured.append(Measured({"sae": spec.name, "d_sae": spec.d_sae}, by_seed))
+        measured.append(SaeDraws({"sae": spec.name, "d_sae": spec.d_sae}, by_seed))
     main = select(arrays, section.sae)
     return {
         "hookpoint": params.figures.main_hookpoint,
@@ -72,5 +72,5 @@ def results_of(arrays: Sums, params: Params) -> dict[str, Any]:
 
 
 def derive(sums: Mapping[str, Sums], committed: dict[str, Any], params: Params) -> dict[str, Any]:
-    """The results file again, from STORED alone (`audit.derivations`)."""
+    """The results file again, from STORED alone (`Record.derive`)."""
     return results_of(sums[STORED.as_posix()], params)

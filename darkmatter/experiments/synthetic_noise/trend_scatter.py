@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from darkmatter.statistics.sae_estimates import Estimate
-from darkmatter.statistics.seed_intervals import over_seeds
+from darkmatter.statistics.seed_intervals import seed_estimate
 from darkmatter.statistics.variance_model import FEWEST_FREEDOM, Term, combined, too_few
 
 Draws = Sequence[Sequence[float | None]]  # SAE → draw → value
@@ -52,9 +52,9 @@ def over_draws(
         values: one for each draw of contexts and noise.
         scatter: the SAE's term, or why there is none.
         facts: `rows` and `rank`.
-        bounds, reason: as in `over_seeds`.
+        bounds, reason: as in `seed_estimate`.
     """
-    found = over_seeds(values, level, facts["rows"], facts["rank"], bounds, reason)
+    found = seed_estimate(values, level, facts["rows"], facts["rank"], bounds, reason)
     if found["value"] is None:
         return found
     numbers = np.array(found["by_seed"])

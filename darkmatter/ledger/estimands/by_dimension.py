@@ -54,6 +54,18 @@ def pursuit_nonlinear_change(evidence: Evidence) -> Components:
     )
 
 
+def pursuit_takes_away(evidence: Evidence) -> Components:
+    """`change` of nonlinear error by pursuit, the mean over dimensions of that of each, as the mean R² of a regression.
+
+    `pursuit_nonlinear_change` is the change of a mean instead, in which dimensions count by their share of it.
+    """
+
+    def mean_change(own: Fvus, pursued: Fvus) -> np.ndarray:
+        return np.nanmean(ratio(pursued["nonlinear_of_each"], own["nonlinear_of_each"]), axis=1) - 1
+
+    return of_pursuit(evidence, {"change": mean_change})
+
+
 # Estimand → the function that makes it from sums of every dimension.
 DERIVED: dict[str, Callable[[Evidence], Components]] = {
     "pursuit_fvu_decrease": pursuit_fvu_decrease,
@@ -98,9 +110,10 @@ def of_pursuit(evidence: Evidence, numbers: dict[str, Callable[[Fvus, Fvus], np.
 
 
 def fvus(view: RowSet, shared: Sums, own: Sums, weights: Weights) -> Fvus:
-    """FVU and FVU_nonlinear of one encoder, each the mean over dimensions."""
+    """FVU and FVU_nonlinear of one encoder, each the mean over dimensions; and Σ NonlinearError² of each dimension."""
     x = [view.of_sums(shared[name]) for name in ("x_sum", "x_square")]
     left = {"error": own["error_square"], "nonlinear": own[f"nonlinear/{PRIMARY[0]}/{PRIMARY[1]}"]}
-    return {
+    found = {
         name: 1 - metrics.r2_mean(weights, view.rows, *x, view.of_sums(residual)) for name, residual in left.items()
     }
+    return found | {"nonlinear_of_each": weights @ view.of_sums(left["nonlinear"])}

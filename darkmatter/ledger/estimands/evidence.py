@@ -26,6 +26,7 @@ from darkmatter.storage.artifacts import ArtifactError, read_arrays
 
 NOT_PULLED = "the sums of every dimension were not pulled (`dvc pull decomposition`)"
 POOLED, PER_DIMENSION = "pooled", "per-dimension"
+MET = "met"  # rows whose token is among those fitted
 OF_VARIANCE = ("fvu", "fvu_nonlinear")  # what may be pooled over dimensions or averaged over them
 ALIKE = ("architecture", "d_sae", "k", "train_tokens")  # of SAEs that differ in their seed alone
 BLOCK = 256  # resamples × d_model float64: stays in the cache of one core
@@ -41,19 +42,24 @@ class Variant:
 
     Attributes:
         fvu: how FVU and FVU_nonlinear go over dimensions: pooled, or the mean of that of each dimension.
+        rows: on which token identity is scored: those whose token a fit has met, or all that are held out.
     """
 
     split: str
     convention: str
     fvu: str = POOLED
+    rows: str = MET
 
     def __str__(self) -> str:
-        return "/".join((self.split, self.convention, *([self.fvu] if self.fvu != POOLED else [])))
+        beyond = [part for part in (self.fvu, self.rows) if part not in (POOLED, MET)]
+        return "/".join((self.split, self.convention, *beyond))
 
 
 PRIMARY = Variant(*conventions.PRIMARY)
 VARIANTS = tuple(Variant(split, way) for split in SPLITS for way in CONVENTIONS)  # the primary one first
 BY_DIMENSION = Variant(*conventions.PRIMARY, PER_DIMENSION)
+EVERY_ROW = Variant(*conventions.PRIMARY, rows=conventions.ALL_ROWS)
+OF_CONVENTION = {"fvu": BY_DIMENSION, "unmet_tokens": EVERY_ROW}  # variants of the claims that list that convention
 
 
 @dataclass(frozen=True)

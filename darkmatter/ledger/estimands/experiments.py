@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from darkmatter.ledger.estimands.by_dimension import DERIVED, STATED
-from darkmatter.ledger.estimands.evidence import PER_DIMENSION, PRIMARY, Evidence, Missing, Variant
+from darkmatter.ledger.estimands.evidence import MET, PER_DIMENSION, PRIMARY, Evidence, Missing, Variant
 from darkmatter.ledger.estimands.quantities import Component, Components, Fixed, Keyed, Null
 from darkmatter.storage.artifacts import ArtifactError
 
@@ -34,8 +34,8 @@ def variant_of(content: dict[str, Any], variant: Variant) -> dict[str, Any]:
     if variant.fvu == PER_DIMENSION:
         return stated(content)
     variants = content.get("estimands_by_variant", {})
-    if str(variant) in variants:
-        return variants[str(variant)]
+    if str(variant) in variants or variant.rows != MET:
+        return variants.get(str(variant), {})
     return variants.get(variant.split, {}).get(variant.convention, {})
 
 

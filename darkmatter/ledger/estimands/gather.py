@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from darkmatter.experiments.pursuit.results import STORED, STORED_DIMENSIONS
+from darkmatter.experiments.registry import records
 from darkmatter.ledger.estimands.evidence import Evidence
-from darkmatter.ledger.estimands.registry import BY_EXPERIMENT
 from darkmatter.ledger.verdicts import PAPER_MODELS
 from darkmatter.params.schema import Params
-from darkmatter.results.load import EXPERIMENTS, Results, load_decomposition
+from darkmatter.results.load import Results, load_decomposition
 from darkmatter.storage.artifacts import read_json
 from darkmatter.storage.paths import DECOMPOSITION, MANIFESTS, RESULTS
 
@@ -24,7 +24,7 @@ def gather(params: Params, reads: Callable[[Path], Path] = Path) -> Evidence:
         ArtifactError: results are missing or damaged. Sums of every dimension may be absent: they are pulled apart.
     """
     reads(RESULTS / "decomposition")
-    names = ["lemmas", *(name for name in EXPERIMENTS if name in BY_EXPERIMENT)]
+    names = ["lemmas", *(name for name, record in records().items() if record.estimands)]
     files = {name: RESULTS / f"{name}.json" for name in names}
     experiments = {name: read_json(reads(path)) for name, path in files.items() if path.exists()}
     dimension_sums = DECOMPOSITION / params.profile

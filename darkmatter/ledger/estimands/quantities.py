@@ -18,7 +18,7 @@ from darkmatter.statistics.bootstrap import ContextBootstrap, Statistic, Weights
 from darkmatter.statistics.joint_levels import joint, joint_level
 from darkmatter.statistics.sae_estimates import Estimate, RowSet, estimate
 from darkmatter.statistics.variance_model import Term, combined, of_interval
-from darkmatter.statistics.watched import Watched
+from darkmatter.statistics.watched import WatchedStatistic
 
 ROUNDING = 1e-9  # of a level
 
@@ -132,7 +132,7 @@ class Sampled:
         rows = min((part.view.rows for part in self.parts), key=np.sum)
         level = bootstrap["level"]
         units = units_of(len(rows), bootstrap["resamples"], level, bootstrap["seed"])
-        watched = Watched(statistic, units.resamples)
+        watched = WatchedStatistic(statistic, units.resamples)
         found = estimate(units, watched, rows, max(part.rank for part in self.parts))
         facts = {key: found[key] for key in ("rows", "contexts", "rank")} | {"saes": len(self.parts)}
         if found["value"] is None:

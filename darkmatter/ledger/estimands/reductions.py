@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 
 from scipy.stats import norm
 
-from darkmatter.ledger.estimands.evidence import POOLED, Evidence, Missing, Variant
+from darkmatter.ledger.estimands.by_dimension import pursuit_takes_away
+from darkmatter.ledger.estimands.evidence import PER_DIMENSION, POOLED, Evidence, Missing, Variant
 from darkmatter.ledger.estimands.experiments import of_experiment
 from darkmatter.ledger.estimands.quantities import Bootstrap, Component, Components, Keyed, Quantity, null
 from darkmatter.statistics.joint_levels import joint_level
@@ -18,23 +19,51 @@ from darkmatter.statistics.sae_estimates import Estimate
 
 
 def reduction_lead(evidence: Evidence, variant: Variant) -> Components:
-    """`lead`: the most that a prior component explains minus what pursuit takes away; both stand beside it.
+    """`lead`: the most that a prior component explains minus what pursuit takes away; both are next to it.
 
     The components' R² is a mean over dimensions already.
 
     Raises:
         Missing: one of the two has no results, or pursuit was not run on the SAE whose error the components explain.
     """
-    of_components = of_experiment("components", "components_explain_nonlinear")
-    explained = elements(of_components(evidence, replace(variant, fvu=POOLED))["r2"])
-    changes = elements(of_experiment("pursuit", "pursuit_nonlinear_change")(evidence, variant)["change"])
+    changes = of_experiment("pursuit", "pursuit_nonlinear_change")(evidence, variant)["change"]
+    return lead_of(evidence, explained(evidence, variant, "components_explain_nonlinear"), changes)
+
+
+def reduction_lead_of_one_measure(evidence: Evidence, variant: Variant) -> Components:
+    """As `reduction_lead`, both shares pooled over dimensions, or both the mean over dimensions of that of each.
+
+    NonlinearError has mean zero where b* has an intercept, so that its share about the mean is that about zero.
+
+    Raises:
+        Missing: as `reduction_lead`.
+    """
+    if variant.fvu == PER_DIMENSION:
+        parts = explained(evidence, variant, "components_explain_nonlinear")
+        return lead_of(evidence, parts, pursuit_takes_away(evidence)["change"])
+    parts = explained(evidence, variant, "components_explain_nonlinear_pooled")
+    return lead_of(evidence, parts, of_experiment("pursuit", "pursuit_nonlinear_change")(evidence, variant)["change"])
+
+
+def explained(evidence: Evidence, variant: Variant, name: str) -> list[Keyed]:
+    """R² of NonlinearError from each prior component."""
+    return elements(of_experiment("components", name)(evidence, replace(variant, fvu=POOLED))["r2"])
+
+
+def lead_of(evidence: Evidence, parts: Sequence[Keyed], of_saes: Component) -> Components:
+    """The best of `parts` plus the change by pursuit on the SAE whose error the components explain.
+
+    Raises:
+        Missing: pursuit was not run on it.
+    """
+    changes = elements(of_saes)
     sae = evidence.results.experiments["components"]["sae"].rsplit("/", 1)[1]
     change = next((item.quantity for item in changes if item.key.get("sae") == sae), None)
     if change is None:
         raise Missing(f"gradient pursuit has no number of {sae}, whose error the components explain")
     return {
-        "lead": Lead([item.quantity for item in explained], change),
-        "components": explained,
+        "lead": Lead([item.quantity for item in parts], change),
+        "components": list(parts),
         "pursuit": change,
     }
 

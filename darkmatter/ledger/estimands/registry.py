@@ -1,13 +1,16 @@
 """Every estimand that claims.yaml may name."""
 
+import functools
 from collections.abc import Callable
 
+from darkmatter.experiments.registry import records
 from darkmatter.ledger.estimands import (
     algebra,
     breakdown_trends,
     counts,
     judged_grid,
     judging,
+    noise_conditions,
     norm_tests,
     norms,
     reductions,
@@ -20,26 +23,7 @@ from darkmatter.storage.artifacts import ArtifactError
 
 Estimand = Callable[[Evidence, Variant], Components]
 
-BY_EXPERIMENT = {
-    "norm_baselines": ["norm_baseline_differences", "norm_baseline_order"],
-    "per_token_scaling": ["per_token_scaling", "per_token_part_slopes", "nonlinear_scaling_gain"],
-    "error_saes": ["error_sae_fvu"],
-    "interpretability": ["error_sae_interpretability"],
-    "downstream": ["cross_entropy_ratio"],
-    "pursuit": ["pursuit_fvu_decrease", "pursuit_nonlinear_change"],
-    "components": ["components_explain_error", "components_explain_nonlinear", "sae_explains_nonlinear"],
-    "latent_probe": ["probe_against_latents", "probe_against_products"],
-    "synthetic_noise": [
-        "synthetic_correlations",
-        "synthetic_lines",
-        "synthetic_line_fits",
-        "synthetic_flatness",
-        "nonlinear_over_introduced",
-        "nonlinear_above_introduced",
-        "dense_over_planted",
-    ],
-    "random_features": ["random_feature_parabola"],
-}
+# What the ledger makes itself; what an experiment has made is in its record.
 ESTIMANDS: dict[str, Estimand] = {
     "norm_r2_of_every_sae": norms.norm_r2_of_every_sae,
     "norm_r2_slopes": norms.norm_r2_slopes,
@@ -63,6 +47,9 @@ ESTIMANDS: dict[str, Estimand] = {
     "fvu_nonlinear_width_slope_of_layers": breakdown_trends.fvu_nonlinear_width_slope_of_layers,
     "breakdown_slopes": breakdown_trends.breakdown_slopes,
     "reduction_lead": reductions.reduction_lead,
+    "reduction_lead_of_one_measure": reductions.reduction_lead_of_one_measure,
+    "dense_where_recovered": noise_conditions.dense_where_recovered,
+    "nonlinear_where_introduced": noise_conditions.nonlinear_where_introduced,
     "judged_interpretability": judging.judged_interpretability,
     "lemma_bernoulli": algebra.of_lemma("bernoulli", algebra.derived("rho")),
     "lemma_poisson": algebra.of_lemma("poisson-lambda-one", algebra.derived("rho")),
@@ -71,7 +58,14 @@ ESTIMANDS: dict[str, Estimand] = {
     "lemma_sparse_exponential": algebra.of_lemma("sparse-exponential", algebra.derived("r2")),
     "row_count": counts.row_count,
     "sae_count": counts.sae_count,
-} | {name: of_experiment(stage, name) for stage, names in BY_EXPERIMENT.items() for name in names}
+}
+
+
+@functools.cache
+def estimands() -> dict[str, Estimand]:
+    """Name → function, of the ledger's own and of every experiment's."""
+    offered = [(record.name, name) for record in records().values() for name in record.estimands]
+    return ESTIMANDS | {name: of_experiment(experiment, name) for experiment, name in offered}
 
 
 def estimand(name: str) -> Estimand:
@@ -80,7 +74,7 @@ def estimand(name: str) -> Estimand:
     Raises:
         ArtifactError: there is none.
     """
-    if name not in ESTIMANDS:
-        known = ", ".join(sorted(ESTIMANDS))
+    if name not in estimands():
+        known = ", ".join(sorted(estimands()))
         raise ArtifactError(f"claims.yaml names the estimand {name!r}, which nothing computes; known: {known}")
-    return ESTIMANDS[name]
+    return estimands()[name]

@@ -89,10 +89,10 @@ def fetched(source: Mapping[str, Any], file: str) -> Path:
     return hub.fetch(source["repo"], hub.needed(source["folder"], file), source["revision"]).path
 
 
-def check(paths: Mapping[str, Path], sha256: Mapping[str, str], mend: str | None = None) -> None:
+def check(paths: Mapping[str, Path], sha256: Mapping[str, str], fix: str | None = None) -> None:
     """
     Args:
-        mend: what to do about other bytes; None: remove the file, which can be fetched again.
+        fix: what to do about other bytes; None: remove the file, which can be fetched again.
 
     Raises:
         FileNotFoundError: a file is gone.
@@ -104,7 +104,7 @@ def check(paths: Mapping[str, Path], sha256: Mapping[str, str], mend: str | None
         if key in checked:
             continue
         if (found := sha256_file(path)) != sha256[file]:
-            again = mend or f"Remove it (`rm {path.resolve()}`) and run again"
+            again = fix or f"Remove it (`rm {path.resolve()}`) and run again"
             raise other_bytes(str(path), found, sha256[file], "that the `saes` stage has seen", again)
         checked.add(key)
 

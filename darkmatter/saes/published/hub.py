@@ -33,7 +33,7 @@ def fetch(repo: str, file: str, revision: str | None = None) -> Fetched:
         revision: 40 hexadecimal digits; None takes what `main` is now, and the caller pins what came.
 
     Raises:
-        HubError: not there, not reachable or not allowed; the message says which, and what mends it.
+        HubError: not there, not reachable or not allowed; the message says which, and what fixes it.
     """
     wanted = Repo(repo, revision or "main")
     try:

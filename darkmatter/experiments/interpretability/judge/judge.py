@@ -65,7 +65,7 @@ class Stored:
 
 
 @dataclass(frozen=True)
-class Cost:
+class JudgingCost:
     """What is still to be asked: calls, tokens, and dollars where prices are known. Repeated questions are extra."""
 
     calls: int
@@ -170,14 +170,14 @@ class Judge:
             f"raise interpretability.reasoning_tokens above {self.widest:,}, or take a model that reasons less",
         )
 
-    def estimate(self, questions: list[Question]) -> Cost:
+    def estimate(self, questions: list[Question]) -> JudgingCost:
         """What asking these would cost, the stored ones left out."""
         waiting = [question for question in questions if not self.is_settled(question)]
         prompt = sum(-(-len(question.prompt.encode()) // BYTES_PER_TOKEN) for question in waiting)
         completion = sum(question.max_tokens + self.settings.reasoning_tokens for question in waiting)
         prices = self.settings.dollars_per_million_tokens
         dollars = None if prices is None else (prompt * prices[0] + completion * prices[1]) / 1e6
-        return Cost(len(waiting), len(questions) - len(waiting), prompt, completion, dollars)
+        return JudgingCost(len(waiting), len(questions) - len(waiting), prompt, completion, dollars)
 
 
 def meaning(question: Question[Parsed], text: str) -> tuple[Parsed | None, bool]:

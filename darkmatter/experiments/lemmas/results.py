@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
+from darkmatter.experiments.lemmas.params import Lemmas
 from darkmatter.params.schema import Params
 from darkmatter.statistics.sae_estimates import Sums
 from darkmatter.theory.lemma_table import lemma_table
-from darkmatter.theory.params import Lemmas
 
 
 def results_of(params: Params) -> dict[str, Any]:
@@ -15,5 +15,5 @@ def results_of(params: Params) -> dict[str, Any]:
 
 
 def derive(sums: Mapping[str, Sums], committed: dict[str, Any], params: Params) -> dict[str, Any]:
-    """The results file again (`audit.derivations`): the algebra, and the Monte Carlo from its seed."""
+    """The results file again (`Record.derive`): the algebra, and the Monte Carlo from its seed."""
     return results_of(params)

@@ -51,6 +51,7 @@ class Cost:
         staged: on the host while its part goes to an accelerator or comes from there.
         disk: what it leaves; `scratch`: what it needs beside that while it runs.
         read: published weights that it maps from the hub's cache, and fetches again where they were evicted.
+        note: what a reader of the plan should know of it.
     """
 
     steps: tuple[Work, ...] = ()
@@ -61,6 +62,7 @@ class Cost:
     scratch: float = 0.0
     download: float = 0.0
     read: float = 0.0
+    note: str = ""
 
     @property
     def flops(self) -> float:
@@ -71,3 +73,21 @@ class Cost:
 
     def host_memory(self, accelerator: bool) -> float:
         return max(self.memory, self.staged) if accelerator else self.memory + self.device
+
+
+def together(costs: list[Cost]) -> Cost:
+    """One after another."""
+    return Cost(
+        tuple(step for cost in costs for step in cost.steps),
+        *(max((getattr(cost, name) for cost in costs), default=0.0) for name in ("memory", "device", "staged")),
+        disk=sum(cost.disk for cost in costs),
+        scratch=max((cost.scratch for cost in costs), default=0.0),
+        download=sum(cost.download for cost in costs),
+        read=sum(cost.read for cost in costs),
+    )
+
+
+def many(works: list[Work], loads: str | None = None, on_device: bool = False) -> Work:
+    """Units of one step."""
+    total = {kind: sum(getattr(one, kind) for one in works) for kind in Work.KINDS}
+    return Work(**total, units=max(1, len(works)), loads=loads, on_device=on_device)

@@ -1,0 +1,39 @@
+"""What it costs to predict the error from earlier components."""
+
+from darkmatter.costs.cost import Cost, Work, many
+from darkmatter.costs.regressions import DIMENSION_SUMS, EIGEN, roots, splitting
+from darkmatter.costs.saes import BASE, codes_size, decoder, opened, opening, unpacked
+from darkmatter.costs.workload import FLOAT64, Workload
+
+REGRESSED_BLOCKS = 4  # sets of rows without folds
+
+
+def cost(w: Workload) -> Cost:
+    """Regress the error and its parts on the reconstructions of each parent, of all of them and of the SAE itself."""
+    own = w.params.components
+    explained, parents = w.at_main(own.sae), [w.sae(path) for path in own.parents]
+    d, rows = explained.d_model, float(w.rows)
+    each = [d] * (len(parents) + 1)  # an SAE of z enters through the output projection
+    side_by_side = d * len(parents)
+    derived = 12 * rows * d * d
+    regressions = []
+    for x in (*each, side_by_side):
+        moments, residuals = 2 * rows * x * x + 4 * rows * x * d, 12 * rows * x * d
+        regressions.append(Work(single=residuals + derived, double=moments + EIGEN * 3 * float(x) ** 3))
+    hashing = opening(parents).python + 2 * opening([explained]).python
+    targets = splitting(w.rows, explained, 3)
+    projections = sum(8 * rows * sae.d_model * d for sae in parents if sae.hookpoint.startswith("attn_z."))
+    shared = Work(
+        single=projections,
+        double=targets.double,
+        traffic=targets.traffic,
+        python=hashing,
+        loads="torch",
+        on_device=True,
+    )
+    steps = (shared, many(regressions, on_device=True))
+    device = FLOAT64 * (REGRESSED_BLOCKS * float(side_by_side) * (side_by_side + 2 * d) + 6 * side_by_side * 3 * d)
+    memory = BASE["torch"] + sum(codes_size(w.rows, sae) + decoder(sae) for sae in (*parents, explained))
+    disk = FLOAT64 * DIMENSION_SUMS * 3 * w.tokens.eval_contexts * d * len(each)
+    saes = (*parents, explained)
+    return Cost(steps, memory, device, memory + roots(w, d), disk, unpacked(saes), read=opened(saes))

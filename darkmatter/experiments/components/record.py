@@ -1,0 +1,15 @@
+"""What the experiment is to everything else: see `Record`."""
+
+from darkmatter.experiments.components.costs import cost
+from darkmatter.experiments.components.results import STORED, STORED_DIMENSIONS, derive
+from darkmatter.experiments.registry import Record
+
+RECORD = Record(
+    name="components",
+    cost=cost,
+    section="6.2",
+    figures=("fig09b_components",),
+    stored=(STORED, STORED_DIMENSIONS),
+    derive=derive,
+    estimands=("components_explain_error", "components_explain_nonlinear", "sae_explains_nonlinear"),
+)

@@ -1,0 +1,14 @@
+"""What the experiment is to everything else: see `Record`."""
+
+from darkmatter.experiments.controls.costs import cost
+from darkmatter.experiments.controls.results import STORED, STORED_DIMENSIONS, derive
+from darkmatter.experiments.registry import Record
+
+RECORD = Record(
+    name="controls",
+    cost=cost,
+    section="ours",
+    figures=("tabX_controls",),
+    stored=(STORED, STORED_DIMENSIONS),
+    derive=derive,
+)

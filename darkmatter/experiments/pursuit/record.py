@@ -1,0 +1,15 @@
+"""What the experiment is to everything else: see `Record`."""
+
+from darkmatter.experiments.pursuit.costs import cost
+from darkmatter.experiments.pursuit.results import STORED, STORED_DIMENSIONS, derive
+from darkmatter.experiments.registry import Record
+
+RECORD = Record(
+    name="pursuit",
+    cost=cost,
+    section="6.1",
+    figures=("fig01_breakdown", "fig09a_pursuit"),
+    stored=(STORED, STORED_DIMENSIONS),
+    derive=derive,
+    estimands=("pursuit_fvu_decrease", "pursuit_nonlinear_change"),
+)

@@ -1,0 +1,78 @@
+"""Every experiment of the paper, each by the record in its own folder, `experiments/NAME/record.py`.
+
+Audit, ledger, report and planning read the records here, so that nothing outside of its folder lists an experiment.
+Records are imported by name: no stage's code depends on an experiment that is not its own. They need no torch.
+"""
+
+import functools
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from darkmatter.storage.paths import RESULTS
+
+if TYPE_CHECKING:
+    from darkmatter.costs.cost import Cost
+    from darkmatter.costs.workload import Workload
+    from darkmatter.params.schema import Params
+    from darkmatter.statistics.sae_estimates import Sums
+
+# (path → sums, the committed results, parameters) → the results that follow, under the same keys
+Derive = Callable[[Mapping[str, "Sums"], dict[str, Any], "Params"], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Record:
+    """What one experiment is to everything else.
+
+    Attributes:
+        name: of its folder, its stage, and its results file.
+        cost: what its stage costs.
+        section: of the paper, or "ours"; its figures say the same.
+        figures: modules of `darkmatter.figures` that show its results.
+        stored: files that hold its sums. Those below `reports/` are committed. Those below `data/` come with
+            `dvc pull`; where one is missing, `derive` is called without it and leaves out the numbers that need it.
+        derive: makes the results file again from its sums; of the committed results it takes names and text, never a
+            number that it returns. None where the results are no numbers of its own.
+        estimands: what claims may take from `estimands` of its results.
+    """
+
+    name: str
+    cost: Callable[["Workload"], "Cost"]
+    section: str
+    figures: tuple[str, ...] = ()
+    stored: tuple[Path, ...] = ()
+    derive: Derive | None = None
+    estimands: tuple[str, ...] = ()
+
+    @property
+    def results(self) -> Path:
+        return RESULTS / f"{self.name}.json"
+
+    @property
+    def sums(self) -> tuple[str, ...]:
+        """Paths of `stored`, as `derive` takes them for keys."""
+        return tuple(path.as_posix() for path in self.stored)
+
+    @property
+    def committed(self) -> tuple[str, ...]:
+        return tuple(path for path in self.sums if path.startswith("reports/"))
+
+    @property
+    def pulled(self) -> tuple[str, ...]:
+        return tuple(path for path in self.sums if not path.startswith("reports/"))
+
+
+@functools.cache
+def records() -> dict[str, Record]:
+    """Name → record, in the order of the alphabet."""
+    names = sorted(path.parent.name for path in Path(__file__).parent.glob("*/record.py"))
+    modules = [importlib.import_module(f"darkmatter.experiments.{name}.record") for name in names]
+    return {module.RECORD.name: module.RECORD for module in modules}
+
+
+def drawn() -> list[str]:
+    """The experiments whose results a figure shows."""
+    return [name for name, record in records().items() if record.figures]

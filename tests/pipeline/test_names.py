@@ -1,0 +1,45 @@
+"""A class name means one thing in the whole package: whoever reads it in an annotation knows where to look."""
+
+import ast
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+# Two records of an SAE, of the planner and of the check at load, that nobody else reads.
+STILL_TWICE = {"Sae"}
+
+
+def definitions(kind: type[ast.AST], folder: Path = ROOT / "darkmatter") -> dict[str, set[str]]:
+    """Name → files that define it at their top level or inside a class."""
+    found = defaultdict(set)
+    for path in sorted(folder.rglob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for holder in (tree, *(node for node in tree.body if isinstance(node, ast.ClassDef))):
+            for node in holder.body:
+                if isinstance(node, kind):
+                    found[node.name].add(path.relative_to(folder).as_posix())
+    return found
+
+
+def twice(found: dict[str, set[str]]) -> dict[str, set[str]]:
+    return {name: files for name, files in found.items() if len(files) > 1}
+
+
+def test_no_two_classes_have_the_same_name():
+    found = twice(definitions(ast.ClassDef))
+    assert {name: files for name, files in found.items() if name not in STILL_TWICE} == {}
+
+
+@pytest.mark.parametrize("name", ["over_contexts_and_seeds", "seed_estimate", "pooled_sums", "scalar_sums"])
+def test_functions_that_were_easily_confused_are_defined_once(name):
+    assert len(definitions(ast.FunctionDef)[name]) == 1
+
+
+def test_a_name_with_two_meanings_is_found(tmp_path):
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "module.py").write_text(f"class Same:\n    class {folder.title()}: ...\n\ndef f(): ...\n")
+    assert twice(definitions(ast.ClassDef, tmp_path)) == {"Same": {"one/module.py", "two/module.py"}}
+    assert set(twice(definitions(ast.FunctionDef, tmp_path))) == {"f"}
