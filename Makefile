@@ -26,6 +26,7 @@ test: $(VENV)/installed
 lint: $(VENV)/installed
 	ruff check .
 	ruff format --check .
+	mypy
 	dvc repro --dry --allow-missing > $(VENV)/dry.log 2>&1 || { cat $(VENV)/dry.log; exit 1; }
 	@if grep "Running stage" $(VENV)/dry.log; then echo "reports/ is stale: run make repro and commit"; exit 1; fi
 	@# DVC passes over a stage whose input was made again, where the data are not here. Exit code 7 is for what is missing:

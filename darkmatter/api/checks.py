@@ -156,7 +156,7 @@ def squares(values: np.ndarray) -> float:
     return float(np.square(values, dtype=np.float64).sum())
 
 
-def spread(rows: Float[np.ndarray, "row d_model"], kept: Bool[np.ndarray, " row"]) -> Float[np.ndarray, "row d_model"]:
+def spread(rows: Float[np.ndarray, "row d_model"], kept: Bool[np.ndarray, " row"]) -> Float[np.ndarray, "kept d_model"]:
     """Rows spread evenly over all that are kept."""
     found = np.flatnonzero(kept)
     return rows[found[np.linspace(0, len(found) - 1, min(SAMPLE_ROWS, len(found))).astype(int)]]

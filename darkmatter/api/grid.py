@@ -34,7 +34,7 @@ class Grid:
         return len(self.present)
 
     @cached_property
-    def starts(self) -> Int[np.ndarray, " context+1"]:
+    def starts(self) -> Int[np.ndarray, " boundary"]:
         """First row of each context, and the number of rows."""
         return np.concatenate([[0], np.cumsum(self.present.sum(1))])
 

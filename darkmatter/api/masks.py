@@ -8,7 +8,7 @@ refused: padding would be fitted, scored and counted as firings like any other r
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, UInt
 from torch import Tensor
 
 from darkmatter.storage.artifacts import ArtifactError
@@ -64,7 +64,7 @@ class PaddingWatch:
         self.masked = masked
         self.seen: dict[tuple[str, int], tuple[int, int]] = {}
 
-    def look(self, number: int, rows: Float[np.ndarray, "row d_model"], hashes: Int[np.ndarray, " row"]) -> None:
+    def look(self, number: int, rows: Float[np.ndarray, "row d_model"], hashes: UInt[np.ndarray, " row"]) -> None:
         """
         Raises:
             ArtifactError: the second context with the same repeated row, or with a row of zeros, at the same side.

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 
 from darkmatter.api.grid import Grid
 from darkmatter.api.masks import NONE, PaddingWatch
@@ -161,9 +161,9 @@ def scatter(edges: Float[np.ndarray, "context d_model"]) -> float:
 
 
 def shares_of_variance(
-    rows: np.ndarray, chosen: Bool[np.ndarray, " row"], sets: dict[int, Int[np.ndarray, " row"]]
+    rows: np.ndarray, chosen: Bool[np.ndarray, " row"], sets: dict[int, np.ndarray]
 ) -> dict[int, float]:
-    """Σ ‖x − x̄‖² over each set of rows ÷ that over all the chosen ones; without a set nothing is read."""
+    """Σ ‖x − x̄‖² over each set (numbers of rows) ÷ that over all the chosen ones; without a set nothing is read."""
     if not sets:
         return {}
     index = np.flatnonzero(chosen)

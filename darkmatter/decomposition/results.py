@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from darkmatter.statistics.sae_estimates import hookpoint_sums, own_sums, sae_estimates
+from darkmatter.statistics.sae_estimates import context_products, own_sums, sae_estimates
 from darkmatter.storage.artifacts import read_arrays, read_json, write_json
 
 MOMENTS = "moments/activations.npz"  # below a hookpoint's folder, beside one folder for each SAE
@@ -40,8 +40,8 @@ def estimate_sae(out: Path, moments: str, decomposed: str, resamples: int, level
 
 def committed_sums(folder: Path, names: list[str]) -> Arrays:
     """Scalar and pooled sums of a hookpoint and of its SAEs, keys `NAME/SUM`: what its committed .npz holds."""
-    shared = hookpoint_sums(read_arrays(folder / MOMENTS), {}, {})
-    arrays = {"rows": shared.rows, "square": shared.square, "cross": shared.cross}
+    shared = read_arrays(folder / MOMENTS)
+    arrays = {"rows": shared["rows"], "square": shared["x_square"].sum(-1), "cross": context_products(shared)}
     for name in names:
         arrays |= {f"{name}/{key}": array for key, array in read_arrays(folder / name / "sums.npz").items()}
     return arrays

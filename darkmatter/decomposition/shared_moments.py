@@ -6,13 +6,14 @@ Computed once per hookpoint and stored as one .npz; `Prepared` is its reader.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from darkmatter.models.activation_files import Activations, open_activations
+from darkmatter.models.activation_files import open_activations
 from darkmatter.models.device import usable
 from darkmatter.models.outliers import kept_rows
 from darkmatter.regression.context_sums import RowSums
@@ -22,6 +23,18 @@ from darkmatter.regression.splits import Splits, draw_splits
 from darkmatter.storage.artifacts import ArtifactError, read_arrays, write_arrays
 
 FILE = "activations.npz"
+
+
+@runtime_checkable
+class Contexts(Protocol):
+    """Activations by context: `models.activation_files.Activations`, or what makes the rows of one when asked."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, context: int, /) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -79,7 +92,7 @@ def prepare(
 
 
 def write_moments(
-    out: Path, x: Activations, splits: Splits, eigen_cutoff: float, place: torch.device, where: str = "activations"
+    out: Path, x: Contexts, splits: Splits, eigen_cutoff: float, place: torch.device, where: str = "activations"
 ) -> None:
     """Write the shared moments of some rows.
 
@@ -111,10 +124,11 @@ def write_moments(
     write_arrays(out / FILE, arrays)
 
 
-def float32_mean(x: Activations, kept: np.ndarray, where: str) -> Float[Tensor, " d_model"]:
+def float32_mean(x: Contexts, kept: np.ndarray, where: str) -> Float[Tensor, " d_model"]:
     """Mean over the kept rows, rounded to float32 so that float32 activations can be shifted by it."""
     total = np.zeros(x.shape[-1])
-    for context, rows in enumerate(x):
+    for context in range(len(x)):
+        rows = x[context]
         total += rows[kept[context, : len(rows)]].sum(0, dtype=np.float64)
         if not np.isfinite(total).all():
             raise ArtifactError(
@@ -123,7 +137,9 @@ def float32_mean(x: Activations, kept: np.ndarray, where: str) -> Float[Tensor, 
     return torch.from_numpy(total / kept.sum()).float().double()
 
 
-def shift(rows: np.ndarray, x_shift: Float[Tensor, " d_model"]) -> Float[Tensor, "position d_model"]:
+def shift(
+    rows: Float[np.ndarray, "position d_model"], x_shift: Float[Tensor, " d_model"]
+) -> Float[Tensor, "position d_model"]:
     """x − x_shift in float64, where x_shift is."""
     return torch.from_numpy(np.array(rows)).to(x_shift.device).double() - x_shift
 

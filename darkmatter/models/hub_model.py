@@ -20,6 +20,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from darkmatter.params.data import Model
+from darkmatter.params.given import given
 from darkmatter.sources.hub import fetch, listing, pinned
 from darkmatter.sources.hub_access import Repo
 from darkmatter.storage.artifacts import ArtifactError, read_json, sha256_bytes, sha256_file, to_json
@@ -41,7 +42,7 @@ def fetch_model(spec: Model) -> dict[str, Path]:
         HubError: the hub or the cache does not have them, or not with the committed SHA-256.
         ArtifactError: the model is of a kind that the hookpoints do not know, or has no safetensors.
     """
-    repo = Repo(spec.repo, spec.revision, gated=spec.gated)
+    repo = repo_of(spec)
     known = [name for name in pinned(repo) if wanted(name)]
     names = known if complete(known) else [name for name in listing(repo) if wanted(name)]
     if not complete(names):
@@ -54,25 +55,28 @@ def fetch_model(spec: Model) -> dict[str, Path]:
     return {**config, **fetch(repo, [name for name in names if name != CONFIG])}
 
 
+def repo_of(spec: Model) -> Repo:
+    return Repo(given(spec.repo, "model.repo"), given(spec.revision, "model.revision"), gated=spec.gated)
+
+
 def folder_model(spec: Model) -> dict[str, Path]:
     """The files by name of a model in a folder of this machine.
 
     Raises:
         ArtifactError: not a model that can be read, or other files than `spec.sha256` stands for; says what it is now.
     """
-    files = {path.name: path for path in sorted(Path(spec.folder).glob("*")) if wanted(path.name)}
+    folder = given(spec.folder, "model.folder")
+    files = {path.name: path for path in sorted(Path(folder).glob("*")) if wanted(path.name)}
     if not complete(list(files)):
         raise ArtifactError(
-            f"model.folder {spec.folder} lacks {CONFIG}, {TOKENIZER} or model*.safetensors; pickled weights are never "
+            f"model.folder {folder} lacks {CONFIG}, {TOKENIZER} or model*.safetensors; pickled weights are never "
             "loaded. `model.save_pretrained(FOLDER)` and `tokenizer.save_pretrained(FOLDER)` write them."
         )
-    check_kind(files[CONFIG], spec.folder)
+    check_kind(files[CONFIG], folder)
     found = sha256_bytes("".join(f"{name} {sha256_file(path)}\n" for name, path in files.items()).encode())
     if spec.sha256 != found:
         said = "no sha256" if spec.sha256 is None else f"sha256 {spec.sha256}"
-        raise ArtifactError(
-            f"model.folder {spec.folder}: the parameters say {said}. Its files are model.sha256={found}"
-        )
+        raise ArtifactError(f"model.folder {folder}: the parameters say {said}. Its files are model.sha256={found}")
     return files
 
 
@@ -99,25 +103,25 @@ def write_hub_model(folder: Path, files: dict[str, Path], spec: Model, facts: di
     Raises:
         ArtifactError: a weights file is damaged or incomplete.
     """
-    size = 0
+    size, dtype = 0, given(spec.dtype, "model.dtype")
     for name, path in files.items():
         if WEIGHTS.fullmatch(name):
-            size += recast(path, folder / name, spec.dtype)
+            size += recast(path, folder / name, dtype)
         elif name not in (CONFIG, INDEX):
             shutil.copyfile(path, folder / name)
     config = {key: value for key, value in read_json(files[CONFIG]).items() if key not in ("torch_dtype", "auto_map")}
-    (folder / CONFIG).write_text(to_json({**config, "dtype": spec.dtype}))
+    (folder / CONFIG).write_text(to_json({**config, "dtype": dtype}))
     if INDEX in files:
         index = json.loads(files[INDEX].read_text())
         (folder / INDEX).write_text(to_json({**index, "metadata": {"total_size": size}}))
-    write_manifest(folder, {**facts, **origin(spec, files)}, spec.dtype)
+    write_manifest(folder, {**facts, **origin(spec, files)}, dtype)
 
 
 def origin(spec: Model, files: dict[str, Path]) -> dict[str, Any]:
     """Where the files come from, for the manifest."""
     if spec.source == "folder":
         return {"folder": spec.folder, "folder_sha256": spec.sha256}
-    hub_files = {name: pinned(Repo(spec.repo, spec.revision))[name] for name in sorted(files)}
+    hub_files = {name: pinned(repo_of(spec))[name] for name in sorted(files)}
     return {"repo": spec.repo, "revision": spec.revision, "hub_files": hub_files}
 
 

@@ -73,7 +73,8 @@ def regress(
     x_shift, t_shift = x[first].mean(0).float().double(), t[first].mean(0).float().double()
 
     def shifted(context: int, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
-        return tuple(shift(part, by, dtype) for part, by in zip(rows(context), (x_shift, t_shift), strict=True))
+        x, t = rows(context)
+        return shift(x, x_shift, dtype), shift(t, t_shift, dtype)
 
     # Without cross-fitting folds there are 4 blocks of moments, not 20: 24 MB each at 1,728 regressors.
     blocks = make_blocks(replace(splits, fold=np.zeros_like(splits.fold)))

@@ -51,15 +51,39 @@ def make_blocks(splits: Splits) -> Blocks:
     return Blocks(members.reshape(splits.token_fit.shape), fit_sets)
 
 
-class CrossMomentsFitter:
-    """Accumulates Σ x̃, Σ t̃ and Σ x̃ t̃ᵀ of each block, with x̃ = x − x_shift and t̃ = t − t_shift.
+class BlockSums:
+    """Σ x̃, Σ t̃ and Σ x̃ t̃ᵀ of each block, with x̃ = x − x_shift and t̃ = t − t_shift.
 
     The shifts lie near the means, so that centring afterwards cancels nothing (a dimension of mean 3000 and
     deviation 1 loses all its digits in raw float32 moments).
 
     Args:
+        device: where the sums are kept, float64.
+    """
+
+    def __init__(self, blocks: Blocks, d_model: int, targets: int, device: torch.device | str) -> None:
+        self.blocks = blocks
+
+        def zeros(*shape: int) -> Tensor:
+            return torch.zeros(blocks.count, *shape, dtype=torch.float64, device=device)
+
+        self.rows = zeros()
+        self.sum_x, self.sum_t, self.sum_xt = zeros(d_model), zeros(targets), zeros(d_model, targets)
+
+    def fit_set(self, name: str) -> "CrossMoments":
+        """The centred moments over the rows of one fit set."""
+        chosen = torch.from_numpy(self.blocks.fit_sets[name]).to(self.rows.device)
+        rows = float(self.rows[chosen].sum())
+        mean_x, mean_t = self.sum_x[chosen].sum(0) / rows, self.sum_t[chosen].sum(0) / rows
+        s_xt = self.sum_xt[chosen].sum(0) - rows * torch.outer(mean_x, mean_t)
+        return CrossMoments(int(rows), mean_x, mean_t, s_xt)
+
+
+class CrossMomentsFitter(BlockSums):
+    """Accumulates the sums of x̃ and t̃, which are on `device`.
+
+    Args:
         products: dtype in which the products of one context are formed; sums are float64 always.
-        device: where x and t are, and the sums are kept.
     """
 
     def __init__(
@@ -70,13 +94,8 @@ class CrossMomentsFitter:
         products: torch.dtype = torch.float64,
         device: torch.device | str = "cpu",
     ) -> None:
-        self.blocks = blocks
+        super().__init__(blocks, d_model, targets, device)
         self.products = products
-        kept = {"dtype": torch.float64, "device": device}
-        self.rows = torch.zeros(blocks.count, **kept)
-        self.sum_x = torch.zeros(blocks.count, d_model, **kept)
-        self.sum_t = torch.zeros(blocks.count, targets, **kept)
-        self.sum_xt = torch.zeros(blocks.count, d_model, targets, **kept)
 
     def update(self, context: int, x: Float[Tensor, "position d_model"], t: Float[Tensor, "position target"]) -> None:
         """Add one context; `x` and `t` come shifted."""
@@ -87,14 +106,6 @@ class CrossMomentsFitter:
             self.sum_x[block] += x_block.sum(0, dtype=torch.float64)
             self.sum_t[block] += t_block.sum(0, dtype=torch.float64)
             self.sum_xt[block] += x_block.T @ t_block
-
-    def fit_set(self, name: str) -> "CrossMoments":
-        """The centred moments over the rows of one fit set."""
-        chosen = torch.from_numpy(self.blocks.fit_sets[name]).to(self.rows.device)
-        rows = float(self.rows[chosen].sum())
-        mean_x, mean_t = self.sum_x[chosen].sum(0) / rows, self.sum_t[chosen].sum(0) / rows
-        s_xt = self.sum_xt[chosen].sum(0) - rows * torch.outer(mean_x, mean_t)
-        return CrossMoments(int(rows), mean_x, mean_t, s_xt)
 
 
 @dataclass(frozen=True)

@@ -73,12 +73,12 @@ def draw_splits(
     if contexts < max(folds, 3):
         raise ArtifactError(f"{contexts} eval contexts are too few for {folds} folds; raise tokens.eval_contexts")
     rows = contexts * positions
-    token_fit = np.zeros(rows, dtype=bool)
-    token_fit[np.random.default_rng([seed, rows]).permutation(rows)[: round(fit_share * rows)]] = True
+    fit = np.zeros(rows, dtype=bool)
+    fit[np.random.default_rng([seed, rows]).permutation(rows)[: round(fit_share * rows)]] = True
     order = np.random.default_rng([seed, contexts]).permutation(contexts)
     context_fit = np.zeros(contexts, dtype=bool)
     context_fit[order[: min(max(round(fit_share * contexts), 1), contexts - 1)]] = True
     fold = np.empty(contexts, dtype=np.int64)
     fold[order] = np.arange(contexts) % folds
-    token_fit = token_fit.reshape(contexts, positions)
+    token_fit = fit.reshape(contexts, positions)
     return Splits(token_fit, context_fit, fold, np.ones_like(token_fit) if kept is None else kept)

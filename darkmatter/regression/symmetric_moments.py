@@ -4,16 +4,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from darkmatter.regression.moments import Blocks, CrossMoments, CrossMomentsFitter
+from darkmatter.regression.moments import Blocks, BlockSums, CrossMoments
 
 STRIP = 288  # columns formed at once, from the diagonal on: narrower wastes fewer products, wider multiplies faster
 
 
-class SymmetricMomentsFitter(CrossMomentsFitter):
+class SymmetricMomentsFitter(BlockSums):
     """Accumulates Σ x̃ and the upper triangle of Σ x̃ x̃ᵀ of each block, in float64."""
 
     def __init__(self, blocks: Blocks, regressors: int, device: torch.device | str = "cpu") -> None:
-        super().__init__(blocks, regressors, regressors, device=device)
+        super().__init__(blocks, regressors, regressors, device)
         self.sum_t = self.sum_x
 
     def update(self, context: int, x: Float[Tensor, "position regressor"]) -> None:

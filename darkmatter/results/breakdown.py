@@ -142,7 +142,7 @@ def encoder_error(results: Results, saes: list[Sae], line: Line) -> Encoder | No
         return None
     changes = {variant: mean_change([sae[variant] for sae in found]) for variant in run["variants"]}
     change = changes[run["claimed"]]
-    low_edge = None if None in (line.value, change) else line.value * (1 + change)
+    low_edge = None if line.value is None or change is None else line.value * (1 + change)
     return Encoder(changes, run["claimed"], low_edge, run["rows"], run["contexts"], len(found))
 
 
@@ -154,4 +154,4 @@ def mean_change(pursued: list[dict[str, Any]]) -> float | None:
 
 
 def gap_between(law: PowerLaw, line: Line) -> float | None:
-    return None if None in (law.asymptote, line.value) else law.asymptote - line.value
+    return None if law.asymptote is None or line.value is None else law.asymptote - line.value

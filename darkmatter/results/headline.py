@@ -41,11 +41,11 @@ def headline_sentences(results: Results, params: Params, gap: dict[str, Any] | N
     ]
     dataset = params.corpus.dataset
     domains = [dataset.repo] if dataset else sorted({source.domain for source in params.corpus.sources.values()})
-    main = results.decomposition.get(params.figures.main_hookpoint)
     try:
         found = breakdown(results, params)
     except NotDrawn as missing:
         return [*sentences, f"The main hookpoint has no series of widths: {missing}."]
+    main = results.decomposition[params.figures.main_hookpoint]
     sentences.append(
         f"The main hookpoint is {params.figures.main_hookpoint}, the width series has {found.sparsity}, and "
         f"the text is {main['rows']:,} tokens of {main['contexts']} contexts ({listing(domains)}){held_out(found)}."

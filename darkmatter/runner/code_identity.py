@@ -7,6 +7,7 @@ name code by content) and the test that holds every stage's `deps` in dvc.yaml a
 import ast
 import functools
 import hashlib
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -20,6 +21,14 @@ def module_file(name: str, root: Path = ROOT) -> Path | None:
     base = root.joinpath(*name.split("."))
     candidates = (base.with_suffix(".py"), base / "__init__.py")
     return next((path for path in candidates if path.is_file()), None)
+
+
+def source_of(module: str) -> Path:
+    """The file of a module that is loaded."""
+    file = sys.modules[module].__file__
+    if file is None:
+        raise ValueError(f"{module} comes from no file")
+    return Path(file).resolve()
 
 
 def direct_imports(path: Path, root: Path = ROOT) -> set[Path]:
@@ -64,7 +73,7 @@ def code_hash(path: Path) -> str:
         for node in ast.walk(tree):
             body = getattr(node, "body", None)
             if isinstance(body, list) and body and is_docstring(body[0]):
-                node.body = body[1:] or [ast.Pass()]
+                body[:] = body[1:] or [ast.Pass()]
         digest.update(f"{file.relative_to(ROOT).as_posix()}\n{ast.dump(tree)}\n".encode())
     return digest.hexdigest()
 

@@ -49,5 +49,7 @@ def start_worker() -> None:
 
 def end_with_stage() -> None:
     """End this worker when the stage ends, killed or not: its parent process, the fork server, outlives the stage."""
-    multiprocessing.parent_process().join()
-    os._exit(1)
+    stage = multiprocessing.parent_process()
+    if stage is not None:  # only workers come here, and each has one
+        stage.join()
+        os._exit(1)

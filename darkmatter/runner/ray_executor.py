@@ -6,6 +6,7 @@ dies costs what was in flight there; a driver that dies costs what was in flight
 """
 
 import importlib
+import logging
 import os
 import resource
 import socket
@@ -68,7 +69,9 @@ def connect() -> Any:
         environment = {"PYTHONPATH": os.environ.get("PYTHONPATH", str(Path.cwd()))}
         check_address(last_started() if address == "auto" else address)
         try:
-            ray.init(address=address, runtime_env={"env_vars": environment}, log_to_driver=False, logging_level="error")
+            ray.init(
+                address=address, runtime_env={"env_vars": environment}, log_to_driver=False, logging_level=logging.ERROR
+            )
         except (ConnectionError, ImportError, OSError, RuntimeError, ValueError) as error:
             raise unreachable(address, error) from None
     return ray
@@ -83,9 +86,12 @@ def last_started() -> str:
     from ray._private.services import canonicalize_bootstrap_address
 
     try:
-        return canonicalize_bootstrap_address("auto")
+        found = canonicalize_bootstrap_address("auto")
     except ConnectionError as error:
         raise unreachable("auto", error) from None
+    if found is None:
+        raise unreachable("auto", "Ray knows none")
+    return found
 
 
 def gpus_per_unit() -> float:

@@ -18,7 +18,7 @@ import psutil
 
 from darkmatter.params.schema import Params, load_params
 from darkmatter.params.types import ParamsError
-from darkmatter.runner.code_identity import ROOT, closure
+from darkmatter.runner.code_identity import ROOT, closure, source_of
 from darkmatter.runner.pipeline_file import current_params, declared_params
 from darkmatter.runner.processes import die_with_parent, worker_count
 from darkmatter.runner.unit import UnitError, library_versions, peak_memory
@@ -95,7 +95,7 @@ class Stage:
 def run(main: Callable[[Stage], None], name: str | None = None) -> None:
     """Run a stage and end the process: 0, or 1 with one line that says what is wrong and what fixes it."""
     die_with_parent()
-    source = Path(sys.modules[main.__module__].__file__).resolve()
+    source = source_of(main.__module__)
     name = name or "@".join([source.stem, *sys.argv[1:]])
     try:
         stage = Stage(name, load_params(), source)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from darkmatter.runner.code_identity import code_hash
+from darkmatter.runner.code_identity import code_hash, source_of
 from darkmatter.runner.local_executor import execute_here
 from darkmatter.runner.unit import ResourceUse, Unit, UnitError, library_versions
 from darkmatter.storage.artifacts import ArtifactError, plain, replacing_folder, sha256_bytes, sha256_path, walk_files
@@ -56,7 +56,7 @@ def input_hash(path: Path) -> str:
 def key(function: Callable[..., None], unit: Unit) -> str:
     content = {
         "function": f"{function.__module__}.{function.__qualname__}",
-        "code": code_hash(Path(sys.modules[function.__module__].__file__).resolve()),
+        "code": code_hash(source_of(function.__module__)),
         "arguments": plain(unit.arguments),
         "inputs": {path.as_posix(): input_hash(path) for path in unit.reads},
         "libraries": library_versions(),

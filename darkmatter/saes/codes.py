@@ -14,8 +14,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from darkmatter.models.activation_files import Activations
+from darkmatter.models.activation_files import Bfloat16
 from darkmatter.models.outliers import kept_of, row_norms
+from darkmatter.models.shards import Shards
 from darkmatter.saes.decoder import Decoder
 from darkmatter.saes.l0 import AIMED_AT, around
 from darkmatter.saes.protocol import Codes
@@ -28,11 +29,14 @@ DENSE_ELEMENTS = 1 << 22  # dense activations of a block: 16 MB, which stay in c
 SAMPLE_ROWS = 4096
 DECODE_TOLERANCE = 1e-4
 
+Rows = Float[np.ndarray, "row d_model"] | Bfloat16 | Shards  # of activations, one context after the other
+Part = Float[np.ndarray, "part d_model"] | Bfloat16 | Shards  # some of them
+
 
 Active = tuple[np.ndarray, np.ndarray, np.ndarray]  # latents and values of all codes row after row, number in each row
 
 
-def encode_rows(sae: "SAE", rows: Activations, where: str, width: int | None = None) -> Codes:
+def encode_rows(sae: "SAE", rows: Rows, where: str, width: int | None = None) -> Codes:
     """The codes of some rows; width: the largest l0."""
     return packed([encode_block(sae, block, where) for block in blocks(rows, sae.cfg.d_sae)], width)
 
@@ -47,7 +51,7 @@ def packed(parts: Sequence[Active], width: int | None = None) -> Codes:
     return Codes(index, value, l0)
 
 
-def blocks(rows: Activations, d_sae: int) -> list[Activations]:
+def blocks(rows: Rows, d_sae: int) -> list[Part]:
     size = max(1, DENSE_ELEMENTS // d_sae)
     return [rows[start : start + size] for start in range(0, len(rows), size)]
 
@@ -120,19 +124,19 @@ def active(dense: Float[Tensor, "row d_sae"], where: str) -> Active:
 
 @torch.no_grad()
 def check_on_sample(
-    sae: "SAE", decoder: Decoder, rows: Activations, k: int, where: str, outlier_norm_ratio: float | None = None
+    sae: "SAE", decoder: Decoder, rows: Rows, k: int, where: str, outlier_norm_ratio: float | None = None
 ) -> None:
     """Refuse an SAE whose codes do not rebuild its output, or whose L0 or FVU contradict its description.
 
     The sample is spread evenly over all rows, without those above so many of its median norms.
     """
-    sample = rows[np.linspace(0, len(rows) - 1, min(SAMPLE_ROWS, len(rows))).astype(int)]
+    sample = np.asarray(rows[np.linspace(0, len(rows) - 1, min(SAMPLE_ROWS, len(rows))).astype(int)])
     if outlier_norm_ratio is not None:
         sample = sample[kept_of(row_norms(sample), outlier_norm_ratio)]
     gap = norm = error = 0.0
     firings = 0
     for block in blocks(sample, sae.cfg.d_sae):
-        x = torch.from_numpy(block)
+        x = torch.from_numpy(np.asarray(block))
         acts = sae.encode(x)
         output = sae.decode(acts)
         width = max(1, int(acts.count_nonzero(dim=1).max()))

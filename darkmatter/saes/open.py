@@ -69,7 +69,7 @@ def open_sae(
     architecture: str,
     d_sae: int,
     k: int | None,
-    rows: Activations,
+    rows: Rows,
     device: str = "cpu",
     outlier_norm_ratio: float | None = None,
 ) -> Sae:
@@ -85,7 +85,7 @@ def open_sae(
     if (folder / POINTER).is_file():
         return open_pointer(folder, device)  # measured when it was taken in
     sae, decoder = load_sae(folder, architecture, d_sae, rows.shape[1]), load_decoder(folder)
-    check_on_sample(sae, decoder, rows, k, str(folder), outlier_norm_ratio)
+    check_on_sample(sae, decoder, rows, given(k, f"k of {folder.name}"), str(folder), outlier_norm_ratio)
     width = k if architecture == "topk" else None
     return TrainedSae(decoder.W_dec, decoder.b_dec, sae, str(folder), width)
 

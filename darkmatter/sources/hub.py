@@ -10,6 +10,7 @@ import io
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import huggingface_hub
 from filelock import FileLock
@@ -94,7 +95,7 @@ class Stream(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: memoryview) -> int:
+    def readinto(self, buffer: Any) -> int:  # Python 3.11 has no name for what can be written to
         if not self.left and not self.ended:
             self.left = memoryview(self.next_block())
         count = min(len(buffer), len(self.left))
@@ -103,7 +104,7 @@ class Stream(io.RawIOBase):
 
     def next_block(self) -> bytes:
         start = self.position
-        content = self.read_cached(start) if self.path else self.ask(start)
+        content = self.read_cached(self.path, start) if self.path else self.ask(start)
         self.ended = len(content) < self.block
         self.position += len(content)
         if content:
@@ -114,8 +115,8 @@ class Stream(io.RawIOBase):
             record(self.repo, {part: found})
         return content
 
-    def read_cached(self, start: int) -> bytes:
-        with self.path.open("rb") as file:
+    def read_cached(self, path: Path, start: int) -> bytes:
+        with path.open("rb") as file:
             file.seek(start)
             return file.read(self.block)
 

@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import BinaryIO
 
 from darkmatter.storage.artifacts import ArtifactError, replacing_folder, sha256_file
 from darkmatter.storage.text_files import encoding_of
@@ -47,10 +47,11 @@ def fetch(requirement: str, sha256: str, wheelhouse: Path | None = None, store: 
         raise ArtifactError(f"{requirement}: the wheelhouse {wheelhouse} is not a folder. {fix(requirement)}")
     with replacing_folder(place) as folder:
         download(requirement, sha256, wheelhouse, folder)
-        if not matching_wheel(folder, sha256):
+        wheel = matching_wheel(folder, sha256)
+        if wheel is None:
             found = ", ".join(f"{path.name} {sha256_file(path)}" for path in sorted(folder.iterdir())) or "nothing"
             raise ArtifactError(f"{requirement}: pip left {found}, expected a wheel with sha256 {sha256}.")
-    return matching_wheel(place, sha256)
+    return place / wheel.name
 
 
 def matching_wheel(folder: Path, sha256: str) -> Path | None:
@@ -118,7 +119,7 @@ class Archive:
             raise ArtifactError(f"{path.name} is refused: its members claim {total:,} bytes")
         self.names = sorted(info.filename for info in members)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Archive":
         return self
 
     def __exit__(

@@ -17,7 +17,6 @@ from scipy.special import ndtr, ndtri
 
 MANY = 512  # contexts; from here on the products with all jackknife weights cost more than the whole bootstrap
 TIE = 1e-9  # relative: sums of the same terms differ by less whatever kernel of BLAS adds them, unequal ones by more
-Statistic = Callable[[Float[np.ndarray, "resample context"]], Float[np.ndarray, " resample"]]
 
 
 @dataclass(frozen=True)
@@ -41,6 +40,10 @@ class LeftOut:
 
     def __array__(self, dtype: type | None = None, copy: bool | None = None) -> np.ndarray:
         return (1.0 - np.eye(self.contexts)).astype(dtype or np.float64, copy=False)
+
+
+Weights = Float[np.ndarray, "resample context"] | LeftOut
+Statistic = Callable[[Weights], Float[np.ndarray, " resample"]]
 
 
 @dataclass(frozen=True)

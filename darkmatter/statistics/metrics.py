@@ -15,7 +15,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-Weights = Float[np.ndarray, "resample context"]
+from darkmatter.statistics.bootstrap import Weights
+
 PerContext = Float[np.ndarray, " context"]
 PerDimension = Float[np.ndarray, "context dim"]
 

@@ -13,7 +13,7 @@ from jaxtyping import Float
 
 from darkmatter.regression.splits import ROW_SETS
 from darkmatter.statistics import metrics
-from darkmatter.statistics.bootstrap import ContextBootstrap
+from darkmatter.statistics.bootstrap import ContextBootstrap, Weights
 from darkmatter.statistics.sae_estimates import Estimate, Sums, estimate
 
 # [part, resample] → [resample]
@@ -49,7 +49,7 @@ class ScoredRegression:
             raise ValueError(f"{residual} is not scored on the row set {row_set!r}")
         return cls(rows, total, square, np.where(rows > 0, left, 0.0), rank)
 
-    def r2(self, weights: np.ndarray, used: np.ndarray) -> Float[np.ndarray, " resample"]:
+    def r2(self, weights: Weights, used: np.ndarray) -> Float[np.ndarray, " resample"]:
         """R² under weights over the contexts `used`."""
         rows, total, square, residual = (part[used] for part in (self.rows, self.total, self.square, self.residual))
         return metrics.r2(weights, rows, total, square, residual)
@@ -64,7 +64,7 @@ def together(parts: Sequence[ScoredRegression], combine: Combine, bootstrap: dic
     used = np.flatnonzero(sum(part.rows for part in parts))
     units = ContextBootstrap(len(used), **bootstrap)
 
-    def statistic(weights: np.ndarray) -> np.ndarray:
+    def statistic(weights: Weights) -> np.ndarray:
         return combine(np.stack([part.r2(weights, used) for part in parts]))
 
     most = max(parts, key=lambda part: part.rows.sum())

@@ -49,7 +49,7 @@ class PowerLaw:
         """y at the widths W, shape (width,); None where nothing was fitted."""
         if self.asymptote is None:
             return None
-        if self.exponent is None:
+        if self.exponent is None or self.scale is None:
             return np.full(len(W), self.asymptote)
         return self.asymptote + self.scale * np.asarray(W, dtype=float) ** -self.exponent
 

@@ -11,10 +11,11 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from darkmatter.regression.splits import ROW_SETS, SPLITS
 from darkmatter.statistics import metrics
-from darkmatter.statistics.bootstrap import MANY, ContextBootstrap, Statistic
+from darkmatter.statistics.bootstrap import MANY, ContextBootstrap, Statistic, Weights
 
 Sums = Mapping[str, np.ndarray]
 Estimate = dict[str, Any]
@@ -156,7 +157,7 @@ def dimension_estimates(
     pooled = hookpoint.views[split if convention == "paper" else "all"]
     nonlinear = dimension_sums[f"nonlinear/{split}/{convention}"]
 
-    def mean_r2(view: RowSet, sums: tuple[np.ndarray, np.ndarray], left: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    def mean_r2(view: RowSet, sums: tuple[np.ndarray, np.ndarray], left: np.ndarray, weights: Weights) -> np.ndarray:
         return metrics.r2_mean(weights, view.rows, *(view.of_sums(array) for array in (*sums, left)))
 
     x, error = (x_sums["x_sum"], x_sums["x_square"]), (dimension_sums["error_sum"], dimension_sums["error_square"])
@@ -183,8 +184,12 @@ def sae_estimates(hookpoint: HookpointSums, sums: Sums, x_sums: Sums, dimension_
 
 def hookpoint_sums(arrays: Sums, rank: dict[str, int], bootstrap: dict[str, Any]) -> HookpointSums:
     """The shared sums from a hookpoint's per-dimension ones (`rows`, `x_sum`, `x_square`)."""
-    cross = np.einsum("scd,sed->sce", arrays["x_sum"], arrays["x_sum"], optimize=True)
-    return HookpointSums(arrays["rows"], arrays["x_square"].sum(-1), cross, rank, bootstrap)
+    return HookpointSums(arrays["rows"], arrays["x_square"].sum(-1), context_products(arrays), rank, bootstrap)
+
+
+def context_products(arrays: Sums) -> Float[np.ndarray, "set context context"]:
+    """(Σ x̃)·(Σ x̃)ᵀ of the contexts' sums."""
+    return np.einsum("scd,sed->sce", arrays["x_sum"], arrays["x_sum"], optimize=True)
 
 
 def own_sums(arrays: Sums, rank: dict[str, int], bootstrap: dict[str, Any]) -> HookpointSums:

@@ -100,7 +100,7 @@ def contexts_and_saes(
     value: float,
     contexts: tuple[float, float],
     units: int,
-    by_sae: Sequence[float],
+    by_sae: Sequence[float] | Float[np.ndarray, " sae"],
     level: float,
     shared: float = 1.0,
 ) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from darkmatter.statistics.bootstrap import Statistic
+from darkmatter.statistics.bootstrap import Statistic, Weights
 
 
 @dataclass
@@ -18,7 +18,7 @@ class WatchedStatistic:
     resamples: int
     undefined: float = 0.0
 
-    def __call__(self, weights: np.ndarray) -> np.ndarray:
+    def __call__(self, weights: Weights) -> np.ndarray:
         found = self.statistic(weights)
         if len(weights) == self.resamples:
             self.undefined = float(np.mean(~np.isfinite(found)))

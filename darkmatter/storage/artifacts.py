@@ -137,7 +137,7 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], compress: bool = 
             raise ArtifactError(f"{path}: array {name!r} holds Python objects, which would need pickle")
     save = np.savez_compressed if compress else np.savez
     with replacing(path) as temporary, temporary.open("wb") as file:
-        save(file, **dict(sorted(arrays.items())))
+        save(file, **dict(sorted(arrays.items())))  # type: ignore[arg-type]  # NumPy has an option among the names
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:

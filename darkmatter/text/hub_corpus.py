@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow
 
 from darkmatter.params.data import Corpus, Dataset
+from darkmatter.params.given import given
 from darkmatter.sources.hub import BLOCK, Stream
 from darkmatter.sources.hub_access import Repo
 from darkmatter.storage.artifacts import ArtifactError, replacing, sha256_file, write_json
@@ -118,8 +119,9 @@ def write_dataset(folder: Path, corpus: Corpus, documents: list[dict[str, str]])
 
     Duplicates are dropped only with `corpus.duplicate_ngram`, which the paper's protocol does not have.
     """
+    dataset = given(corpus.dataset, "corpus.dataset")
     if corpus.duplicate_ngram is None:
-        verdicts = [None] * len(documents)
+        verdicts: list[str | None] = [None] * len(documents)
     else:
         texts = [document["text"] for document in documents]
         verdicts = mark_duplicates(texts, corpus.duplicate_ngram, corpus.duplicate_share)
@@ -133,11 +135,11 @@ def write_dataset(folder: Path, corpus: Corpus, documents: list[dict[str, str]])
         own = [document for document in kept if document["domain"] == domain]
         dropped = Counter(v for d, v in zip(documents, verdicts, strict=True) if d["domain"] == domain)
         table[domain] = {
-            "package": f"{corpus.dataset.repo}@{corpus.dataset.revision}",
+            "package": f"{dataset.repo}@{dataset.revision}",
             "sha256": None,
             "reader": "dataset",
             "domain": domain,
-            "licence": corpus.dataset.licence,
+            "licence": dataset.licence,
             "documents": len(own),
             "sources": len(own),
             "characters": sum(len(document["text"]) for document in own),
@@ -148,7 +150,7 @@ def write_dataset(folder: Path, corpus: Corpus, documents: list[dict[str, str]])
         "sha256": sha256_file(path),
         "duplicate_ngram": corpus.duplicate_ngram,
         "duplicate_share": corpus.duplicate_share,
-        "dataset": corpus.dataset.model_dump(),
+        "dataset": dataset.model_dump(),
         "sources": table,
     }
     write_json(folder / "manifest.json", manifest)

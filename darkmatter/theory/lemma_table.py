@@ -17,6 +17,7 @@ from darkmatter.theory.lemmas import (
     bernoulli_correlation,
     correlation,
     exact,
+    nearest_float,
     norm_test_r2,
     poisson,
     poisson_minimum,
@@ -41,10 +42,9 @@ class Check:
     statistic: Statistic
 
     def result(self, intervals: ContextBootstrap) -> dict[str, Any]:
-        derived = exact(self.derived)
         found = self.sample.estimate(self.statistic, intervals)
-        agrees = found["low"] - ROUNDING <= derived["value"] <= found["high"] + ROUNDING
-        return {"quantity": self.quantity, "derived": derived, "monte_carlo": found, "agrees": agrees}
+        agrees = found["low"] - ROUNDING <= nearest_float(self.derived) <= found["high"] + ROUNDING
+        return {"quantity": self.quantity, "derived": exact(self.derived), "monte_carlo": found, "agrees": agrees}
 
 
 @dataclass(frozen=True)
@@ -217,9 +217,13 @@ def coefficient_checks(
     rates: Sequence[Rational], b: Sequence[Expr], sample: SampleSums, intercept: bool
 ) -> list[Check]:
     """The mean of the coefficients, then each of them."""
+
+    def coefficient(number: int) -> Statistic:
+        return lambda moments: moments.least_squares(intercept)[:, number]
+
     mean = Check("mean of b_i", sum(b) / len(b), sample, lambda moments: moments.least_squares(intercept).mean(axis=1))
     each = [
-        Check(f"b_i at lambda = {rate}", value, sample, lambda moments, i=i: moments.least_squares(intercept)[:, i])
+        Check(f"b_i at lambda = {rate}", value, sample, coefficient(i))
         for i, (rate, value) in enumerate(zip(rates, b, strict=True))
     ]
     return [mean, *each]
@@ -234,6 +238,10 @@ def excess_checks(
 ) -> list[Check]:
     """Mean squared error of the paper's b above the least: Σ d_i² Var(w_i), and (Σ d_i E(w_i))² without intercept."""
     b = np.array(paper, dtype=float)
+
+    def excess_of(intercept: bool) -> Statistic:
+        return lambda moments: moments.excess(b, intercept)
+
     checks = []
     for best, intercept in ((with_b, True), (without_b, False)):
         differences = [p - q for p, q in zip(paper, best, strict=True)]
@@ -241,7 +249,7 @@ def excess_checks(
         if not intercept:
             excess += sum(d * poisson(rate).mean for d, rate in zip(differences, rates, strict=True)) ** 2
         name = f"excess mean squared error, {'with' if intercept else 'without'} intercept"
-        checks.append(Check(name, excess, sample, lambda moments, use=intercept: moments.excess(b, use)))
+        checks.append(Check(name, excess, sample, excess_of(intercept)))
     return checks
 
 

@@ -168,4 +168,8 @@ def without_intercept(rates: Sequence[Rational]) -> list[Expr]:
 
 def exact(value: Expr) -> dict[str, str | float]:
     """An exact value as text and as the nearest float."""
-    return {"exact": str(value), "value": float(sympy.N(value, 30))}
+    return {"exact": str(value), "value": nearest_float(value)}
+
+
+def nearest_float(value: Expr) -> float:
+    return float(sympy.N(value, 30))

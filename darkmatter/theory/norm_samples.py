@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from darkmatter.statistics.bootstrap import ContextBootstrap
+from darkmatter.statistics.bootstrap import ContextBootstrap, Weights
 
 GROUPS = 200  # enough for the jackknife inside BCa; 20,000 resamples of 200 weights are 32 MB
 RESAMPLES = 20_000  # simultaneous intervals reach far into the tails
@@ -82,7 +82,7 @@ class SampleSums:
     def rows(self) -> int:
         return int(self.sums[:, 0, 0].sum())
 
-    def moments(self, weights: Float[np.ndarray, "resample group"]) -> Moments:
+    def moments(self, weights: Weights) -> Moments:
         size = self.sums.shape[1]
         total = (weights @ self.sums.reshape(len(self.sums), -1)).reshape(-1, size, size)
         mean = total / total[:, :1, :1]
@@ -91,6 +91,8 @@ class SampleSums:
     def estimate(self, statistic: Statistic, bootstrap: ContextBootstrap) -> dict[str, float | int]:
         """The statistic with its interval, as results files write an estimate."""
         interval = bootstrap.interval(lambda weights: statistic(self.moments(weights)))
+        if interval is None:
+            raise ValueError("the statistic has no value on this sample")
         return {"value": interval.value, "low": interval.low, "high": interval.high, "rows": self.rows}
 
 

@@ -80,7 +80,7 @@ class TorchArchive:
         found = self.whole[offset : offset + member.file_size]
         checksum = 0
         for start in range(0, len(found), CHUNK):
-            checksum = zlib.crc32(found[start : start + CHUNK], checksum)
+            checksum = zlib.crc32(found[start : start + CHUNK].data, checksum)
         if len(found) != member.file_size or checksum != member.CRC:
             raise ArtifactError(f"{self.path}: {name} has another checksum than the zip says. Get the file again.")
         return found

@@ -37,7 +37,7 @@ def read_pickle(content: bytes, where: str) -> Any:
 
 
 def check_opcodes(content: bytes, where: str) -> None:
-    end = -1
+    end: int | None = -1
     for opcode, argument, place in opcodes(content, where):
         end = place
         if opcode not in OPCODES:
@@ -48,7 +48,7 @@ def check_opcodes(content: bytes, where: str) -> None:
         raise damaged(where, "bytes after its end")
 
 
-def opcodes(content: bytes, where: str) -> Iterator[tuple[str, Any, int]]:
+def opcodes(content: bytes, where: str) -> Iterator[tuple[str, Any, int | None]]:
     """(name, argument, place) of each opcode; pickletools parses and executes nothing."""
     try:
         for opcode, argument, place in pickletools.genops(content):

@@ -44,6 +44,7 @@ def test_narrowing_rounds_as_torch_does():
     values = (random.standard_normal(10_000) * 10 ** random.uniform(-38, 38, 10_000)).astype(np.float32)
     halfway = np.array([1 + 2**-8, 1 + 3 * 2**-8, -0.0], dtype=np.float32)  # to the even one
     for part in (values, halfway):
+        part = part[None, None]
         np.testing.assert_array_equal(narrowed(part), as_stored(torch.from_numpy(part).bfloat16()))
     assert widened(narrowed(halfway)).tolist() == [1.0, 1 + 2**-6, 0.0]
 

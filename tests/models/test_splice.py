@@ -138,5 +138,6 @@ def test_hookpoints_that_cannot_resume_are_refused(model, hookpoint, message):
 
 @pytest.mark.parametrize("shape", [(2, 19, 16), (1, 20, 16), (2, 20, 8)])
 def test_a_residual_of_another_shape_is_refused(model, shape):
-    with pytest.raises(ArtifactError, match="the tokens need"):
-        spliced_loss(model, TOKENS, "resid_post.1", torch.zeros(shape), FIRST)
+    residual = torch.zeros(shape)
+    with pytest.raises(ArtifactError, match="the tokens need"), resumed(model, "resid_post.1", residual):
+        token_loss(model, TOKENS, FIRST)

@@ -104,6 +104,12 @@ def test_a_file_that_changed_at_the_source_is_refused(served: Hub, manifest: Pat
         load_pretrained(REFERENCE, manifest=manifest)
 
 
+def test_a_file_outside_its_repository_is_refused() -> None:
+    with pytest.raises(ArtifactError, match="outside its repository"):
+        hub.needed("layer_12", "../../params.npz")
+    assert hub.needed("layer_12", "../params.npz") == "params.npz"
+
+
 def test_a_truncated_body_is_refused(served: Hub) -> None:
     served.faults["params.npz"] = lambda status, body: (status, body[:-1000])
     with pytest.raises(ArtifactError, match=r"could not be fetched|SHA-256"):

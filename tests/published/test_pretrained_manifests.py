@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -126,3 +127,13 @@ def test_the_registry_is_the_one_sae_lens_reads() -> None:
         yaml.safe_load(json.dumps(registry.content()["llama_scope_lxr_8x"]))["repo_id"]
         == "fnlp/Llama3_1-8B-Base-LXR-8x"
     )
+
+
+def test_an_sae_of_unknown_width_layer_or_l0_is_refused() -> None:
+    listed = next(sae for sae in registry.saes_of(RELEASE) if sae.id == ID)
+    assert manifests.width_of(listed) == 16384
+    with pytest.raises(ArtifactError, match="nothing says its width"):
+        manifests.width_of(replace(listed, folder="layer_12"))
+    for unknown, what in (({"folder": "width_16k"}, "layer"), ({"nominal_l0": None}, "L0")):
+        with pytest.raises(ArtifactError, match=f"{ID}: nothing says its {what}"):
+            manifests.nearest_per_layer_and_width([replace(listed, **unknown)] * 2, 60)

@@ -111,7 +111,7 @@ def write_targets(out: Path, **sample: Any) -> None:
     write_arrays(out / TARGET_SUMS, derived_sums(lambda context: error_and_x(opened, context), opened.splits, derive))
 
 
-def error_and_x(sample: SaeSample, context: int) -> Float[Tensor, "position 2*d_model"]:
+def error_and_x(sample: SaeSample, context: int) -> Float[Tensor, "position twice_d_model"]:
     x, sae = sample.context(context)
     return torch.cat([x - sae, x], 1)
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from darkmatter.regression.splits import ROW_SETS, SPLITS
 from darkmatter.statistics import metrics
-from darkmatter.statistics.bootstrap import ContextBootstrap
+from darkmatter.statistics.bootstrap import ContextBootstrap, Weights
 from darkmatter.statistics.joint_levels import joint
 from darkmatter.statistics.rounding import less
 from darkmatter.statistics.sae_estimates import Estimate, estimate
@@ -63,12 +63,12 @@ class Fit:
     def rows(self) -> np.ndarray:
         return self.arrays["rows"][self.number][self.used]
 
-    def r2(self, weights: np.ndarray) -> np.ndarray:
+    def r2(self, weights: Weights) -> np.ndarray:
         """Mean over the targets."""
         blocks = np.array_split(weights, max(1, len(weights) // BLOCK))
         return np.concatenate([metrics.r2_mean(block, self.rows, *self.columns) for block in blocks])
 
-    def share(self, weights: np.ndarray) -> np.ndarray:
+    def share(self, weights: Weights) -> np.ndarray:
         """R² with what the fit costs given back."""
         leverage = self.arrays["leverage"][SPLITS.index(self.split)][self.used]
         cost = (1 + metrics.mean(weights, self.rows, leverage)) / (1 - 1 / (weights @ self.rows))

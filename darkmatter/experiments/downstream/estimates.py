@@ -21,7 +21,7 @@ import numpy as np
 
 from darkmatter.regression.splits import Splits
 from darkmatter.statistics import metrics
-from darkmatter.statistics.bootstrap import ContextBootstrap, Statistic
+from darkmatter.statistics.bootstrap import ContextBootstrap, Statistic, Weights
 from darkmatter.statistics.joint_levels import at_both
 from darkmatter.statistics.sae_estimates import Estimate, estimate
 from darkmatter.statistics.variance_model import contexts_and_saes, shared_share
@@ -85,7 +85,7 @@ def expected(sums: Sums, sae: str, splice: str, way: str) -> Statistic:
     if way == PER_DIMENSION:
         left = {name: sums[f"{sae}/left_by_dimension/{name}"] for name in ("sae", splice)}
 
-        def share(weights: np.ndarray) -> np.ndarray:
+        def share(weights: Weights) -> np.ndarray:
             of_x = (weights, sums["rows"], sums["x_sum"], sums["x_square"])
             after, base = (metrics.r2_mean(*of_x, left[name]) for name in (splice, "sae"))
             return 100 * metrics.ratio(after - base, 1 - base)

@@ -16,7 +16,14 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from darkmatter.decomposition.shared_moments import Prepared, shift
-from darkmatter.models.activation_files import create_activations, open_activations, readable, rows_of, stored
+from darkmatter.models.activation_files import (
+    Activations,
+    create_activations,
+    open_activations,
+    readable,
+    rows_of,
+    stored,
+)
 from darkmatter.models.outliers import kept_rows
 from darkmatter.regression.least_squares import LinearMap, factorise, fit
 from darkmatter.regression.moments import Blocks, CrossMomentsFitter
@@ -84,7 +91,7 @@ def write_part(
 
 
 def fit_map(
-    x: Float[np.ndarray, "context position d_model"],
+    x: Activations,
     kept: Bool[np.ndarray, "context position"],
     sae: Sae,
     where: str,

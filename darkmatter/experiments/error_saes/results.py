@@ -20,7 +20,7 @@ from darkmatter.experiments.error_saes.names import PARTS
 from darkmatter.experiments.error_saes.params import ErrorSaes
 from darkmatter.params.schema import Params
 from darkmatter.statistics import metrics
-from darkmatter.statistics.bootstrap import ContextBootstrap, Statistic
+from darkmatter.statistics.bootstrap import ContextBootstrap, Statistic, Weights
 from darkmatter.statistics.joint_levels import joint, with_ends
 from darkmatter.statistics.sae_estimates import Estimate, estimate
 from darkmatter.statistics.variance_model import half_width
@@ -49,11 +49,11 @@ class ErrorSaeSums:
     residual: np.ndarray
     by_dimension: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
 
-    def fvu(self, weights: np.ndarray) -> np.ndarray:
+    def fvu(self, weights: Weights) -> np.ndarray:
         """Pooled FVU, [resample]."""
         return metrics.fvu(weights, self.rows, self.square, self.cross, self.residual)
 
-    def fvu_per_dim(self, weights: np.ndarray) -> np.ndarray:
+    def fvu_per_dim(self, weights: Weights) -> np.ndarray:
         """1 − mean over dimensions of R², [resample]."""
         return 1 - metrics.r2_mean(weights, self.rows, *self.by_dimension)
 

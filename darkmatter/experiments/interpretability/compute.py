@@ -8,7 +8,7 @@ import concurrent.futures
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from tqdm import tqdm
@@ -30,6 +30,7 @@ NGRAMS_SHOWN = 5
 FRUITLESS = 20  # latents: when so many have no answer and none has one, the rest is not asked
 
 
+@runtime_checkable
 class Tokenizer(Protocol):
     def decode(self, token_ids: Sequence[int]) -> str: ...
 

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from darkmatter.regression.splits import SPLITS, Splits
-from darkmatter.statistics.bootstrap import ContextBootstrap
+from darkmatter.statistics.bootstrap import ContextBootstrap, Weights
 from darkmatter.statistics.joint_levels import at_both
 from darkmatter.statistics.metrics import ratio
 from darkmatter.statistics.paired_r2 import slope
@@ -106,7 +106,7 @@ def part_slopes(saes: Saes, sums: Sums, split: str, source: str, bootstrap: dict
     for part in PARTS:
         own = np.stack([sums[f"{sae['name']}/sum/{part}/{source}/{split}"][used] for sae in saes])  # (sae, context)
 
-        def statistic(weights: np.ndarray, own: np.ndarray = own) -> np.ndarray:
+        def statistic(weights: Weights, own: np.ndarray = own) -> np.ndarray:
             mean = ratio(weights @ own.T, np.repeat((weights @ rows)[:, None], len(own), axis=1))
             return slope_by_width(saes, log_norm(mean.T))
 

@@ -21,6 +21,7 @@ from darkmatter.params.conventions import CONVENTIONS, PRIMARY
 from darkmatter.params.schema import Params
 from darkmatter.regression.splits import SPLITS
 from darkmatter.statistics import metrics
+from darkmatter.statistics.bootstrap import Weights
 from darkmatter.statistics.joint_levels import joint, with_ends
 from darkmatter.statistics.sae_estimates import (
     Estimate,
@@ -63,10 +64,10 @@ def compare(hookpoint: HookpointSums, sae: Sums, pursuit: Sums, split: str, conv
         for key in ("sum/error", f"pooled/nonlinear/{split}/{convention}")
     )
 
-    def of_variance(weights: np.ndarray, left: np.ndarray) -> np.ndarray:
+    def of_variance(weights: Weights, left: np.ndarray) -> np.ndarray:
         return metrics.ratio(weights @ left, metrics.pooled_spread(weights, view.rows, square, cross))
 
-    def relative(weights: np.ndarray, sides: list[np.ndarray]) -> np.ndarray:
+    def relative(weights: Weights, sides: list[np.ndarray]) -> np.ndarray:
         return metrics.ratio(weights @ (sides[1] - sides[0]), weights @ sides[0])
 
     found = {

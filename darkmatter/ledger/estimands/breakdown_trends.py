@@ -13,6 +13,7 @@ from darkmatter.ledger.estimands.seed_noise import less
 from darkmatter.ledger.estimands.trends import Axis, trend
 from darkmatter.results.breakdown import horizontal_line, width_series
 from darkmatter.results.load import NotDrawn
+from darkmatter.statistics.bootstrap import Weights
 from darkmatter.statistics.power_law import M_MAX, M_MIN, PARAMETERS, PowerLaw, fit_power_law
 from darkmatter.statistics.variance_model import Term
 
@@ -59,7 +60,7 @@ def linear_part(evidence: Evidence, point: Point, variant: Variant) -> Formula:
     """FVU − FVU_nonlinear: the linear error and the features that are absent."""
     fvu, nonlinear = (evidence.formula(point, variant, name) for name in ("fvu", "fvu_nonlinear"))
 
-    def statistic(weights: np.ndarray) -> np.ndarray:
+    def statistic(weights: Weights) -> np.ndarray:
         return fvu.statistic(weights) - nonlinear.statistic(weights)
 
     return Formula(nonlinear.view, statistic, nonlinear.rank, point.path, less(fvu.seeds, nonlinear.seeds))

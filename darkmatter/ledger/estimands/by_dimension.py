@@ -13,6 +13,7 @@ from darkmatter.ledger.estimands.evidence import NOT_PULLED, Evidence, Missing, 
 from darkmatter.ledger.estimands.quantities import Components, Formula, Keyed, single
 from darkmatter.params.conventions import PRIMARY
 from darkmatter.statistics import metrics
+from darkmatter.statistics.bootstrap import Weights
 from darkmatter.statistics.sae_estimates import RowSet, Sums
 from darkmatter.storage.artifacts import read_arrays
 from darkmatter.storage.packed_sums import select
@@ -108,7 +109,7 @@ def of_pursuit(evidence: Evidence, numbers: dict[str, Callable[[Fvus, Fvus], np.
     }
 
 
-def fvus(view: RowSet, shared: Sums, own: Sums, weights: np.ndarray) -> Fvus:
+def fvus(view: RowSet, shared: Sums, own: Sums, weights: Weights) -> Fvus:
     """FVU and FVU_nonlinear of one encoder, each the mean over dimensions; and Σ NonlinearError² of each dimension."""
     x = [view.of_sums(shared[name]) for name in ("x_sum", "x_square")]
     left = {"error": own["error_square"], "nonlinear": own[f"nonlinear/{PRIMARY[0]}/{PRIMARY[1]}"]}

@@ -20,7 +20,7 @@ from darkmatter.params.conventions import CONVENTIONS
 from darkmatter.params.schema import Params
 from darkmatter.regression.splits import ROW_SETS, SPLITS
 from darkmatter.results.load import NotDrawn, Results, Sae, one_per_cell
-from darkmatter.statistics.bootstrap import Statistic
+from darkmatter.statistics.bootstrap import Statistic, Weights
 from darkmatter.statistics.sae_estimates import HookpointSums, RowSet, dimension_estimates, scalar_estimates
 from darkmatter.storage.artifacts import ArtifactError, read_arrays
 
@@ -255,7 +255,7 @@ class Evidence:
 def in_blocks(formula: Formula) -> Formula:
     """The same number, some resamples at a time, each set of weights once."""
 
-    def statistic(weights: np.ndarray) -> np.ndarray:
+    def statistic(weights: Weights) -> np.ndarray:
         blocks = [weights[start : start + BLOCK] for start in range(0, len(weights), BLOCK)]
         return np.concatenate([formula.statistic(block) for block in blocks])
 

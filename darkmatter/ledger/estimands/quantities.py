@@ -8,13 +8,13 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
 
 from darkmatter.ledger.estimands.seed_noise import SeedNoise, seed_term
-from darkmatter.statistics.bootstrap import ContextBootstrap, Statistic
+from darkmatter.statistics.bootstrap import ContextBootstrap, Statistic, Weights
 from darkmatter.statistics.joint_levels import joint, joint_level
 from darkmatter.statistics.sae_estimates import Estimate, RowSet, estimate
 from darkmatter.statistics.variance_model import Term, combined, of_interval
@@ -29,6 +29,7 @@ OverSaes = Callable[[float], Term | str]
 SEED_HELD = "the scatter of SAEs holds it: each was trained from its own seed"
 
 
+@runtime_checkable
 class Quantity(Protocol):
     def at(self, bootstrap: Bootstrap, components: int) -> Estimate:
         """The number with its interval at the bootstrap's level, and at that of `components` together (`joint`)."""
@@ -184,7 +185,7 @@ def remembered(statistic: Statistic) -> Statistic:
     """The same statistic, computed once for the same weights: a slope and a range ask for the same resamples."""
     known: dict[bytes, np.ndarray] = {}
 
-    def recall(weights: np.ndarray) -> np.ndarray:
+    def recall(weights: Weights) -> np.ndarray:
         if not isinstance(weights, np.ndarray):  # `LeftOut`, whose n² weights are never made
             return statistic(weights)
         key = hashlib.blake2b(np.ascontiguousarray(weights)).digest()

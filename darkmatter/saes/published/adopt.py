@@ -9,6 +9,7 @@ import numpy as np
 
 from darkmatter.models.activation_files import open_activations, rows_of
 from darkmatter.models.outliers import kept_of, row_norms
+from darkmatter.params.given import given
 from darkmatter.params.saes import GATE_CONTEXTS
 from darkmatter.saes.published import cache, pins
 from darkmatter.saes.published.load import load_pinned
@@ -103,7 +104,7 @@ def adopt_sae(
                 f"{reference}: its {name} is {found}, the parameters say {value}. Correct saes.published in conf/."
             )
     source = {**loaded.source, "norm_scaling_factor": loaded.norm_scaling_factor}
-    measured = loaded.measured
+    measured = given(loaded.measured, "measured")
     facts = wanted | {
         "reference": reference,
         "group": group,

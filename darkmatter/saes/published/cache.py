@@ -69,7 +69,7 @@ def files_of(source: Mapping[str, Any], size: int) -> Iterator[dict[str, Path]]:
         return
     while True:
         if not all(
-            hub.cached(source["repo"], hub.inside(source["folder"], file), source["revision"])
+            hub.cached(source["repo"], hub.needed(source["folder"], file), source["revision"])
             for file in source["sha256"]
         ):
             make_room(size)
@@ -86,7 +86,7 @@ def files_of(source: Mapping[str, Any], size: int) -> Iterator[dict[str, Path]]:
 
 
 def fetched(source: Mapping[str, Any], file: str) -> Path:
-    return hub.fetch(source["repo"], hub.inside(source["folder"], file), source["revision"]).path
+    return hub.fetch(source["repo"], hub.needed(source["folder"], file), source["revision"]).path
 
 
 def check(paths: Mapping[str, Path], sha256: Mapping[str, str], fix: str | None = None) -> None:

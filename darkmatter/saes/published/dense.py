@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from darkmatter.saes.codes import check_loaded, load_sae
 from darkmatter.saes.dense import DenseSae
 from darkmatter.saes.published.sae_lens import read_gains
-from darkmatter.saes.published.sae_lens_config import BATCH, FACTOR, WHITENING, Config
+from darkmatter.saes.published.sae_lens_config import BATCH, FACTOR, Config
 from darkmatter.saes.published.scalers import Scale
 from darkmatter.saes.published.tensors import Tensors
 from darkmatter.storage.artifacts import ArtifactError
@@ -36,7 +36,7 @@ def open_dense(config: Config, folder: Path, scale: Scale, device: str) -> "SAE"
     else:
         sae = load_sae(folder, config.architecture, config.d_sae, config.d_in, changed)
         fold(sae, config, scale)
-    options = {"apply_b_dec_to_input": config.subtract_b_dec}
+    options: dict[str, Any] = {"apply_b_dec_to_input": config.subtract_b_dec}
     if config.k is not None:
         options |= {"k": config.k, "rescale_acts_by_decoder_norm": config.norm_in_values}
     for name, wanted in options.items():
@@ -82,7 +82,7 @@ def fold(sae: "SAE", config: Config, scale: Scale) -> None:
     """Fold one scale for all rows into the weights; normalisation of each row stays in `encode` and `decode`."""
     if config.normalisation == FACTOR:
         sae.fold_activation_norm_scaling_factor(scale.factor)
-    if config.normalisation == WHITENING:
+    if scale.whitening is not None:
         try:
             found = load_file(scale.whitening)
             sae.fold_activation_whitening(found["mean"], found["matrix"], found["inverse_matrix"])

@@ -56,8 +56,8 @@ def measure(
     Raises:
         ArtifactError: what was measured, what was expected, and what to do.
     """
-    rows = np.asarray(rows)
-    sample = rows[np.linspace(0, len(rows) - 1, min(gate.rows, len(rows))).astype(int)].astype(np.float32)
+    array = np.asarray(rows)
+    sample = array[np.linspace(0, len(rows) - 1, min(gate.rows, len(rows))).astype(int)].astype(np.float32)
     sample = sample.reshape(len(sample), -1)
     codes, output = sae.rebuild(sample)
     l0 = float(codes.l0.mean())

@@ -49,7 +49,19 @@ def inside(folder: str, file: str) -> str | None:
     return None if path.startswith("..") else path
 
 
-def fetch_if_there(repo: str, file: str | None, revision: str) -> Fetched | None:
+def needed(folder: str, file: str) -> str:
+    """The path in its repository of a file that an SAE must have.
+
+    Raises:
+        ArtifactError: it would be outside.
+    """
+    path = inside(folder, file)
+    if path is None:
+        raise ArtifactError(f"{file} below {folder} would be outside its repository: not fetched")
+    return path
+
+
+def fetch_if_there(repo: str, file: str | None, revision: str | None) -> Fetched | None:
     """One file that a repository need not have; None as well where there is no network to ask whether it has.
 
     Args:
@@ -63,7 +75,7 @@ def fetch_if_there(repo: str, file: str | None, revision: str) -> Fetched | None
         return None
 
 
-def known_missing(repo: str, file: str, revision: str) -> bool:
+def known_missing(repo: str, file: str, revision: str | None) -> bool:
     """Whether the hub has said before that there is no such file at a commit; huggingface_hub notes that down."""
     found = try_to_load_from_cache(repo, file, cache_dir=constants.HF_HUB_CACHE, revision=revision)
     return found is _CACHED_NO_EXIST

@@ -110,7 +110,7 @@ def load_pinned(
     """
     where, wanted = str(reference), parse(reference)
     found = local_files(wanted.local, format) if wanted.local else remote_files(wanted, entry, format)
-    if entry:
+    if manifest and entry:
         pins.check(entry, found.revision, found.required, manifest)
     loaded = open_sae(found, wanted, where, entry, device, block_bytes)
     loaded = replace(loaded, nominal_l0=nominal_l0 or loaded.nominal_l0)
@@ -127,10 +127,12 @@ def open_sae(
     """The SAE in the files, with its shapes held against its name and manifest, and every weight finite."""
     name, listed = named(wanted.repo, wanted.folder) if wanted.repo else Named(), wanted.listed
     l0 = (listed.nominal_l0 if listed else None) or name.nominal_l0
-    source = {"format": found.format, "revision": found.revision, "sha256": dict(found.sha256)}
-    source |= {"repo": wanted.repo, "folder": str(wanted.local or wanted.folder)}
+    source: dict[str, Any] = {"format": found.format, "revision": found.revision, "sha256": dict(found.sha256)}
+    source |= {"repo": wanted.repo or None, "folder": str(wanted.local or wanted.folder)}
     paths, factor = dict(found.paths), listed.norm_scaling_factor if listed else None
     d_sae, d_model = entry["width"] if entry else name.width, entry["d_model"] if entry else None
+    sae: StreamedSae | SAE
+    architecture: str
     with configuration(where, paths[FILES[found.format][0]], found.format):
         config, scale = read_own_format(found, wanted, factor)
     paths |= scale.files

@@ -88,8 +88,8 @@ def remote_files(wanted: Reference, entry: Mapping[str, Any] | None, format: str
         paths[file] = found.path
         sha256[file] = checked_sha256(found.path, entry["sha256"].get(file) if entry else None)
     for file in optional_files(kind, wanted.folder):
-        if found := hub.fetch_if_there(wanted.repo, hub.inside(wanted.folder, file), revision):
-            paths[file], sha256[file] = found.path, checked_sha256(found.path, None)
+        if beside := hub.fetch_if_there(wanted.repo, hub.inside(wanted.folder, file), revision):
+            paths[file], sha256[file] = beside.path, checked_sha256(beside.path, None)
     return Found(kind, paths, sha256, revision)
 
 
@@ -128,7 +128,7 @@ def probe(wanted: Reference, revision: str | None) -> str:
 
 def fetched(wanted: Reference, file: str, revision: str | None) -> hub.Fetched:
     """One file; where there is no network to say what `main` is, an error names the commits that the cache has."""
-    path = hub.inside(wanted.folder, file)
+    path = hub.needed(wanted.folder, file)
     try:
         return hub.fetch(wanted.repo, path, revision)
     except hub.NO_NETWORK as error:

@@ -11,18 +11,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from darkmatter.saes.published.file_names import FILES
 from darkmatter.saes.published.names import named
 from darkmatter.saes.published.profile_lists import profile_text
 from darkmatter.saes.published.registry import Listed, saes_of, version
-from darkmatter.storage.artifacts import read_json, write_json, write_text
+from darkmatter.storage.artifacts import ArtifactError, read_json, write_json, write_text
 from darkmatter.storage.paths import MANIFESTS
 
 PROFILES = Path("conf/saes")
 TARGETS = {"near60": 60, "near50": 50}
 ATTENTION = "attn_z"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -142,8 +143,8 @@ def parents_of(suite: Suite) -> list[tuple[Listed, list[str]]]:
     found = []
     for release in suite.parents:
         listed = [sae for sae in saes_of(release) if place(sae) in suite.parent_layers]
-        width = min(named(sae.repo, sae.folder).width for sae in listed)
-        narrow = [sae for sae in listed if named(sae.repo, sae.folder).width == width]
+        width = min(width_of(sae) for sae in listed)
+        narrow = [sae for sae in listed if width_of(sae) == width]
         found += nearest_per_layer_and_width(narrow, TARGETS["near60"])
     return [(sae, [suite.parent_role]) for sae in found]
 
@@ -154,20 +155,36 @@ def place(sae: Listed) -> int | None:
     return int(hookpoint.rpartition(".")[2]) if hookpoint else None
 
 
+def width_of(sae: Listed) -> int:
+    return known(named(sae.repo, sae.folder).width, sae, "width")
+
+
+def known(fact: T | None, sae: Listed, what: str) -> T:
+    """A fact that the rules of SUITES need.
+
+    Raises:
+        ArtifactError: neither the registry nor a name says it.
+    """
+    if fact is None:
+        raise ArtifactError(f"{sae.release}/{sae.id}: nothing says its {what}, which the rules of suites need")
+    return fact
+
+
 def nearest_per_layer_and_width(saes: Iterable[Listed], target: float) -> list[Listed]:
     """For each layer and width the SAE whose L0 is nearest to `target`; of two as near the sparser."""
 
     def key(sae: Listed) -> tuple[int, int]:
-        return place(sae), named(sae.repo, sae.folder).width
+        return known(place(sae), sae, "layer"), width_of(sae)
 
     def distance(sae: Listed) -> tuple[float, float]:
-        return abs(sae.nominal_l0 - target), sae.nominal_l0
+        l0 = known(sae.nominal_l0, sae, "L0")
+        return abs(l0 - target), l0
 
     return [min(group, key=distance) for _, group in groupby(sorted(saes, key=key), key=key)]
 
 
 def entry(suite: Suite, sae: Listed, roles: list[str], kept: dict[str, Any] | None) -> dict[str, Any]:
-    facts = named(sae.repo, sae.folder)
+    hookpoint = known(named(sae.repo, sae.folder).hookpoint, sae, "hookpoint")
     files = FILES[sae.format]
     return {
         "release": sae.release,
@@ -176,10 +193,10 @@ def entry(suite: Suite, sae: Listed, roles: list[str], kept: dict[str, Any] | No
         "folder": sae.folder,
         "format": sae.format,
         "architecture": "jumprelu",  # Gemma Scope was trained so; Llama Scope was converted from TopK when published
-        "hookpoint": facts.hookpoint,
+        "hookpoint": hookpoint,
         "layer": place(sae),
-        "d_model": suite.d_z if facts.hookpoint.startswith(ATTENTION) else suite.d_model,
-        "width": facts.width,
+        "d_model": suite.d_z if hookpoint.startswith(ATTENTION) else suite.d_model,
+        "width": width_of(sae),
         "nominal_l0": sae.nominal_l0,
         "roles": roles,
         "revision": kept["revision"] if kept else None,

@@ -122,7 +122,7 @@ def map_member(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) ->
                 np.memmap(path, dtype, "r", offset, shape, order="F" if fortran else "C") if size else np.empty(shape)
             )
         flat = scratch((int(np.prod(shape)),), dtype.str)
-        unpacked = memoryview(flat).cast("B")
+        unpacked = flat.data.cast("B")
         place = 0
         while chunk := stream.read(1 << 20):
             unpacked[place : place + len(chunk)] = chunk

@@ -12,6 +12,8 @@ from darkmatter.storage.artifacts import ArtifactError
 
 TRANSCODER = "it is a transcoder: it predicts another activation than it reads, so x − Sae(x) means nothing"
 
+Use = Literal["read", "no effect", "refused"]
+
 
 @dataclass(frozen=True)
 class Option:
@@ -26,7 +28,7 @@ class Option:
     """
 
     name: str
-    use: Literal["read", "no effect", "refused"]
+    use: Use
     why: str
     allowed: tuple[Any, ...] = ()
 

@@ -67,7 +67,7 @@ def check(entry: Mapping[str, Any], revision: str, sha256: Mapping[str, str], ma
             )
 
 
-def record(manifest: Path, release: str, id: str, revision: str, sha256: Mapping[str, str]) -> None:
+def record(manifest: Path, release: str, id: str, revision: str | None, sha256: Mapping[str, str]) -> None:
     """Fill in what is null, under a lock: several processes may fetch SAEs of one manifest.
 
     Raises:

@@ -16,10 +16,13 @@ FORMS = "a folder, `release/id` of sae-lens's registry, or `org/repo:folder` (pi
 
 @dataclass(frozen=True)
 class Reference:
-    """Either `local`, or `repo` and `folder` (and `revision` when pinned); `listed` is what the registry knows."""
+    """Either `local`, or `repo` and `folder` (and `revision` when pinned); `listed` is what the registry knows.
+
+    `repo` is empty for a local one.
+    """
 
     local: Path | None = None
-    repo: str | None = None
+    repo: str = ""
     folder: str = ""
     revision: str | None = None
     listed: Listed | None = None

@@ -57,7 +57,7 @@ class Listed:
             ArtifactError: nothing here reads such SAEs; says why.
         """
         if self.loader not in FORMAT_OF_LOADER:
-            reason = REFUSED_LOADERS.get(self.loader, f"no reader for sae-lens's loader {self.loader!r} is here")
+            reason = REFUSED_LOADERS.get(self.loader or "", f"no reader for sae-lens's loader {self.loader!r} is here")
             raise ArtifactError(
                 f"{self.release}/{self.id}: {reason}. Convert it to sae-lens's format where you trust it."
             )

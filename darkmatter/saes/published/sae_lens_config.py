@@ -14,10 +14,12 @@ from typing import Any
 from darkmatter.saes.published.options import check_options
 from darkmatter.saes.published.registry import REFUSED_LOADERS, TRANSCODER
 from darkmatter.saes.published.sae_lens_options import OPTIONS
+from darkmatter.saes.published.weights import Architecture
 from darkmatter.storage.artifacts import ArtifactError
 from darkmatter.storage.text_files import json_of
 
-STREAMED = {"topk": "topk", "jumprelu": "jumprelu", "standard": "relu"}  # in the words of `weights.Weights`
+# in the words of `weights.Weights`
+STREAMED: dict[str, Architecture] = {"topk": "topk", "jumprelu": "jumprelu", "standard": "relu"}
 BATCH = ("batchtopk", "matryoshka_batchtopk")  # of training; for inference they are JumpReLU
 DENSE = ("gated", "abstopk", "matching_pursuit", *BATCH)
 SCALED = ("topk", "abstopk", *BATCH)  # know `rescale_acts_by_decoder_norm`

@@ -6,10 +6,10 @@ those of its training class in a checkpoint, and everything else under `metadata
 
 from dataclasses import replace
 
-from darkmatter.saes.published.options import Option
+from darkmatter.saes.published.options import Option, Use
 
 
-def group(use: str, why: str, names: str) -> tuple[Option, ...]:
+def group(use: Use, why: str, names: str) -> tuple[Option, ...]:
     return tuple(Option(name, use, why) for name in names.split())
 
 

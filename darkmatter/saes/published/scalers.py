@@ -49,8 +49,7 @@ def read_scale(config: Config, listed: float | None, fetch: Callable[[str], Path
     if listed is None:
         for name, read in ((SCALER, of_scaler), (STORE, of_store)):
             path = fetch(name)
-            found = None if path is None else read(path)
-            if found is not None:
+            if path is not None and (found := read(path)) is not None:
                 return Scale(check_factor(found, config), files={name: path})
     return Scale(check_factor(listed, config))
 

@@ -23,6 +23,9 @@ from darkmatter.storage.artifacts import ArtifactError
 BLOCK_BYTES = 64 << 20  # float32 weights of one block of latents
 DENSE_ELEMENTS = 1 << 22  # pre-activations at once: 16 MB, which stay in cache between the passes over them
 
+AnyRows = Rows | Float[Tensor, "row d_model"]
+Heads = Float[np.ndarray, "row head d_head"] | Float[Tensor, "row head d_head"]  # of attention, laid side by side
+
 
 class StreamedSae(Sae):
     """An SAE on float32 rows of activations [row, d_model], NumPy or torch.
@@ -45,7 +48,7 @@ class StreamedSae(Sae):
         self.norms = self.decoder_norms() if weights.norm_in_values else None
 
     @torch.no_grad()
-    def encode(self, rows: Float[np.ndarray, "row d_model"] | Bfloat16 | Tensor) -> Codes:
+    def encode(self, rows: AnyRows | Heads) -> Codes:
         """The codes of some rows; width: k for TopK, else the largest l0.
 
         The encoder is read once per call, so many rows at a time are best; a memory map of them is never copied whole.
@@ -84,7 +87,7 @@ class StreamedSae(Sae):
             W_dec *= self.weights.gains[latents, None]
         return W_dec
 
-    def reconstruct(self, rows: Float[np.ndarray, "row d_model"] | Tensor) -> Float[np.ndarray, "row d_model"]:
+    def reconstruct(self, rows: AnyRows | Heads) -> Float[np.ndarray, "row d_model"]:
         """Sae(x) of each row, float32."""
         return self.rebuild(rows)[1]
 
@@ -97,7 +100,7 @@ class StreamedSae(Sae):
         """Read from the file as a whole."""
         return torch.from_numpy(self.directions(np.arange(self.d_sae)))
 
-    def above_threshold(self, rows: np.ndarray | Bfloat16 | Tensor) -> Codes:
+    def above_threshold(self, rows: AnyRows) -> Codes:
         threshold = self.weights.threshold
         bound = (
             torch.zeros(self.d_sae, device=self.device) if threshold is None else self.tensor(threshold).clamp(min=0)
@@ -113,8 +116,8 @@ class StreamedSae(Sae):
             latent.append((places[:, 1] + start).int().cpu().numpy())
         return pack(np.concatenate(row), np.concatenate(latent), np.concatenate(value), len(rows))
 
-    def largest(self, rows: np.ndarray | Bfloat16 | Tensor) -> Codes:
-        k = self.weights.k
+    def largest(self, rows: AnyRows) -> Codes:
+        k = given(self.weights.k, f"{self.where}: k")
         best = torch.full((len(rows), k), -torch.inf, device=self.device)
         where = torch.zeros((len(rows), k), dtype=torch.int64, device=self.device)
         for start, first, pre in self.pre_activations(rows):
@@ -123,12 +126,12 @@ class StreamedSae(Sae):
             values, latents = torch.cat([best[part], values], 1), torch.cat([where[part], latents + start], 1)
             chosen = values.topk(k, dim=1, sorted=False)
             best[part], where[part] = chosen.values, latents.gather(1, chosen.indices)
-        values, latents = best.cpu().numpy(), where.cpu().numpy()
-        places = np.nonzero(values > 0)
-        order = np.lexsort((latents[places], places[0]))
-        return pack(places[0][order], latents[places][order], values[places][order], len(rows), k)
+        value, latent = best.cpu().numpy(), where.cpu().numpy()
+        places = np.nonzero(value > 0)
+        order = np.lexsort((latent[places], places[0]))
+        return pack(places[0][order], latent[places][order], value[places][order], len(rows), k)
 
-    def pre_activations(self, rows: np.ndarray | Bfloat16 | Tensor) -> Iterator[tuple[int, int, Tensor]]:
+    def pre_activations(self, rows: AnyRows) -> Iterator[tuple[int, int, Tensor]]:
         """(first latent, first row, pre-activations [row, latent]): latents outside, rows inside.
 
         All pre-activations are written to one buffer: fresh ones, freed between the codes that are kept, would leave
@@ -157,7 +160,7 @@ class StreamedSae(Sae):
             [np.linalg.norm(self.decoder_rows.block(start, start + self.block), axis=1) for start in starts]
         )
 
-    def flat(self, rows: np.ndarray | Bfloat16 | Tensor) -> np.ndarray | Bfloat16 | Tensor:
+    def flat(self, rows: AnyRows | Heads) -> AnyRows:
         shape = tuple(rows.shape)
         flat = rows.reshape(len(rows), -1) if len(shape) == 3 else rows
         if flat.ndim != 2 or flat.shape[1] != self.d_model:
@@ -167,7 +170,7 @@ class StreamedSae(Sae):
             )
         return flat
 
-    def part(self, rows: np.ndarray | Bfloat16 | Tensor, start: int, stop: int) -> Float[Tensor, "row d_model"]:
+    def part(self, rows: AnyRows, start: int, stop: int) -> Float[Tensor, "part d_model"]:
         """A copy of some rows, float32, on the device."""
         part = rows[start:stop]
         copy = part.float().clone() if isinstance(part, Tensor) else torch.from_numpy(np.array(part, dtype=np.float32))

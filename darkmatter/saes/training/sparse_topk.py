@@ -132,7 +132,7 @@ class SparseTopKTrainingSAE(TopKTrainingSAE):
             )
         if not self.cfg.apply_b_dec_to_input:
             raise ValueError("the sparse step needs apply_b_dec_to_input=True")
-        self.W_enc = nn.Parameter(self.W_enc.data.T.contiguous().T)
+        self.W_enc = nn.Parameter(self.W_enc.data.T.contiguous().T)  # type: ignore[has-type]  # sae-lens declares it
         self.pre = torch.empty(0, self.cfg.d_sae)
 
     def training_forward_pass(self, step_input: TrainStepInput) -> SparseTrainStepOutput:

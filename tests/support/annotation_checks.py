@@ -1,0 +1,19 @@
+"""What jaxtyping's hook puts around every function of darkmatter in a test: arguments and results have the types, and
+arrays the shapes and kinds of numbers, that their annotations say. pyproject.toml turns it on.
+
+Of a long list it looks at one element. Processes that a test starts are not checked.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from beartype import BeartypeConf, beartype
+
+CONF = BeartypeConf(is_pep484_tower=True)  # an int is a float, as every type checker takes it
+# They take rows for activations of [context, position, d_model]: to say so would change the key of every stored SAE.
+UNCHECKED = ("darkmatter.models.activation_files.rows_of", "darkmatter.saes.training.training_rows.")
+
+
+def checked(code: Callable[..., Any]) -> Callable[..., Any]:
+    """The same function, checked at every call."""
+    return code if f"{code.__module__}.{code.__qualname__}".startswith(UNCHECKED) else beartype(code, conf=CONF)
