@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from darkmatter.decomposition.samples import Decomposable, open_sample
+from darkmatter.decomposition.samples import SaeSample, open_sample
 from darkmatter.decomposition.shared_moments import shift
 from darkmatter.regression.context_sums import RowSums, scalar_sums
 from darkmatter.regression.least_squares import LinearMap, fit
@@ -65,7 +65,7 @@ def decompose(
     write_sums(out, sample, lambda: (rebuilt.l0, fired))
 
 
-def write_sums(out: Path, sample: Decomposable, firings: Callable[[], Firings]) -> None:
+def write_sums(out: Path, sample: SaeSample, firings: Callable[[], Firings]) -> None:
     """Make the passes and write TABLE, SUMS and DIMENSION_SUMS.
 
     Args:
@@ -84,7 +84,7 @@ def write_sums(out: Path, sample: Decomposable, firings: Callable[[], Firings]) 
     write_arrays(out / DIMENSION_SUMS, dimension_sums)
 
 
-def error_maps(sample: Decomposable) -> dict[str, LinearMap]:
+def error_maps(sample: SaeSample) -> dict[str, LinearMap]:
     """b* for every fit set (Eq. 11)."""
     d_model = sample.x.shape[-1]
     x_shift = sample.prepared.x_shift.to(sample.prepared.products)
@@ -100,7 +100,7 @@ def error_maps(sample: Decomposable) -> dict[str, LinearMap]:
     }
 
 
-def split_error(sample: Decomposable, maps: dict[str, LinearMap]) -> tuple[Table, Sums, Sums]:
+def split_error(sample: SaeSample, maps: dict[str, LinearMap]) -> tuple[Table, Sums, Sums]:
     """Per-token norms of all parts, and per-context sums of the error and of what the maps leave of it."""
     contexts, _, d_model = sample.x.shape
     row_sets = torch.from_numpy(sample.splits.row_sets()).double().to(sample.prepared.device)
@@ -160,7 +160,7 @@ def probe_targets(split: str, convention: str) -> dict[str, str]:
     return parts if convention == "cross-fit" else {"x": "x", "sae": "sae", "error": "error", **parts}
 
 
-def norm_probes(sample: Decomposable, table: Table) -> Sums:
+def norm_probes(sample: SaeSample, table: Table) -> Sums:
     """Σ (s − ŝ)² per context for each squared norm s and its probe ŝ = a*·x (Eq. 10), and the sums of s.
 
     Keys: `residual/SPLIT/CONVENTION/TARGET`, and `centred_sum/COLUMN`, `centred_square/COLUMN` around the

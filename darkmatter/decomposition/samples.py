@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from darkmatter.decomposition.shared_moments import Prepared, read_prepared
@@ -24,28 +24,6 @@ class Rebuilt(Protocol):
 
     def context(self, number: int) -> Float[Tensor, "position d_model"]:
         """Sae(x) of one context, float32 on the CPU."""
-
-
-@runtime_checkable
-class Decomposable(Protocol):
-    """What the passes read: a `SaeSample`, or rows whose Sae(x) comes from elsewhere.
-
-    Where contexts differ in length, `x[number]` and `context` give the rows that there are.
-    """
-
-    @property
-    def x(self) -> Contexts: ...
-
-    @property
-    def splits(self) -> Splits: ...
-
-    @property
-    def blocks(self) -> Blocks: ...
-
-    @property
-    def prepared(self) -> Prepared: ...
-
-    def context(self, number: int) -> tuple[Tensor, Tensor]: ...
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from darkmatter.models.activation_files import Bfloat16
 from darkmatter.models.outliers import kept_of, row_norms
-from darkmatter.models.shards import Shards
 from darkmatter.saes.decoder import Decoder
 from darkmatter.saes.l0 import AIMED_AT, around
-from darkmatter.saes.protocol import Codes
+from darkmatter.saes.protocol import Codes, Part, Rows
 from darkmatter.storage.artifacts import ArtifactError
 
 if TYPE_CHECKING:  # sae-lens takes 6–13 s to import: only a process that encodes pays for it
@@ -28,10 +26,6 @@ if TYPE_CHECKING:  # sae-lens takes 6–13 s to import: only a process that enco
 DENSE_ELEMENTS = 1 << 22  # dense activations of a block: 16 MB, which stay in cache between the passes over them
 SAMPLE_ROWS = 4096
 DECODE_TOLERANCE = 1e-4
-
-Rows = Float[np.ndarray, "row d_model"] | Bfloat16 | Shards  # of activations, one context after the other
-Part = Float[np.ndarray, "part d_model"] | Bfloat16 | Shards  # some of them
-
 
 Active = tuple[np.ndarray, np.ndarray, np.ndarray]  # latents and values of all codes row after row, number in each row
 
@@ -103,7 +97,7 @@ def check_loaded(sae: "SAE", folder: Path, architecture: str, d_sae: int, d_mode
 
 
 @torch.no_grad()
-def encode_block(sae: "SAE", rows: Activations, where: str) -> Active:
+def encode_block(sae: "SAE", rows: Part, where: str) -> Active:
     return active(sae.encode(torch.from_numpy(np.array(rows))), where)  # a copy: the map is read-only
 
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from darkmatter.models.activation_files import Activations, open_activations, rows_of
+from darkmatter.models.activation_files import open_activations, rows_of
+from darkmatter.params.given import given
 from darkmatter.saes.codes import check_on_sample, encode_rows, load_sae
 from darkmatter.saes.decoder import Decoder, load_decoder
-from darkmatter.saes.protocol import Codes, Decodes, Sae
+from darkmatter.saes.protocol import Codes, Decodes, Rows, Sae
 from darkmatter.saes.published.pointer import POINTER, open_pointer
 from darkmatter.storage.artifacts import read_json, write_arrays
 
@@ -31,7 +32,7 @@ class TrainedSae(Decoder, Sae):
     where: str
     width: int | None = None
 
-    def encode(self, rows: Activations) -> Codes:
+    def encode(self, rows: Rows) -> Codes:
         return encode_rows(self.lens, rows, self.where, self.width)
 
 

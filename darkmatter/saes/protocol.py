@@ -10,7 +10,11 @@ import numpy as np
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from darkmatter.models.activation_files import Activations
+from darkmatter.models.activation_files import Bfloat16
+from darkmatter.models.shards import Shards
+
+Rows = Float[np.ndarray, "row d_model"] | Bfloat16 | Shards  # of activations, one context after the other
+Part = Float[np.ndarray, "part d_model"] | Bfloat16 | Shards  # some of them
 
 
 class Codes(NamedTuple):
@@ -46,7 +50,7 @@ class Decodes(Protocol):
 class Sae(Decodes, Protocol):
     """An SAE whose Sae(x) is Σ value · W_dec[index] + b_dec."""
 
-    def encode(self, rows: Activations) -> Codes:
+    def encode(self, rows: Rows) -> Codes:
         """
         Args:
             rows: [row, d_model], float32, or whatever reads as that.
@@ -55,7 +59,7 @@ class Sae(Decodes, Protocol):
             ArtifactError: rows of another width, or NaN or infinity in them or in what comes out.
         """
 
-    def rebuild(self, rows: Activations) -> tuple[Codes, Float[np.ndarray, "row d_model"]]:
+    def rebuild(self, rows: Rows) -> tuple[Codes, Float[np.ndarray, "row d_model"]]:
         """The codes of some rows, and Sae(x)."""
         codes = self.encode(rows)
         return codes, self.decode(codes)

@@ -13,9 +13,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from darkmatter.models.activation_files import Bfloat16
+from darkmatter.params.given import given
 from darkmatter.saes.decoder import Decoder
-from darkmatter.saes.protocol import Codes, Sae
+from darkmatter.saes.protocol import Codes, Rows, Sae
 from darkmatter.saes.published.weights import Weights
 from darkmatter.saes.topk import exact_topk
 from darkmatter.storage.artifacts import ArtifactError
