@@ -189,11 +189,11 @@ def sae_rows(
 ) -> tuple[engine.FiringCounts | None, Rebuilt]:
     """What fires on the rows, and where Sae(x) of them comes from."""
     if sae is None:
-        return None, engine.Given(given)
+        return None, engine.GivenReconstruction(given)
     firings = engine.FiringCounts(x, kept, sae.d_sae)
     if given is not None:
         engine.encode_all(sae, x, firings, None, tick)
-        return firings, engine.Given(given)
+        return firings, engine.GivenReconstruction(given)
     if not keeps_codes(sae):
         return firings, engine.Anew(sae, x, firings)
     stored = engine.StoredCodes(work)

@@ -108,7 +108,7 @@ def encode_all(sae: AnySae, grid: Grid, firings: FiringCounts, stored: StoredCod
 
 
 @dataclass(frozen=True)
-class Given:
+class GivenReconstruction:
     """Sae(x) as it was given."""
 
     grid: Grid

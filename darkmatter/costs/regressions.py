@@ -4,7 +4,7 @@ Regressions are counted in float64, though well-conditioned ones multiply in flo
 """
 
 from darkmatter.costs.cost import Work
-from darkmatter.costs.workload import FLOAT32, FLOAT64, Sae, Workload
+from darkmatter.costs.workload import FLOAT32, FLOAT64, PlannedSae, Workload
 
 NORM_TARGETS = 20  # squared norms that the probes of section 5.1 predict, counted with their residuals
 VECTOR_PASSES = 30  # elementwise passes over rows of d_model while an error is split
@@ -24,7 +24,7 @@ def blocks(w: Workload) -> int:
     return 4 * w.folds
 
 
-def splitting(rows: int, sae: Sae, sets: int) -> Work:
+def splitting(rows: int, sae: PlannedSae, sets: int) -> Work:
     """Decompose the error of one SAE: moments with the error, four maps at once, probes of the norms."""
     d = sae.d_model
     vectors = (2 + 8) * float(rows) * d * d + 4.0 * sets * d**3

@@ -7,7 +7,7 @@ whole against them.
 from collections.abc import Iterable
 
 from darkmatter.costs.cost import Work
-from darkmatter.costs.workload import FLOAT32, Sae, Workload
+from darkmatter.costs.workload import FLOAT32, PlannedSae, Workload
 
 BASE = {"torch": 0.25e9, "sae_lens": 0.6e9}  # bytes of a process that has imported it
 BLOCKS = 5 * 64e6  # bytes of a published SAE in memory while it encodes: weights of one block, pre-activations
@@ -25,7 +25,7 @@ LOGITS = 3  # copies of a batch's logits while cross-entropy is taken
 GATHERED_PASSES = 6  # over dense activations of a row while codes are gathered
 
 
-def training(w: Workload, sae: Sae, dense: bool) -> tuple[Work, float]:
+def training(w: Workload, sae: PlannedSae, dense: bool) -> tuple[Work, float]:
     """Of one SAE: its work, and its memory where it trains.
 
     Args:
@@ -40,43 +40,43 @@ def training(w: Workload, sae: Sae, dense: bool) -> tuple[Work, float]:
     return Work(single=single, traffic=per_token * sae.train_tokens), memory
 
 
-def encoding(rows: int, sae: Sae) -> Work:
+def encoding(rows: int, sae: PlannedSae) -> Work:
     """All rows through one encoder, and what fired gathered."""
     single = 2.0 * rows * sae.d_model * sae.d_sae
     return Work(single=single, traffic=float(FLOAT32 * GATHERED_PASSES * rows * sae.d_sae), on_device=sae.published)
 
 
-def encoding_memory(rows: int, sae: Sae) -> float:
+def encoding_memory(rows: int, sae: PlannedSae) -> float:
     if sae.published:
         return BLOCKS + PER_FIRING * rows * sae.l0 + 1.2 * codes_size(rows, sae)
     return 2 * sae.size + 3 * codes_size(rows, sae)
 
 
-def codes_size(rows: int, sae: Sae) -> float:
+def codes_size(rows: int, sae: PlannedSae) -> float:
     """Index and value of each slot, and L0, in memory."""
     return rows * (8 * sae.l0 * (PADDING if sae.published else 1) + 4)
 
 
-def codes_file(rows: int, sae: Sae) -> float:
+def codes_file(rows: int, sae: PlannedSae) -> float:
     """The same on disk; those of published SAEs are compressed, so that padding takes no room."""
     return PACKED * rows * (8 * sae.l0 + 4) if sae.published else codes_size(rows, sae)
 
 
-def decoder(sae: Sae) -> float:
+def decoder(sae: PlannedSae) -> float:
     """Bytes of its decoder in memory while it decodes: of a published one the rows that fired."""
     return GATHERED if sae.published else sae.size / 2
 
 
-def opened(saes: Iterable[Sae]) -> float:
+def opened(saes: Iterable[PlannedSae]) -> float:
     """Bytes of the files that are mapped, and hashed, when these are opened."""
     return sum(sae.file_size for sae in saes if sae.published)
 
 
-def opening(saes: Iterable[Sae]) -> Work:
+def opening(saes: Iterable[PlannedSae]) -> Work:
     """Hashing the files of published SAEs, in each process that opens them."""
     return Work(python=opened(saes) / HASH)
 
 
-def unpacked(saes: Iterable[Sae]) -> float:
+def unpacked(saes: Iterable[PlannedSae]) -> float:
     """Bytes of the temporary file of a decoder that is published transposed: Llama Scope's, as float32."""
     return max((sae.size / 2 for sae in saes if sae.file_bytes < FLOAT32), default=0.0)

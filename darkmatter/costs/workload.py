@@ -17,7 +17,7 @@ FILE_BYTES = {"llama-scope": 2}  # of one number as published, where it is no fl
 
 
 @dataclass(frozen=True)
-class Sae:
+class PlannedSae:
     """Attributes:
     path: HOOKPOINT/NAME; of one that a stage trains for itself the hookpoint alone.
     l0: active latents per token: k of one trained here, the nominal L0 of a published one.
@@ -58,7 +58,7 @@ class Workload:
 
     params: Params
     model: ModelShape
-    saes: tuple[Sae, ...]
+    saes: tuple[PlannedSae, ...]
 
     @property
     def name(self) -> str:
@@ -95,22 +95,22 @@ class Workload:
         """Of one weight and one activation, as the model is stored and run."""
         return 2 if self.params.model.dtype == "bfloat16" else FLOAT32
 
-    def at(self, hookpoint: str) -> tuple[Sae, ...]:
+    def at(self, hookpoint: str) -> tuple[PlannedSae, ...]:
         return tuple(sae for sae in self.saes if sae.hookpoint == hookpoint)
 
-    def in_groups(self, groups: Iterable[str]) -> tuple[Sae, ...]:
+    def in_groups(self, groups: Iterable[str]) -> tuple[PlannedSae, ...]:
         return tuple(sae for sae in self.saes if sae.group in groups)
 
-    def sae(self, path: str) -> Sae:
+    def sae(self, path: str) -> PlannedSae:
         """The SAE at HOOKPOINT/NAME."""
         return next(sae for sae in self.saes if sae.path == path)
 
-    def at_main(self, name: str) -> Sae:
+    def at_main(self, name: str) -> PlannedSae:
         """The SAE of that name at the main hookpoint."""
         return self.sae(f"{self.main}/{name}")
 
 
-def layer_of(hookpoint: str) -> int:
+def layer_number(hookpoint: str) -> int:
     return int(hookpoint.rpartition(".")[2])
 
 
@@ -125,8 +125,8 @@ def formats(saes: Saes) -> dict[str, str]:
     return {f"{sae['release']}/{sae['id']}": sae["format"] for sae in listed}
 
 
-def sae_of(spec: SaeSpec, d_model: int, file_format: str | None) -> Sae:
-    return Sae(
+def sae_of(spec: SaeSpec, d_model: int, file_format: str | None) -> PlannedSae:
+    return PlannedSae(
         spec.path,
         d_model,
         spec.d_sae,

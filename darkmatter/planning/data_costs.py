@@ -17,7 +17,7 @@ from darkmatter.costs.saes import (
     training,
     unpacked,
 )
-from darkmatter.costs.workload import FLOAT32, Workload, layer_of
+from darkmatter.costs.workload import FLOAT32, Workload, layer_number
 from darkmatter.params.schema import Params
 
 WHEELS, PACKED = 25e6, 28e6  # bytes of the seven packages of text of the default profile, packed and as documents
@@ -78,7 +78,7 @@ def activations(w: Workload) -> Cost:
     forward = w.model.pass_flops(w.tokens.eval_contexts, length, w.model.layers, scored)
     cuts = sorted({0, *w.train_contexts.values()})
     for start, stop in itertools.pairwise(cuts):
-        depth = 1 + max(layer_of(name) for name, end in w.train_contexts.items() if end >= stop)
+        depth = 1 + max(layer_number(name) for name, end in w.train_contexts.items() if end >= stop)
         forward += w.model.pass_flops(stop - start, length, depth)
     in_shard, row = w.params.activations.shard_contexts, w.number_bytes * w.tokens.positions
     sizes = [row * d * (w.tokens.eval_contexts + w.train_contexts.get(name, 0)) for name, d in w.hookpoints.items()]

@@ -3,7 +3,7 @@
 from darkmatter.costs.cost import Cost, Work, many
 from darkmatter.costs.regressions import fit_sets, moments_memory, roots
 from darkmatter.costs.saes import BASE, LOGITS, codes_size, decoder, opened, opening, unpacked
-from darkmatter.costs.workload import FLOAT32, FLOAT64, Workload, layer_of
+from darkmatter.costs.workload import FLOAT32, FLOAT64, Workload, layer_number
 
 UNCONTROLLED = 3  # splices of an SAE besides its controls: Sae(x), and that with either part of the error
 
@@ -13,7 +13,7 @@ def cost(w: Workload) -> Cost:
     own = w.params.downstream
     saes = [w.at_main(name) for name in own.saes]
     length, scored = w.tokens.context_length, w.tokens.context_length - w.tokens.first_position
-    below = layer_of(w.main) + 1
+    below = layer_number(w.main) + 1
     passes = 1 + (UNCONTROLLED + len(own.controls)) * len(saes)
     forward = w.model.pass_flops(own.contexts, length, below)
     forward += passes * w.model.pass_flops(own.contexts, length, w.model.layers - below, scored)

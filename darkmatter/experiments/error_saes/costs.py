@@ -3,14 +3,14 @@
 from darkmatter.costs.cost import Cost, Work
 from darkmatter.costs.regressions import EIGEN
 from darkmatter.costs.saes import BASE, codes_size, encoding, encoding_memory, opened, opening, training
-from darkmatter.costs.workload import FLOAT32, FLOAT64, Sae, Workload
+from darkmatter.costs.workload import FLOAT32, FLOAT64, PlannedSae, Workload
 from darkmatter.experiments.error_saes.names import PARTS
 
 
-def trained_sae(w: Workload) -> Sae:
+def trained_sae(w: Workload) -> PlannedSae:
     """One of those that are trained on a part."""
     own = w.params.error_saes
-    return Sae(w.main, w.model.d_model, own.d_sae, own.k, own.train_tokens)
+    return PlannedSae(w.main, w.model.d_model, own.d_sae, own.k, own.train_tokens)
 
 
 def cost(w: Workload) -> Cost:

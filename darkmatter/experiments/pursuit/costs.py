@@ -3,7 +3,7 @@
 from darkmatter.costs.cost import Cost, Work, many
 from darkmatter.costs.regressions import DIMENSION_SUMS, fit_sets, moments_memory, shared_moments, splitting
 from darkmatter.costs.saes import BASE, codes_file, codes_size, opened, opening
-from darkmatter.costs.workload import FLOAT32, FLOAT64, Sae, Workload
+from darkmatter.costs.workload import FLOAT32, FLOAT64, PlannedSae, Workload
 
 GRAM_LATENTS = 8192  # beyond, gradient pursuit multiplies by the whole decoder at every step
 DIMS_PER_GRAM_ROW = 16
@@ -40,7 +40,7 @@ def cost(w: Workload) -> Cost:
     return Cost(steps, memory, device, staged, disk, scratch, read=opened(saes))
 
 
-def pursuit_of(w: Workload, sae: Sae, rows: int) -> Work:
+def pursuit_of(w: Workload, sae: PlannedSae, rows: int) -> Work:
     """Both variants of gradient pursuit: at most l0 steps for each token, one latent at a time."""
     steps, latents = float(sae.l0), sae.d_sae
     products, sums = steps, 0.0
@@ -54,7 +54,7 @@ def pursuit_of(w: Workload, sae: Sae, rows: int) -> Work:
     return Work(single=single, traffic=traffic)
 
 
-def pursuing_memory(sae: Sae) -> float:
+def pursuing_memory(sae: PlannedSae) -> float:
     """The decoder, its Gram matrix and correlations of a batch."""
     gram = FLOAT32 * float(sae.d_sae) ** 2 if sae.d_sae <= GRAM_LATENTS else 0.0
     return sae.size / 2 + gram + FLOAT32 * BATCH * float(sae.d_sae) * 3

@@ -3,7 +3,7 @@
 from darkmatter.costs.cost import Cost, Work, many
 from darkmatter.costs.regressions import EIGEN
 from darkmatter.costs.saes import BASE, codes_size, decoder, encoding, opened, opening, unpacked
-from darkmatter.costs.workload import FLOAT32, FLOAT64, Sae, Workload
+from darkmatter.costs.workload import FLOAT32, FLOAT64, PlannedSae, Workload
 
 
 def cost(w: Workload) -> Cost:
@@ -13,7 +13,7 @@ def cost(w: Workload) -> Cost:
     deviations, shares, seeds = (len(grid) for grid in (own.noise_deviations, own.ablated_shares, own.seeds))
     rows, d = own.contexts_per_seed * w.tokens.positions, float(sae.d_model)
 
-    def grid(one: Sae, groups: int, variants: int) -> Work:
+    def grid(one: PlannedSae, groups: int, variants: int) -> Work:
         code = encoding(rows, one)
         cells = deviations * variants * (EIGEN + 6 * (1 + groups)) * d**3
         moments = FLOAT64 * rows * d * (4 + 3 * groups) + FLOAT32 * rows * d * one.l0 * (1 + 2 * groups)
