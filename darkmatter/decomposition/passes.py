@@ -11,6 +11,7 @@ Four passes over the rows, one context at a time; error vectors are rebuilt from
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ from darkmatter.regression.context_sums import RowSums, scalar_sums
 from darkmatter.regression.least_squares import LinearMap, fit
 from darkmatter.regression.moments import CrossMomentsFitter
 from darkmatter.regression.splits import SPLITS
+from darkmatter.saes.reconstructions import Reconstructions
 from darkmatter.storage.artifacts import write_arrays
 
 TABLE = "tokens.npz"  # per-token table: [context, position] each
@@ -59,7 +61,7 @@ def decompose(
         ArtifactError: the codes and the activations have different rows.
     """
     sample = open_sample(activations, prepared, codes, sae, fit_share, folds, split_seed, device)
-    rebuilt = sample.sae
+    rebuilt = cast(Reconstructions, sample.sae)  # of stored codes, as `open_sample` opens them
     firings = rebuilt.index[(rebuilt.value != 0) & sample.splits.kept[..., None]]
     fired = np.bincount(firings, minlength=rebuilt.decoder.d_sae) > 0
     write_sums(out, sample, lambda: (rebuilt.l0, fired))
@@ -174,7 +176,7 @@ def norm_probes(sample: SaeSample, table: Table) -> Sums:
     values = values - means
     fitter = CrossMomentsFitter(sample.blocks, sample.x.shape[-1], len(columns), device=sample.prepared.device)
     for context in range(len(sample.x)):
-        x = shift(sample.x[context], sample.prepared.x_shift)
+        x = shift(np.asarray(sample.x[context]), sample.prepared.x_shift)
         fitter.update(context, x, values[context, : len(x)])
     maps = {
         name: fit(factor, fitter.fit_set(name), sample.prepared.x_shift, means)
@@ -183,7 +185,7 @@ def norm_probes(sample: SaeSample, table: Table) -> Sums:
     row_sets = sample.splits.row_sets().astype(np.float64)
     residuals: Table = {}
     for context in range(len(sample.x)):
-        x = shift(sample.x[context], sample.prepared.x_shift)
+        x = shift(np.asarray(sample.x[context]), sample.prepared.x_shift)
         fold = int(sample.splits.fold[context])
         for key, residual in probe_residuals(x, values[context, : len(x)] + means, columns, maps, fold):
             residuals.setdefault(key, np.zeros(table["x"].shape))[context, : len(x)] = residual

@@ -46,8 +46,8 @@ class SaeSample:
     def context(self, number: int) -> tuple[Tensor, Tensor]:
         """(x, Sae(x)) of one context, [position, d_model], in the dtype of the products, where the moments are."""
         sae, x = self.sae.context(number), torch.from_numpy(np.array(self.x[number]))
-        place = {"device": self.prepared.device, "dtype": self.prepared.products}
-        return x.to(**place), sae.to(**place)
+        device, dtype = self.prepared.device, self.prepared.products
+        return x.to(device, dtype), sae.to(device, dtype)
 
 
 def open_sample(

@@ -26,11 +26,11 @@ class Decoder(Decodes):
     b_dec: Float[Tensor, " d_model"]
 
     @property
-    def d_sae(self) -> int:
+    def d_sae(self) -> int:  # type: ignore[override]  # nobody writes it
         return len(self.W_dec)
 
     @property
-    def d_model(self) -> int:
+    def d_model(self) -> int:  # type: ignore[override]
         return len(self.b_dec)
 
     def decode(self, codes: Codes) -> Float[np.ndarray, "row d_model"]:

@@ -9,9 +9,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from darkmatter.params.given import given
 from darkmatter.saes.codes import active, blocks, packed
 from darkmatter.saes.decoder import Decoder
-from darkmatter.saes.protocol import Codes
+from darkmatter.saes.protocol import Codes, Part
 from darkmatter.storage.artifacts import ArtifactError
 
 Function = Callable[..., Any]
@@ -36,15 +37,15 @@ class DenseSae:
     decoder: Decoder | None = None
     where: str = "the SAE"
 
-    def acts(self, rows: Float[np.ndarray, "row d_model"]) -> Float[Tensor, "row d_sae"]:
+    def acts(self, rows: Part) -> Float[Tensor, "row d_sae"]:
         return on_cpu(self.encode_with(self.placed(rows)), "encode")
 
-    def run(self, rows: Float[np.ndarray, "row d_model"]) -> tuple[Tensor, Tensor]:
+    def run(self, rows: Part) -> tuple[Tensor, Tensor]:
         """(activations, Sae(x)), `decode` right after `encode` of the same rows: some SAEs keep a scale in between."""
         acts = self.encode_with(self.placed(rows))
         return on_cpu(acts, "encode"), on_cpu(self.decode_with(acts), "decode")
 
-    def placed(self, rows: Float[np.ndarray, "row d_model"]) -> Tensor:
+    def placed(self, rows: Part) -> Tensor:
         return torch.from_numpy(np.array(rows)).to(self.device, self.dtype)  # a copy: a map is read-only
 
     @torch.no_grad()
@@ -52,7 +53,7 @@ class DenseSae:
         return packed([active(self.acts(block), self.where) for block in blocks(rows, self.d_sae)])
 
     def decode(self, codes: Codes) -> Float[np.ndarray, "row d_model"]:
-        return self.decoder.decode(codes)
+        return given(self.decoder, f"a decoder of {self.where}").decode(codes)
 
     @torch.no_grad()
     def rebuild(self, rows: Float[np.ndarray, "row d_model"]) -> tuple[Codes, Float[np.ndarray, "row d_model"]]:

@@ -20,7 +20,7 @@ Part = Float[np.ndarray, "part d_model"] | Bfloat16 | Shards  # some of them
 class Codes(NamedTuple):
     """Active latents of each row, ascending; unused slots hold index 0, value 0."""
 
-    index: Int[np.ndarray, "row slot"]  # int32
+    index: Int[np.ndarray, "row slot"]  # type: ignore[assignment]  # int32; a tuple has a method of that name
     value: Float[np.ndarray, "row slot"]  # float32
     l0: Int[np.ndarray, " row"]  # int32
 

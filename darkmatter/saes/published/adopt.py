@@ -44,7 +44,7 @@ def pinned_entry(reference: str, manifest: Path | None) -> dict[str, Any] | None
         ArtifactError: nothing pins it.
     """
     check_pinned(reference, manifest)
-    return None if pins_itself(reference) else pins.entry_named(manifest, reference)
+    return None if pins_itself(reference) else pins.entry_named(given(manifest, "saes.published.manifest"), reference)
 
 
 def record_pins(manifest: Path, entry: Mapping[str, Any], folder: Path) -> dict[str, Any]:

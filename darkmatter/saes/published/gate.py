@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
+from torch import Tensor
 
 from darkmatter.saes import l0 as tolerance
 from darkmatter.saes.dense import DenseSae
@@ -41,7 +42,7 @@ class Measured:
 
 def measure(
     sae: Sae | DenseSae,
-    rows: Float[np.ndarray, "row d_model"],
+    rows: Float[np.ndarray, "row d_model"] | Tensor,
     where: str,
     nominal_l0: float | None = None,
     published: float | None = None,

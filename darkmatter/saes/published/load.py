@@ -87,8 +87,8 @@ def load_pretrained(
         raise ArtifactError(f"format {format!r} is none of {', '.join(READERS)}")
     entry = listed_entry(manifest, reference) if manifest else None
     loaded = load_pinned(reference, entry, manifest, rows, nominal_l0, format, gate, device, block_bytes)
-    if entry:
-        pins.record(manifest, entry["release"], entry["id"], *pins.pins_of(loaded.source))
+    if manifest and entry:
+        pins.record(Path(manifest), entry["release"], entry["id"], *pins.pins_of(loaded.source))
     return loaded
 
 

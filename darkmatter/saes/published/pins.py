@@ -48,7 +48,7 @@ def pins_of(source: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
     return source["revision"], {file: source["sha256"][file] for file in FILES[source["format"]]}
 
 
-def check(entry: Mapping[str, Any], revision: str, sha256: Mapping[str, str], manifest: str | Path) -> None:
+def check(entry: Mapping[str, Any], revision: str | None, sha256: Mapping[str, str], manifest: str | Path) -> None:
     """Refuse what contradicts a pin; nulls contradict nothing.
 
     Raises:

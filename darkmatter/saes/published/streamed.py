@@ -89,14 +89,14 @@ class StreamedSae(Sae):
 
     def reconstruct(self, rows: AnyRows | Heads) -> Float[np.ndarray, "row d_model"]:
         """Sae(x) of each row, float32."""
-        return self.rebuild(rows)[1]
+        return self.decode(self.encode(rows))
 
     @property
-    def b_dec(self) -> Float[Tensor, " d_model"]:
+    def b_dec(self) -> Float[Tensor, " d_model"]:  # type: ignore[override]  # nobody writes it
         return torch.from_numpy(self.weights.b_dec)
 
     @cached_property
-    def W_dec(self) -> Float[Tensor, "latent d_model"]:  # noqa: N802 - the name of the protocol
+    def W_dec(self) -> Float[Tensor, "latent d_model"]:  # type: ignore[override]  # noqa: N802 - the protocol's name
         """Read from the file as a whole."""
         return torch.from_numpy(self.directions(np.arange(self.d_sae)))
 
