@@ -10,7 +10,8 @@ import shutil
 from pathlib import Path
 
 from darkmatter.experiments.random_features.compute import SUMS, masked_sums
-from darkmatter.experiments.random_features.results import ORDERS, STORED, results_of, stored
+from darkmatter.experiments.random_features.estimates import ORDERS
+from darkmatter.experiments.random_features.results import STORED, results_of, stored
 from darkmatter.runner.stage import Stage, run
 from darkmatter.runner.units import Unit, run_units
 from darkmatter.storage.artifacts import read_arrays, write_arrays, write_json

@@ -35,19 +35,8 @@ if TYPE_CHECKING:  # read by name, in `complete`: no stage's code depends on the
     from darkmatter.experiments.synthetic_noise.params import SyntheticNoise
 
 PARAMS = Path("params.yaml")
-EXPERIMENTS = (
-    "per_token_scaling",
-    "norm_baselines",
-    "error_saes",
-    "interpretability",
-    "downstream",
-    "pursuit",
-    "components",
-    "latent_probe",
-    "synthetic_noise",
-    "random_features",
-    "controls",
-)  # each has its options in experiments/NAME/params.py
+# Each experiment that has options has them in experiments/NAME/params.py.
+EXPERIMENTS = sorted(path.parent.name for path in (Path(__file__).parents[1] / "experiments").glob("*/params.py"))
 
 
 class Params(Section):
@@ -155,7 +144,6 @@ class Params(Section):
 def complete() -> type[Params]:
     """`Params`, with the options of each experiment imported by name."""
     modules = {name: f"darkmatter.experiments.{name}.params" for name in EXPERIMENTS}
-    modules["lemmas"] = "darkmatter.experiments.lemmas.params"
     classes = {Params.__annotations__[name]: module for name, module in modules.items()}
     options = {name: getattr(importlib.import_module(module), name) for name, module in classes.items()}
     Params.model_rebuild(_types_namespace=options)

@@ -16,6 +16,7 @@ from darkmatter.experiments.controls import results as control_results
 from darkmatter.experiments.controls.estimates import control_list
 from darkmatter.experiments.pursuit import results as pursuit_estimates
 from darkmatter.experiments.random_features import results as random_features_estimates
+from darkmatter.experiments.random_features.estimates import ORDERS
 from darkmatter.experiments.registry import records
 from darkmatter.regression.splits import ROW_SETS, SPLITS
 from darkmatter.results.load import Results
@@ -54,10 +55,7 @@ def regression(targets, seed, per_fit=False):
 def masked():
     section = PARAMS.random_features
     shares = np.array(section.masked_shares)
-    return {
-        order: [fake_random_features.fake_sums(shares, order, seed) for seed in section.seeds]
-        for order in random_features_estimates.ORDERS
-    }
+    return {order: [fake_random_features.fake_sums(shares, order, seed) for seed in section.seeds] for order in ORDERS}
 
 
 def random_features(folder):

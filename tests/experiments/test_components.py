@@ -18,7 +18,7 @@ from darkmatter.experiments.components.compute import (
     parents_of,
     write_targets,
 )
-from darkmatter.experiments.components.results import TARGETS, components_results, regressor_estimates
+from darkmatter.experiments.components.estimates import TARGETS, components_results, regressor_estimates
 from darkmatter.params.types import ParamsError
 from darkmatter.regression.splits import draw_splits
 from darkmatter.saes.decoder import load_decoder

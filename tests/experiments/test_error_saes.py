@@ -11,8 +11,9 @@ from sae_lens import TopKSAE, TopKSAEConfig
 
 from darkmatter.experiments.error_saes.compute import score, train_error_sae
 from darkmatter.experiments.error_saes.error_parts import write_part
+from darkmatter.experiments.error_saes.estimates import over_contexts_and_seeds, results, scored_of
 from darkmatter.experiments.error_saes.names import PARTS, SUMS, sae_name
-from darkmatter.experiments.error_saes.results import over_contexts_and_seeds, results, scored_of, stored
+from darkmatter.experiments.error_saes.results import stored
 from darkmatter.models.activation_files import Bfloat16, narrowed, open_activations, widened
 from darkmatter.statistics.bootstrap import ContextBootstrap
 from darkmatter.storage.artifacts import ArtifactError, read_arrays, read_json

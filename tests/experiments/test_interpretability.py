@@ -13,6 +13,7 @@ from scipy.optimize import minimize
 
 from darkmatter.experiments.error_saes.names import PARTS
 from darkmatter.experiments.interpretability.compute import Texts, surrogate_records
+from darkmatter.experiments.interpretability.estimates import accuracies, mean_of_latents, results
 from darkmatter.experiments.interpretability.latent_examples import (
     TOO_FEW_FIRINGS,
     TOO_FEW_SILENCES,
@@ -23,7 +24,7 @@ from darkmatter.experiments.interpretability.latent_examples import (
     find_firings,
     lacking,
 )
-from darkmatter.experiments.interpretability.results import accuracies, mean_of_latents, record_arrays, results
+from darkmatter.experiments.interpretability.results import record_arrays
 from darkmatter.experiments.interpretability.surrogate import fit_logistic, ngram_features, predict
 from darkmatter.storage.artifacts import ArtifactError
 

@@ -27,11 +27,12 @@ from judge_case import QUESTION, SOON, make_judge, settings, stage_inputs, stage
 from transformers.cli.serve import Serve
 
 from darkmatter.experiments.interpretability.compute import judge_cost, judge_records
+from darkmatter.experiments.interpretability.estimates import accuracies
 from darkmatter.experiments.interpretability.judge.answers import parse_explanation, parse_predictions
 from darkmatter.experiments.interpretability.judge.judge import Unanswered
 from darkmatter.experiments.interpretability.judge.key import NO_KEY, read_key
 from darkmatter.experiments.interpretability.judge.prompts import explain_question, predict_question
-from darkmatter.experiments.interpretability.results import accuracies, record_arrays
+from darkmatter.experiments.interpretability.results import record_arrays
 from darkmatter.models.load import random_model
 from darkmatter.params.data import Model
 from darkmatter.params.types import ParamsError

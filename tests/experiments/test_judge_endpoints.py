@@ -20,6 +20,7 @@ from fake_endpoint import (
 from judge_case import QUESTION, make_judge, settings, stage_inputs, stage_with, work_on
 
 from darkmatter.experiments.interpretability.compute import FRUITLESS, judge_records
+from darkmatter.experiments.interpretability.estimates import accuracies
 from darkmatter.experiments.interpretability.judge import client as judge_client
 from darkmatter.experiments.interpretability.judge.answers import parse_explanation, parse_predictions, said, unfenced
 from darkmatter.experiments.interpretability.judge.client import IN_A_ROW
@@ -27,7 +28,7 @@ from darkmatter.experiments.interpretability.judge.judge import REASONING_TOKENS
 from darkmatter.experiments.interpretability.judge.key import read_key
 from darkmatter.experiments.interpretability.judge.prompts import explain_question
 from darkmatter.experiments.interpretability.judge.refusals import sentence, shortened
-from darkmatter.experiments.interpretability.results import accuracies, record_arrays
+from darkmatter.experiments.interpretability.results import record_arrays
 from darkmatter.storage.artifacts import ArtifactError, sha256_file
 from stages.interpretability import main
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 from darkmatter.experiments.latent_probe.compute import LATENTS, PROBE_RANK, PROBE_SUMS, probe_latents
+from darkmatter.experiments.latent_probe.estimates import compare, curve, latent_results, smoothed
 from darkmatter.experiments.latent_probe.latent_ranks import Ranks, rank_correlation, resample, weighted_median
-from darkmatter.experiments.latent_probe.results import compare, curve, latent_results, smoothed
 from darkmatter.storage.artifacts import ArtifactError, read_arrays, write_arrays, write_json
 
 LATENT_COUNT, CONTEXTS, POSITIONS = 8, 10, 2000

@@ -5,7 +5,7 @@ import pytest
 
 from darkmatter.experiments.norm_baselines.compute import baselines, seen_rows
 from darkmatter.experiments.norm_baselines.compute import token_means as means_of_seen
-from darkmatter.experiments.norm_baselines.results import (
+from darkmatter.experiments.norm_baselines.estimates import (
     ACTIVATION,
     ACTIVATION_SEEN,
     COMPARED,

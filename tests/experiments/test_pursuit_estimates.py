@@ -11,7 +11,7 @@ from darkmatter.decomposition.results import MOMENTS, estimate_sae, regressions
 from darkmatter.decomposition.shared_moments import prepare
 from darkmatter.experiments.pursuit import algorithm as pursuit
 from darkmatter.experiments.pursuit import compute as pursuit_codes
-from darkmatter.experiments.pursuit import results as pursuit_estimates
+from darkmatter.experiments.pursuit import estimates
 from darkmatter.experiments.pursuit.compute import (
     check_codes,
     join_codes,
@@ -19,7 +19,8 @@ from darkmatter.experiments.pursuit.compute import (
     ranges,
     write_first_contexts,
 )
-from darkmatter.experiments.pursuit.results import compare, results_of, stored
+from darkmatter.experiments.pursuit.estimates import compare
+from darkmatter.experiments.pursuit.results import results_of, stored
 from darkmatter.regression.splits import draw_splits
 from darkmatter.saes.decoder import load_decoder
 from darkmatter.statistics.sae_estimates import hookpoint_sums
@@ -167,9 +168,9 @@ def test_a_share_of_no_fall_is_null_with_its_reason(case):
 
 def test_both_modules_name_the_same_encoders():
     """The estimates import no torch, so the names stand twice."""
-    assert pursuit_estimates.OWN == pursuit_codes.OWN
-    assert set(pursuit_estimates.VARIANTS) == set(pursuit.VARIANTS)
-    assert pursuit_estimates.CLAIMED in pursuit.VARIANTS
+    assert estimates.OWN == pursuit_codes.OWN
+    assert set(estimates.VARIANTS) == set(pursuit.VARIANTS)
+    assert estimates.CLAIMED in pursuit.VARIANTS
 
 
 def test_ranges_cover_every_context_once():

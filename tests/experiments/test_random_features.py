@@ -25,12 +25,7 @@ from darkmatter.experiments.random_features.compute import (
     row_blocks,
     share_sums,
 )
-from darkmatter.experiments.random_features.results import (
-    ORDERS,
-    VARIANTS,
-    parabola,
-    random_feature_results,
-)
+from darkmatter.experiments.random_features.estimates import ORDERS, VARIANTS, parabola, random_feature_results
 from darkmatter.storage.artifacts import ArtifactError, read_arrays
 
 SHARES = [0, 0.25, 0.5, 0.75, 1]

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from darkmatter.experiments.components.results import JOINT, components_results
+from darkmatter.experiments.components.estimates import JOINT, components_results
 from darkmatter.params.schema import Params
 
 R2 = {"error": 0.05, "linear": 0.2, "nonlinear": 0.04}

@@ -3,7 +3,7 @@
 import copy
 from typing import Any
 
-from darkmatter.experiments.pursuit.results import CLAIMED, VARIANTS, estimands
+from darkmatter.experiments.pursuit.estimates import CLAIMED, VARIANTS, estimands
 from darkmatter.params.schema import Params
 from darkmatter.statistics.joint_levels import with_ends
 

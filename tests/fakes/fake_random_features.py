@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from darkmatter.experiments.random_features.results import ORDERS, VARIANTS, random_feature_results
+from darkmatter.experiments.random_features.estimates import ORDERS, VARIANTS, random_feature_results
 from darkmatter.params.schema import Params
 
 

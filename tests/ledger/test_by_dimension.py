@@ -7,7 +7,7 @@ import pytest
 from profiles import profile_params
 from scipy.stats import norm, t
 
-from darkmatter.experiments.pursuit.results import CLAIMED, OWN
+from darkmatter.experiments.pursuit.estimates import CLAIMED, OWN
 from darkmatter.ledger.estimands.by_dimension import pursuit_takes_away
 from darkmatter.ledger.estimands.evidence import BY_DIMENSION, Evidence, Missing
 from darkmatter.ledger.estimands.experiments import of_experiment

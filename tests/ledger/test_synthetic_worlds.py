@@ -12,7 +12,7 @@ from profiles import profile_params
 from test_two_worlds import CLAIMS
 
 from darkmatter.experiments.norm_baselines.compute import baselines
-from darkmatter.experiments.norm_baselines.results import ACTIVATION_SEEN, SEEN
+from darkmatter.experiments.norm_baselines.estimates import ACTIVATION_SEEN, SEEN
 from darkmatter.experiments.synthetic_noise.cells import (
     Noise,
     correlations,

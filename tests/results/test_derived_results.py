@@ -19,7 +19,7 @@ from darkmatter.experiments.interpretability import results as interpretability_
 from darkmatter.experiments.latent_probe import results as latent_probe_estimates
 from darkmatter.experiments.lemmas import results as lemma_results
 from darkmatter.experiments.norm_baselines import results as norm_baseline_estimates
-from darkmatter.experiments.norm_baselines.results import (
+from darkmatter.experiments.norm_baselines.estimates import (
     ACTIVATION,
     ACTIVATION_SEEN,
     COMPARED,

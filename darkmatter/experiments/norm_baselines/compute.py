@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 
-from darkmatter.experiments.norm_baselines.results import ACTIVATION, ACTIVATION_SEEN, SEEN, Baseline
+from darkmatter.experiments.norm_baselines.estimates import ACTIVATION, ACTIVATION_SEEN, SEEN, Baseline
 from darkmatter.models.activation_files import Activations
 from darkmatter.regression.context_sums import scalar_sums
 from darkmatter.regression.held_out_regression import regress

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from darkmatter.experiments.pursuit.results import CLAIMED, OWN
+from darkmatter.experiments.pursuit.estimates import CLAIMED, OWN
 from darkmatter.ledger.estimands.evidence import NOT_PULLED, Evidence, Missing, SymbolicSums
 from darkmatter.ledger.estimands.quantities import Components, Formula, Keyed, single
 from darkmatter.params.conventions import PRIMARY
