@@ -3,15 +3,15 @@
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from darkmatter.decomposition.shared_moments import Prepared, read_prepared
-from darkmatter.models.activation_files import Activations, open_activations
+from darkmatter.decomposition.shared_moments import Contexts, Prepared, read_prepared
+from darkmatter.models.activation_files import open_activations
 from darkmatter.models.device import usable
 from darkmatter.regression.moments import Blocks, make_blocks
 from darkmatter.regression.splits import Splits, draw_splits
@@ -19,6 +19,7 @@ from darkmatter.saes.reconstructions import open_reconstructions
 from darkmatter.storage.artifacts import ArtifactError
 
 
+@runtime_checkable
 class Rebuilt(Protocol):
     """Where Sae(x) comes from: `Reconstructions` of stored codes, or an SAE in memory."""
 
@@ -34,7 +35,7 @@ class SaeSample:
     kept.
     """
 
-    x: Activations
+    x: Contexts
     sae: Rebuilt
     splits: Splits
     prepared: Prepared

@@ -4,7 +4,7 @@ Arrays come in and go out as NumPy; an SAE that computes on a device brings them
 the units of the raw activations.
 """
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -30,6 +30,7 @@ class Codes(NamedTuple):
         return cls(index, value, np.count_nonzero(value, axis=1).astype(np.int32))
 
 
+@runtime_checkable
 class Decodes(Protocol):
     """Of an SAE what stored codes ask for.
 
@@ -47,6 +48,7 @@ class Decodes(Protocol):
         """Sae(x) of each row, float32; of the codes it reads index and value."""
 
 
+@runtime_checkable
 class Sae(Decodes, Protocol):
     """An SAE whose Sae(x) is Σ value · W_dec[index] + b_dec."""
 
