@@ -91,7 +91,9 @@ def noise_grid(
     opened = open_sae(Path(sae), architecture, d_sae, k, rows_of(x), outlier_norm_ratio=outlier_norm_ratio)
     again, activity = encode_again(opened, truth, kept.reshape(-1), d_sae, ablated_shares)
     kept = kept.reshape(truth.rows.shape[:2])
-    groups = zip(x.reshape(truth.rows.shape), truth.rows, kept, strict=True)
+    flat, size = rows_of(x), truth.rows.shape[1]
+    parts = (np.asarray(flat[start : start + size]) for start in range(0, len(flat), size))
+    groups = zip(parts, truth.rows, kept, strict=True)
     error_square = sum(float(np.square(rows[own].astype(np.float64) - sae_x[own]).sum()) for rows, sae_x, own in groups)
     unit = float(np.sqrt(error_square / (kept.sum() * d_model)))
     if not unit > 0:

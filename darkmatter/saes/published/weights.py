@@ -27,7 +27,7 @@ class Weights:
     W_dec: Matrix
     b_enc: Float[np.ndarray, " latent"]
     b_dec: Float[np.ndarray, " d_model"]
-    threshold: Float[np.ndarray, " latent"] | None = None
+    threshold: Float[np.ndarray, " _"] | None = None  # as long as there are latents: `check_shapes`
     k: int | None = None
     subtract_b_dec: bool = False
     norm_in_values: bool = False
