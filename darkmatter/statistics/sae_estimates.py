@@ -19,6 +19,7 @@ from darkmatter.statistics.bootstrap import MANY, ContextBootstrap, Statistic, W
 
 Sums = Mapping[str, np.ndarray]
 Estimate = dict[str, Any]
+Answer = Any  # of a set of rows: an Estimate; of symbolic ones, as the ledger has them, the formula itself
 
 NORM_TEST = ("x", "sae", "error", "linear", "nonlinear")
 
@@ -82,30 +83,30 @@ class RowSet:
         """The part of [set, context, …] sums that belongs to this row set."""
         return sums[self.number][self.used]
 
-    def estimate(self, statistic: Statistic, rank: int) -> Estimate:
+    def estimate(self, statistic: Statistic, rank: int) -> Answer:
         return estimate(self.bootstrap, statistic, self.rows, rank)
 
 
-def scalar_r2(view: RowSet, sums: Sums, column: str, residual: str, rank: int) -> Estimate:
+def scalar_r2(view: RowSet, sums: Sums, column: str, residual: str, rank: int) -> Answer:
     """R² of a norm probe (Eq. 10) from the sums of its target and of its squared residuals."""
     total, square = (view.of_sums(sums[f"centred_{part}/{column}"]) for part in ("sum", "square"))
     left = view.of_sums(sums[f"residual/{residual}"])
     return view.estimate(lambda weights: metrics.r2(weights, view.rows, total, square, left), rank)
 
 
-def pooled_fvu(view: RowSet, hookpoint: HookpointSums, left: np.ndarray, rank: int) -> Estimate:
+def pooled_fvu(view: RowSet, hookpoint: HookpointSums, left: np.ndarray, rank: int) -> Answer:
     """Σ ‖x − x̂‖² / Σ ‖x − x̄‖² over a row set."""
     square, residual = view.of_sums(hookpoint.square), view.of_sums(left)
     cross = hookpoint.cross_of(view)
     return view.estimate(lambda weights: metrics.fvu(weights, view.rows, square, cross, residual), rank)
 
 
-def mean_of(view: RowSet, sums: Sums, column: str, rank: int) -> Estimate:
+def mean_of(view: RowSet, sums: Sums, column: str, rank: int) -> Answer:
     total = view.of_sums(sums[f"sum/{column}"])
     return view.estimate(lambda weights: metrics.mean(weights, view.rows, total), rank)
 
 
-def ratio_of(view: RowSet, sums: Sums, numerator: str, denominator: str, rank: int) -> Estimate:
+def ratio_of(view: RowSet, sums: Sums, numerator: str, denominator: str, rank: int) -> Answer:
     above, below = (view.of_sums(sums[f"sum/{column}"]) for column in (numerator, denominator))
     return view.estimate(lambda weights: metrics.ratio(weights @ above, weights @ below), rank)
 
