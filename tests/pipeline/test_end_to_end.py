@@ -82,13 +82,13 @@ def test_stages_that_run_again_find_every_shard_and_every_sae(restored):
 
 
 def test_code_of_an_experiment_or_of_a_figure_runs_no_model(restored):
-    files = [restored.folder / "darkmatter" / name for name in ("experiments/pursuit/params.py", "figures/maps.py")]
+    files = [restored.folder / "darkmatter" / name for name in ("experiments/downstream/params.py", "figures/maps.py")]
     before = [file.read_text() for file in files]
     try:
         for file, text in zip(files, before, strict=True):
             file.write_text(f"{text}\n\nANOTHER = 1\n")
-        assert {*restored.repro()} == {"pursuit", *CHEAP}
-        assert not restored.receipt("pursuit")["units"]["computed"]
+        assert {*restored.repro()} == {"downstream", *CHEAP}
+        assert not restored.receipt("downstream")["units"]["computed"]
     finally:
         for file, text in zip(files, before, strict=True):
             file.write_text(text)
