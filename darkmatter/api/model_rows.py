@@ -131,7 +131,7 @@ def open_model(model: str, revision: str | None, work: Path) -> ModelFolder:
 
 
 def has_manifest(folder: Path) -> bool:
-    """Whether the folder's manifest.json is one of `models.py`: other tools write files of that name too."""
+    """Whether the folder's manifest.json is one of `models.load`: other tools write files of that name too."""
     if not (folder / MANIFEST).is_file():
         return False
     try:

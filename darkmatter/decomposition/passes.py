@@ -51,7 +51,7 @@ def decompose(
 
     Args:
         activations: .npy, float32 [context, position, d_model].
-        prepared: folder written by `activation_moments.prepare` for the same activations and splits.
+        prepared: folder written by `shared_moments.prepare` for the same activations and splits.
         codes: .npz with `index`, `value` [row, slot] and `l0` [row].
         sae: folder of the SAE in sae-lens format, of which the decoder is read.
         device: where the passes compute.

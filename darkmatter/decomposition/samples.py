@@ -65,7 +65,7 @@ def open_sample(
 
     Args:
         activations: .npy, float32 [context, position, d_model].
-        prepared: folder written by `activation_moments.prepare` for the same activations and splits.
+        prepared: folder written by `shared_moments.prepare` for the same activations and splits.
         codes: .npz with `index`, `value` [row, slot] and `l0` [row].
         sae: folder of the SAE, of which the decoder is read.
         device: where the rows of each context go.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from darkmatter.storage.artifacts import ArtifactError
 
-if TYPE_CHECKING:  # models.py alone imports it, once it has closed the hub
+if TYPE_CHECKING:  # models/load.py alone imports it, once it has closed the hub
     from transformers import PretrainedConfig, PreTrainedModel
 
 # Their language model alone computes what the whole computes on text: bit by bit, the tests say.

@@ -7,10 +7,10 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w-]*$")]
 FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w.-]*$")]
-HOOKPOINT = r"(resid_post|attn_out|attn_z|mlp_out)\.\d+"  # what each is: hookpoints.py
+HOOKPOINT = r"(resid_post|attn_out|attn_z|mlp_out)\.\d+"  # what each is: models/hookpoints.py
 Hookpoint = Annotated[str, StringConstraints(pattern=rf"^{HOOKPOINT}$")]
 SaePath = Annotated[str, StringConstraints(pattern=rf"^{HOOKPOINT}/[A-Za-z0-9][\w-]*$")]
-Device = Annotated[str, StringConstraints(pattern=r"^(cpu|mps|cuda(:\d+)?)$")]  # whether it is there: device.py
+Device = Annotated[str, StringConstraints(pattern=r"^(cpu|mps|cuda(:\d+)?)$")]  # whether it is there: models/device.py
 Share = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]

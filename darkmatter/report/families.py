@@ -59,7 +59,7 @@ def judged_by(row: Content, found: Content) -> Content | None:
 
 
 def known_by(one: Content) -> list[str]:
-    """What results call a rule; before edition NAMED its hash was that of the rule alone (`claim_rules.hashes_of`)."""
+    """What results call a rule; before edition NAMED its hash was that of the rule alone (`rules.hashes_of`)."""
     before = [sha256_of_content(one["rule"])] if one.get("edition", NAMED) < NAMED else []
     return [one["rule_sha256"], *before]
 

@@ -97,7 +97,7 @@ def token_for(repo: Repo) -> str | Literal[False]:
 
 
 def offline() -> bool:
-    """Whether the user asked for no network. models.py sets HF_HUB_OFFLINE itself, and keeps here what it was."""
+    """Whether the user asked for no network. models/load.py sets HF_HUB_OFFLINE itself, and keeps here what it was."""
     asked = os.environ.get("DARKMATTER_HUB_OFFLINE")
     return constants.HF_HUB_OFFLINE if asked is None else asked.upper() in constants.ENV_VARS_TRUE_VALUES
 

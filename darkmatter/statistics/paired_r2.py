@@ -32,7 +32,7 @@ class ScoredRegression:
 
     @classmethod
     def of(cls, sums: Sums, row_set: str, residual: str, rank: int, target: int = 0) -> "ScoredRegression":
-        """From sums as `held_out.regress` leaves them.
+        """From sums as `held_out_regression.regress` leaves them.
 
         Args:
             row_set: a name of ROW_SETS.

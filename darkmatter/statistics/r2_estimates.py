@@ -1,4 +1,4 @@
-"""R² with intervals from the sums of `held_out.regress`: no torch."""
+"""R² with intervals from the sums of `held_out_regression.regress`: no torch."""
 
 from collections.abc import Callable
 from typing import Any
@@ -29,7 +29,7 @@ def r2_of(
     """R² over one set of rows, the mean over targets (of one target: its R²).
 
     Args:
-        sums: as `held_out.HeldOut.sums`.
+        sums: as `held_out_regression.HeldOut.sums`.
         row_set: a name of ROW_SETS.
         residual: key of the squared residuals.
         bootstrap: `resamples`, `level` and `seed`.

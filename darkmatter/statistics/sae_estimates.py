@@ -146,7 +146,7 @@ def scalar_estimates(hookpoint: HookpointSums, sums: Sums, split: str, conventio
 
 def dimension_estimates(
     hookpoint: HookpointSums, x_sums: Sums, dimension_sums: Sums, split: str, convention: str
-) -> dict[str, Estimate]:
+) -> dict[str, Answer]:
     """The numbers that average over dimensions: E11's R², and both FVU as 1 − R² per dimension.
 
     Args:

@@ -36,7 +36,7 @@ def row_sets():
 
 
 def regression(targets, seed, per_fit=False):
-    """Sums as `held_out.regress` leaves them, of invented targets; `per_fit`: as it does for derived ones."""
+    """Sums as `held_out_regression.regress` leaves them, of invented targets; `per_fit`: as for derived ones."""
     random, sets = np.random.default_rng(seed), row_sets()
     total = lambda values: np.einsum("sct,ctd->scd", sets, values)  # noqa: E731
     t = random.normal(size=(CONTEXTS, TOKENS, targets)) + random.normal(size=(CONTEXTS, 1, targets))

@@ -50,7 +50,7 @@ def served(tmp_path, monkeypatch):
         (root / folder).mkdir(parents=True)
         (root / folder / "config.json").write_text("{}")
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)  # as models.py leaves it
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)  # as models/load.py leaves it
     monkeypatch.setenv("DARKMATTER_HUB_OFFLINE", "")
     monkeypatch.setenv("HF_TOKEN", "secret")
     with serve(root) as found:

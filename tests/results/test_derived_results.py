@@ -55,7 +55,7 @@ PARAMS = quick()
 
 
 def regression(targets, seed, residuals):
-    """Sums as `held_out.regress` leaves them, of invented targets."""
+    """Sums as `held_out_regression.regress` leaves them, of invented targets."""
     random, sets = np.random.default_rng(seed), SPLIT.row_sets().astype(float)
     t = random.normal(size=(CONTEXTS, POSITIONS, targets)) + random.normal(size=(CONTEXTS, 1, targets))
     total = lambda values: np.einsum("scp,cpt->sct", sets, values)  # noqa: E731

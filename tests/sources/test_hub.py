@@ -29,7 +29,7 @@ def served(tmp_path, monkeypatch):
     (tmp_path / "repository").mkdir()
     monkeypatch.chdir(tmp_path / "repository")
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)  # as models.py leaves it
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)  # as models/load.py leaves it
     monkeypatch.setenv("DARKMATTER_HUB_OFFLINE", "")
     monkeypatch.setenv("HF_TOKEN", "secret")
     monkeypatch.setattr(time, "sleep", lambda seconds: None)  # between huggingface_hub's tries

@@ -33,8 +33,8 @@ from darkmatter.saes.reconstructions import open_reconstructions
 from darkmatter.storage.artifacts import ArtifactError, read_arrays, write_arrays
 
 MAPS = "maps.npz"  # `FIT SET/CONVENTION`: weights of b*, with intercept or through the origin, [d_model, d_model]
-TARGET_SUMS = "target_sums.npz"  # `held_out.derived_sums` of the error and its parts
-SUMS = "sums.npz"  # `held_out.HeldOut.sums` of one regression, and `rank/FIT SET`
+TARGET_SUMS = "target_sums.npz"  # `held_out_regression.derived_sums` of the error and its parts
+SUMS = "sums.npz"  # `held_out_regression.HeldOut.sums` of one regression, and `rank/FIT SET`
 
 CHECKED_CONTEXTS = 3
 # Spacings of the model's numbers. Two additions round twice, the output projection and its norm three times, each by
@@ -129,7 +129,7 @@ def explain(
         regressors: `codes` and `sae` of each SAE whose output is a regressor, on the same tokens; `attention` of one
             of z, the arguments of `load_attention_output`.
         targets: folder written by `write_targets` for the same sample.
-        cutoff: as in `held_out.regress`.
+        cutoff: as in `held_out_regression.regress`.
         sample: arguments of `samples.open_sample`.
     """
     opened = open_sample(**sample)

@@ -20,7 +20,7 @@ JOINT = {"all-parents": "all parents", "self": "Sae(x)"}
 def regressor_estimates(
     sums: Sums, rank: dict[str, int], bootstrap: dict[str, Any], together: dict[str, Any] | None
 ) -> dict[str, Any]:
-    """target → R² as `held_out_estimates.r2_estimates`, and under `joint` with intervals that hold together.
+    """target → R² as `r2_estimates.r2_estimates`, and under `joint` with intervals that hold together.
 
     Of POOLED also `pooled`: split → convention → pooled R², with the ends of both levels.
 

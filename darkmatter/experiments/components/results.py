@@ -21,8 +21,8 @@ def stored(found: Mapping[str, Sums], targets: Sums) -> tuple[dict[str, np.ndarr
     """Content of STORED and of STORED_DIMENSIONS.
 
     Args:
-        found: regressor → what `components.explain` left.
-        targets: what `components.write_targets` left.
+        found: regressor → what `compute.explain` left.
+        targets: what `compute.write_targets` left.
     """
     ranks = {name: {key: sums[key] for key in sums if key.startswith("rank/")} for name, sums in found.items()}
     residuals = {name: {key: sums[key] for key in sums if key.startswith("residual/")} for name, sums in found.items()}

@@ -35,7 +35,7 @@ def stored(
 
     Args:
         sums: source → sums over its targets, as the units of the stage leave them.
-        points: as `control_facts.scaling_points`.
+        points: as `facts.scaling_points`.
     """
     controls = listed(params)
     norms = {one.source: kept(sums[one.source], LAST) for one in controls if one.target == "norm"}

@@ -81,7 +81,7 @@ def splice_context(
         model: folder of the model.
         tokens: .npy, int32 [context, context_length].
         context: which context of `tokens` and `activations`.
-        prepared: folder written by `activation_moments.prepare` for the activations.
+        prepared: folder written by `shared_moments.prepare` for the activations.
         saes: `name`, and the paths `codes`, `sae` (as `samples.open_sample`) and `map` (as `fit_map` writes it).
         controls: parts whose norms random vectors take.
         device: where the model runs and the vectors are made.

@@ -103,7 +103,7 @@ def ratio(sums: Sums, sae: str, part: str, way: str) -> Statistic:
 
 
 def defined(units: ContextBootstrap, statistic: Statistic, rows: np.ndarray, rank: int, reason: str) -> Estimate:
-    """As `estimates.estimate`, null with `reason` where the statistic, or too many of its resamples, are undefined."""
+    """As `sae_estimates.estimate`; null with `reason` where the statistic, or too many resamples, are undefined."""
     watched = WatchedStatistic(statistic, units.resamples)
     found = estimate(units, watched, rows, rank)
     if found["value"] is None:

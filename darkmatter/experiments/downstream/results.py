@@ -23,7 +23,7 @@ def stored(
     """Content of STORED and of STORED_DIMENSIONS.
 
     Args:
-        sums: as `downstream.splice_context` writes them, stacked over contexts.
+        sums: as `compute.splice_context` writes them, stacked over contexts.
         contexts: their numbers.
         positions: of each context.
         rank: of each SAE's map.

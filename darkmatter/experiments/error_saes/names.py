@@ -2,7 +2,7 @@
 without training anything again."""
 
 PARTS = ("linear", "nonlinear")
-SUMS = "sums.npz"  # in the folder of each SAE, see `error_saes.score`
+SUMS = "sums.npz"  # in the folder of each SAE, see `compute.score`
 
 
 def sae_name(part: str, seed: int) -> str:

@@ -21,7 +21,7 @@ def stored(
     """Content of STORED and of STORED_DIMENSIONS. Targets are those of the part, whatever the seed.
 
     Args:
-        scores: (part, seed) → sums of `error_saes.score`.
+        scores: (part, seed) → sums of `compute.score`.
         linear_map: rows, rank and condition number of b*.
     """
     first = {part: next(sums for (of, _), sums in scores.items() if of == part) for part in PARTS}

@@ -28,7 +28,7 @@ from darkmatter.storage.artifacts import write_arrays
 # order: `group_sum` Σ w, `group_product` Σ w g
 LATENTS = "latents.npz"
 GROUPS = 10  # of contexts; the jackknife over them costs ten medians, and one over contexts a file tenfold
-PROBE_SUMS = "probe_sums.npz"  # per-context sums of the probe, as `held_out.HeldOut.sums`
+PROBE_SUMS = "probe_sums.npz"  # per-context sums of the probe, as `held_out_regression.HeldOut.sums`
 PROBE_RANK = "probe_rank.npz"
 
 
@@ -49,7 +49,7 @@ def probe_latents(
         codes: .npz with `index` and `value` [row, slot].
         sae: folder of the SAE in sae-lens format, of which the decoder is read.
         activations: .npy, float32 [context, position, d_model], of the same rows.
-        cutoff: as in `held_out.regress`.
+        cutoff: as in `held_out_regression.regress`.
         outlier_norm_ratio: as in `outliers.kept_rows`.
 
     Raises:

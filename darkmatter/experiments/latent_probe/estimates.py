@@ -101,7 +101,7 @@ def latent_results(
     """The results file but for the SAE's name.
 
     Args:
-        latents: table of `latent_probe.LATENTS`.
+        latents: table of `compute.LATENTS`.
         probe_sums: sums of the norm probe.
         min_firings: latents that fired less often are counted and left out.
         windows: convention → latents over which the curve is smoothed.

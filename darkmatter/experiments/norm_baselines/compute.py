@@ -38,7 +38,7 @@ def baselines(
         activations: [context, position, d_model].
         token_ids: the token at each row.
         loss: cross-entropy of the next token.
-        cutoff: as for `held_out.regress`.
+        cutoff: as for `held_out_regression.regress`.
 
     Raises:
         ArtifactError: the rows differ.
@@ -97,7 +97,7 @@ def activation_probes(
 def baseline(
     row_sets: RowSets, shifted: PerToken, residuals: Mapping[str, PerToken], rank: Mapping[str, int]
 ) -> Baseline:
-    """Sums as those of `held_out.regress` over any sets of rows."""
+    """Sums as those of `held_out_regression.regress` over any sets of rows."""
     members = row_sets.astype(np.float64)
     columns = {"total": shifted, "square": shifted**2, **residuals}
     sums = {name: scalar_sums(members, column)[..., None] for name, column in columns.items()}

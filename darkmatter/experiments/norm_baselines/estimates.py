@@ -24,8 +24,8 @@ class Baseline:
     """One regressor at one SAE.
 
     Attributes:
-        sums: as `held_out.HeldOut.sums`, of one target and with intercept; `residual/in-sample` only where the
-            published code fits and scores it on all rows.
+        sums: as `held_out_regression.HeldOut.sums`, of one target and with intercept; `residual/in-sample` only where
+            the published code fits and scores it on all rows.
         rank: fit set → directions fitted beside the intercept.
         constant: what the regressor is on every fit row, if it is one number: then there is nothing to fit.
     """

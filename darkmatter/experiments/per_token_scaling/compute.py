@@ -45,7 +45,7 @@ def scaling_regressions(
     Args:
         saes: `name`, `d_sae` and `k` of each.
         tables: per-token table of each by name: squared norms.
-        cutoff: as for `held_out.regress`.
+        cutoff: as for `held_out_regression.regress`.
 
     Raises:
         ArtifactError: fewer rows than regressors.

@@ -50,7 +50,7 @@ class Scaling:
 
     Attributes:
         first, wider: `name`, `d_sae` and `k` of the SAE, and of each wider one of its k: the regressions' targets.
-        sums: regression → sums as `held_out.HeldOut.sums`.
+        sums: regression → sums as `held_out_regression.HeldOut.sums`.
         rank: regression → fit set → rank.
     """
 

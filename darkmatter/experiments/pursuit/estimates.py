@@ -34,10 +34,10 @@ VARIANTS = {
 
 
 def compare(hookpoint: HookpointSums, sae: Sums, pursuit: Sums, split: str, convention: str) -> dict[str, Estimate]:
-    """The five numbers of one SAE under one split and convention; rows as in `estimates.scalar_estimates`.
+    """The five numbers of one SAE under one split and convention; rows as in `sae_estimates.scalar_estimates`.
 
     Args:
-        sae, pursuit: sums that `decomposition.decompose` left, for the same rows.
+        sae, pursuit: sums that `passes.decompose` left, for the same rows.
     """
     view = hookpoint.views[split if convention == "paper" else "all"]
     rank = hookpoint.rank[split]

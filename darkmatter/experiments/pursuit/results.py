@@ -33,7 +33,7 @@ def stored(moments: Path, decomposed: Path, saes: Iterable[str]) -> tuple[dict[s
     """Content of STORED and of STORED_DIMENSIONS.
 
     Args:
-        moments: .npz of `activation_moments.prepare` for the rows of all.
+        moments: .npz of `shared_moments.prepare` for the rows of all.
         decomposed: holds `SAE/own`, `SAE/published`, `SAE/exact_l0` of each SAE.
     """
     shared = read_arrays(moments)
@@ -54,7 +54,7 @@ def stored(moments: Path, decomposed: Path, saes: Iterable[str]) -> tuple[dict[s
 
 
 def encoder_results(hookpoint: HookpointSums, sums: Sums, x_sums: Sums | None, dimension_sums: Sums) -> dict[str, Any]:
-    """One SAE with one encoder, as `decomposition_results.estimate_sae`; without `x_sums` no mean over dimensions."""
+    """One SAE with one encoder, as `decomposition.results.estimate_sae`; without `x_sums` no mean over dimensions."""
     if x_sums is None:
         estimates = {
             way: {name: scalar_estimates(hookpoint, sums, way, name) for name in CONVENTIONS} for way in SPLITS

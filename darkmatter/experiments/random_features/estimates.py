@@ -83,7 +83,7 @@ def random_feature_results(sums: Mapping[str, Sequence[Sums]], shares: Sequence[
     context differs from that by token), and per order and variant the parabola and the curve.
 
     Args:
-        sums: order of masking → arrays of `random_features.masked_sums`, one per seed.
+        sums: order of masking → arrays of `compute.masked_sums`, one per seed.
     """
     at = np.asarray(shares, dtype=float)
     orders = {

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-Sums = Mapping[str, np.ndarray]  # of `synthetic_noise.noise_grid`, with `unit` and `d_model`
-VARIANTS = ("token", "context", "in_sample")  # order of the arrays of `synthetic_noise.noise_grid`
+Sums = Mapping[str, np.ndarray]  # of `compute.noise_grid`, with `unit` and `d_model`
+VARIANTS = ("token", "context", "in_sample")  # order of the arrays of `compute.noise_grid`
 MARGIN = 0.02  # of a share of variance (margin 2 of claims.yaml)
 CORRELATIONS = ("x_dense", "x_introduced", "sae_dense", "sae_introduced")
 Grid = Float[np.ndarray, "sigma_x sigma_s"]

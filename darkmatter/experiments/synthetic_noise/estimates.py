@@ -155,7 +155,7 @@ def convention_estimands(
 
 
 def at_both_levels(make: Callable[[float], Estimate], level: float, components: int) -> Estimate:
-    """As `joint.at_both`, of an interval without resamples."""
+    """As `joint_levels.at_both`, of an interval without resamples."""
     return at_both(lambda own: make(own["level"]), {"level": level, "resamples": 0}, components)
 
 

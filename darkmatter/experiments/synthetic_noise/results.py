@@ -20,7 +20,7 @@ from darkmatter.storage.packed_sums import gather, select
 from darkmatter.storage.paths import RESULTS
 
 STORED = RESULTS / "synthetic_noise_sums.npz"  # SAE/…: sums [seed, …] of `noise_grid`, FACTS
-# Of each draw, see `synthetic_noise.noise_grid`: one number each, or one for each ablated share.
+# Of each draw, see `compute.noise_grid`: one number each, or one for each ablated share.
 FACTS = ("unit", "d_sae", "d_model", "silent_latents", "ablated", "activity_ablated")
 FURTHER_VARIANTS = ("token",)  # what is computed of the further SAEs, the first of VARIANTS
 

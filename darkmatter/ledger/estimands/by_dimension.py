@@ -81,7 +81,7 @@ def ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
 
 
 def of_pursuit(evidence: Evidence, numbers: dict[str, Callable[[Fvus, Fvus], np.ndarray]]) -> Components:
-    """One number per SAE, both encoders on the same contexts, as `pursuit_estimates.compare` has it pooled.
+    """One number per SAE, both encoders on the same contexts, as `experiments.pursuit` has it pooled.
 
     Raises:
         Missing: the sums of every dimension, or the results, are not here.

@@ -43,12 +43,12 @@ def train_sae(
         activations: .npy, float32 [contexts, positions, d_model].
         contexts: how many of the file's contexts to use.
         k: latents per token: exact for `topk`, the target of the sparsity loss for `jumprelu`.
-        training: the fields of `params.Training`.
+        training: the fields of `params.saes.Training`.
         device: where it trains; what is saved does not say where.
 
     Raises:
         ParamsError: k > d_sae, or a schedule that does not fit.
-        ArtifactError: too few rows, NaN, wrong shape; see `rows.open_rows`.
+        ArtifactError: too few rows, NaN, wrong shape; see `training_rows.open_rows`.
         FloatingPointError: training diverged.
     """
     settings = Training.model_validate(training)

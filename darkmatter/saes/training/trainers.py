@@ -1,4 +1,4 @@
-"""The sae-lens trainer of each architecture we train. Imports sae-lens (seconds): see `training.train_sae`."""
+"""The sae-lens trainer of each architecture we train. Imports sae-lens (seconds): see `train.train_sae`."""
 
 import math
 from statistics import NormalDist
