@@ -303,7 +303,7 @@ def test_every_figure_is_there_with_its_strip(content: dict[str, Any], html: str
 def test_claims_show_numbers_verdict_and_what_flips(page: Page) -> None:
     words = re.sub(r"\s+", " ", page.words)
     assert "0.7 to 0.95" in words and "329" in words and "what sae-count says" in words
-    assert "2 of them could be put to it here" in words and "not testable here2" in words
+    assert "2 of them could be judged here" in words and "not testable here2" in words
     assert "r2 2 values, 0.8 to 0.8; 2 inside: agrees" in words and "(beside 0.5 [0.49, 0.51])" in words
     assert "(each beside 1 values, 0.25 to 0.25)" in words and "a to b: 0.25 [0.24, 0.26]" in words
     assert "⇄ flips inconclusive r2 0.71 [0.7, 0.72]: inconclusive" in words and "0.123" not in words
