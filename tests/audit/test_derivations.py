@@ -7,6 +7,7 @@ from collections.abc import Callable
 import fake_random_features
 import numpy as np
 import pytest
+from deriving import at, derived
 from fake_sums import CONTEXTS, D_MODEL, TOKENS, FakeRows
 from profiles import profile_params
 
@@ -149,12 +150,7 @@ def made(tmp_path_factory):
     return make
 
 
-def derive(name, sums, committed):
-    return plain(records()[name].derive(sums, committed, PARAMS))
-
-
-def at(tree, place):
-    return functools.reduce(lambda inner, key: inner[key], place, tree)
+derive = functools.partial(derived, params=PARAMS)
 
 
 @pytest.mark.parametrize("name", MAKE)

@@ -9,6 +9,7 @@ import fake_latent_probe
 import fake_synthetic_noise
 import numpy as np
 import pytest
+from deriving import at, derived
 from profiles import profile_params
 
 from darkmatter.audit.compare import compare
@@ -35,7 +36,7 @@ from darkmatter.experiments.registry import records
 from darkmatter.experiments.synthetic_noise import results as synthetic_noise_results
 from darkmatter.params.conventions import CONVENTIONS
 from darkmatter.regression.splits import ROW_SETS, SPLITS, draw_splits
-from darkmatter.storage.artifacts import ArtifactError, plain, read_arrays, read_json, write_arrays, write_json
+from darkmatter.storage.artifacts import ArtifactError, read_arrays, read_json, write_arrays, write_json
 
 CONTEXTS, POSITIONS, D_MODEL = 16, 30, 3
 SPLIT = draw_splits(CONTEXTS, POSITIONS, 0.6, 4, 0)
@@ -213,12 +214,7 @@ def stored(tmp_path):
     return write
 
 
-def derive(name, sums, committed):
-    return plain(records()[name].derive(sums, committed, PARAMS))
-
-
-def at(tree, place):
-    return functools.reduce(lambda inner, key: inner[key], place, tree)
+derive = functools.partial(derived, params=PARAMS)
 
 
 @pytest.mark.parametrize("name", MAKE)
