@@ -56,8 +56,8 @@ def capture(model: PreTrainedModel, hookpoints: list[str]) -> Iterator[Captured]
     """Collect the activations at `hookpoints` during the forward passes inside the block, each on the CPU at once."""
     captured: Captured = {}
 
-    def keep(name: str, found: Tensor | tuple) -> None:
-        captured[name] = (found[0] if isinstance(found, tuple) else found).detach().cpu()
+    def keep(name: str, output: Tensor | tuple) -> None:
+        captured[name] = (output[0] if isinstance(output, tuple) else output).detach().cpu()
 
     def hook(name: str) -> RemovableHandle:
         module = module_of(model, name)

@@ -73,10 +73,10 @@ def folder_model(spec: Model) -> dict[str, Path]:
             "loaded. `model.save_pretrained(FOLDER)` and `tokenizer.save_pretrained(FOLDER)` write them."
         )
     check_kind(files[CONFIG], folder)
-    found = sha256_bytes("".join(f"{name} {sha256_file(path)}\n" for name, path in files.items()).encode())
-    if spec.sha256 != found:
+    digest = sha256_bytes("".join(f"{name} {sha256_file(path)}\n" for name, path in files.items()).encode())
+    if spec.sha256 != digest:
         said = "no sha256" if spec.sha256 is None else f"sha256 {spec.sha256}"
-        raise ArtifactError(f"model.folder {folder}: the parameters say {said}. Its files are model.sha256={found}")
+        raise ArtifactError(f"model.folder {folder}: the parameters say {said}. Its files are model.sha256={digest}")
     return files
 
 

@@ -212,8 +212,8 @@ def load_model(folder: Path, head: bool = True) -> PreTrainedModel:
         raise
     except Exception as error:
         raise ArtifactError(f"{where} cannot be loaded ({first_line(error)}). {remedy(manifest)}") from error
-    if found := misfits(info, head):
-        raise ArtifactError(f"{where}: the weights do not fit the configuration ({found}). {remedy(manifest)}")
+    if wrong := misfits(info, head):
+        raise ArtifactError(f"{where}: the weights do not fit the configuration ({wrong}). {remedy(manifest)}")
     drop_random_head(model, info)
     if model.get_input_embeddings().num_embeddings != manifest["vocab_size"]:
         raise ArtifactError(f"{where}: the embedding does not have the {manifest['vocab_size']} rows of the manifest")

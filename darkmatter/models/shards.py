@@ -55,11 +55,11 @@ class Shards:
         """The entries at `index`, whole numbers in any order or a mask, in memory."""
         index = np.arange(len(self))[index]
         which = np.searchsorted(self.starts, index, side="right") - 1
-        found = np.empty((len(index), *self.shape[1:]), np.float32)
+        rows = np.empty((len(index), *self.shape[1:]), np.float32)
         for part in np.unique(which):
             here = which == part
-            found[here] = self.parts[part][index[here] - self.starts[part]]
-        return found
+            rows[here] = self.parts[part][index[here] - self.starts[part]]
+        return rows
 
     def __iter__(self) -> Iterator[np.ndarray]:
         return (entry for part in self.parts for entry in part)

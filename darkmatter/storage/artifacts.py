@@ -158,7 +158,7 @@ def open_array(path: Path, shape: tuple[int | None, ...], dtype: str = "float32"
         raise ArtifactError(f"{path} does not exist. Run `dvc repro` to make it.") from None
     except (ValueError, OSError, EOFError) as error:
         raise ArtifactError(f"{path} is damaged or not an .npy ({error}). Restore it with `dvc checkout`.") from None
-    wanted = all(expected in (None, found) for expected, found in zip(shape, array.shape, strict=False))
+    wanted = all(expected in (None, length) for expected, length in zip(shape, array.shape, strict=False))
     if array.ndim != len(shape) or not wanted or array.dtype != np.dtype(dtype):
         raise ArtifactError(f"{path} holds {array.dtype}{list(array.shape)}, expected {dtype}{list(shape)}")
     return array
