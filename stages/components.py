@@ -65,8 +65,8 @@ def main(stage: Stage) -> None:
         for name, paths in regressors.items()
     ]
     stage.ledger = run_units(explain, units, work / "regressions", stage.name)
-    found = {name: read_arrays(work / "regressions" / name / SUMS) for name in regressors}
-    scalars, dimensions = stored(found, read_arrays(targets / TARGET_SUMS))
+    result = {name: read_arrays(work / "regressions" / name / SUMS) for name in regressors}
+    scalars, dimensions = stored(result, read_arrays(targets / TARGET_SUMS))
     write_arrays(stage.writes(STORED), scalars, compress=True)
     write_arrays(stage.writes(STORED_DIMENSIONS), dimensions, compress=True)
     write_json(stage.writes(RESULTS / "components.json"), results_of(scalars, dimensions, params))

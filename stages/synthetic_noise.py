@@ -43,10 +43,10 @@ def main(stage: Stage) -> None:
             units.append(Unit(f"{spec.name}-seed-{seed}", shared | own | draw))
     stage.ledger = run_units(noise_grid, units, WORK, stage.name)
 
-    found = [(read_arrays(WORK / unit.name / SUMS), read_json(WORK / unit.name / FACTS)) for unit in units]
+    results = [(read_arrays(WORK / unit.name / SUMS), read_json(WORK / unit.name / FACTS)) for unit in units]
     count = len(params.seeds)
     by_sae = {
-        spec.name: found[number * count : (number + 1) * count] for number, spec in enumerate(saes_of(stage.params))
+        spec.name: results[number * count : (number + 1) * count] for number, spec in enumerate(saes_of(stage.params))
     }
     arrays = stored(by_sae)
     write_json(stage.writes(RESULTS / "synthetic_noise.json"), results_of(arrays, stage.params))

@@ -105,14 +105,14 @@ def checked_sae(sae: Any, sample: Float[np.ndarray, "row d_model"], max_fvu: flo
     """
     d_model = sample.shape[1]
     check_declared(sae, d_model)
-    found = as_sae(sae, sample[:PROBE_ROWS])
-    if not isinstance(found, DenseSae):
-        check_fvu(sample, np.asarray(found.decode(found.encode(sample))), max_fvu)
-        return found
-    decoder = linear_decoder(sae, found.d_sae, d_model)
+    result = as_sae(sae, sample[:PROBE_ROWS])
+    if not isinstance(result, DenseSae):
+        check_fvu(sample, np.asarray(result.decode(result.encode(sample))), max_fvu)
+        return result
+    decoder = linear_decoder(sae, result.d_sae, d_model)
     outputs, gap = [], 0.0
-    for block in blocks(sample, found.d_sae):
-        acts, output = found.run(block)
+    for block in blocks(sample, result.d_sae):
+        acts, output = result.run(block)
         if not (acts.isfinite().all() and output.isfinite().all()):
             raise ArtifactError("the SAE makes NaN or infinity of finite activations: its weights are damaged")
         outputs.append(output.numpy())
@@ -121,7 +121,7 @@ def checked_sae(sae: Any, sample: Float[np.ndarray, "row d_model"], max_fvu: flo
     output = np.concatenate(outputs)
     check_fvu(sample, output, max_fvu)
     linear = decoder is not None and gap <= DECODE_TOLERANCE**2 * squares(output)
-    return replace(found, decoder=decoder) if linear else found
+    return replace(result, decoder=decoder) if linear else result
 
 
 def squared_gap(acts: torch.Tensor, output: torch.Tensor, decoder: Decoder) -> float:
@@ -158,5 +158,5 @@ def squares(values: np.ndarray) -> float:
 
 def spread(rows: Float[np.ndarray, "row d_model"], kept: Bool[np.ndarray, " row"]) -> Float[np.ndarray, "kept d_model"]:
     """Rows spread evenly over all that are kept."""
-    found = np.flatnonzero(kept)
-    return rows[found[np.linspace(0, len(found) - 1, min(SAMPLE_ROWS, len(found))).astype(int)]]
+    result = np.flatnonzero(kept)
+    return rows[result[np.linspace(0, len(result) - 1, min(SAMPLE_ROWS, len(result))).astype(int)]]

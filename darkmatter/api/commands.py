@@ -164,10 +164,10 @@ def model_rows(given: argparse.Namespace, sae: Any, work: Path) -> tuple[Any, di
 
 
 def warnings(given: argparse.Namespace, sae: Any, l0: float) -> list[str]:
-    found = []
+    results = []
     if given.hookpoint and sae.hookpoint and given.hookpoint != sae.hookpoint:
-        found.append(f"the SAE was trained at {sae.hookpoint}, not at {given.hookpoint}")
+        results.append(f"the SAE was trained at {sae.hookpoint}, not at {given.hookpoint}")
     low, high = around(sae.nominal_l0, PUBLISHED) if sae.nominal_l0 else (l0, l0)
     if not low <= l0 <= high:
-        found.append(f"L0 is {l0:.1f} here, {sae.nominal_l0:g} by the SAE's description")
-    return found
+        results.append(f"L0 is {l0:.1f} here, {sae.nominal_l0:g} by the SAE's description")
+    return results

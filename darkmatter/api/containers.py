@@ -117,14 +117,14 @@ def read_safetensors(path: Path, name: str | None, scratch: Path, what: str) -> 
 
 
 def read_tensor_file(path: Path, name: str | None, scratch: Path, what: str) -> Any:
-    found = map_tensors(path)
-    if isinstance(found, dict):
-        return readable(*found[choose(found, name, path, what)])
+    result = map_tensors(path)
+    if isinstance(result, dict):
+        return readable(*result[choose(result, name, path, what)])
     if name is not None:
         raise ArtifactError(f"{what}: {path} holds no named arrays; leave out :{name}")
-    if isinstance(found, list):
-        return joined([readable(*tensor) for tensor in found], f"{what}: {path}")
-    return readable(*found)
+    if isinstance(result, list):
+        return joined([readable(*tensor) for tensor in result], f"{what}: {path}")
+    return readable(*result)
 
 
 def readable(tensor: np.ndarray, bfloat16: bool) -> np.ndarray:

@@ -52,9 +52,9 @@ def check_nowhere(ids: np.ndarray) -> None:
     if ids.dtype.kind not in "if" or not ids.size or ids.min() != NOWHERE:
         return
     starts = ids[np.flatnonzero(np.diff(ids, prepend=ids[0] - 1))]
-    found, runs = np.unique(starts, return_counts=True)
-    if runs[found == NOWHERE] > 1 and (runs[found != NOWHERE] == 1).all():
+    result, runs = np.unique(starts, return_counts=True)
+    if runs[result == NOWHERE] > 1 and (runs[result != NOWHERE] == 1).all():
         raise ArtifactError(
-            f"context_ids are {NOWHERE} in {int(runs[found == NOWHERE][0]):,} places between contexts, as rows of no "
+            f"context_ids are {NOWHERE} in {int(runs[result == NOWHERE][0]):,} places between contexts, as rows of no "
             "context are. Leave those rows out (mask=ids >= 0, --mask), or give that context another number"
         )

@@ -150,7 +150,7 @@ def decompose(
             (estimated := work / "estimates").mkdir()
             estimate_sae(estimated, moments.as_posix(), decomposed.as_posix(), **settings.bootstrap.model_dump())
             watch.bar.close()
-        found = read_json(estimated / ESTIMATES)
+        result = read_json(estimated / ESTIMATES)
         return Decomposed(
             rows=int(kept.sum()),
             dropped_rows=int((x.present & ~kept).sum()),
@@ -158,9 +158,9 @@ def decompose(
             contexts=x.shape[0],
             d_model=x.shape[2],
             d_sae=None if firings is None else len(firings.fired),
-            l0=None if firings is None else found["l0"],
-            dead_latents=None if firings is None else found["dead_latents"],
-            estimates=found["estimates"],
+            l0=None if firings is None else result["l0"],
+            dead_latents=None if firings is None else result["dead_latents"],
+            estimates=result["estimates"],
             regressions=regressions(read_arrays(moments)),
             settings=settings.model_dump(),
             source=source or {},

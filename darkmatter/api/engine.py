@@ -86,12 +86,12 @@ class StoredCodes:
         """index and value of some rows; unused slots hold value 0 at latent 0."""
         counts = np.diff(self.ends[start : stop + 1])
         filled = np.arange(counts.max(initial=0)) < counts[:, None]
-        first, found = self.ends[start], []
+        first, result = self.ends[start], []
         for path, dtype in self.files:
             slots = np.zeros(filled.shape, dtype=dtype)
             slots[filled] = np.fromfile(path, dtype, count=self.ends[stop] - first, offset=first * slots.itemsize)
-            found.append(slots)
-        return tuple(found)
+            result.append(slots)
+        return tuple(result)
 
 
 def encode_all(sae: AnySae, grid: Grid, firings: FiringCounts, stored: StoredCodes | None, tick: Tick) -> None:

@@ -67,9 +67,9 @@ class Grid:
         present = self.present_in(context)
         if present.all():
             return rows
-        found = rows.new_zeros(len(present), rows.shape[1])
-        found[torch.from_numpy(present)] = rows
-        return found
+        result = rows.new_zeros(len(present), rows.shape[1])
+        result[torch.from_numpy(present)] = rows
+        return result
 
     def of_rows(self, grid: np.ndarray) -> np.ndarray:
         """[row] of [context, position]."""

@@ -94,8 +94,8 @@ def find_model(model: str, revision: str | None) -> Path:
 def cached_commits(model: str) -> list[str]:
     """Commits of a model of the hub that the local cache holds, whether or not a branch names them; oldest first."""
     name = huggingface_hub.file_download.repo_folder_name(repo_id=model, repo_type="model")
-    found = [path for path in Path(constants.HF_HUB_CACHE, name, "snapshots").glob("*") if path.is_dir()]
-    return [path.name for path in sorted(found, key=lambda path: (path.stat().st_mtime, path.name))]
+    results = [path for path in Path(constants.HF_HUB_CACHE, name, "snapshots").glob("*") if path.is_dir()]
+    return [path.name for path in sorted(results, key=lambda path: (path.stat().st_mtime, path.name))]
 
 
 def open_model(model: str, revision: str | None, work: Path) -> ModelFolder:
@@ -104,26 +104,28 @@ def open_model(model: str, revision: str | None, work: Path) -> ModelFolder:
     Raises:
         ArtifactError: not found, no safetensors, or a configuration that transformers does not know.
     """
-    found = find_model(model, revision)
-    check_adapter(found)
-    if not (found / CONFIG).is_file():
-        raise ArtifactError(f"{found} holds no {CONFIG}, so it is no model. `model.save_pretrained(FOLDER)` writes one")
+    result = find_model(model, revision)
+    check_adapter(result)
+    if not (result / CONFIG).is_file():
+        raise ArtifactError(
+            f"{result} holds no {CONFIG}, so it is no model. `model.save_pretrained(FOLDER)` writes one"
+        )
     try:
-        config = transformers.AutoConfig.from_pretrained(found, local_files_only=True, trust_remote_code=False)
+        config = transformers.AutoConfig.from_pretrained(result, local_files_only=True, trust_remote_code=False)
     except Exception as error:
         raise ArtifactError(
-            f"{found}: transformers knows no model of this configuration without running its code ({first_line(error)})"
+            f"{result}: transformers knows no such model without running its code ({first_line(error)})"
         ) from error
-    check_kind(config, found)
-    text = text_part(config, found)
+    check_kind(config, result)
+    text = text_part(config, result)
     try:
         heads, d_model, layers = text.num_attention_heads, text.hidden_size, text.num_hidden_layers
     except AttributeError as error:
         raise ArtifactError(
-            f"{found}: a model of kind {config.model_type!r} has no layers of attention ({error}); extract the "
+            f"{result}: a model of kind {config.model_type!r} has no layers of attention ({error}); extract the "
             "activations yourself and use --activations"
         ) from error
-    folder = found if has_manifest(found) else link(found, work / "model", text.vocab_size)
+    folder = result if has_manifest(result) else link(result, work / "model", text.vocab_size)
     files = read_json(folder / MANIFEST)["files"]
     source = {"model": model, "revision": revision, "sha256": files}
     d_z = heads * (getattr(text, "head_dim", None) or d_model // heads)
@@ -141,17 +143,17 @@ def has_manifest(folder: Path) -> bool:
     return isinstance(content, dict) and {"files", "tokenizer_sha256", "vocab_size", "dtype"} <= content.keys()
 
 
-def link(found: Path, folder: Path, vocab_size: int) -> Path:
+def link(path: Path, folder: Path, vocab_size: int) -> Path:
     """A folder of links to a model's configuration, safetensors and tokenizer, with the manifest of them."""
-    files = sorted({file for pattern in LINKED for file in found.glob(pattern)} - {found / MANIFEST})
-    check_weights(found, {file.name for file in files})
+    files = sorted({file for pattern in LINKED for file in path.glob(pattern)} - {path / MANIFEST})
+    check_weights(path, {file.name for file in files})
     check_floats(file for file in files if file.suffix == ".safetensors")
     folder.mkdir(parents=True)
     for file in files:
         (folder / file.name).symlink_to(file.resolve())
     hashes = {file.name: sha256_file(file) for file in files}
     manifest = {
-        LINKED_FROM: str(found),
+        LINKED_FROM: str(path),
         "files": hashes,
         "tokenizer_sha256": hashes.get(TOKENIZER),
         "vocab_size": vocab_size,

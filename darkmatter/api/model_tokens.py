@@ -85,11 +85,11 @@ def check_padding(ids: Int[np.ndarray, "context position"], special: list[int], 
         edge = ordered[:, 0]
         same = ordered == edge[:, None]
         runs = np.where(same.all(1), ids.shape[1], same.argmin(1))
-        found = np.flatnonzero(runs >= np.where(np.isin(edge, special), 2, RUN))
-        if len(found) > 1:
+        result = np.flatnonzero(runs >= np.where(np.isin(edge, special), 2, RUN))
+        if len(result) > 1:
             raise ArtifactError(
-                f"{tokens}: {len(found):,} contexts {side} with the same token again and again (context {found[0]}: "
-                f"{runs[found[0]]} times {edge[found[0]]}), as padding or a doubled BOS does. All tokens count as "
+                f"{tokens}: {len(result):,} contexts {side} with the same token again and again (context {result[0]}: "
+                f"{runs[result[0]]} times {edge[result[0]]}), as padding or a doubled BOS does. All tokens count as "
                 "text: cut contexts to a length that all have, leave out the shorter ones, and give one BOS"
             )
 
@@ -101,11 +101,11 @@ def of_text(model: ModelFolder, text: Path, context_length: int, contexts: int |
     if (first := next(pieces, None)) is None:
         raise ArtifactError(f"{text} holds no text: give a file with one document per line, or a folder of files")
     pieces = itertools.chain([first], pieces)
-    found = list(itertools.islice(contexts_of(pieces, tokenizer, context_length), contexts))
-    if not found:
+    result = list(itertools.islice(contexts_of(pieces, tokenizer, context_length), contexts))
+    if not result:
         raise ArtifactError(f"{text}: no document has {context_length} tokens; lower --context-length")
-    ids = stack(found)
+    ids = stack(result)
     check_ids(
-        ids, model.vocab_size, tokenizer.convert_ids_to_tokens, [f"{text}, {context.document}" for context in found]
+        ids, model.vocab_size, tokenizer.convert_ids_to_tokens, [f"{text}, {context.document}" for context in result]
     )
     return ids

@@ -18,21 +18,21 @@ ADAPTER = "adapter_config.json"
 FLOATS = {"F16", "BF16", "F32", "F64"}
 
 
-def check_adapter(found: Path) -> None:
-    if (found / ADAPTER).is_file():
+def check_adapter(path: Path) -> None:
+    if (path / ADAPTER).is_file():
         raise ArtifactError(
-            f"{found} holds an adapter ({ADAPTER}), whose weights would be left out. Merge it into its model: "
+            f"{path} holds an adapter ({ADAPTER}), whose weights would be left out. Merge it into its model: "
             "peft.AutoPeftModelForCausalLM.from_pretrained(FOLDER).merge_and_unload().save_pretrained(NEW)"
         )
 
 
-def check_kind(config: transformers.PretrainedConfig, found: Path) -> None:
+def check_kind(config: transformers.PretrainedConfig, path: Path) -> None:
     """Refuse what would be another model when read as plain weights, and what is no causal language model."""
     quantised = getattr(config, "quantization_config", None)
     if quantised:
         method = quantised.get("quant_method") if isinstance(quantised, dict) else None
         raise ArtifactError(
-            f"{found}: its weights are quantised ({method or 'quantization_config'}), which is not read. Give the "
+            f"{path}: its weights are quantised ({method or 'quantization_config'}), which is not read. Give the "
             "model in float16, bfloat16 or float32 (model.dequantize() and save_pretrained), or extract the "
             "activations yourself and use --activations"
         )
@@ -40,25 +40,25 @@ def check_kind(config: transformers.PretrainedConfig, found: Path) -> None:
     own = [str(code[name]).rpartition(".")[2] for name in ("AutoModel", "AutoModelForCausalLM") if name in code]
     if own and not any(hasattr(transformers, name) for name in own):
         raise ArtifactError(
-            f"{found}: its own code ({own[0]}) makes another model of these weights than transformers does, and is "
+            f"{path}: its own code ({own[0]}) makes another model of these weights than transformers does, and is "
             "never run here; extract the activations yourself and use --activations"
         )
     if getattr(config, "is_encoder_decoder", False):
         raise ArtifactError(
-            f"{found}: a model of kind {config.model_type!r} is no causal language model; extract the activations "
+            f"{path}: a model of kind {config.model_type!r} is no causal language model; extract the activations "
             "yourself and use --activations"
         )
 
 
-def check_weights(found: Path, names: set[str]) -> None:
+def check_weights(path: Path, names: set[str]) -> None:
     """Refuse a folder without weights, or with a part of them only, before anything is read."""
     if not any(name.endswith(".safetensors") for name in names):
-        raise ArtifactError(f"{found} holds no .safetensors; other formats of weights can run code and are not read")
+        raise ArtifactError(f"{path} holds no .safetensors; other formats of weights can run code and are not read")
     if WHOLE not in names and INDEX in names:
-        missing = sorted({*json_of(found / INDEX).get("weight_map", {}).values()} - names)
+        missing = sorted({*json_of(path / INDEX).get("weight_map", {}).values()} - names)
         if missing:
             raise ArtifactError(
-                f"{found} lacks {missing[0]}{' and others' * (len(missing) > 1)}, which {INDEX} names: the download or "
+                f"{path} lacks {missing[0]}{' and others' * (len(missing) > 1)}, which {INDEX} names: the download or "
                 "copy is not complete"
             )
 

@@ -99,11 +99,11 @@ class Survey:
         copies = int(counts[counts > 1].sum())
         if copies < REPEATED * len(hashes):
             return None
-        found = f"{copies:,} of {len(hashes):,} rows are equal to another row, bit for bit"
+        result = f"{copies:,} of {len(hashes):,} rows are equal to another row, bit for bit"
         if not self.watch:
-            return found
+            return result
         return (
-            f"{found}. Where this is padding, or the same first token of every context, leave it out with --mask "
+            f"{result}. Where this is padding, or the same first token of every context, leave it out with --mask "
             "FILE.npy (mask=)"
         )
 
@@ -125,15 +125,15 @@ class Survey:
             rows = int((runs[contexts] + 1).sum())
             if len(contexts) < 2 or rows < REPEATED * len(self.all_norms):
                 continue
-            found = f"{len(contexts):,} contexts {side} with rows that are nearly the same, {rows:,} in all"
+            result = f"{len(contexts):,} contexts {side} with rows that are nearly the same, {rows:,} in all"
             edges = grid.rows[grid.starts[contexts] if side == "start" else grid.starts[contexts + 1] - 1]
             if not self.watch.masked and scatter(edges) < near:
                 raise ArtifactError(
-                    f"activations: {found}, from context to context too. Padding looks so, through a model. "
+                    f"activations: {result}, from context to context too. Padding looks so, through a model. "
                     "Give a mask, 1 for each row that counts: --mask FILE.npy [context, position] (mask=), such as the "
                     f"tokenizer's attention_mask. Where these rows are meant: --mask {NONE}"
                 )
-            return f"{found}. Where this is padding, leave it out with --mask FILE.npy (mask=)"
+            return f"{result}. Where this is padding, leave it out with --mask FILE.npy (mask=)"
         return None
 
     def outliers(self, grid: Grid, chosen: Bool[np.ndarray, " row"]) -> str | None:

@@ -129,9 +129,9 @@ def said_by_derive(given: argparse.Namespace) -> Said:
 def said_by_explain(given: argparse.Namespace) -> Said:
     from darkmatter.audit.explain import as_text, explain
 
-    found = explain(given.claim)
-    stale = [AuditFinding("stale", item["stage"], item["stale"]) for item in found["stages"] if item["stale"]]
-    return found, as_text(found), [*stale, *other_rule(given.claim, found["rule"])]
+    result = explain(given.claim)
+    stale = [AuditFinding("stale", item["stage"], item["stale"]) for item in result["stages"] if item["stale"]]
+    return result, as_text(result), [*stale, *other_rule(given.claim, result["rule"])]
 
 
 def other_rule(claim: str, rule: dict[str, Any]) -> list[AuditFinding]:

@@ -39,38 +39,38 @@ def compare(committed: Any, derived: Any, place: str = "") -> Comparison:
     Args:
         place: of both in their file.
     """
-    found = Comparison()
-    walk(committed, derived, place, found)
-    return found
+    comparison = Comparison()
+    walk(committed, derived, place, comparison)
+    return comparison
 
 
-def walk(committed: Any, derived: Any, place: str, found: Comparison) -> None:
+def walk(committed: Any, derived: Any, place: str, comparison: Comparison) -> None:
     match committed, derived:
         case dict(), dict():
             for key in sorted(committed.keys() | derived.keys()):
                 inner = f"{place}.{key}" if place else key
                 if key not in derived:
-                    found.given += numbers(committed[key])
+                    comparison.given += numbers(committed[key])
                 elif key not in committed:
-                    found.differing.append((inner, None, derived[key]))
+                    comparison.differing.append((inner, None, derived[key]))
                 else:
-                    walk(committed[key], derived[key], inner, found)
+                    walk(committed[key], derived[key], inner, comparison)
         case list(), list() if len(committed) == len(derived):
             for index, pair in enumerate(zip(committed, derived, strict=True)):
-                walk(*pair, f"{place}[{name_of(pair[0], index)}]", found)
+                walk(*pair, f"{place}[{name_of(pair[0], index)}]", comparison)
         case _ if is_number(committed) and is_number(derived):
             if committed == derived:
-                found.equal += 1
+                comparison.equal += 1
             elif math.isclose(committed, derived, rel_tol=TOLERANCE, abs_tol=NOISE):
-                found.close += 1
+                comparison.close += 1
             else:
-                found.differing.append((place, committed, derived))
+                comparison.differing.append((place, committed, derived))
                 return
-            found.values.append((place, derived))
+            comparison.values.append((place, derived))
         case _ if type(committed) is type(derived) and committed == derived:
-            found.other += 1
+            comparison.other += 1
         case _:
-            found.differing.append((place, committed, derived))
+            comparison.differing.append((place, committed, derived))
 
 
 def name_of(item: Any, index: int) -> Any:

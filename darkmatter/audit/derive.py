@@ -54,11 +54,11 @@ class Derived:
 
     def summary(self) -> str:
         """One line: how many numbers came out the same."""
-        found = self.comparison
-        close = f", {found.close} of them within {TOLERANCE:g}" if found.close else ""
-        given = f"; {found.given} given, not derived" if found.given else ""
-        wrong = f"; {len(found.differing)} DIFFER" if found.differing else ""
-        return f"{self.name}: {found.derived} numbers derived again{close}{given}{wrong} ({self.path})"
+        result = self.comparison
+        close = f", {result.close} of them within {TOLERANCE:g}" if result.close else ""
+        given = f"; {result.given} given, not derived" if result.given else ""
+        wrong = f"; {len(result.differing)} DIFFER" if result.differing else ""
+        return f"{self.name}: {result.derived} numbers derived again{close}{given}{wrong} ({self.path})"
 
     def findings(self) -> Iterator[AuditFinding]:
         for place, committed, derived in self.comparison.differing:
@@ -76,8 +76,8 @@ def brief(value: Any) -> str:
 
 def as_content(item: Derived) -> dict[str, Any]:
     """As JSON types."""
-    found = item.comparison
-    counts = {"equal": found.equal, "close": found.close, "given": found.given, "differing": len(found.differing)}
+    result = item.comparison
+    counts = {"equal": result.equal, "close": result.close, "given": result.given, "differing": len(result.differing)}
     return {"name": item.name, "path": item.path, **counts, "lacking": item.lacking, "row": item.row}
 
 
@@ -94,14 +94,16 @@ def numbers_of(item: Derived) -> list[str]:
     lines = []
     words = outcome_words(item.row["outcomes"])
     for one in (
-        component(name, found, name in judged, words.get(name)) for name, found in item.row["components"].items()
+        component(name, result, name in judged, words.get(name)) for name, result in item.row["components"].items()
     ):
         alone = f": {one['outcome']}" if one["outcome"] else ""
         lines.append(f"  {one['label']}: {one['text']}" + (f" ({one['n']})" if one["n"] else "") + alone)
         lines += [f"    {part['key']}: {part['text']}" for part in one["all"]]
-    for variant, found in item.row["variants"].items():
-        shown = [component(name, part, True) for name, part in found["components"].items() if name in judged]
-        lines.append(f"  {variant}: {found['outcome']}; " + "; ".join(f"{one['label']} {one['text']}" for one in shown))
+    for variant, result in item.row["variants"].items():
+        shown = [component(name, part, True) for name, part in result["components"].items() if name in judged]
+        lines.append(
+            f"  {variant}: {result['outcome']}; " + "; ".join(f"{one['label']} {one['text']}" for one in shown)
+        )
     return [*lines, f"  verdict {item.row['verdict']}, analogue {item.row['analogue']}"]
 
 
@@ -195,11 +197,11 @@ class Deriver:
         """
         known = [row or self.judged.get(name, {}) for row, name in zip(rows, self.claims, strict=True)]
         derived = summary_of(known, self.params.profile, subject_of(self.params))
-        found = compare({key: value for key, value in read_json(CLAIM_RESULTS).items() if key != "claims"}, derived)
-        found.differing += [
+        result = compare({key: value for key, value in read_json(CLAIM_RESULTS).items() if key != "claims"}, derived)
+        result.differing += [
             (f"claims[{name}]", "a row", f"none in {CLAIMS}") for name in self.judged.keys() - self.claims
         ]
-        return Derived("counts", CLAIM_RESULTS.as_posix(), found)
+        return Derived("counts", CLAIM_RESULTS.as_posix(), result)
 
     def experiment(self, name: str, estimand: str | None = None) -> Derived:
         """
@@ -215,8 +217,8 @@ class Deriver:
             derived = plain(record.derive(sums, committed, self.params))
         except KeyError as error:
             raise ArtifactError(f"{path} or its sums lack {error}. Run `dvc repro {name}` to make them.") from None
-        asked, found = (content.get("estimands", {}).get(estimand) for content in (committed, derived))
-        whole = asked is not None and compare(asked, found).given == 0
+        asked, result = (content.get("estimands", {}).get(estimand) for content in (committed, derived))
+        whole = asked is not None and compare(asked, result).given == 0
         return Derived(name, path.as_posix(), compare(committed, derived), None if whole else lacking)
 
     def hookpoint(self, hookpoint: str) -> Derived:

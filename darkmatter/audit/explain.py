@@ -95,9 +95,9 @@ def where(claim: Claim) -> str:
     return f"{function.__qualname__} in {function.__module__}"
 
 
-def as_text(found: Content) -> list[str]:
+def as_text(content: Content) -> list[str]:
     """The chain for people; hashes are cut to 12 digits."""
-    claim, result, rule = found["claim"], found["result"], found["rule"]
+    claim, result, rule = content["claim"], content["result"], content["rule"]
     judged = next((rule["regions"][side] for side in ("real", "analogue") if side in rule["regions"]), {})
     lines = [
         f"{claim['id']} (section {claim['section']} of the paper)",
@@ -105,8 +105,8 @@ def as_text(found: Content) -> list[str]:
         f"             {claim['locator']['length']} characters at {claim['locator']['offset']} of the paper's text, "
         f"sha256 {claim['locator']['sha256'][:12]}",
         f"  paper      {paper_value(claim['paper_value'])}",
-        f"  estimand   {found['estimand']['computes']}",
-        f"             {found['estimand']['function']}",
+        f"  estimand   {content['estimand']['computes']}",
+        f"             {content['estimand']['function']}",
         f"  rule       {rule['regions']}, sha256 {rule['sha256'][:12]}"
         + ("" if rule["is_the_one_in_claims_yaml"] else ", NOT the one in claims.yaml"),
         *(
@@ -125,7 +125,7 @@ def as_text(found: Content) -> list[str]:
         )
     lines += [f"  flips      {name}" for name in result["flips"]]
     lines += [f"  from       {name}" for name in result["files"]]
-    for item in found["stages"]:
+    for item in content["stages"]:
         lines.append(f"  stage      {item['stage']}: {item['command']}")
         lines += [f"               STALE: {item['stale']}"] if item["stale"] else []
         ran = (item["revision"] or "unknown")[:12], item["started"], item["seconds"]
@@ -133,5 +133,5 @@ def as_text(found: Content) -> list[str]:
         lines += [f"               {key} = {shorten(str(value), 100)}" for key, value in item["params"].items()]
         lines += [f"               in  {path} {sha256[:12]}" for path, sha256 in item["inputs"].items()]
         lines += [f"               out {path} {sha256[:12]}" for path, sha256 in item["outputs"].items()]
-    again = [found["commands"]["derive"], *found["commands"]["rerun"]]
+    again = [content["commands"]["derive"], *content["commands"]["rerun"]]
     return [*lines, *(f"  again      {command}" for command in again)]

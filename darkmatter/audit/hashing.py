@@ -52,9 +52,9 @@ def hash_path(path: Path, read: Callable[[int], object] = lambda count: None) ->
         return hash_file(path, read)
     names = [file.relative_to(path).as_posix() for file in walk_files(path) if IGNORED not in file.parts]
     with ThreadPoolExecutor(THREADS) as pool:
-        found = dict(zip(names, pool.map(lambda name: hash_file(path / name, read), names), strict=True))
-    files = {name: hashes.md5 for name, hashes in found.items()}
-    return Hashes(folder_md5(files), folder_sha256({name: hashes.sha256 for name, hashes in found.items()}), files)
+        result = dict(zip(names, pool.map(lambda name: hash_file(path / name, read), names), strict=True))
+    files = {name: hashes.md5 for name, hashes in result.items()}
+    return Hashes(folder_md5(files), folder_sha256({name: hashes.sha256 for name, hashes in result.items()}), files)
 
 
 def folder_md5(files: dict[str, str]) -> str:

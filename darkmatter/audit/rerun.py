@@ -72,11 +72,11 @@ def rerun(name: str, root: Path) -> list[Output]:
 
 def needed(stage: LockedStage, pipeline: Pipeline) -> list[str]:
     """Outputs of other stages that DVC keeps and this one reads."""
-    found = []
+    results = []
     for path in stage.deps:
         made = pipeline.producer(path)
-        found += [made] if made else pipeline.outputs_within(path)
-    return sorted({out for producer, out in found if out in producer.cached})
+        results += [made] if made else pipeline.outputs_within(path)
+    return sorted({out for producer, out in results if out in producer.cached})
 
 
 def other_inputs(stage: LockedStage, pipeline: Pipeline, clone: Path) -> str | None:
@@ -133,8 +133,8 @@ def difference(one: Path, other: Path) -> str | None:
     if hash_path(one).md5 == hash_path(other).md5:
         return None
     if one.suffix == ".json":
-        found = compare(read_json(one), read_json(other))
-        place = next(iter(found.differing), None)
+        result = compare(read_json(one), read_json(other))
+        place = next(iter(result.differing), None)
         return f"{place[0]} was {place[1]!r}, is {place[2]!r}" if place else None
     if one.suffix in (".npy", ".npz"):
         first, second = arrays(one), arrays(other)

@@ -101,12 +101,12 @@ def objects(cache: Path) -> list[Path]:
 
 def users(pipeline: Pipeline, md5: str) -> str:
     """` of PATH` for the outputs that a cache object belongs to."""
-    found = []
+    results = []
     for stage in pipeline.stages:
         for out, own in stage.outs.items():
             files = (listing(pipeline.cache, own) or {}) if own.endswith(".dir") else {}
-            found += [out] if own == md5 else [f"{out}/{name}" for name, part in files.items() if part == md5]
-    return f" of {', '.join(found)}" if found else ""
+            results += [out] if own == md5 else [f"{out}/{name}" for name, part in files.items() if part == md5]
+    return f" of {', '.join(results)}" if results else ""
 
 
 def lock_findings(

@@ -78,8 +78,8 @@ def open_sample(
     x = open_activations(Path(activations))
     contexts, positions, d_model = x.shape
     rebuilt = open_reconstructions(codes, sae, contexts, positions)
-    if (found := rebuilt.decoder.d_model) != d_model:
-        raise ArtifactError(f"{sae} decodes to {found} dimensions, {activations} has {d_model}")
+    if (result := rebuilt.decoder.d_model) != d_model:
+        raise ArtifactError(f"{sae} decodes to {result} dimensions, {activations} has {d_model}")
     splits = draw_splits(contexts, positions, fit_share, folds, split_seed)
     shared = read_prepared(Path(prepared), splits, place)
     return SaeSample(x, rebuilt, replace(splits, kept=shared.kept), shared)

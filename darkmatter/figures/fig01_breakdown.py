@@ -30,8 +30,8 @@ LABEL_AT = 12  # sample of the curve at which the bands are named
 
 
 def data(results: Results, params: Params) -> dict[str, Any]:
-    found = breakdown(results, params)
-    if all(estimate(sae, "fvu")["value"] is None for sae in found.saes):
+    result = breakdown(results, params)
+    if all(estimate(sae, "fvu")["value"] is None for sae in result.saes):
         raise NotDrawn("no SAE of the series has an FVU")
     point = lambda sae: {  # noqa: E731
         "name": sae["name"],
@@ -41,29 +41,31 @@ def data(results: Results, params: Params) -> dict[str, Any]:
         "fvu": estimate(sae, "fvu"),
         "fvu_nonlinear": estimate(sae, "fvu_nonlinear"),
     }
-    widths = [sae["d_sae"] for sae in found.saes]
+    widths = [sae["d_sae"] for sae in result.saes]
     grid = np.geomspace(min(widths), max(widths) * 2**DOUBLINGS_BEYOND, SAMPLES)
-    curve = found.law.predict(grid)
+    curve = result.law.predict(grid)
     return {
-        "note": f"{found.sparsity}; " + context_note(results, params.figures.main_hookpoint) + encoder_note(found),
-        "saes": [point(sae) for sae in found.saes],
-        "other_seeds": [point(sae) for sae in found.other_seeds],
-        "power_law": asdict(found.law),
-        "line": asdict(found.line),
-        "encoder": None if found.encoder is None else asdict(found.encoder),
-        "gap": found.gap,
+        "note": f"{result.sparsity}; " + context_note(results, params.figures.main_hookpoint) + encoder_note(result),
+        "saes": [point(sae) for sae in result.saes],
+        "other_seeds": [point(sae) for sae in result.other_seeds],
+        "power_law": asdict(result.law),
+        "line": asdict(result.line),
+        "encoder": None if result.encoder is None else asdict(result.encoder),
+        "gap": result.gap,
         "curve": {"d_sae": grid.tolist(), "fvu": None if curve is None else curve.tolist()},
         "widest": max(widths),
     }
 
 
-def encoder_note(found: Breakdown) -> str:
-    if found.encoder is None:
+def encoder_note(result: Breakdown) -> str:
+    if result.encoder is None:
         return " No encoder error: no results of pursuit for these SAEs."
-    changes = ", ".join(f"undefined ({k})" if v is None else f"{v:+.1%} ({k})" for k, v in found.encoder.change.items())
+    changes = ", ".join(
+        f"undefined ({k})" if v is None else f"{v:+.1%} ({k})" for k, v in result.encoder.change.items()
+    )
     return (
-        f" Encoder error: change of FVU_nonlinear by gradient pursuit, mean of {found.encoder.saes} SAEs on "
-        f"{found.encoder.rows:,} of these tokens, applied to the line: {changes}; drawn: {found.encoder.claimed}."
+        f" Encoder error: change of FVU_nonlinear by gradient pursuit, mean of {result.encoder.saes} SAEs on "
+        f"{result.encoder.rows:,} of these tokens, applied to the line: {changes}; drawn: {result.encoder.claimed}."
     )
 
 

@@ -56,8 +56,8 @@ def series_of(row: dict[str, Any]) -> tuple[Any, ...]:
 
 def l0_of(rows: list[dict[str, Any]]) -> str:
     """That of a series: published SAEs have it near one value, not at it."""
-    found = sorted(round(row["l0"]) for row in rows if row["l0"] is not None) or ["unknown"]
-    return f"L0 = {found[0]}" if found[0] == found[-1] else f"L0 {found[0]} to {found[-1]}"
+    result = sorted(round(row["l0"]) for row in rows if row["l0"] is not None) or ["unknown"]
+    return f"L0 = {result[0]}" if result[0] == result[-1] else f"L0 {result[0]} to {result[-1]}"
 
 
 def draw(data: dict[str, Any], style: Style) -> Figure:

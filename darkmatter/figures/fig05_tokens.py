@@ -18,9 +18,9 @@ PAPER = "Fig. 5, section 4.4"
 
 
 def data(results: Results, params: Params) -> dict[str, Any]:
-    found = token_data(results, ("error_sq",))
-    means = [sae["mean_nonlinear_sq"] for sae in found["saes"] if sae["mean_nonlinear_sq"] is not None]
-    return found | {"mean_nonlinear_sq": sum(means) / len(means) if means else None}
+    result = token_data(results, ("error_sq",))
+    means = [sae["mean_nonlinear_sq"] for sae in result["saes"] if sae["mean_nonlinear_sq"] is not None]
+    return result | {"mean_nonlinear_sq": sum(means) / len(means) if means else None}
 
 
 def draw(data: dict[str, Any], style: Style) -> Figure:

@@ -60,8 +60,8 @@ def draw(data: dict[str, Any], style: Style) -> Figure:
     drawn = [value for value in everything if value is not None]
     bin_height = max(max(drawn) - min(drawn), 1e-9) / BINS if drawn else 1.0
     for place, (test, target) in enumerate(columns):
-        found = [(sae["hookpoint"], sae[test][target]["value"]) for sae in data["saes"]]
-        shown = [(hookpoint == data["main_hookpoint"], value) for hookpoint, value in found if value is not None]
+        results = [(sae["hookpoint"], sae[test][target]["value"]) for sae in data["saes"]]
+        shown = [(hookpoint == data["main_hookpoint"], value) for hookpoint, value in results if value is not None]
         values, main = np.array([value for _, value in shown]), np.array([main for main, _ in shown], dtype=bool)
         column(axes, place, values, main, COMPONENTS[target], bin_height)
     names = [COMPONENTS[target].label for _, target in columns]

@@ -109,8 +109,8 @@ def place(number: int, count: int) -> float:
     return WIDTH * ((number + 0.5) / count - 0.5)
 
 
-def draw_splice(axes: Axes, found: Sequence[dict[str, Any] | None], number: int, count: int, splice: str) -> None:
-    shown = [(at + place(number, count), item) for at, item in enumerate(found) if item is not None]
+def draw_splice(axes: Axes, results: Sequence[dict[str, Any] | None], number: int, count: int, splice: str) -> None:
+    shown = [(at + place(number, count), item) for at, item in enumerate(results) if item is not None]
     points_with_intervals(
         axes, [at for at, _ in shown], [item for _, item in shown], linestyle="none", ms=4, **look(splice)
     )

@@ -32,7 +32,7 @@ def data(results: Results, params: Params) -> dict[str, Any]:
     saes = [
         {key: sae[key] for key in ("name", "d_sae", "k", "seed")}
         | {"encoder": {number: estimate(sae["encoder"], number) for number in NUMBERS}}
-        | {variant: of_variant(found) for variant, found in sae["pursuit"].items()}
+        | {variant: of_variant(result) for variant, result in sae["pursuit"].items()}
         for sae in run["saes"]
     ]
     model = results.decomposition[run["hookpoint"]]["model"] + ", " if run["hookpoint"] in results.decomposition else ""
@@ -52,11 +52,11 @@ def data(results: Results, params: Params) -> dict[str, Any]:
     }
 
 
-def of_variant(found: dict[str, Any]) -> dict[str, Any]:
+def of_variant(result: dict[str, Any]) -> dict[str, Any]:
     split = PRIMARY[0]
-    compared = {way: {name: found["compared"][split][way][name] for name in CHANGES} for way in CONVENTIONS}
-    numbers = {number: estimate(found, number) for number in NUMBERS}
-    return numbers | {"compared": compared, "share_of_tokens_below_l0": found["share_of_tokens_below_l0"]}
+    compared = {way: {name: result["compared"][split][way][name] for name in CHANGES} for way in CONVENTIONS}
+    numbers = {number: estimate(result, number) for number in NUMBERS}
+    return numbers | {"compared": compared, "share_of_tokens_below_l0": result["share_of_tokens_below_l0"]}
 
 
 def draw(data: dict[str, Any], style: Style) -> Figure:

@@ -24,12 +24,12 @@ OFFSET = 0.11  # between neighbouring points of one regressor
 
 
 def data(results: Results, params: Params) -> dict[str, Any]:
-    found = results.experiment("components")
-    held_out = [row["targets"]["error"] for row in found["regressors"]]
+    result = results.experiment("components")
+    held_out = [row["targets"]["error"] for row in result["regressors"]]
     counts = [sorted({row[split]["paper"].get("rows", 0) for row in held_out}) for split in SPLITS]
     token, context = (" and ".join(f"{count:,}" for count in several) for several in counts)
     return {
-        "note": f"{found['sae']}; {token} held-out tokens of the token split, {context} of the context split; with "
+        "note": f"{result['sae']}; {token} held-out tokens of the token split, {context} of the context split; with "
         "intercept; mean R² over dimensions, "
         f"{100 * params.decomposition.bootstrap.level:g} % intervals over contexts.",
         "regressors": [
@@ -44,7 +44,7 @@ def data(results: Results, params: Params) -> dict[str, Any]:
                 },
                 "in_sample": {target: row["targets"][target]["in_sample"] for target in TARGETS},
             }
-            for row in found["regressors"]
+            for row in result["regressors"]
         ],
     }
 

@@ -33,12 +33,12 @@ REGRESSORS = {
 
 
 def data(results: Results, params: Params) -> dict[str, Any]:
-    found = results.experiment("norm_baselines")
-    if not found["saes"]:
-        raise NotDrawn(f"no SAE of group {', '.join(found['groups'])} at any hookpoint")
+    result = results.experiment("norm_baselines")
+    if not result["saes"]:
+        raise NotDrawn(f"no SAE of group {', '.join(result['groups'])} at any hookpoint")
     split, convention = PRIMARY
     rows = []
-    for sae in found["saes"]:
+    for sae in result["saes"]:
         r2 = dict(sae["estimates"][split][convention]["r2"])
         r2["token_identity_in_sample"] = sae["estimates"][split]["authors"]["r2"]["token_identity"]
         rows.append(

@@ -26,28 +26,28 @@ OUTSIDE = 0.005  # share of points at each end that may lie beyond an axis: a fe
 
 
 def data(results: Results, params: Params) -> dict[str, Any]:
-    found = results.experiment("latent_probe")
-    counts, curve = found["latents"], found["curve"]
+    result = results.experiment("latent_probe")
+    counts, curve = result["latents"], result["curve"]
     if not curve["latent"]:
-        raise NotDrawn(f"no latent of {found['sae']} fired {counts['min_firings']} times")
+        raise NotDrawn(f"no latent of {result['sae']} fired {counts['min_firings']} times")
     split, convention = PRIMARY
     level = f"{100 * params.decomposition.bootstrap.level:g} %"
     return {
-        "note": f"{found['sae']}: {counts['compared']:,} of {counts['all']:,} latents; {counts['never_fired']:,} "
+        "note": f"{result['sae']}: {counts['compared']:,} of {counts['all']:,} latents; {counts['never_fired']:,} "
         f"never fired, {counts['below_min_firings']:,} fired fewer than {counts['min_firings']} times on "
-        f"{found['rows']:,} tokens; {len(curve['latent']):,} drawn, evenly over their order. Probe "
+        f"{result['rows']:,} tokens; {len(curve['latent']):,} drawn, evenly over their order. Probe "
         f"fitted on the token split, with intercept; {level} intervals over latents. With g = latent·(Sae(x) − b_dec) "
-        f"the squared norm is Σ wg; g is w where latents are orthogonal. {premise(found, split, convention)}",
+        f"the squared norm is Σ wg; g is w where latents are orthogonal. {premise(result, split, convention)}",
         "latents": counts,
-        "against": {average: found["against"][split][convention][average] for average in AVERAGES},
-        "probe_r2": {way: found["probe_r2"][split][way] for way in CONVENTIONS},
+        "against": {average: result["against"][split][convention][average] for average in AVERAGES},
+        "probe_r2": {way: result["probe_r2"][split][way] for way in CONVENTIONS},
         "curve": curve,
     }
 
 
-def premise(found: dict[str, Any], split: str, convention: str) -> str:
+def premise(result: dict[str, Any], split: str, convention: str) -> str:
     """What the two ratios say of B.1, whose argument is that a latent's share of the norm is its own square."""
-    second, product = (found["against"][split][convention][name]["ratio"]["value"] for name in ("second", "product"))
+    second, product = (result["against"][split][convention][name]["ratio"]["value"] for name in ("second", "product"))
     if second is None or product is None:
         return "Too few latents to say what follows for B.1's premise."
     return (
@@ -83,14 +83,14 @@ def draw(data: dict[str, Any], style: Style) -> Figure:
     return figure
 
 
-def panel(axes: Axes, average: np.ndarray, probe: np.ndarray, found: dict[str, Any], label: str, style: Style) -> None:
+def panel(axes: Axes, average: np.ndarray, probe: np.ndarray, result: dict[str, Any], label: str, style: Style) -> None:
     look = COMPONENTS["sae"]
     axes.plot(average, probe, ".", color=look.colour, ms=2, alpha=0.35, label="latent", rasterized=True)
     high = np.quantile(average, 1 - OUTSIDE)
     axes.plot([0, high], [0, high], color="black", linewidth=0.9, label="equal")
     axes.set_xlim(0, high)
     axes.set_xlabel(label)
-    lines = (f"{name} {text(found[key])}" for key, name in (("ratio", "ratio"), ("rank", "rank corr.")))
+    lines = (f"{name} {text(result[key])}" for key, name in (("ratio", "ratio"), ("rank", "rank corr.")))
     axes.set_title("\n".join(lines), fontsize=style.small)
 
 
@@ -108,12 +108,12 @@ def smooth_lines(axes: Axes, curve: dict[str, Any]) -> None:
         )
 
 
-def text(found: dict[str, Any]) -> str:
-    if found["value"] is None:
+def text(result: dict[str, Any]) -> str:
+    if result["value"] is None:
         return "undefined"
-    if found["low"] is None:
-        return short(found["value"])
-    return f"{short(found['value'])} ({short(found['low'])} to {short(found['high'])})"
+    if result["low"] is None:
+        return short(result["value"])
+    return f"{short(result['value'])} ({short(result['low'])} to {short(result['high'])})"
 
 
 def short(number: float) -> str:

@@ -31,20 +31,20 @@ ESTIMATES = {"noise_x": ("dense", "estimated Dense"), "noise_sae": ("fvu_nonline
 
 
 def data(results: Results, params: Params) -> dict[str, Any]:
-    found = results.experiment("synthetic_noise")
-    rows = found["cells"][0]["fvu"]["rows"]
+    result = results.experiment("synthetic_noise")
+    rows = result["cells"][0]["fvu"]["rows"]
     return {
-        "note": f"x' = Sae(x) of {found['sae']} at {found['hookpoint']}; {rows:,} held-out of {found['rows']:,} "
-        f"tokens, token split; means over {len(found['seeds'])} seeds, each with noise and contexts of its own, with "
-        f"{100 * found['level']:g} % t intervals over them. Noise in units of the SAE's root mean square error per "
-        f"dimension, {found['unit']:.3g}: a variance of 1 is as much as the SAE's error. Right: of all that ablation "
+        "note": f"x' = Sae(x) of {result['sae']} at {result['hookpoint']}; {rows:,} held-out of {result['rows']:,} "
+        f"tokens, token split; means over {len(result['seeds'])} seeds, each with noise and contexts of its own, with "
+        f"{100 * result['level']:g} % t intervals over them. Noise in units of the SAE's root mean square error per "
+        f"dimension, {result['unit']:.3g}: a variance of 1 is as much as the SAE's error. Right: of all that ablation "
         "adds to FVU, over all noise settings, the share that is nonlinear; planted Dense and Introduced do not "
         "change, so a line as flat as Fig. 1's is at 0, and what is above it is absent features that a linear map does "
         "not find.",
-        "ablated_latents": found["ablated"],
-        "cells": found["cells"],
-        "by_width": found["by_width"],
-        "flatness_slope": found["flatness_slope"],
+        "ablated_latents": result["ablated"],
+        "cells": result["cells"],
+        "by_width": result["by_width"],
+        "flatness_slope": result["flatness_slope"],
     }
 
 

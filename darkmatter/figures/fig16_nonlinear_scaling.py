@@ -51,8 +51,8 @@ def sentence(largest: dict[str, Any], level: str) -> str:
     return f" Largest decrease: {value:.1f} % ({low:.1f} to {high:.1f}, {level} interval of the maximum)."
 
 
-def percent(found: dict[str, Any]) -> dict[str, Any]:
-    return {key: None if found[key] is None else 100 * found[key] for key in ("value", "low", "high")}
+def percent(result: dict[str, Any]) -> dict[str, Any]:
+    return {key: None if result[key] is None else 100 * result[key] for key in ("value", "low", "high")}
 
 
 def draw(data: dict[str, Any], style: Style) -> Figure:

@@ -23,13 +23,13 @@ LOOKS = {"random": ("nonlinear", "-", "random order"), "least_frequent_first": (
 
 
 def data(results: Results, params: Params) -> dict[str, Any]:
-    found = results.experiment("random_features")
-    orders = {order: variants["held_out"] for order, variants in found["orders"].items()}
+    result = results.experiment("random_features")
+    orders = {order: variants["held_out"] for order, variants in result["orders"].items()}
     rows = orders["random"]["curve"][0]["explained"]["rows"]
     return {
-        "note": f"{found['features']:,} vectors in {found['d_model']:,} dimensions, L0 {found['l0']:.1f}, firing "
-        f"probability of the i-th ∝ i^−{found['power_law']:g}; {rows:,} held-out of {found['rows']:,} rows; means of "
-        f"{len(found['seeds'])} seeds with {100 * found['level']:g} % t intervals over them, most of them narrower "
+        "note": f"{result['features']:,} vectors in {result['d_model']:,} dimensions, L0 {result['l0']:.1f}, firing "
+        f"probability of the i-th ∝ i^−{result['power_law']:g}; {rows:,} held-out of {result['rows']:,} rows; means of "
+        f"{len(result['seeds'])} seeds with {100 * result['level']:g} % t intervals over them, most of them narrower "
         f"than the marks. {sentence(orders['random']['parabola'])}",
         "orders": orders,
     }
@@ -48,11 +48,11 @@ def sentence(parabola: dict[str, Any]) -> str:
 def draw(data: dict[str, Any], style: Style) -> Figure:
     figure = style.figure(SINGLE, 3.0)
     axes = figure.add_subplot()
-    for order, found in data["orders"].items():
+    for order, result in data["orders"].items():
         component, line, label = LOOKS[order]
         look = COMPONENTS[component]
-        shares = np.array([row["masked"] for row in found["curve"]])
-        estimates = [row["explained"] for row in found["curve"]]
+        shares = np.array([row["masked"] for row in result["curve"]])
+        estimates = [row["explained"] for row in result["curve"]]
         appearance = {"color": look.colour, "marker": look.marker}
         points_with_intervals(
             axes, shares, estimates, linestyle=line if order != "random" else "none", label=label, **appearance

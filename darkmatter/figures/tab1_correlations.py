@@ -28,13 +28,13 @@ NOISE = {"x": "x'", "sae": "Sae(x')"}
 
 
 def data(results: Results, params: Params) -> dict[str, Any]:
-    found = results.experiment("synthetic_noise")
-    variants = found["estimands_by_variant"]
+    result = results.experiment("synthetic_noise")
+    variants = result["estimands_by_variant"]
     conventions = {
         "token split": variants["token"]["paper"],
         "context split": variants["context"]["paper"],
         "authors: in sample, deviations": variants["token"]["authors"],
-        **found["sensitivity"],
+        **result["sensitivity"],
     }
     rows = [
         {"noise": name, "convention": convention}
@@ -43,11 +43,11 @@ def data(results: Results, params: Params) -> dict[str, Any]:
         for convention, estimands in conventions.items()
         for noise, name in NOISE.items()
     ]
-    settings = len(found["noise_deviations"]) ** 2
+    settings = len(result["noise_deviations"]) ** 2
     return {
-        "note": f"{found['sae']} at {found['hookpoint']}; Pearson over {settings} noise settings at no ablation, means "
-        f"of {len(found['seeds'])} seeds, each with noise and contexts of its own; "
-        f"{100 * found['level']:g} % intervals over them and, where enough SAEs are measured, how the SAE came out.",
+        "note": f"{result['sae']} at {result['hookpoint']}; Pearson over {settings} noise settings at no ablation, "
+        f"means of {len(result['seeds'])} seeds, each with noise and contexts of its own; "
+        f"{100 * result['level']:g} % intervals over them and, where enough SAEs are measured, how the SAE came out.",
         "columns": [{"key": key, "label": label} for key, label in COLUMNS],
         "rows": rows,
     }

@@ -33,9 +33,9 @@ COLUMNS = {
 
 
 def data(results: Results, params: Params) -> dict[str, Any]:
-    found = results.experiment("controls")
+    result = results.experiment("controls")
     rows = []
-    for control in found["controls"]:
+    for control in result["controls"]:
         primary, other = control[PRIMARY[0]], control["context"]
         rows.append(
             {
@@ -48,12 +48,12 @@ def data(results: Results, params: Params) -> dict[str, Any]:
                 "holds_context": other["holds"],
             }
         )
-    level = 100 * found["simultaneous"]
+    level = 100 * result["simultaneous"]
     return {
-        "note": f"{found['hookpoint']}, {found['sae']}, {found['contexts']} contexts of {found['positions']} tokens; "
-        f"the {found['checks']} intervals of a split hold together at {level:g} %, over contexts.",
+        "note": f"{result['hookpoint']}, {result['sae']}, {result['contexts']} contexts of {result['positions']} "
+        f"tokens; the {result['checks']} intervals of a split hold together at {level:g} %, over contexts.",
         "columns": [{"key": key, "label": label} for key, label in COLUMNS.items()],
-        "rows": [*rows, starts_row(found["power_law_starts"])],
+        "rows": [*rows, starts_row(result["power_law_starts"])],
     }
 
 

@@ -301,11 +301,11 @@ def present_hashes(claim: Claim) -> list[str]:
 
 def earlier_hashes(row: Claim | Erratum) -> dict[str, int]:
     """What results may call a rule that judged the row before → the edition of that rule."""
-    found: dict[str, int] = {}
+    result: dict[str, int] = {}
     for one in row.earlier:
         name = row.as_of(one).estimand.name if isinstance(row, Claim) else None
-        found |= dict.fromkeys(hashes_of(one.rule, name, one.edition), one.edition)
-    return found
+        result |= dict.fromkeys(hashes_of(one.rule, name, one.edition), one.edition)
+    return result
 
 
 def check_quotes(claims: Sequence[Claim | Erratum], source_text: str) -> list[str]:
@@ -313,7 +313,7 @@ def check_quotes(claims: Sequence[Claim | Erratum], source_text: str) -> list[st
 
     def stands(passage: Passage) -> bool:
         place = passage.locator
-        found = source_text[place.offset : place.offset + place.length]
-        return found == passage.quote and sha256_bytes(found.encode()) == place.sha256
+        result = source_text[place.offset : place.offset + place.length]
+        return result == passage.quote and sha256_bytes(result.encode()) == place.sha256
 
     return [claim.id for claim in claims if not all(stands(passage) for passage in claim.passages)]

@@ -76,14 +76,14 @@ def claim_row(claim: Claim, evidence: Evidence, subject: Subject) -> dict[str, A
         "judge": None,
     }
     try:
-        found, judged = components(claim, evidence, subject, PRIMARY)
+        result, judged = components(claim, evidence, subject, PRIMARY)
     except Missing as missing:
         verdict, analogue = conclude(claim, subject, None)
         return row | {"components": {}, "verdict": verdict, "analogue": analogue, "reason": str(missing)}
     verdict, analogue = conclude(claim, subject, judged)
-    row |= {"components": found, "verdict": verdict, "analogue": analogue}
-    row["outcomes"] = concluded(claim, subject, found)
-    row["reason"] = why_open(regions_of(claim, subject), found) if judged == "inconclusive" else None
+    row |= {"components": result, "verdict": verdict, "analogue": analogue}
+    row["outcomes"] = concluded(claim, subject, result)
+    row["reason"] = why_open(regions_of(claim, subject), result) if judged == "inconclusive" else None
     row["judge"] = evidence.results.experiments.get(claim.experiment, {}).get("judge")
     row["variants"] = other_variants(claim, evidence, subject)
     row["flips"] = [name for name, other in row["variants"].items() if other["outcome"] != judged]
@@ -105,7 +105,7 @@ def earlier_row(claim: Claim, earlier: Earlier, evidence: Evidence, subject: Sub
         "rule_sha256": rule_sha256(before),
     }
     try:
-        found, judged = components(before, evidence, subject, PRIMARY)
+        result, judged = components(before, evidence, subject, PRIMARY)
     except Missing as missing:
         verdict, analogue = conclude(before, subject, None)
         return row | {
@@ -119,15 +119,15 @@ def earlier_row(claim: Claim, earlier: Earlier, evidence: Evidence, subject: Sub
     return row | {
         "verdict": verdict,
         "analogue": analogue,
-        "reason": why_open(regions_of(before, subject), found) if judged == "inconclusive" else None,
-        "outcomes": concluded(before, subject, found),
-        "components": {name: [ends(estimate) for estimate in estimates] for name, estimates in found.items()},
+        "reason": why_open(regions_of(before, subject), result) if judged == "inconclusive" else None,
+        "outcomes": concluded(before, subject, result),
+        "components": {name: [ends(estimate) for estimate in estimates] for name, estimates in result.items()},
     }
 
 
-def concluded(claim: Claim, subject: Subject, found: Found) -> dict[str, dict[str, str]]:
+def concluded(claim: Claim, subject: Subject, result: Found) -> dict[str, dict[str, str]]:
     """Verdict and analogue of each judged component alone."""
-    outcomes = component_outcomes(regions_of(claim, subject), found)
+    outcomes = component_outcomes(regions_of(claim, subject), result)
     pairs = {name: conclude(claim, subject, one) for name, one in outcomes.items()}
     return {name: {"verdict": verdict, "analogue": analogue} for name, (verdict, analogue) in pairs.items()}
 
@@ -144,14 +144,14 @@ def components(claim: Claim, evidence: Evidence, subject: Subject, variant: Vari
     bootstrap: Bootstrap = evidence.params.decomposition.bootstrap.model_dump()
     if claim.rule.level is not None:
         bootstrap["level"] = claim.rule.level
-    found = {
+    result = {
         name: [key | quantity.at(bootstrap, count if name in regions else 1) for key, quantity in elements(component)]
         for name, component in declared.items()
     }
     for name, region in regions.items():
-        for estimate in found.get(name, []):
+        for estimate in result.get(name, []):
             estimate["place"] = place(estimate, region)
-    return found, outcome(regions, found)
+    return result, outcome(regions, result)
 
 
 def elements(component: Component | None) -> list[tuple[dict[str, Any], Quantity]]:
@@ -168,11 +168,11 @@ def counted(component: Component | None, region: Region) -> int:
     return sum(not (region.may_be_null and isinstance(quantity, Null)) for _, quantity in elements(component))
 
 
-def why_open(regions: Mapping[str, Region], found: Found) -> str:
+def why_open(regions: Mapping[str, Region], result: Found) -> str:
     """Which components leave a claim open, and why; components with one reason stand together."""
     reasons: dict[str, list[str]] = {}
     for name, region in regions.items():
-        estimates = found.get(name, [])
+        estimates = result.get(name, [])
         open_ones = [(estimate, reason) for estimate in estimates if (reason := open_because(estimate, region))]
         if not estimates and not region.may_be_null:
             open_ones, estimates = [({}, "nothing to judge")], [{}]
@@ -202,7 +202,7 @@ def other_variants(claim: Claim, evidence: Evidence, subject: Subject) -> dict[s
     They never change the verdict. Numbers that need no model have no variants, and those of OF_CONVENTION only claims
     that list the convention.
     """
-    found = {}
+    result = {}
     computed = set(claim.conventions) - set(claim.not_computed)
     asked = [*VARIANTS[1:], *(variant for name, variant in OF_CONVENTION.items() if name in computed)]
     for variant in asked if claim.rule.level is not None else ():
@@ -212,8 +212,8 @@ def other_variants(claim: Claim, evidence: Evidence, subject: Subject) -> dict[s
             continue
         brief = {name: [ends(estimate) for estimate in estimates] for name, estimates in numbers.items()}
         alone = component_outcomes(regions_of(claim, subject), numbers)
-        found[str(variant)] = {"outcome": judged, "outcomes": alone, "components": brief}
-    return found
+        result[str(variant)] = {"outcome": judged, "outcomes": alone, "components": brief}
+    return result
 
 
 def ends(estimate: Estimate) -> Estimate:

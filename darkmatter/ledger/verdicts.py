@@ -128,7 +128,7 @@ def outcome(regions: Mapping[str, Region], components: Mapping[str, Sequence[Est
     A claim with several readings agrees where one of them does, and disagrees only where all of them do.
     """
     readings = dict.fromkeys(region.reading for region in regions.values() if region.reading) or {None: None}
-    found = {
+    result = {
         all_inside(
             {name: region for name, region in regions.items() if region.reading in (None, reading)},
             components,
@@ -136,17 +136,17 @@ def outcome(regions: Mapping[str, Region], components: Mapping[str, Sequence[Est
         )
         for reading in readings
     }
-    if "agrees" in found:
+    if "agrees" in result:
         return "agrees"
-    return "disagrees" if found == {"disagrees"} else "inconclusive"
+    return "disagrees" if result == {"disagrees"} else "inconclusive"
 
 
 def all_inside(regions: Mapping[str, Region], components: Mapping[str, Sequence[Estimate]], jointly: bool) -> Outcome:
     """The outcome of one reading."""
     places: list[Place] = []
     for name, region in regions.items():
-        found = [place(estimate, region, jointly) for estimate in components.get(name, [])] or ["null"]
-        places += [one for one in found if not (one == "null" and region.may_be_null)]
+        result = [place(estimate, region, jointly) for estimate in components.get(name, [])] or ["null"]
+        places += [one for one in result if not (one == "null" and region.may_be_null)]
     if not places or "null" in places:
         return "inconclusive"
     if "outside" in places:
@@ -182,24 +182,24 @@ def regions_of(claim: Claim, subject: Subject) -> dict[str, Region]:
     return claim.rule.real if out_of_scope(claim, subject) is None else claim.rule.analogue or {}
 
 
-def conclude(claim: Claim, subject: Subject, found: Outcome | None) -> tuple[Verdict, Analogue]:
+def conclude(claim: Claim, subject: Subject, result: Outcome | None) -> tuple[Verdict, Analogue]:
     """Verdict and analogue.
 
     Args:
-        found: outcome under `regions_of`; None where the profile has nothing to judge.
+        result: outcome under `regions_of`; None where the profile has nothing to judge.
     """
-    if found is None:
+    if result is None:
         return NOT_TESTABLE, "none"
     if out_of_scope(claim, subject) is not None:
-        return NOT_TESTABLE, found if claim.rule.analogue else "none"
-    return verdict_of(claim.rule, found), "none"
+        return NOT_TESTABLE, result if claim.rule.analogue else "none"
+    return verdict_of(claim.rule, result), "none"
 
 
-def verdict_of(rule: Rule, found: Outcome) -> Verdict:
+def verdict_of(rule: Rule, result: Outcome) -> Verdict:
     """The real verdict of an outcome."""
     verdict: dict[Outcome, Verdict] = {
         "agrees": "reproduced",
         "disagrees": rule.otherwise,
         "inconclusive": "inconclusive",
     }
-    return verdict[found]
+    return verdict[result]

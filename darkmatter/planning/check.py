@@ -50,15 +50,15 @@ def compare(w: Workload, device: Device, folder: Path = RECEIPTS) -> list[Compar
             f"the receipts in {folder} are of profile {other}, not {w.name}. Run "
             f"`darkmatter plan --check --profile {other}`."
         )
-    found = []
+    results = []
     for stage in parents():
         own = [receipt for name, receipt in receipts.items() if name.partition("@")[0] == stage]
         measured, why = cold_seconds(own)
         here = device
         if own and not device.is_gpu:
             here = dataclasses.replace(device, workers=own[0]["machine"]["workers"])
-        found.append(Compared(stage, seconds(stage_cost(stage)(w), here), measured, why))
-    return found
+        results.append(Compared(stage, seconds(stage_cost(stage)(w), here), measured, why))
+    return results
 
 
 def cold_seconds(receipts: list[dict[str, Any]]) -> tuple[float | None, str]:

@@ -54,16 +54,18 @@ def planned(given: argparse.Namespace) -> tuple[Params | None, Plan | None, Find
 
 def run_doctor(given: argparse.Namespace, show: Callable[[str], None] = print) -> int:
     """1 where something stops the run. Findings are shown as they come, for some take seconds."""
-    found = []
+    results = []
     for finding in examine(given):
-        found.append(finding)
+        results.append(finding)
         if not given.json:
             show(str(finding))
-    blocking = [finding.check for finding in found if not finding.ok]
+    blocking = [finding.check for finding in results if not finding.ok]
     if given.json:
-        show(json.dumps({"ok": not blocking, "findings": [asdict(finding) for finding in found]}, indent=2))
+        show(json.dumps({"ok": not blocking, "findings": [asdict(finding) for finding in results]}, indent=2))
     else:
         show(
-            f"\n{len(blocking)} of {len(found)} checks stop a run: {', '.join(blocking)}" if blocking else "\nall fine"
+            f"\n{len(blocking)} of {len(results)} checks stop a run: {', '.join(blocking)}"
+            if blocking
+            else "\nall fine"
         )
     return 1 if blocking else 0

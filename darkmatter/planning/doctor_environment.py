@@ -24,9 +24,9 @@ SHOWN = 5
 
 
 def python(version: tuple[int, int] | None = None) -> Finding:
-    found = version or sys.version_info[:2]
-    ok = PYTHONS[0] <= found < PYTHONS[1]
-    said = f"{found[0]}.{found[1]}, needed is 3.11, 3.12 or 3.13"
+    result = version or sys.version_info[:2]
+    ok = PYTHONS[0] <= result < PYTHONS[1]
+    said = f"{result[0]}.{result[1]}, needed is 3.11, 3.12 or 3.13"
     return Finding("python", ok, said, None if ok else "rm -rf .venv && make PYTHON=python3.12 .venv/installed")
 
 
@@ -36,7 +36,7 @@ def pinned(locks: Iterable[Path]) -> dict[str, str]:
     Raises:
         ArtifactError: a lock file is missing or has a line that is no requirement.
     """
-    found = {}
+    result = {}
     for lock in locks:
         try:
             lines = lock.read_text(encoding="utf-8").splitlines()
@@ -50,8 +50,8 @@ def pinned(locks: Iterable[Path]) -> dict[str, str]:
             except InvalidRequirement:
                 raise ArtifactError(f"{lock} has a line that is none: {line!r}. Run `git checkout {lock}`.") from None
             if requirement.marker is None or requirement.marker.evaluate():
-                found[requirement.name] = next(iter(requirement.specifier)).version
-    return found
+                result[requirement.name] = next(iter(requirement.specifier)).version
+    return result
 
 
 def packages(locks: Iterable[Path] = LOCKS) -> Finding:
@@ -65,11 +65,11 @@ def packages(locks: Iterable[Path] = LOCKS) -> Finding:
         if name.startswith(("nvidia-", "cuda-", "triton")):
             continue
         try:
-            found = importlib.metadata.version(name)
+            result = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            found = "missing"
-        if found.partition("+")[0] != version:
-            other.append(f"{name} {found} (locked: {version})")
+            result = "missing"
+        if result.partition("+")[0] != version:
+            other.append(f"{name} {result} (locked: {version})")
     if not other:
         return Finding("packages", True, f"the {len(wanted)} of the lock files")
     more = f" and {len(other) - SHOWN} more" if len(other) > SHOWN else ""
@@ -77,22 +77,22 @@ def packages(locks: Iterable[Path] = LOCKS) -> Finding:
 
 
 def programs() -> list[Finding]:
-    found = []
+    results = []
     for name, command in (("git", "apt-get install git"), ("dvc", f"source .venv/bin/activate  # or: {INSTALL}")):
         beside = Path(sys.executable).with_name(name)
         path = shutil.which(name) or (str(beside) if beside.is_file() else None)
-        found.append(Finding(name, path is not None, path or "not on PATH", None if path else command))
-    return found
+        results.append(Finding(name, path is not None, path or "not on PATH", None if path else command))
+    return results
 
 
 def variables() -> list[Finding]:
     """DARKMATTER_*: those that are set, each with whether it is understood."""
-    found = []
+    results = []
     for name in sorted(name for name in os.environ if name.startswith("DARKMATTER_")):
         value, short = os.environ[name], name.removeprefix("DARKMATTER_")
         problem = problem_of(short, value)
-        found.append(Finding(name, problem is None, problem or value, None if problem is None else f"unset {name}"))
-    return found or [Finding("variables", True, "no DARKMATTER_* is set")]
+        results.append(Finding(name, problem is None, problem or value, None if problem is None else f"unset {name}"))
+    return results or [Finding("variables", True, "no DARKMATTER_* is set")]
 
 
 def problem_of(short: str, value: str) -> str | None:

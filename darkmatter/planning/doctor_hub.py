@@ -27,12 +27,12 @@ def of_saes(params: Params) -> list[Asked]:
     if params.saes.published is None or params.saes.published.manifest is None:
         return []
     references = {spec.reference for spec in params.sae_specs()}
-    found: dict[str, Asked] = {}
+    result: dict[str, Asked] = {}
     for entry in read_json(MANIFESTS / f"{params.saes.published.manifest}.json")["saes"]:
         if f"{entry['release']}/{entry['id']}" in references:
             file = f"{entry['folder']}/{next(iter(entry['sha256']))}"
-            found.setdefault(entry["repo"], (entry["repo"], entry["revision"] or "main", "model", False, file))
-    return list(found.values())
+            result.setdefault(entry["repo"], (entry["repo"], entry["revision"] or "main", "model", False, file))
+    return list(result.values())
 
 
 def hub(asked: Iterable[Asked]) -> list[Finding]:

@@ -31,7 +31,7 @@ def documents(profiles: Sequence[Sequence[Plan]]) -> dict[Path, str]:
     """Each document with the tables that belong between its marks."""
     first = [plans[0] for plans in profiles]
     tables = {README: (totals(profiles),), DOCUMENT: (totals(profiles), stages(profiles), disk(first))}
-    return {path: renewed(path, "\n\n".join(found), MARKS) for path, found in tables.items()}
+    return {path: renewed(path, "\n\n".join(result), MARKS) for path, result in tables.items()}
 
 
 def totals(profiles: Sequence[Sequence[Plan]]) -> str:
@@ -63,13 +63,13 @@ def stages(profiles: Sequence[Sequence[Plan]]) -> str:
     """The stages of each profile that compute or download much."""
     rows = []
     for plans in profiles:
-        for found in zip(*(plan.stages for plan in plans), strict=True):
-            one = found[0]
+        for result in zip(*(plan.stages for plan in plans), strict=True):
+            one = result[0]
             if one.flops < SHOWN_FLOPS and one.download < SHOWN_BYTES:
                 continue
             times = [
                 duration(stage.seconds) + ("*" if stage.device_memory > plan.capacity else "")
-                for stage, plan in zip(found, plans, strict=True)
+                for stage, plan in zip(result, plans, strict=True)
             ]
             place = "GPU" if one.on_device else "CPU"
             amounts = (one.memory, one.device_memory, one.disk, one.download, one.read)

@@ -37,8 +37,8 @@ def parents(path: Path = DVC) -> dict[str, set[str]]:
 
 def paths(body: dict, kind: str) -> list[str]:
     """Paths of one kind, each up to its first `${...}`; a dvc.yaml may say more of one in a mapping."""
-    found = [next(iter(item)) if isinstance(item, dict) else item for item in body.get(kind, [])]
-    return [path.split("${")[0].rstrip("/") for path in found if not path.endswith(".py")]
+    results = [next(iter(item)) if isinstance(item, dict) else item for item in body.get(kind, [])]
+    return [path.split("${")[0].rstrip("/") for path in results if not path.endswith(".py")]
 
 
 def overlap(first: str, second: str) -> bool:
@@ -48,12 +48,12 @@ def overlap(first: str, second: str) -> bool:
 
 def behind(stage: str, graph: dict[str, set[str]]) -> set[str]:
     """The stage itself and all that it needs."""
-    found, waiting = set(), [stage]
+    result, waiting = set(), [stage]
     while waiting:
-        if (name := waiting.pop()) not in found:
-            found.add(name)
+        if (name := waiting.pop()) not in result:
+            result.add(name)
             waiting += graph[name]
-    return found
+    return result
 
 
 def behind_claim(experiment: str, graph: dict[str, set[str]]) -> set[str]:

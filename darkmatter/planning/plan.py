@@ -161,11 +161,11 @@ def claim_plans(
 ) -> tuple[ClaimPlan, ...]:
     by_name = {stage.stage: stage for stage in stages}
     needs = {claim.experiment: behind_claim(claim.experiment, graph) for claim in claims}
-    found = []
+    results = []
     for claim in claims:
         chosen = [by_name[name] for name in by_name if name in needs[claim.experiment]]
         others = set().union(*(stages for other, stages in needs.items() if other != claim.experiment))
-        found.append(
+        results.append(
             ClaimPlan(
                 claim.id,
                 claim.experiment,
@@ -178,7 +178,7 @@ def claim_plans(
                 sum(stage.download for stage in chosen),
             )
         )
-    return tuple(found)
+    return tuple(results)
 
 
 def assumptions(costs: Mapping[str, Cost], device: Device) -> tuple[str, ...]:

@@ -38,8 +38,8 @@ def calibrated(workers: int | None = None) -> Device:
         ArtifactError: a process failed.
     """
     workers = workers or worker_count()
-    found = measure_together(min(workers, AT_ONCE))
-    median = {name: statistics.median(one[name] for one in found) for name in found[0]}
+    result = measure_together(min(workers, AT_ONCE))
+    median = {name: statistics.median(one[name] for one in result) for name in result[0]}
     peak = {"forward": median["float32"], "single": median["float32"], "double": median["float64"]}
     return dataclasses.replace(
         REFERENCE,
@@ -68,14 +68,14 @@ def measure_together(count: int) -> list[dict[str, float]]:
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
         for _ in range(count)
     ]
-    found = []
+    results = []
     try:
         for process in running:
             out, error = process.communicate(timeout=TIMEOUT)
             if process.returncode:
                 reason = (error.strip().splitlines() or ["no reason given"])[-1]
                 raise ArtifactError(f"the probe failed: {reason}. `darkmatter plan --no-probe` plans without it.")
-            found.append(json.loads(out.splitlines()[-1]))
+            results.append(json.loads(out.splitlines()[-1]))
     except subprocess.TimeoutExpired:
         raise ArtifactError(
             f"the probe took over {TIMEOUT} s. `darkmatter plan --no-probe` plans without it."
@@ -85,7 +85,7 @@ def measure_together(count: int) -> list[dict[str, float]]:
             if process.poll() is None:
                 process.kill()
                 process.wait()
-    return found
+    return results
 
 
 def disk_rate(folder: Path | None = None) -> float:
@@ -103,21 +103,21 @@ def disk_rate(folder: Path | None = None) -> float:
 
 def measure() -> dict[str, float]:
     """Imports in seconds, products in FLOP/s of one thread, a copy in bytes/s read and written."""
-    found = {}
+    result = {}
     for name in ("torch", "sae_lens"):
         start = time.thread_time()
         __import__(name)
-        found[f"import_{name}"] = time.thread_time() - start
+        result[f"import_{name}"] = time.thread_time() - start
     import torch
 
     torch.set_num_threads(1)
     for name, rows, inner, columns in (("float32", 2048, 576, 1536), ("float64", 823, 576, 576)):
         a, b = (torch.ones(shape, dtype=getattr(torch, name)) for shape in ((rows, inner), (inner, columns)))
-        found[name] = 2 * rows * inner * columns / median_seconds(lambda a=a, b=b: a @ b)
+        result[name] = 2 * rows * inner * columns / median_seconds(lambda a=a, b=b: a @ b)
     source = torch.ones(WRITTEN // 4)
     target = torch.empty_like(source)
-    found["copy"] = 2 * WRITTEN / median_seconds(lambda: target.copy_(source))
-    return found
+    result["copy"] = 2 * WRITTEN / median_seconds(lambda: target.copy_(source))
+    return result
 
 
 def median_seconds(work: Callable[[], object]) -> float:

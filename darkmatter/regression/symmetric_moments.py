@@ -29,6 +29,6 @@ class SymmetricMomentsFitter(BlockSums):
 
     def fit_set(self, name: str) -> CrossMoments:
         """The centred moments over the rows of one fit set."""
-        found = super().fit_set(name)  # right on and above the diagonal
-        upper = found.s_xt.triu()
-        return CrossMoments(found.rows, found.mean_x, found.mean_t, upper + torch.triu(upper, 1).T)
+        result = super().fit_set(name)  # right on and above the diagonal
+        upper = result.s_xt.triu()
+        return CrossMoments(result.rows, result.mean_x, result.mean_t, upper + torch.triu(upper, 1).T)

@@ -110,20 +110,22 @@ def cell(row: Content, variant: str) -> Content | None:
     judged = row["rule"].get(row["judged_by"]) or {}
     if variant == FIRST:
         words = outcome_words(row["outcomes"])
-        numbers = [component(name, found, name in judged, words.get(name)) for name, found in row["components"].items()]
+        numbers = [
+            component(name, result, name in judged, words.get(name)) for name, result in row["components"].items()
+        ]
         for number, following in pairwise(numbers):
             if number["n"] == following["n"]:  # said once, below the last of them
                 number["n"] = ""
         return {"outcome": None, "flips": False, "numbers": numbers}
     if variant not in row["variants"]:
         return None
-    found = row["variants"][variant]
+    result = row["variants"][variant]
     numbers = [
-        component(name, item, True, found["outcomes"][name])
-        for name, item in found["components"].items()
+        component(name, item, True, result["outcomes"][name])
+        for name, item in result["components"].items()
         if name in judged
     ]
-    return {"outcome": found["outcome"], "flips": variant in row["flips"], "numbers": numbers}
+    return {"outcome": result["outcome"], "flips": variant in row["flips"], "numbers": numbers}
 
 
 def outcome_words(outcomes: Content) -> dict[str, str | None]:
@@ -132,22 +134,22 @@ def outcome_words(outcomes: Content) -> dict[str, str | None]:
     return {name: None if word == "none" else word for name, word in words.items()}
 
 
-def component(name: str, found: Sequence[Content], judged: bool, outcome: str | None = None) -> Content:
+def component(name: str, results: Sequence[Content], judged: bool, outcome: str | None = None) -> Content:
     """One component: its number, or, of a list, the range and how many of its intervals lie where.
 
     Args:
         outcome: its own, which need not be the claim's; None where it has none.
     """
     known = {"label": name.replace("_", " "), "judged": judged, "outcome": VERDICTS.get(outcome, outcome)}
-    if len(found) == 1 and not key_of(found[0]):
-        return known | {"text": estimate_text(found[0]), "n": sample(found[0]), "all": []}
-    values = [estimate["value"] for estimate in found if estimate["value"] is not None]
+    if len(results) == 1 and not key_of(results[0]):
+        return known | {"text": estimate_text(results[0]), "n": sample(results[0]), "all": []}
+    values = [estimate["value"] for estimate in results if estimate["value"] is not None]
     span = f"{digits(min(values))} to {digits(max(values))}" if values else "undefined"
-    places = Counter(estimate["place"] for estimate in found if judged)
+    places = Counter(estimate["place"] for estimate in results if judged)
     where = ", ".join(f"{places[place]} {word}" for place, word in PLACES.items() if places[place])
-    text = f"{len(found)} values, {span}" + (f"; {where}" if where else "")
-    each = [{"key": key_of(one), "text": estimate_text(one), "place": PLACES.get(one.get("place"))} for one in found]
-    return known | {"text": text, "n": sample(found[0]) if found else "", "all": each}
+    text = f"{len(results)} values, {span}" + (f"; {where}" if where else "")
+    each = [{"key": key_of(one), "text": estimate_text(one), "place": PLACES.get(one.get("place"))} for one in results]
+    return known | {"text": text, "n": sample(results[0]) if results else "", "all": each}
 
 
 def key_of(estimate: Content) -> str:

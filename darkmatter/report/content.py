@@ -29,8 +29,8 @@ Content = dict[str, Any]
 
 def gap_of(claims: Content) -> Content | None:
     """The estimate that the claim on the asymptote is judged by; None where it has no number."""
-    found = next((row["components"].get("gap") for row in claims["claims"] if row["id"] == "asymptote-gap"), None)
-    return found[0] if found else None
+    result = next((row["components"].get("gap") for row in claims["claims"] if row["id"] == "asymptote-gap"), None)
+    return result[0] if result else None
 
 
 def report_content(

@@ -50,5 +50,5 @@ def entry(row: Content, claim: Claim) -> Content:
     return {"id": claim.id, "here": here, "numbers": numbers, "why": claim.why}
 
 
-def passage(found: Passage) -> Content:
-    return {"section": found.section, "quote": found.reads or found.quote}
+def passage(result: Passage) -> Content:
+    return {"section": result.section, "quote": result.reads or result.quote}

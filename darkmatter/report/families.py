@@ -27,35 +27,35 @@ def families_content(claims: Content, model: str, runs: Sequence[Content]) -> Co
     rows = []
     for row in claims["claims"]:
         founds = [row, *(run.get(row["id"]) for run in of_runs)]
-        if any(found and found["analogue"] != "none" for found in founds):
-            rows.append({"id": row["id"], "reads": row["reads"], "cells": [cell(row, found) for found in founds]})
+        if any(result and result["analogue"] != "none" for result in founds):
+            rows.append({"id": row["id"], "reads": row["reads"], "cells": [cell(row, result) for result in founds]})
     return {"columns": columns, "rows": rows, "runs": [run_facts(run) for run in runs]}
 
 
-def cell(row: Content, found: Content | None) -> Content | None:
+def cell(row: Content, content: Content | None) -> Content | None:
     """One claim on one model; None where that run did not know it.
 
     Args:
         row: of claims.json, with the rule.
-        found: the same claim of a run.
+        content: the same claim of a run.
     """
-    if found is None:
+    if content is None:
         return None
-    rule = (judged_by(row, found) or row)["rule"]
-    judged = rule.get(found["judged_by"]) or {}
-    words = component_words(row, found)
+    rule = (judged_by(row, content) or row)["rule"]
+    judged = rule.get(content["judged_by"]) or {}
+    words = component_words(row, content)
     numbers = [
-        component(name, item, True, words.get(name)) for name, item in found["components"].items() if name in judged
+        component(name, item, True, words.get(name)) for name, item in content["components"].items() if name in judged
     ]
-    notes = [] if judged_by(row, found) is row else [other_rule(row, found)]
+    notes = [] if judged_by(row, content) is row else [other_rule(row, content)]
     notes += [] if words or not numbers else [NO_OUTCOMES]
-    notes += ["by the offline surrogate"] if found["judge"] == "surrogate" else []
-    return {"outcome": found["analogue"], "verdict": found["verdict"], "numbers": numbers, "notes": notes}
+    notes += ["by the offline surrogate"] if content["judge"] == "surrogate" else []
+    return {"outcome": content["analogue"], "verdict": content["verdict"], "numbers": numbers, "notes": notes}
 
 
-def judged_by(row: Content, found: Content) -> Content | None:
+def judged_by(row: Content, content: Content) -> Content | None:
     """Of the row and its earlier rules the one that judged a run; None where none did."""
-    return next((one for one in (row, *row["earlier"]) if found["rule_sha256"] in known_by(one)), None)
+    return next((one for one in (row, *row["earlier"]) if content["rule_sha256"] in known_by(one)), None)
 
 
 def known_by(one: Content) -> list[str]:
@@ -64,27 +64,27 @@ def known_by(one: Content) -> list[str]:
     return [one["rule_sha256"], *before]
 
 
-def other_rule(row: Content, found: Content) -> str:
+def other_rule(row: Content, content: Content) -> str:
     """Which rule judged a run that the one here did not."""
-    one = judged_by(row, found)
+    one = judged_by(row, content)
     return f"judged by the rule of edition {one['edition']}" if one else OTHER_RULE
 
 
-def component_words(row: Content, found: Content) -> dict[str, str | None]:
+def component_words(row: Content, content: Content) -> dict[str, str | None]:
     """The outcome of each judged component of a run; empty where its file lacks them and its rule is not here.
 
     Args:
         row: of claims.json, with the rule.
-        found: the same claim of a run. Files of before components had outcomes lack `outcomes`.
+        content: the same claim of a run. Files of before components had outcomes lack `outcomes`.
     """
-    if "outcomes" in found:
-        return outcome_words(found["outcomes"])
-    one = judged_by(row, found)
+    if "outcomes" in content:
+        return outcome_words(content["outcomes"])
+    one = judged_by(row, content)
     if one is None:
         return {}
     rule = Rule.model_validate(one["rule"])
-    real = found["judged_by"] == "real"
-    outcomes = component_outcomes((rule.real if real else rule.analogue) or {}, found["components"])
+    real = content["judged_by"] == "real"
+    outcomes = component_outcomes((rule.real if real else rule.analogue) or {}, content["components"])
     return {name: verdict_of(rule, one) if real and one else one for name, one in outcomes.items()}
 
 

@@ -19,7 +19,7 @@ def figure_content(entry: FigureModule, folder: Path, provenance: Provenance) ->
     path = folder / f"{entry.id}.json"
     results = results_shown(entry.id)
     data = read_json(path)
-    found = {
+    result = {
         "id": entry.id,
         "title": entry.title,
         "caption": entry.caption,
@@ -37,12 +37,12 @@ def figure_content(entry: FigureModule, folder: Path, provenance: Provenance) ->
         ),
     }
     if entry.is_table:
-        return found
+        return result
     drawn = "not_drawn" not in data
     return (
-        found
+        result
         | {"spec": spec_of(entry.id, data) if drawn else None, "numbers": numbers_of(data) if drawn else None}
-        | image(folder / f"{entry.id}.svg", found["hashes"])
+        | image(folder / f"{entry.id}.svg", result["hashes"])
     )
 
 

@@ -27,12 +27,12 @@ def estimate_text(estimate: dict[str, Any]) -> str:
 
 def sample(estimate: dict[str, Any]) -> str:
     """What the interval is over: its level and the numbers of rows, contexts, SAEs …"""
-    found = [
+    results = [
         f"{counts(estimate[unit])} {name}" for unit, name in UNITS.items() if estimate.get(unit) not in (None, 0, 1)
     ]
     if "level" in estimate:
-        found.insert(0, f"{100 * estimate['level']:.4g} % interval")
-    return ", ".join(found)
+        results.insert(0, f"{100 * estimate['level']:.4g} % interval")
+    return ", ".join(results)
 
 
 def counts(value: int | list[int]) -> str:

@@ -39,9 +39,9 @@ def renewed(text: str, runs: Sequence[Run]) -> str:
         ArtifactError: a table has no marks, or names a claim or component that a run does not have.
     """
     for name, mark in MARKS.items():
-        before, found, rest = text.partition(mark)
+        before, result, rest = text.partition(mark)
         table, end, after = rest.partition(END)
-        if not found or not end:
+        if not result or not end:
             raise ArtifactError(
                 f"{README} has no marks {mark} and {END} around its table. Run `git checkout {README}`."
             )
@@ -55,24 +55,24 @@ def filled(row: re.Match[str], runs: Sequence[Run]) -> str:
     """One line of a table, with the numbers and outcomes of these runs."""
     claim, component, words = row["claim"], row["component"], row["words"]
     rows = [run.get(claim) for run in runs]
-    if any(found is None or component not in found["components"] for found in rows):
+    if any(result is None or component not in result["components"] for result in rows):
         raise ArtifactError(f"{README} names `{claim}` `{component}`, which {CLAIM_RESULTS} or {FAMILY} does not have.")
-    cells = [cell(rows[0], found, component) for found in rows]
+    cells = [cell(rows[0], result, component) for result in rows]
     shown = [part for pair in cells for part in pair] if len(runs) == 1 else [", ".join(pair) for pair in cells]
     return f"| `{claim}` `{component}` | {words} | " + " | ".join(shown) + " |"
 
 
-def cell(row: Content, found: Content, component: str) -> tuple[str, str]:
+def cell(row: Content, content: Content, component: str) -> tuple[str, str]:
     """The number of one component on one model, and its own outcome.
 
     Args:
         row: of claims.json, with the rule.
-        found: the same claim of a run.
+        content: the same claim of a run.
     """
-    words = component_words(row, found)
+    words = component_words(row, content)
     outcome = words.get(component) or "—"
-    judge = " (surrogate)" if found["judge"] == "surrogate" else ""
-    return number(found["components"][component][0]), outcome + judge
+    judge = " (surrogate)" if content["judge"] == "surrogate" else ""
+    return number(content["components"][component][0]), outcome + judge
 
 
 def number(estimate: Content) -> str:

@@ -57,11 +57,11 @@ class Provenance:
         """
         stages, others = [], []
         for name in results:
-            found = self.stages_of(name)
+            result = self.stages_of(name)
             first = f"{name}@{hookpoint or self.hookpoint}"
-            head = first if first in found else found[0] if found else None
+            head = first if first in result else result[0] if result else None
             stages += [self.brief(head)] if head else []
-            others += [stage for stage in found if stage != head]
+            others += [stage for stage in result if stage != head]
         seconds = sum(self.receipts[stage]["seconds"] for stage in [*(stage["name"] for stage in stages), *others])
         return {
             "results": list(results),

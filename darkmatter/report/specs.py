@@ -110,12 +110,12 @@ def breakdown_spec(data: Mapping[str, Any]) -> Content:
     ]
     names = {name: COMPONENTS[component].colour for component, name, *_ in (band_edges(data) if fitted else [])}
     levels = [
-        {"value": found[key], "of": label, "text": estimate_text(found | {"value": found[key]})}
-        for found, key, label in (
+        {"value": result[key], "of": label, "text": estimate_text(result | {"value": result[key]})}
+        for result, key, label in (
             (data["power_law"], "asymptote", "asymptote of the power law"),
             (data["line"], "value", "mean FVU_nonlinear"),
         )
-        if found[key] is not None
+        if result[key] is not None
     ]
     looks = {label: component for label, (_, component) in series.items()}
     looks |= {

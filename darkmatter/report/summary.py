@@ -51,7 +51,7 @@ def strongest_disagreement(claims: Content) -> Disagreement | None:
 
     Numbers without sampling have no interval, so they take no part: the errata list them. None without any.
     """
-    found = [
+    results = [
         Disagreement(row["id"], name_of(component, estimate), distance / width, estimate_text(estimate), wanted(region))
         for row in claims["claims"]
         if row["analogue"] == "disagrees" or row["verdict"] in DISAGREE
@@ -62,7 +62,7 @@ def strongest_disagreement(claims: Content) -> Disagreement | None:
         and (width := estimate["high"] - estimate["low"]) > 0
         and (distance := distance_from(region, estimate)) > 0
     ]
-    return max(found, key=lambda item: item.widths, default=None)
+    return max(results, key=lambda item: item.widths, default=None)
 
 
 def distance_from(region: Content, estimate: Content) -> float:

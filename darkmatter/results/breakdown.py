@@ -137,13 +137,13 @@ def encoder_error(results: Results, saes: list[Sae], line: Line) -> Encoder | No
     except NotDrawn:
         return None
     names = {sae["name"] for sae in saes}
-    found = [sae["pursuit"] for sae in run["saes"] if sae["name"] in names]
-    if not found:
+    result = [sae["pursuit"] for sae in run["saes"] if sae["name"] in names]
+    if not result:
         return None
-    changes = {variant: mean_change([sae[variant] for sae in found]) for variant in run["variants"]}
+    changes = {variant: mean_change([sae[variant] for sae in result]) for variant in run["variants"]}
     change = changes[run["claimed"]]
     low_edge = None if line.value is None or change is None else line.value * (1 + change)
-    return Encoder(changes, run["claimed"], low_edge, run["rows"], run["contexts"], len(found))
+    return Encoder(changes, run["claimed"], low_edge, run["rows"], run["contexts"], len(result))
 
 
 def mean_change(pursued: list[dict[str, Any]]) -> float | None:

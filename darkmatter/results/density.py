@@ -36,13 +36,13 @@ def of_sae(sae: dict[str, Any], d_model: int) -> Density:
 
 def beside_the_papers(saes: Sequence[dict[str, Any]], d_model: int) -> str:
     """Sentences for a caption: how dense these SAEs are, how dense the paper's, and which exceed all of those."""
-    found = [of_sae(sae, d_model) for sae in saes]
-    (most, _), *_ = Counter(round(one.l0) for one in found).most_common(1)
+    results = [of_sae(sae, d_model) for sae in saes]
+    (most, _), *_ = Counter(round(one.l0) for one in results).most_common(1)
     text = (
         f"Most of these SAEs have L0 near {Density(most, d_model)}, the paper's widths {OF_WIDTHS}; "
-        f"the densest has {Density(round(max(one.l0 for one in found)), d_model)}, the paper's {DENSEST}."
+        f"the densest has {Density(round(max(one.l0 for one in results)), d_model)}, the paper's {DENSEST}."
     )
-    if denser := sorted({round(one.l0) for one in found if one.share > DENSEST.share}):
+    if denser := sorted({round(one.l0) for one in results if one.share > DENSEST.share}):
         text += (
             f" Those with L0 = {', '.join(map(str, denser))} are denser than any of the paper's: section 4.1 exempts "
             "extremely dense SAEs from the trend of the error norm with L0, so they are drawn and left out of it."

@@ -20,11 +20,11 @@ def headline_metrics(results: Results, params: Params) -> dict[str, Any]:
     series, the asymptote of FVU and its gap to FVU_nonlinear; null where unknown.
     """
     try:
-        found = breakdown(results, params)
+        result = breakdown(results, params)
     except NotDrawn as missing:
         return {"reason": str(missing)}
-    widest = {metric: estimate(found.saes[-1], metric)["value"] for metric in METRICS}
-    return widest | {"asymptote": found.law.asymptote, "asymptote_gap": found.gap}
+    widest = {metric: estimate(result.saes[-1], metric)["value"] for metric in METRICS}
+    return widest | {"asymptote": result.law.asymptote, "asymptote_gap": result.gap}
 
 
 def headline_sentences(results: Results, params: Params, gap: dict[str, Any] | None) -> list[str]:
@@ -42,24 +42,24 @@ def headline_sentences(results: Results, params: Params, gap: dict[str, Any] | N
     dataset = params.corpus.dataset
     domains = [dataset.repo] if dataset else sorted({source.domain for source in params.corpus.sources.values()})
     try:
-        found = breakdown(results, params)
+        result = breakdown(results, params)
     except NotDrawn as missing:
         return [*sentences, f"The main hookpoint has no series of widths: {missing}."]
     main = results.decomposition[params.figures.main_hookpoint]
     sentences.append(
-        f"The main hookpoint is {params.figures.main_hookpoint}, the width series has {found.sparsity}, and "
-        f"the text is {main['rows']:,} tokens of {main['contexts']} contexts ({listing(domains)}){held_out(found)}."
+        f"The main hookpoint is {params.figures.main_hookpoint}, the width series has {result.sparsity}, and "
+        f"the text is {main['rows']:,} tokens of {main['contexts']} contexts ({listing(domains)}){held_out(result)}."
     )
-    return [*sentences, outcome(found, gap)]
+    return [*sentences, outcome(result, gap)]
 
 
-def held_out(found: Breakdown) -> str:
-    rows = estimate(found.saes[0], "fvu").get("rows")
+def held_out(result: Breakdown) -> str:
+    rows = estimate(result.saes[0], "fvu").get("rows")
     return f", {rows:,} of them held out to score every regression" if rows else ""
 
 
-def outcome(found: Breakdown, gap: dict[str, Any] | None) -> str:
-    first, last = found.saes[0], found.saes[-1]
+def outcome(result: Breakdown, gap: dict[str, Any] | None) -> str:
+    first, last = result.saes[0], result.saes[-1]
     if first is last:
         value = estimate(first, "fvu"), estimate(first, "fvu_nonlinear")
         return (
@@ -68,7 +68,7 @@ def outcome(found: Breakdown, gap: dict[str, Any] | None) -> str:
     changes = [change(name, estimate(first, key), estimate(last, key)) for key, name in METRICS.items()]
     return (
         f"From {first['d_sae']:,} to {last['d_sae']:,} latents {listing(changes)}; the power law through FVU "
-        f"{asymptote(found, gap)}."
+        f"{asymptote(result, gap)}."
     )
 
 
@@ -86,15 +86,15 @@ def change(name: str, first: dict[str, Any], last: dict[str, Any]) -> str:
     return f"{name} goes {numbers} (intervals overlap)"
 
 
-def asymptote(found: Breakdown, gap: dict[str, Any] | None) -> str:
-    law = found.law
+def asymptote(result: Breakdown, gap: dict[str, Any] | None) -> str:
+    law = result.law
     low, high = (gap["low"], gap["high"]) if gap and "short" not in gap else (None, None)
     if law.asymptote is None:
         return f"was not fitted ({law.reason})"
     text = f"tends to {with_interval({'value': law.asymptote, 'low': law.low, 'high': law.high})}"
-    if found.gap is None:
+    if result.gap is None:
         return text
-    line = f"the mean FVU_nonlinear of {found.line.value:.3f}"
+    line = f"the mean FVU_nonlinear of {result.line.value:.3f}"
     if low is None or high is None:
         return f"{text}, beside {line} (no interval for the gap)"
     if less(0, low):

@@ -51,10 +51,10 @@ class Results:
         if hookpoint not in self.decomposition:
             raise NotDrawn(f"no results for hookpoint {hookpoint}")
         wanted = None if groups is None else list(groups)
-        found = [sae for sae in self.decomposition[hookpoint]["saes"] if wanted is None or sae["group"] in wanted]
-        if not found:
+        results = [sae for sae in self.decomposition[hookpoint]["saes"] if wanted is None or sae["group"] in wanted]
+        if not results:
             raise NotDrawn(f"no SAE of group {', '.join(wanted or ['any'])} at hookpoint {hookpoint}")
-        return sorted(found, key=lambda sae: (sae["d_sae"], sae["k"] or 0, sae["seed"], sae["name"]))
+        return sorted(results, key=lambda sae: (sae["d_sae"], sae["k"] or 0, sae["seed"], sae["name"]))
 
 
 def load_results(folder: Path, hookpoints: Iterable[str], experiments: Iterable[str]) -> Results:
@@ -80,12 +80,12 @@ def load_decomposition(folder: Path, hookpoints: Iterable[str]) -> dict[str, dic
 
 def estimate(sae: Sae, *path: str, split: str = PRIMARY[0], convention: str = PRIMARY[1]) -> Estimate:
     """One estimate of an SAE, such as `estimate(sae, "norm_test", "linear")`; an explicit null where it has none."""
-    found: Any = sae["estimates"].get(split, {}).get(convention, {})
+    result: Any = sae["estimates"].get(split, {}).get(convention, {})
     for key in path:
-        found = found.get(key) if isinstance(found, dict) else None
-    if found is None:
+        result = result.get(key) if isinstance(result, dict) else None
+    if result is None:
         return {"value": None, "low": None, "high": None, "reason": f"not estimated ({split}, {convention})"}
-    return {key: found.get(key) for key in ("value", "low", "high", "rows", "contexts", "reason") if key in found}
+    return {key: result.get(key) for key in ("value", "low", "high", "rows", "contexts", "reason") if key in result}
 
 
 def one_per_cell(saes: list[Sae]) -> tuple[list[Sae], list[str]]:

@@ -33,7 +33,7 @@ def source_of(module: str) -> Path:
 
 def direct_imports(path: Path, root: Path = ROOT) -> set[Path]:
     """Files of ours that `path` imports when it runs, at the top or inside a function."""
-    found = set()
+    result = set()
     waiting: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
     while waiting:
         node = waiting.pop()
@@ -47,8 +47,8 @@ def direct_imports(path: Path, root: Path = ROOT) -> set[Path]:
                 modules = [module, *(f"{module}.{alias.name}" for alias in names)]
             case _:
                 continue
-        found |= {file for name in modules if (file := module_file(name, root))}
-    return found
+        result |= {file for name in modules if (file := module_file(name, root))}
+    return result
 
 
 def closure(path: Path, root: Path = ROOT) -> list[Path]:

@@ -86,12 +86,12 @@ def last_started() -> str:
     from ray._private.services import canonicalize_bootstrap_address
 
     try:
-        found = canonicalize_bootstrap_address("auto")
+        result = canonicalize_bootstrap_address("auto")
     except ConnectionError as error:
         raise unreachable("auto", error) from None
-    if found is None:
+    if result is None:
         raise unreachable("auto", "Ray knows none")
-    return found
+    return result
 
 
 def gpus_per_unit() -> float:

@@ -25,22 +25,22 @@ def stale_stages(receipts: Receipts, root: Path) -> dict[str, str]:
     A stage behind a stale one is no reason here: `stages_behind` names them.
     """
     hash_now = cache(lambda path: sha256_path(root / path) if (root / path).exists() else None)
-    found = {}
+    result = {}
     for stage, receipt in receipts.items():
         code = [path for path, sha256 in receipt["code"].items() if hash_now(path) != sha256]
         if code:
-            found[stage] = f"{stage} ran with another {brief(code)} than is here"
+            result[stage] = f"{stage} ran with another {brief(code)} than is here"
             continue
         params = receipt.get("params", {})
         now = current_params(params, root) if params else {}
         if changed := [key for key, value in params.items() if now[key] != value]:
-            found[stage] = f"{stage} ran with another {brief(changed)} in params.yaml"
+            result[stage] = f"{stage} ran with another {brief(changed)} in params.yaml"
             continue
         for path, sha256 in receipt["inputs"].items():
             if other := differs_from(path, sha256, receipts, hash_now):
-                found[stage] = f"{stage} read another {path} than {other}"
+                result[stage] = f"{stage} read another {path} than {other}"
                 break
-    return found
+    return result
 
 
 def differs_from(path: str, sha256: str, receipts: Receipts, hash_now: Callable[[str], str | None]) -> str | None:
@@ -64,14 +64,14 @@ def unlisted(names: Iterable[str], receipts: Receipts) -> list[str]:
 
 def unsaid(receipts: Receipts) -> dict[str, str]:
     """Stage whose receipt does not say whether another one read what it wrote → `READER read PATH`."""
-    found: dict[str, str] = {}
+    result: dict[str, str] = {}
     written = {path for receipt in receipts.values() for path in receipt["outputs"]}
     for reader, receipt in receipts.items():
         for path in receipt["inputs"]:
             if path not in written and within(path, DATA.as_posix()):
                 for name in unlisted(makers([path], receipts), receipts):
-                    found.setdefault(name, f"{reader} read {path}")
-    return found
+                    result.setdefault(name, f"{reader} read {path}")
+    return result
 
 
 def brief(paths: list[str]) -> str:
@@ -80,13 +80,13 @@ def brief(paths: list[str]) -> str:
 
 def stages_behind(stage: str, receipts: Receipts) -> set[str]:
     """The stage and every stage that wrote what it read, directly or not, as far as receipts are known."""
-    found: set[str] = set()
+    result: set[str] = set()
     waiting = {stage} & receipts.keys()
     while waiting:
         current = waiting.pop()
-        found.add(current)
-        waiting |= makers(receipts[current]["inputs"], receipts) - found
-    return found
+        result.add(current)
+        waiting |= makers(receipts[current]["inputs"], receipts) - result
+    return result
 
 
 def makers(paths: Iterable[str], receipts: Receipts) -> set[str]:

@@ -81,9 +81,9 @@ def load_sae(
 
 
 def check_loaded(sae: "SAE", folder: Path, architecture: str, d_sae: int, d_model: int) -> "SAE":
-    found = sae.cfg.architecture()
-    if found != architecture:
-        raise ArtifactError(f"{folder}: loaded as {found}, expected {architecture}; its codes would be others")
+    result = sae.cfg.architecture()
+    if result != architecture:
+        raise ArtifactError(f"{folder}: loaded as {result}, expected {architecture}; its codes would be others")
     if (sae.cfg.d_in, sae.cfg.d_sae) != (d_model, d_sae):
         raise ArtifactError(
             f"{folder}: d_in {sae.cfg.d_in} and d_sae {sae.cfg.d_sae}, but the activations have d_model {d_model} "

@@ -59,10 +59,10 @@ def download(repo: Repo, name: str) -> Path:
 
 
 def cached(repo: Repo, name: str) -> Path | None:
-    found = huggingface_hub.try_to_load_from_cache(
+    result = huggingface_hub.try_to_load_from_cache(
         repo.name, name, cache_dir=constants.HF_HUB_CACHE, revision=repo.revision, repo_type=repo.kind
     )
-    return Path(found) if isinstance(found, str) else None
+    return Path(result) if isinstance(result, str) else None
 
 
 def listing(repo: Repo) -> list[str]:
@@ -108,11 +108,11 @@ class Stream(io.RawIOBase):
         self.ended = len(content) < self.block
         self.position += len(content)
         if content:
-            part, found = f"{self.name}[{start}:{start + self.block}]", sha256_bytes(content)
-            expected = pinned(self.repo).get(part, found)
-            if found != expected:
-                raise other_bytes(part, found, expected, f"pinned in {self.repo.pins}", "Run again")
-            record(self.repo, {part: found})
+            part, result = f"{self.name}[{start}:{start + self.block}]", sha256_bytes(content)
+            expected = pinned(self.repo).get(part, result)
+            if result != expected:
+                raise other_bytes(part, result, expected, f"pinned in {self.repo.pins}", "Run again")
+            record(self.repo, {part: result})
         return content
 
     def read_cached(self, path: Path, start: int) -> bytes:
@@ -143,13 +143,13 @@ def pinned(repo: Repo) -> dict[str, str]:
     return read_json(repo.pins).get(repo.revision, {}) if repo.pins.is_file() else {}
 
 
-def record(repo: Repo, found: Mapping[str, str]) -> None:
+def record(repo: Repo, result: Mapping[str, str]) -> None:
     """Write the SHA-256s that are new down in conf/hub/, under a lock: several processes may fetch from one repository.
 
     Raises:
         WrongBytesError: another process has written down another one.
     """
-    if not (new := found.keys() - pinned(repo).keys()):
+    if not (new := result.keys() - pinned(repo).keys()):
         return
     repo.pins.parent.mkdir(parents=True, exist_ok=True)
     lock = Path(constants.HF_HUB_CACHE) / ".locks" / f"{repo.pins.name}.lock"
@@ -158,9 +158,9 @@ def record(repo: Repo, found: Mapping[str, str]) -> None:
         table = read_json(repo.pins) if repo.pins.is_file() else {}
         known = table.get(repo.revision, {})
         for name in new & known.keys():
-            if known[name] != found[name]:
-                raise other_bytes(name, found[name], known[name], f"pinned in {repo.pins}", "Run again")
-        write_json(repo.pins, {**table, repo.revision: {**known, **found}})
+            if known[name] != result[name]:
+                raise other_bytes(name, result[name], known[name], f"pinned in {repo.pins}", "Run again")
+        write_json(repo.pins, {**table, repo.revision: {**known, **result}})
     print(f"{repo}: SHA-256 of {', '.join(sorted(new))} is new. Commit it: `git add {repo.pins}`")
 
 
@@ -172,17 +172,17 @@ def checked_sha256(path: Path, expected: str | None, whose: str = "pinned in the
     Raises:
         WrongBytesError: other bytes than pinned or announced.
     """
-    found = sha256_file(path)
+    result = sha256_file(path)
     announced = path.resolve().name
     if expected is None and re.fullmatch(r"[0-9a-f]{64}", announced):
         expected, whose = announced, "that the hub announced"
-    if expected not in (None, found):
-        raise other_bytes(str(path), found, expected, whose, f"Remove it (`rm {path.resolve()}`) and fetch it again")
-    return found
+    if expected not in (None, result):
+        raise other_bytes(str(path), result, expected, whose, f"Remove it (`rm {path.resolve()}`) and fetch it again")
+    return result
 
 
-def other_bytes(what: str, found: str, expected: str, whose: str, fix: str) -> WrongBytesError:
+def other_bytes(what: str, text: str, expected: str, whose: str, fix: str) -> WrongBytesError:
     return WrongBytesError(
-        f"{what} has SHA-256 {found}, not the {expected} {whose}: these are other bytes, through damage on the way or "
+        f"{what} has SHA-256 {text}, not the {expected} {whose}: these are other bytes, through damage on the way or "
         f"a change at the source. {fix}; if it comes out the same, do not use it."
     )

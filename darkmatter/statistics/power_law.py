@@ -79,9 +79,9 @@ def fit_power_law(W: np.ndarray, y: np.ndarray, starts: int, seed: int, level: f
         value = float(y.mean())
         return PowerLaw(value, value, value, value <= 0, 0.0, None, 0.0, len(y), starts, 1.0, reason)
     u = W / math.exp(float(np.log(W).mean()))
-    found = [solve(u, y, *start) for start in random_starts(y, starts, seed)]
-    rss, c, a, m = min(found)
-    agreeing = sum(abs(other[1] - c) <= SAME_OPTIMUM * spread for other in found) / starts
+    results = [solve(u, y, *start) for start in random_starts(y, starts, seed)]
+    rss, c, a, m = min(results)
+    agreeing = sum(abs(other[1] - c) <= SAME_OPTIMUM * spread for other in results) / starts
     scale = a * (W[0] / u[0]) ** m
     fitted = {"asymptote": c, "scale": scale, "exponent": m, "rss": rss, "points": len(y), "starts": starts}
     if len(y) == PARAMETERS:

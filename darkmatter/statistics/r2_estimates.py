@@ -54,11 +54,11 @@ def r2_estimates(sums: Sums, rank: dict[str, int], bootstrap: dict[str, Any]) ->
 
     `paper` is with intercept, `authors` through the origin.
     """
-    found: dict[str, Any] = {
+    result: dict[str, Any] = {
         split: {way: r2_of(sums, split, f"residual/{split}/{way}", rank[split], bootstrap) for way in CONVENTIONS}
         for split in SPLITS
     }
-    return found | {"in_sample": r2_of(sums, "all", "residual/in-sample", rank["all"], bootstrap)}
+    return result | {"in_sample": r2_of(sums, "all", "residual/in-sample", rank["all"], bootstrap)}
 
 
 def of_targets(sums: Sums, targets: slice) -> dict[str, np.ndarray]:

@@ -92,8 +92,8 @@ def combined(
     """
     low, high = interval(value, terms, level)
     alone = {term.name: dict(zip(("low", "high"), interval(value, [term], level), strict=True)) for term in terms}
-    found = {"low": low, "high": high, "resampled": ", ".join(alone), "intervals": alone}
-    return found | ({"absent": dict(absent)} if absent else {})
+    result = {"low": low, "high": high, "resampled": ", ".join(alone), "intervals": alone}
+    return result | ({"absent": dict(absent)} if absent else {})
 
 
 def contexts_and_saes(
@@ -116,9 +116,9 @@ def contexts_and_saes(
     if isinstance(scatter, str):
         return combined(value, [whole], level, {"sae": f"{scatter}; the interval is that of these SAEs"})
     part = Term("context", whole.below * shared**0.5, whole.above * shared**0.5, whole.freedom)
-    found = combined(value, [part, scatter], level)
-    found["intervals"]["context"] = combined(value, [whole], level)["intervals"]["context"]
-    return found
+    result = combined(value, [part, scatter], level)
+    result["intervals"]["context"] = combined(value, [whole], level)["intervals"]["context"]
+    return result
 
 
 def shared_share(resampled: Float[np.ndarray, "sae resample"]) -> float:

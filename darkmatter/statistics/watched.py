@@ -19,10 +19,10 @@ class WatchedStatistic:
     undefined: float = 0.0
 
     def __call__(self, weights: Weights) -> np.ndarray:
-        found = self.statistic(weights)
+        result = self.statistic(weights)
         if len(weights) == self.resamples:
-            self.undefined = float(np.mean(~np.isfinite(found)))
-        return found
+            self.undefined = float(np.mean(~np.isfinite(result)))
+        return result
 
     def too_often_undefined(self, level: float) -> bool:
         """Whether more resamples have no value than lie beyond one end of the interval: then that end is unknown."""

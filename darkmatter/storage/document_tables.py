@@ -10,7 +10,7 @@ def lines(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(["| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows)])
 
 
-def renewed(path: Path, found: str, marks: tuple[str, str]) -> str:
+def renewed(path: Path, text: str, marks: tuple[str, str]) -> str:
     """The document with these tables between its marks.
 
     Raises:
@@ -20,4 +20,4 @@ def renewed(path: Path, found: str, marks: tuple[str, str]) -> str:
     _, end, after = rest.partition(marks[1])
     if not mark or not end:
         raise ArtifactError(f"{path} has no marks {' and '.join(marks)}. Run `git checkout {path}`.")
-    return f"{before}{mark}\n\n{found}\n\n{end}{after}"
+    return f"{before}{mark}\n\n{text}\n\n{end}{after}"

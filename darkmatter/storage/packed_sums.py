@@ -21,7 +21,7 @@ def select(arrays: Arrays, name: str) -> dict[str, np.ndarray]:
         ArtifactError: there are none.
     """
     prefix = f"{name}/"
-    found = {key.removeprefix(prefix): array for key, array in arrays.items() if key.startswith(prefix)}
-    if not found:
+    result = {key.removeprefix(prefix): array for key, array in arrays.items() if key.startswith(prefix)}
+    if not result:
         raise ArtifactError(f"the stored sums hold nothing of {name}: results and sums differ. Run `dvc repro`.")
-    return found
+    return result

@@ -38,10 +38,10 @@ def line_of(node: yaml.Node | None, place: Sequence[str | int]) -> int:
     for part in place:
         match node:
             case yaml.MappingNode():
-                found = next(((key, value) for key, value in node.value if key.value == str(part)), None)
-                if found is None:
+                result = next(((key, value) for key, value in node.value if key.value == str(part)), None)
+                if result is None:
                     return line
-                line, node = found[0].start_mark.line + 1, found[1]
+                line, node = result[0].start_mark.line + 1, result[1]
             case yaml.SequenceNode() if isinstance(part, int):
                 node = node.value[part]
                 line = node.start_mark.line + 1

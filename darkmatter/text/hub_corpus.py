@@ -93,7 +93,7 @@ def read_dataset(dataset: Dataset) -> Iterator[dict[str, str]]:
     """
     repo = Repo(dataset.repo, dataset.revision, "dataset")
     rows = itertools.chain.from_iterable(read_shard(repo, name) for name in shard_names(dataset))
-    found = 0
+    result = 0
     for item in shuffled(rows, dataset.shuffle_seed, dataset.buffer):
         row, origin = item["row"], item["origin"]
         text = field(row, dataset.text_field, origin)
@@ -109,8 +109,8 @@ def read_dataset(dataset: Dataset) -> Iterator[dict[str, str]]:
             "origin": origin.partition("#")[0],
             "text": text,
         }
-        found += 1
-        if found == dataset.documents:
+        result += 1
+        if result == dataset.documents:
             return
 
 

@@ -70,16 +70,16 @@ def chapters(text: str) -> list[str]:
         and (row + 1 < len(lines) and blank[row + 1])
     ]
     cuts = sorted({0, *starts, len(lines)})
-    found = []
+    results = []
     waiting = ""
     for begin, end in itertools.pairwise(cuts):
         waiting += "\n".join(lines[begin:end]) + "\n"
         if len(waiting) >= CHAPTER_CHARACTERS:
-            found.append(waiting.strip("\n"))
+            results.append(waiting.strip("\n"))
             waiting = ""
     if waiting.strip():
-        found.append(waiting.strip("\n"))
-    return found
+        results.append(waiting.strip("\n"))
+    return results
 
 
 def pieces(parts: Iterable[str], characters: int) -> Iterator[str]:

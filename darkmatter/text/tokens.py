@@ -186,10 +186,10 @@ def whole_sources(pool: Sequence[Context], wanted: int, most: int) -> set[str]:
     return taken
 
 
-def too_few(found: str, supply: Mapping[str, int], tokens: Tokens) -> ArtifactError:
+def too_few(text: str, supply: Mapping[str, int], tokens: Tokens) -> ArtifactError:
     listing = ", ".join(f"{domain} {count}" for domain, count in sorted(supply.items())) or "none in any domain"
     return ArtifactError(
-        f"only {found} with at least {tokens.context_length} tokens for {tokens.train_contexts} train and "
+        f"only {text} with at least {tokens.context_length} tokens for {tokens.train_contexts} train and "
         f"{tokens.eval_contexts} eval contexts without a source on both sides ({listing}). Lower "
         "tokens.train_contexts, tokens.eval_contexts or tokens.context_length, add to corpus.sources, or raise "
         "corpus.dataset.documents."

@@ -42,9 +42,9 @@ class Check:
     statistic: Statistic
 
     def result(self, intervals: ContextBootstrap) -> dict[str, Any]:
-        found = self.sample.estimate(self.statistic, intervals)
-        agrees = found["low"] - ROUNDING <= nearest_float(self.derived) <= found["high"] + ROUNDING
-        return {"quantity": self.quantity, "derived": exact(self.derived), "monte_carlo": found, "agrees": agrees}
+        results = self.sample.estimate(self.statistic, intervals)
+        agrees = results["low"] - ROUNDING <= nearest_float(self.derived) <= results["high"] + ROUNDING
+        return {"quantity": self.quantity, "derived": exact(self.derived), "monte_carlo": results, "agrees": agrees}
 
 
 @dataclass(frozen=True)

@@ -59,10 +59,10 @@ class TorchArchive:
     @cached_property
     def root(self) -> str:
         """`archive/`, before the name of each member; torch takes the file's name for it."""
-        found = [name for name in self.places if name.endswith("/data.pkl") and name.count("/") == 1]
-        if len(found) != 1:
+        results = [name for name in self.places if name.endswith("/data.pkl") and name.count("/") == 1]
+        if len(results) != 1:
             raise ArtifactError(f"{self.path} is a zip, but not of torch.save: it has no data.pkl")
-        return found[0].removesuffix("data.pkl")
+        return results[0].removesuffix("data.pkl")
 
     def pickle(self) -> bytes:
         if f"{self.root}byteorder" in self.places and bytes(self.content("byteorder")) != b"little":
@@ -77,35 +77,35 @@ class TorchArchive:
         if f"{self.root}{name}" not in self.places:
             raise ArtifactError(f"{self.path} lacks {name}. It is damaged: get the file again.")
         offset, member = self.places[f"{self.root}{name}"]
-        found = self.whole[offset : offset + member.file_size]
+        result = self.whole[offset : offset + member.file_size]
         checksum = 0
-        for start in range(0, len(found), CHUNK):
-            checksum = zlib.crc32(found[start : start + CHUNK].data, checksum)
-        if len(found) != member.file_size or checksum != member.CRC:
+        for start in range(0, len(result), CHUNK):
+            checksum = zlib.crc32(result[start : start + CHUNK].data, checksum)
+        if len(result) != member.file_size or checksum != member.CRC:
             raise ArtifactError(f"{self.path}: {name} has another checksum than the zip says. Get the file again.")
-        return found
+        return result
 
     def numbers_of(self, storage: Storage) -> np.ndarray:
         """All bytes of a storage, checked once."""
         if storage.key not in self.storages:
-            found = self.content(f"data/{storage.key}")
-            if len(found) != storage.count * storage.itemsize:
+            result = self.content(f"data/{storage.key}")
+            if len(result) != storage.count * storage.itemsize:
                 raise ArtifactError(
-                    f"{self.path}: data/{storage.key} has {len(found)} bytes, not {storage.count} numbers of a "
+                    f"{self.path}: data/{storage.key} has {len(result)} bytes, not {storage.count} numbers of a "
                     f"{storage.type}. It is damaged: get the file again."
                 )
-            if storage.type == "BoolStorage" and found.size and found.max() > 1:
+            if storage.type == "BoolStorage" and result.size and result.max() > 1:
                 raise ArtifactError(f"{self.path}: data/{storage.key} holds something else than true and false")
-            self.storages[storage.key] = storage, found
-        known, found = self.storages[storage.key]
+            self.storages[storage.key] = storage, result
+        known, result = self.storages[storage.key]
         if known != storage:
             raise ArtifactError(f"{self.path}: data/{storage.key} is described in two ways. Get the file again.")
-        return found
+        return result
 
     def tensor(self, view: View, name: str) -> Mapped:
         """A view within its storage and with no more numbers than it."""
         what = f"{self.path}: {name or 'the tensor'}"
-        found, dtype, width = self.numbers_of(view.storage), view.storage.dtype, view.storage.itemsize
+        result, dtype, width = self.numbers_of(view.storage), view.storage.dtype, view.storage.itemsize
         last = view.offset + sum((length - 1) * step for length, step in zip(view.size, view.stride, strict=True))
         if view.count and last >= view.storage.count:
             raise ArtifactError(f"{what} reaches beyond its storage. The file is damaged: get it again.")
@@ -117,7 +117,7 @@ class TorchArchive:
         if not view.count:
             return np.empty(view.size, dtype), view.storage.bfloat16
         strides = [width * (step if length > 1 else 1) for length, step in zip(view.size, view.stride, strict=True)]
-        return np.ndarray(view.size, dtype, found, view.offset * width, strides), view.storage.bfloat16
+        return np.ndarray(view.size, dtype, result, view.offset * width, strides), view.storage.bfloat16
 
 
 def check_apart(places: list[tuple[zipfile.ZipInfo, int]], directory: int) -> None:

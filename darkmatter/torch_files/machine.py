@@ -102,9 +102,9 @@ class Machine:
 
     def since_mark(self) -> list[Any]:
         start = self.marks.pop()
-        found = self.stack[start:]
+        result = self.stack[start:]
         del self.stack[start:]
-        return found
+        return result
 
     def put(self, place: int) -> None:
         if place in self.memo:
@@ -116,25 +116,25 @@ class Machine:
             case "MARK":
                 self.marks.append(len(self.stack))
             case "TUPLE":
-                found = self.since_mark()
-                self.stack.append(tuple(found))
+                result = self.since_mark()
+                self.stack.append(tuple(result))
             case "EMPTY_LIST":
                 self.stack.append([])
             case "EMPTY_DICT":
                 self.stack.append({})
             case "APPEND" | "APPENDS":
-                found = [self.pop()] if opcode == "APPEND" else self.since_mark()
+                result = [self.pop()] if opcode == "APPEND" else self.since_mark()
                 if type(self.stack[-1]) is not list:
                     raise TypeError("something is appended to what is no list")
-                self.stack[-1].extend(found)
+                self.stack[-1].extend(result)
             case _:
-                found = [self.pop(), self.pop()][::-1] if opcode == "SETITEM" else self.since_mark()
-                self.set_items(self.stack[-1], found)
+                result = [self.pop(), self.pop()][::-1] if opcode == "SETITEM" else self.since_mark()
+                self.set_items(self.stack[-1], result)
 
-    def set_items(self, target: Any, found: list[Any]) -> None:
+    def set_items(self, target: Any, results: list[Any]) -> None:
         if type(target) not in (dict, Ordered):
             raise TypeError("items are set in what is no dict")
-        for key, value in zip(found[::2], found[1::2], strict=True):
+        for key, value in zip(results[::2], results[1::2], strict=True):
             if type(key) not in (str, int) or len(str(key)) > LONGEST_KEY:
                 raise TypeError(f"a key of type {type(key).__name__}, or longer than {LONGEST_KEY} characters")
             if key in target:

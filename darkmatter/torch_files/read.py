@@ -33,9 +33,9 @@ def map_tensors(path: Path) -> dict[str, Mapped] | list[Mapped] | Mapped:
         content = read_pickle(archive.pickle(), str(path))
         if isinstance(content, list | tuple) and not all(isinstance(part, View) for part in content):
             raise ArtifactError(f"{path} holds a list of something else than tensors. Save a dict or list of tensors.")
-        found = by_name(content, path)
-        check_total(found.values(), path)
-        tensors = {name: archive.tensor(view, name) for name, view in found.items()}
+        result = by_name(content, path)
+        check_total(result.values(), path)
+        tensors = {name: archive.tensor(view, name) for name, view in result.items()}
     except FileNotFoundError:
         raise ArtifactError(f"{path} does not exist") from None
     except (zipfile.BadZipFile, NotImplementedError, OSError, EOFError, ValueError, OverflowError) as error:
@@ -49,30 +49,30 @@ def leaves(content: Any, path: Path) -> Iterator[tuple[str, View]]:
     """(name, view) of each tensor, names unique; a plain value is refused: it would be left out in silence."""
     waiting, entries = [("", content, 0)], 0
     while waiting:
-        name, found, level = waiting.pop()
-        if isinstance(found, View):
-            yield name, found
-        elif isinstance(found, dict | list | tuple):
-            entries += len(found)
+        name, result, level = waiting.pop()
+        if isinstance(result, View):
+            yield name, result
+        elif isinstance(result, dict | list | tuple):
+            entries += len(result)
             if entries > MOST_ENTRIES or level > MOST_LEVELS:
                 raise ArtifactError(f"{path} holds more than {MOST_ENTRIES} entries or {MOST_LEVELS} levels of dicts")
-            items = found.items() if isinstance(found, dict) else enumerate(found)
+            items = result.items() if isinstance(result, dict) else enumerate(result)
             children = [(f"{name}.{key}" if level else str(key), value, level + 1) for key, value in items]
             waiting.extend(reversed(children))
         else:
             raise ArtifactError(
-                f"{path}: {name or 'its content'} is {repr(found)[:SHOWN]}, not a tensor. Only files that hold tensors "
-                "alone are read: save them alone, torch.save({name: tensor, …}, 'new.pt')."
+                f"{path}: {name or 'its content'} is {repr(result)[:SHOWN]}, not a tensor. Only files that hold "
+                "tensors alone are read: save them alone, torch.save({name: tensor, …}, 'new.pt')."
             )
 
 
 def by_name(content: Any, path: Path) -> dict[str, View]:
-    found: dict[str, View] = {}
+    result: dict[str, View] = {}
     for name, view in leaves(content, path):
-        if name in found:
+        if name in result:
             raise ArtifactError(f"{path} holds two tensors named {name}. Save it under other names.")
-        found[name] = view
-    return found
+        result[name] = view
+    return result
 
 
 def check_total(views: Iterable[View], path: Path) -> None:

@@ -96,8 +96,8 @@ def damaged(where: str, why: str) -> ArtifactError:
     return ArtifactError(f"{where}: its data.pkl is damaged or not written by torch.save ({why}). Get the file again.")
 
 
-def storage_of(found: Any) -> Storage:
-    kind, type_, key, location, count = found
+def storage_of(value: Any) -> Storage:
+    kind, type_, key, location, count = value
     named = isinstance(type_, Name) and type_.module == "torch" and type_.name in STORAGES
     if kind != "storage" or not named or type(key) is not str or type(location) is not str or not natural(count):
         raise ValueError("a storage that is none")

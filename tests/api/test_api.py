@@ -52,9 +52,9 @@ def stage(folder, sae):
 
 
 def test_gives_the_numbers_of_the_stage_to_the_last_bit(tmp_path, expected):
-    found = stage(tmp_path, TopK(X))
-    assert expected.estimates == found["estimates"]
-    assert (expected.l0, expected.dead_latents) == (found["l0"], found["dead_latents"])
+    result = stage(tmp_path, TopK(X))
+    assert expected.estimates == result["estimates"]
+    assert (expected.l0, expected.dead_latents) == (result["l0"], result["dead_latents"])
 
 
 def test_defaults_are_those_of_the_default_profile():
@@ -96,11 +96,11 @@ def test_a_file_is_used_where_it_stands_and_a_part_of_it_is_not(tmp_path):
     assert np.array_equal(np.stack(list(store(whole, tmp_path / "copy.npy", contexts=5))), whole[:5])
 
 
-def close(found, expected):
+def close(result, expected):
     """Every value; ends of intervals jump where rounding moves one of a hundred resamples past the value."""
     if "value" in expected:
-        return found["value"] == pytest.approx(expected["value"], rel=1e-5, abs=1e-6)
-    return found.keys() == expected.keys() and all(close(found[key], expected[key]) for key in expected)
+        return result["value"] == pytest.approx(expected["value"], rel=1e-5, abs=1e-6)
+    return result.keys() == expected.keys() and all(close(result[key], expected[key]) for key in expected)
 
 
 @pytest.mark.parametrize("form", ["array", "file", "flat file"])
@@ -109,16 +109,16 @@ def test_the_files_of_a_model_in_bfloat16_are_no_whole_numbers(tmp_path, form):
     np.save(tmp_path / "x.npy", narrowed(x if form != "flat file" else x.reshape(-1, D_MODEL)))
     given = np.load(tmp_path / "x.npy") if form == "array" else tmp_path / "x.npy"
     cut = {"context_length": POSITIONS} if form == "flat file" else {}
-    found = np.stack(list(store(given, tmp_path / "stored.npy", **cut)))
-    assert found.dtype == np.float32 and np.array_equal(found, widened(narrowed(x)))
-    np.testing.assert_allclose(found, x, rtol=2**-8)
+    result = np.stack(list(store(given, tmp_path / "stored.npy", **cut)))
+    assert result.dtype == np.float32 and np.array_equal(result, widened(narrowed(x)))
+    np.testing.assert_allclose(result, x, rtol=2**-8)
 
 
 def test_a_pair_of_functions_does_as_well_as_an_object(expected):
     sae = TopK(X).requires_grad_(False)
-    found = decompose(X, (sae.encode, lambda acts: sae.decode(acts).numpy()), **QUICK)
-    assert close(found.estimates, expected.estimates)
-    assert (found.l0, found.d_sae, found.dead_latents) == (expected.l0, D_SAE, expected.dead_latents)
+    result = decompose(X, (sae.encode, lambda acts: sae.decode(acts).numpy()), **QUICK)
+    assert close(result.estimates, expected.estimates)
+    assert (result.l0, result.d_sae, result.dead_latents) == (expected.l0, D_SAE, expected.dead_latents)
 
 
 @pytest.mark.parametrize("kind", [Nonlinear, Stateful])
@@ -126,17 +126,17 @@ def test_a_decoder_that_is_not_linear_in_the_codes(kind):
     sae = kind(X).requires_grad_(False)
     flat = torch.from_numpy(FLAT)
     output = sae.decode(sae.encode(flat))
-    found = decompose(X, sae, folds=5, threads=1, resamples=100)
+    result = decompose(X, sae, folds=5, threads=1, resamples=100)
     splits = draw_splits(CONTEXTS, POSITIONS, DEFAULTS.fit_share, 5, 0)
     for split in ("token", "context"):
         dense = reference(flat.double().numpy(), output.double().numpy(), splits, split, "paper")
         for name in ("fvu", "fvu_nonlinear", "vector_r2", "norm_r2"):
-            assert found.estimate(name, split)["value"] == pytest.approx(dense[name], abs=1e-5), name
+            assert result.estimate(name, split)["value"] == pytest.approx(dense[name], abs=1e-5), name
     given = decompose(X, reconstructions=output.reshape(X.shape), folds=5, threads=1, resamples=100)
-    assert close(given.estimates, found.estimates)
+    assert close(given.estimates, result.estimates)
     assert (given.l0, given.d_sae, given.dead_latents) == (None, None, None)
     with_both = decompose(X, sae, reconstructions=output.reshape(X.shape), folds=5, threads=1, resamples=100)
-    assert with_both.estimates == given.estimates and with_both.l0 == found.l0
+    assert with_both.estimates == given.estimates and with_both.l0 == result.l0
 
 
 @pytest.mark.parametrize(

@@ -137,10 +137,10 @@ def test_pickled_weights_and_a_model_of_another_width_are_refused(capsys, home):
 SAID_AND_FOUND = [(50, 26, 0), (50, 99, 0), (50, 24, 1), (50, 101, 1), (None, 1, 0)]
 
 
-@pytest.mark.parametrize(("said", "found", "noted"), SAID_AND_FOUND)
-def test_an_l0_that_is_not_the_published_one_is_noted(said, found, noted):
+@pytest.mark.parametrize(("said", "result", "noted"), SAID_AND_FOUND)
+def test_an_l0_that_is_not_the_published_one_is_noted(said, result, noted):
     sae = SimpleNamespace(hookpoint=None, nominal_l0=said)
-    assert len(warnings(SimpleNamespace(hookpoint=None), sae, found)) == noted
+    assert len(warnings(SimpleNamespace(hookpoint=None), sae, result)) == noted
 
 
 def test_bfloat16_becomes_float32():

@@ -159,12 +159,12 @@ def test_the_command_reads_them_too(tmp_path, monkeypatch, capsys):
     TopK(X).save(tmp_path / "sae")
     npz_of_two(tmp_path)
     main(["decompose", "--activations", "acts.npz:layer_1", "--sae", "sae", "--json", "--threads", "1"])
-    found = json.loads(capsys.readouterr().out)
+    result = json.loads(capsys.readouterr().out)
     np.save("acts.npy", X)
     main(["decompose", "--activations", "acts.npy", "--sae", "sae", "--json", "--threads", "1"])
     of_array = json.loads(capsys.readouterr().out)
-    assert found["estimates"] == of_array["estimates"]
-    assert found["source"]["rows"]["sha256"] != of_array["source"]["rows"]["sha256"]
+    assert result["estimates"] == of_array["estimates"]
+    assert result["source"]["rows"]["sha256"] != of_array["source"]["rows"]["sha256"]
 
 
 BITS = narrowed(X)

@@ -63,18 +63,18 @@ def test_masked_rows_take_part_in_nothing(kind, mask):
     sae = kind(X).requires_grad_(False)
     codes = sae.encode(torch.from_numpy(X.reshape(-1, D_MODEL)))
     output = sae.decode(codes).numpy().reshape(X.shape)
-    found = decompose(garbage(mask), sae, mask=mask, **QUICK)
+    result = decompose(garbage(mask), sae, mask=mask, **QUICK)
     for split in ("token", "context"):
         for name, value in naive(X, output, mask, split).items():
-            assert found.estimate(name, split)["value"] == pytest.approx(value, abs=1e-5), (split, name)
+            assert result.estimate(name, split)["value"] == pytest.approx(value, abs=1e-5), (split, name)
     fires = codes.numpy()[mask.ravel()] > 0
-    assert found.l0 == pytest.approx(fires.sum(1).mean())
-    assert found.dead_latents == int((~fires.any(0)).sum())
-    assert (found.rows, found.masked_rows, found.dropped_rows) == (mask.sum(), (~mask).sum(), 0)
-    assert f"{(~mask).sum()} masked rows left out" in str(found)
+    assert result.l0 == pytest.approx(fires.sum(1).mean())
+    assert result.dead_latents == int((~fires.any(0)).sum())
+    assert (result.rows, result.masked_rows, result.dropped_rows) == (mask.sum(), (~mask).sum(), 0)
+    assert f"{(~mask).sum()} masked rows left out" in str(result)
     given = decompose(garbage(mask), reconstructions=filled(mask, np.nan) * 0 + output, mask=mask, **QUICK)
     for split in ("token", "context"):
-        assert given.estimate("fvu", split)["value"] == pytest.approx(found.estimate("fvu", split)["value"], abs=1e-6)
+        assert given.estimate("fvu", split)["value"] == pytest.approx(result.estimate("fvu", split)["value"], abs=1e-6)
 
 
 SAME_ROWS = {
@@ -104,9 +104,9 @@ SAME_ROWS = {
 
 @pytest.mark.parametrize("form", SAME_ROWS)
 def test_masked_rows_and_rows_that_are_not_there_give_the_same_bits(of_mask, form):
-    found = decompose(sae=TopK(X), **SAME_ROWS[form](), **QUICK)
-    assert (found.estimates, found.regressions) == (of_mask.estimates, of_mask.regressions)
-    assert (found.l0, found.dead_latents, found.rows) == (of_mask.l0, of_mask.dead_latents, of_mask.rows)
+    result = decompose(sae=TopK(X), **SAME_ROWS[form](), **QUICK)
+    assert (result.estimates, result.regressions) == (of_mask.estimates, of_mask.regressions)
+    assert (result.l0, result.dead_latents, result.rows) == (of_mask.l0, of_mask.dead_latents, of_mask.rows)
 
 
 def test_a_mask_of_ones_changes_nothing():
@@ -119,8 +119,8 @@ def test_outliers_are_found_among_the_rows_that_count():
     mask = np.arange(POSITIONS) < np.full((CONTEXTS, 1), 25)
     x = filled(mask, 1e6)
     x[:, 4] *= 40
-    found = decompose(x, TopK(X), mask=mask, outlier_norm_ratio=8, **QUICK)
-    assert (found.rows, found.dropped_rows, found.masked_rows) == (24 * CONTEXTS, CONTEXTS, 35 * CONTEXTS)
+    result = decompose(x, TopK(X), mask=mask, outlier_norm_ratio=8, **QUICK)
+    assert (result.rows, result.dropped_rows, result.masked_rows) == (24 * CONTEXTS, CONTEXTS, 35 * CONTEXTS)
 
 
 @pytest.mark.parametrize("name", ["mask", "context_ids"])
@@ -131,12 +131,12 @@ def test_command_line_and_python_agree(tmp_path, monkeypatch, capsys, of_mask, n
     np.save("other.npy", MASK if name == "mask" else IDS)
     for option in {"mask": ["--mask", "--attention-mask"], "context_ids": ["--context-ids"]}[name]:
         main(["decompose", "--activations", "acts.npy", "--sae", "sae", "--json", option, "other.npy"])
-        found = json.loads(capsys.readouterr().out)
-        assert found["rows"] == MASK.sum() and found["source"]["rows"][name]["file"] == "other.npy"
+        result = json.loads(capsys.readouterr().out)
+        assert result["rows"] == MASK.sum() and result["source"]["rows"][name]["file"] == "other.npy"
         python = decompose("acts.npy", TopK(X), **{name: "other.npy"}, threads=1)
         for split in ("token", "context"):
             for key in ("fvu", "fvu_nonlinear", "vector_r2", "norm_r2"):
-                value = found["estimates"][split]["paper"][key]["value"]
+                value = result["estimates"][split]["paper"][key]["value"]
                 assert value == pytest.approx(python.estimate(key, split)["value"], abs=1e-5)
 
 
@@ -161,11 +161,11 @@ def test_what_is_evidently_padding_needs_a_mask_or_a_word(monkeypatch, form):
     with monkeypatch.context() as patch, pytest.raises(ArtifactError, match=message):
         patch.setattr("darkmatter.api.decompose.write_moments", lambda *a, **k: pytest.fail("the work had begun"))
         decompose(PADDED[form](), TopK(X), **QUICK)
-    found = decompose(PADDED[form](), TopK(X), mask="none", max_fvu=10, **QUICK)
+    result = decompose(PADDED[form](), TopK(X), mask="none", max_fvu=10, **QUICK)
     count = "60 of 660" if "whole" in form else f"{(~MASK).sum()} of {MASK.size}"
-    (note,) = (note for note in found.notes if "rows are equal to another" in note)
-    assert f"{count} rows are equal to another row, bit for bit" in note and found.rows == MASK.size
-    assert note in str(found)
+    (note,) = (note for note in result.notes if "rows are equal to another" in note)
+    assert f"{count} rows are equal to another row, bit for bit" in note and result.rows == MASK.size
+    assert note in str(result)
 
 
 def test_the_line_that_the_refusal_names_makes_the_mask(of_mask):
@@ -192,16 +192,16 @@ NO_PADDING = {
 
 @pytest.mark.parametrize("form", NO_PADDING)
 def test_rows_that_are_no_padding_are_taken(form):
-    found = decompose(NO_PADDING[form](X.copy()), TopK(X), **QUICK, max_fvu=10)
+    result = decompose(NO_PADDING[form](X.copy()), TopK(X), **QUICK, max_fvu=10)
     repeats = {"same first token": CONTEXTS, "one context of it": 10}.get(form)
-    assert found.rows == (120 if form == "one row each" else X[..., 0].size) and len(found.notes) == bool(repeats)
-    assert not repeats or f"{repeats} of 720 rows are equal" in found.notes[0]
+    assert result.rows == (120 if form == "one row each" else X[..., 0].size) and len(result.notes) == bool(repeats)
+    assert not repeats or f"{repeats} of 720 rows are equal" in result.notes[0]
 
 
 def test_rows_that_are_nearly_the_same_at_the_ends_are_named():
     x = nearly(np.random.default_rng(0).standard_normal((CONTEXTS, 1, D_MODEL)))
-    found = decompose(x, TopK(X), max_fvu=10, **QUICK)
-    (note,) = found.notes
+    result = decompose(x, TopK(X), max_fvu=10, **QUICK)
+    (note,) = result.notes
     assert "contexts end with rows that are nearly the same" in note and "--mask" in note
     assert decompose(x, TopK(X), mask=MASK, **QUICK).notes == []
 
@@ -219,11 +219,11 @@ def test_rows_that_are_nearly_the_same_in_all_contexts_too_need_a_mask_or_a_word
         patch.setattr("darkmatter.api.decompose.write_moments", lambda *a, **k: pytest.fail("the work had begun"))
         decompose(x, TopK(X), **QUICK)
     assert decompose(x, TopK(X), mask="none", max_fvu=10, **QUICK).rows == MASK.size
-    found = decompose(x, TopK(X), mask=MASK[:, ::turn], **QUICK)
+    result = decompose(x, TopK(X), mask=MASK[:, ::turn], **QUICK)
     codes = TopK(X).encode(torch.from_numpy(x.reshape(-1, D_MODEL)))
     output = TopK(X).decode(codes).detach().numpy().reshape(x.shape)
     for name, value in naive(x, output, MASK[:, ::turn], "context").items():
-        assert found.estimate(name, "context")["value"] == pytest.approx(value, abs=1e-5), name
+        assert result.estimate(name, "context")["value"] == pytest.approx(value, abs=1e-5), name
 
 
 def test_copies_of_contexts_are_named_as_such():
@@ -248,11 +248,11 @@ def test_a_few_rows_with_most_of_the_variance_are_named():
     x = sinks()
     flat = x.reshape(-1, D_MODEL).astype(np.float64)
     squares = sq(flat - flat.mean(0)).reshape(x.shape[:2])
-    found = decompose(x, TopK(X), max_fvu=100, **QUICK)
+    result = decompose(x, TopK(X), max_fvu=100, **QUICK)
     share = f"{CONTEXTS} of 720 rows hold {squares[:, 0].sum() / squares.sum():.0%} of the variance"
-    (note,) = found.notes
+    (note,) = result.notes
     assert share in note and "--outlier-norm-ratio 10" in note
-    assert json.loads(found.to_json())["notes"] == found.notes
+    assert json.loads(result.to_json())["notes"] == result.notes
     without = decompose(x, TopK(X), outlier_norm_ratio=10, **QUICK)
     assert without.notes == [] and without.dropped_rows == CONTEXTS
 
@@ -341,10 +341,10 @@ def test_many_contexts_of_one_row_give_the_same_numbers(monkeypatch):
     for module in ("bootstrap", "sae_estimates"):
         monkeypatch.setattr(f"darkmatter.statistics.{module}.MANY", 50)
     monkeypatch.setattr("darkmatter.statistics.sae_estimates.hookpoint_sums", lambda *a: pytest.fail("n² products"))
-    found = decompose(x, TopK(X), **QUICK)
+    result = decompose(x, TopK(X), **QUICK)
     for split in ("token", "context"):
         for name, estimate in expected.estimates[split]["paper"].items():
             if "value" in estimate:
-                of_many = found.estimate(name, split)
+                of_many = result.estimate(name, split)
                 for end in ("value", "low", "high"):
                     assert of_many[end] == pytest.approx(estimate[end], rel=1e-8, abs=1e-10), (split, name, end)

@@ -33,8 +33,8 @@ def test_contexts_come_in_the_order_in_which_they_appear(kind):
 
 def test_rows_of_a_context_need_not_stand_together():
     order = np.random.default_rng(0).permutation(9)
-    found = rows_of_contexts((IDS - 1)[order], 9, "x")
-    assert sorted(tuple(sorted(order[rows])) for rows in found) == sorted(map(tuple, ROWS))
+    result = rows_of_contexts((IDS - 1)[order], 9, "x")
+    assert sorted(tuple(sorted(order[rows])) for rows in result) == sorted(map(tuple, ROWS))
 
 
 REFUSED = {

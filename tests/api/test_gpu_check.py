@@ -87,10 +87,10 @@ def hub(published, tmp_path, monkeypatch):
     monkeypatch.setenv("DARKMATTER_HUB_OFFLINE", "")
     monkeypatch.delenv("HF_TOKEN", raising=False)
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
-    with serve(published) as found:
-        found.commits = {REAL.model.repo: REAL.model.revision, f"datasets/{REAL.dataset.repo}": REAL.dataset.revision}
-        monkeypatch.setenv("HF_ENDPOINT", found.url)
-        yield found
+    with serve(published) as result:
+        result.commits = {REAL.model.repo: REAL.model.revision, f"datasets/{REAL.dataset.repo}": REAL.dataset.revision}
+        monkeypatch.setenv("HF_ENDPOINT", result.url)
+        yield result
 
 
 def run(*arguments):
@@ -102,22 +102,22 @@ def run(*arguments):
 def test_all_steps_run_and_leave_a_receipt_that_names_every_byte(hub, capsys):
     assert run("--device", "cpu", "--out", "receipt.json") == 2  # a random model is no Gemma 2
     said = capsys.readouterr().out
-    found = read_json(Path("receipt.json"))
-    assert [check["name"] in said for check in found["checks"]] == [True] * 4 and "OUTSIDE" in said
-    assert {check["name"]: check["inside"] for check in found["checks"]}["L0"] == (58 <= found["result"]["l0"] <= 116)
-    assert found["result"]["contexts"] == 20 and found["result"]["rows"] == 20 * (LENGTH - 1 - FIRST)
+    result = read_json(Path("receipt.json"))
+    assert [check["name"] in said for check in result["checks"]] == [True] * 4 and "OUTSIDE" in said
+    assert {check["name"]: check["inside"] for check in result["checks"]}["L0"] == (58 <= result["result"]["l0"] <= 116)
+    assert result["result"]["contexts"] == 20 and result["result"]["rows"] == 20 * (LENGTH - 1 - FIRST)
     model = hub.root / REAL.model.repo
-    hashes = found["sources"]["model"]["sha256"]
+    hashes = result["sources"]["model"]["sha256"]
     assert hashes["config.json"] == sha256_file(model / "config.json") and len(hashes) > 4
     sae = hub.root / SAE_REPO / REAL.sae_id / "params.npz"
-    assert found["sources"]["sae"]["sha256"] == {"params.npz": sha256_file(sae)}
-    assert found["sources"]["text"]["sha256"] and found["sources"]["model"]["revision"] == REAL.model.revision
-    assert set(found["seconds"]) == {"model", "text", "activations", "sae", "decomposition", "all"}
-    assert found["device"] == {"name": "cpu"} and found["machine"]["cpu"] and found["libraries"]["torch"]
+    assert result["sources"]["sae"]["sha256"] == {"params.npz": sha256_file(sae)}
+    assert result["sources"]["text"]["sha256"] and result["sources"]["model"]["revision"] == REAL.model.revision
+    assert set(result["seconds"]) == {"model", "text", "activations", "sae", "decomposition", "all"}
+    assert result["device"] == {"name": "cpu"} and result["machine"]["cpu"] and result["libraries"]["torch"]
     assert (
-        "darkmatter/api/gpu_check/steps.py" in found["code"] and "darkmatter/decomposition/passes.py" in found["code"]
+        "darkmatter/api/gpu_check/steps.py" in result["code"] and "darkmatter/decomposition/passes.py" in result["code"]
     )
-    assert read_json(REAL.manifest)["saes"][0]["sha256"] == found["sources"]["sae"]["sha256"]  # pinned from now on
+    assert read_json(REAL.manifest)["saes"][0]["sha256"] == result["sources"]["sae"]["sha256"]  # pinned from now on
     assert sum("jsonl.zst" in path for method, path, _ in hub.seen if method == "GET") == 1
     assert list(Path("data").iterdir()) == []
 
@@ -169,9 +169,9 @@ def test_a_gpu_is_named_with_its_driver_and_peak_memory(monkeypatch, tmp_path):
     monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 7)
     monkeypatch.setattr(torch.cuda, "max_memory_reserved", lambda device: 9)
     monkeypatch.setenv("PATH", str(tmp_path))
-    found = receipt.accelerator(torch.device("cuda:0"))
-    assert found["gpu"] == "Some GPU" and found["capability"] == "8.9" and found["driver"] is None
-    assert (found["peak_allocated_bytes"], found["peak_reserved_bytes"]) == (7, 9)
+    result = receipt.accelerator(torch.device("cuda:0"))
+    assert result["gpu"] == "Some GPU" and result["capability"] == "8.9" and result["driver"] is None
+    assert (result["peak_allocated_bytes"], result["peak_reserved_bytes"]) == (7, 9)
     (tmp_path / "nvidia-smi").write_text("#!/bin/sh\necho 550.54.15\n")
     (tmp_path / "nvidia-smi").chmod(0o755)
     assert receipt.driver() == "550.54.15"
@@ -184,16 +184,18 @@ def test_the_protocol_is_the_profiles_but_for_its_size():
     decomposition = params.decomposition.model_copy(update={"outlier_norm_ratio": 5.0})
     error_saes = params.error_saes.model_copy(update={"sae": "sparsity-16384-l0_22"})
     changed = {"tokens": tokens, "decomposition": decomposition, "error_saes": error_saes}
-    found = protocol.protocol_of(params.model_copy(update=changed))
-    assert found.model == params.model and found.decomposition == decomposition
+    result = protocol.protocol_of(params.model_copy(update=changed))
+    assert result.model == params.model and result.decomposition == decomposition
     sizes = {"buffer": protocol.BUFFER, "documents": protocol.DOCUMENTS}
-    assert found.dataset == params.corpus.dataset.model_copy(update=sizes) != params.corpus.dataset
-    assert (found.context_length, found.first_position) == (512, 100)
-    assert (found.release, found.sae_id) == ("gemma-scope-2b-pt-res", "layer_12/width_16k/average_l0_22")
+    assert result.dataset == params.corpus.dataset.model_copy(update=sizes) != params.corpus.dataset
+    assert (result.context_length, result.first_position) == (512, 100)
+    assert (result.release, result.sae_id) == ("gemma-scope-2b-pt-res", "layer_12/width_16k/average_l0_22")
 
 
 def test_the_document_names_what_is_run():
-    found = protocol.protocol_of(profile_params("gemma-2-2b"))
+    result = protocol.protocol_of(profile_params("gemma-2-2b"))
     text = " ".join((ROOT / "docs" / "paper-scale.md").read_text().split())
-    assert found.sae.reference in text and found.dataset.repo in text and found.decomposition.outlier_norm_ratio is None
-    assert f"the first {found.contexts} contexts of {found.context_length:,} tokens" in text
+    assert (
+        result.sae.reference in text and result.dataset.repo in text and result.decomposition.outlier_norm_ratio is None
+    )
+    assert f"the first {result.contexts} contexts of {result.context_length:,} tokens" in text

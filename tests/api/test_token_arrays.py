@@ -53,8 +53,8 @@ def made(model, tmp_path):
 @pytest.mark.parametrize("dtype", ["i1", "u1", "<i2", "<u2", "<i4", ">i4", "<u4", "<i8", ">i8", "<u8"])
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_any_integers_become_int32(made, dtype, order):
-    found = made(np.array(IDS, dtype=dtype, order=order))
-    assert found.dtype == np.int32 and np.array_equal(found, IDS)
+    result = made(np.array(IDS, dtype=dtype, order=order))
+    assert result.dtype == np.int32 and np.array_equal(result, IDS)
 
 
 @pytest.mark.parametrize(
@@ -180,9 +180,9 @@ def test_another_container_is_named_with_a_line_of_python_that_works(made, tmp_p
 
     path = tmp_path / f"ids.{kind}"
     save_as(kind, path)
-    with pytest.raises(ArtifactError, match=f"ids.{kind} is no .npy but {kind.replace('pth', 'pt')}") as found:
+    with pytest.raises(ArtifactError, match=f"ids.{kind} is no .npy but {kind.replace('pth', 'pt')}") as result:
         made(path=path)
-    line = re.search(r"`(np\.save.*)`", str(found.value))[1]
+    line = re.search(r"`(np\.save.*)`", str(result.value))[1]
     monkeypatch.chdir(tmp_path)
     names = {"np": np, "torch": torch, "safetensors": safetensors, "json": json, "LENGTH": 40}
     exec(line, names)  # noqa: S102

@@ -46,8 +46,8 @@ def copied(tmp_path, monkeypatch):
 
 @given(trees)
 def test_a_tree_equals_itself(tree):
-    found = compare(tree, json.loads(json.dumps(tree)))
-    assert (found.differing, found.equal, found.given) == ([], numbers(tree), 0)
+    result = compare(tree, json.loads(json.dumps(tree)))
+    assert (result.differing, result.equal, result.given) == ([], numbers(tree), 0)
 
 
 @pytest.mark.parametrize(
@@ -71,8 +71,8 @@ def test_what_differs_is_named(committed, derived, places):
 
 
 def test_what_is_not_derived_is_counted():
-    found = compare({"a": 1.0, "width": 512, "name": "x", "more": [1, 2]}, {"a": 1.0})
-    assert (found.equal, found.given, found.differing) == (1, 3, [])
+    result = compare({"a": 1.0, "width": 512, "name": "x", "more": [1, 2]}, {"a": 1.0})
+    assert (result.equal, result.given, result.differing) == (1, 3, [])
 
 
 def test_committed_claim_follows_from_committed_sums(copied):
@@ -161,10 +161,10 @@ def test_deriving_needs_no_torch():
 
 def test_explained_claim_reaches_from_the_quote_to_the_corpus(monkeypatch):
     monkeypatch.chdir(ROOT)
-    found = explain("parts-self")
+    result = explain("parts-self")
     claim = next(claim for claim in load_claims(CLAIMS).claims if claim.id == "parts-self")
-    assert found["claim"]["quote"] == claim.quote
-    stages = {item["stage"]: item for item in found["stages"]}
+    assert result["claim"]["quote"] == claim.quote
+    stages = {item["stage"]: item for item in result["stages"]}
     assert next(iter(stages)) == "corpus"
     assert list(stages)[-1] == "claims"
     assert {"model", "activations", "saes", "components"} <= stages.keys()
@@ -172,7 +172,7 @@ def test_explained_claim_reaches_from_the_quote_to_the_corpus(monkeypatch):
     assert stages["components"]["command"] == "python -m stages.components"
     assert stages["components"]["params"]["components"]["sae"] == "widths-2048-k32-s0"
     assert all(len(sha256) == 64 for sha256 in stages["components"]["inputs"].values())
-    text = "\n".join(as_text(found))
+    text = "\n".join(as_text(result))
     assert claim.quote in text
     assert "darkmatter audit derive parts-self" in text
     with pytest.raises(ArtifactError, match="no claim 'parts'"):
@@ -213,7 +213,7 @@ def test_claim_that_was_judged_and_left_out(copied):
     identity = content["claims"].pop(0)["id"]
     write_json(CLAIM_RESULTS, content)
     text = CLAIMS.read_text()
-    first, second, *_ = (found.start() for found in re.finditer("^  - id: ", text, re.MULTILINE))
+    first, second, *_ = (result.start() for result in re.finditer("^  - id: ", text, re.MULTILINE))
     shorter = text[:first] + text[second:]
     CLAIMS.write_text(shorter.replace(f"tested: {len(content['claims']) + 1}", f"tested: {len(content['claims'])}"))
     assert [(finding.kind, finding.path) for finding in rules.rule_findings(copied)] == [("rule-changed", identity)]
@@ -237,9 +237,9 @@ def test_quotes_are_found_again_only_in_the_paper(copied):
     ledger = load_claims(CLAIMS)
     text = CLAIMS.read_text().replace(ledger.paper.sha256, sha256_bytes(b"another text"))
     CLAIMS.write_text(text)
-    found = list(rules.quote_findings(Path("paper.txt")))
-    assert len(found) == ledger.tested + len(ledger.errata)
-    assert {finding.kind for finding in found} == {"differs"}
+    result = list(rules.quote_findings(Path("paper.txt")))
+    assert len(result) == ledger.tested + len(ledger.errata)
+    assert {finding.kind for finding in result} == {"differs"}
 
 
 def test_rerun_in_a_clean_clone(tmp_path):

@@ -30,10 +30,10 @@ def repository(pristine, tmp_path):
 
 def kinds(root: Path, **options: bool) -> dict[str, list[str]]:
     """Kind → paths of what was found."""
-    found: dict[str, list[str]] = {}
+    result: dict[str, list[str]] = {}
     for finding in verify(root, **options).findings:
-        found.setdefault(finding.kind, []).append(finding.path)
-    return found
+        result.setdefault(finding.kind, []).append(finding.path)
+    return result
 
 
 def locked(root: Path, stage: str, out: str) -> Path:

@@ -83,11 +83,11 @@ def controls(folder):
 def components(folder):
     module = components_results
     names = (*PARAMS.components.parents, *module.JOINT)
-    found = {name: regression(3 * D_MODEL, seed) for seed, name in enumerate(names)}
+    result = {name: regression(3 * D_MODEL, seed) for seed, name in enumerate(names)}
     targets = {
         key: array for key, array in regression(3 * D_MODEL, 9, True).items() if key.startswith(("total", "square"))
     }
-    arrays = module.stored(found, targets)
+    arrays = module.stored(result, targets)
     return dict(zip((module.STORED, module.STORED_DIMENSIONS), arrays, strict=True)), module.results_of(*arrays, PARAMS)
 
 
@@ -157,10 +157,10 @@ derive = functools.partial(derived, params=PARAMS)
 def test_derived_results_equal_those_of_the_stage(made, name):
     sums, committed = made(name)
     assert tuple(sums) == records()[name].sums
-    found = compare(committed, derive(name, sums, committed))
-    assert (found.differing, found.close) == ([], 0)
+    result = compare(committed, derive(name, sums, committed))
+    assert (result.differing, result.close) == ([], 0)
     # What is not derived is what an SAE is: width and k.
-    assert found.equal > 50 and found.given == (4 if name == "pursuit" else 0)
+    assert result.equal > 50 and result.given == (4 if name == "pursuit" else 0)
     assert at(committed, SPOILED[name][0]) is not None
 
 
@@ -179,23 +179,23 @@ def test_a_changed_sum_differs(made, name):
     place, (file, key) = SPOILED[name]
     path = records()[name].sums[file]
     spoiled = sums | {path: sums[path] | {key: sums[path][key] * np.linspace(1.01, 1.05, sums[path][key].shape[-1])}}
-    found = derive(name, spoiled, committed)
-    assert at(found, place) != at(committed, place)
-    assert compare(committed, found).differing
+    result = derive(name, spoiled, committed)
+    assert at(result, place) != at(committed, place)
+    assert compare(committed, result).differing
 
 
 @pytest.mark.parametrize("name", SCALAR)
 def test_without_sums_per_dimension_the_rest_is_derived(made, name):
     sums, committed = made(name)
     derivation = records()[name]
-    found = derive(name, {path: sums[path] for path in derivation.committed}, committed)
-    compared = compare(committed, found)
+    result = derive(name, {path: sums[path] for path in derivation.committed}, committed)
+    compared = compare(committed, result)
     assert (compared.differing, compared.close) == ([], 0)
     assert compared.equal > 50 and compared.given > 10
-    assert at(found, SCALAR[name]) == at(committed, SCALAR[name])
+    assert at(result, SCALAR[name]) == at(committed, SCALAR[name])
     assert at(committed, PER_DIMENSION[name]) is not None
     with pytest.raises(KeyError):
-        at(found, PER_DIMENSION[name])
+        at(result, PER_DIMENSION[name])
 
 
 @pytest.mark.parametrize(

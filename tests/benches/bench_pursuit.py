@@ -34,7 +34,7 @@ def make_case(tokens: int, d_sae: int, l0: int, constant: bool) -> tuple[torch.T
 
 def naive(signal: torch.Tensor, l0: torch.Tensor, W_dec: torch.Tensor) -> torch.Tensor:
     """Dense coefficients [token, latent] by the published loop."""
-    found = []
+    results = []
     for x, steps in zip(signal.split(NAIVE_BATCH), l0.split(NAIVE_BATCH), strict=True):
         weights = torch.zeros(len(x), len(W_dec), dtype=x.dtype)
         final = torch.zeros_like(weights)
@@ -48,8 +48,8 @@ def naive(signal: torch.Tensor, l0: torch.Tensor, W_dec: torch.Tensor) -> torch.
             size = (change * residual).sum(1) / change.square().sum(1)
             weights = (weights + gradient * size[:, None]).clamp(min=0)
             final = torch.where((steps > step)[:, None], weights, final)
-        found.append(final)
-    return torch.cat(found)
+        results.append(final)
+    return torch.cat(results)
 
 
 def timed(run: Callable[[], object]) -> tuple[float, object]:

@@ -76,9 +76,9 @@ def main() -> None:
     times, gap = [], 0.0
     for i, j, f in chosen_cells:
         start = time.process_time()
-        found = refit(x + float(DEVIATIONS[i]) * a, p[:, f] + float(DEVIATIONS[j]) * r)
+        result = refit(x + float(DEVIATIONS[i]) * a, p[:, f] + float(DEVIATIONS[j]) * r)
         times.append(time.process_time() - start)
-        gap = max(gap, abs(found[0] - fvu[i, j, f]), abs(found[1] - nonlinear[i, j, f]))
+        gap = max(gap, abs(result[0] - fvu[i, j, f]), abs(result[1] - nonlinear[i, j, f]))
     per_cell, fits = float(np.mean(times)), len(cells) * len(VARIANTS)
     print(
         f"{len(x)} rows, one thread, CPU seconds: refitting {per_cell:.2f} s a cell (mean of {len(times)}); moments "

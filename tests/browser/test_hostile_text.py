@@ -49,11 +49,11 @@ def test_payloads_run_nothing(pages: dict[str, Page]) -> None:
 
 def test_values_under_the_pointer_stay_text(pages: dict[str, Page]) -> None:
     """The tooltips of a plot: the same elements whatever an SAE is called, and its name readable in them."""
-    found = {name: tooltips(page) for name, page in pages.items()}
-    assert {nodes for nodes, _ in found["payloads"]} == {nodes for nodes, _ in found["words"]}
+    result = {name: tooltips(page) for name, page in pages.items()}
+    assert {nodes for nodes, _ in result["payloads"]} == {nodes for nodes, _ in result["words"]}
     readable = dict(zip(PAYLOADS, payloads()["sae"], strict=True))
     del readable["NUL"], readable["lone surrogate"]  # HTML has no such characters
-    assert [name for name in readable.values() if not any(name in text for _, text in found["payloads"])] == []
+    assert [name for name in readable.values() if not any(name in text for _, text in result["payloads"])] == []
 
 
 def tooltips(page: Page) -> list[tuple[str, str]]:

@@ -71,9 +71,9 @@ def test_no_violation_of_accessibility_rules(page: Page) -> None:
     Of what repeats a few are kept, since the time that axe takes goes with the square of the page.
     """
     page.evaluate(KEEP_SAMPLES)
-    found = {}
+    result = {}
     for scheme, rules in (("light", {}), ("dark", {"runOnly": ["color-contrast"]})):
         page.emulate_media(color_scheme=scheme)
         violations = Axe().run(page, options={"resultTypes": ["violations"], **rules}).response["violations"]
-        found[scheme] = [(rule["id"], node["target"], node["html"]) for rule in violations for node in rule["nodes"]]
-    assert found == {"light": [], "dark": []}
+        result[scheme] = [(rule["id"], node["target"], node["html"]) for rule in violations for node in rule["nodes"]]
+    assert result == {"light": [], "dark": []}

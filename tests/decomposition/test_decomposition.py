@@ -94,12 +94,12 @@ def double(monkeypatch):
 @pytest.mark.parametrize("convention", ["paper", "authors"])
 def test_equals_dense_least_squares(tmp_path, split, convention):
     x, sae = make_case(tmp_path)
-    found = values(run_case(tmp_path))[split][convention]
+    result = values(run_case(tmp_path))[split][convention]
     expected = reference(x, sae, draw_splits(CONTEXTS, POSITIONS, 150 / 247, 3, 0), split, convention)
-    cross_fit = found.pop("norm_test_cross_fit", None)
-    assert found.keys() == expected.keys()
+    cross_fit = result.pop("norm_test_cross_fit", None)
+    assert result.keys() == expected.keys()
     for name, number in expected.items():
-        assert found[name] == pytest.approx(number, **tolerance(name)), name
+        assert result[name] == pytest.approx(number, **tolerance(name)), name
     if convention == "paper":
         splits = draw_splits(CONTEXTS, POSITIONS, 150 / 247, 3, 0)
         assert cross_fit == pytest.approx(reference_cross_fit(x, sae, splits, POSITIONS), abs=1e-9)
@@ -113,17 +113,17 @@ def test_linear_error_leaves_nothing(tmp_path):
         {"W_dec": np.zeros((D_SAE, D_MODEL), np.float32), "b_dec": np.ones(D_MODEL, np.float32)},
         tmp_path / "sae" / "sae_weights.safetensors",
     )
-    found = values(run_case(tmp_path))["token"]["paper"]
-    assert found["vector_r2"] == pytest.approx(1, abs=1e-9)
-    assert found["fvu_nonlinear"] == pytest.approx(0, abs=1e-9)
-    assert found["norm_test"]["sae"] is None  # a constant norm has no variance: null, not a number that looks fine
+    result = values(run_case(tmp_path))["token"]["paper"]
+    assert result["vector_r2"] == pytest.approx(1, abs=1e-9)
+    assert result["fvu_nonlinear"] == pytest.approx(0, abs=1e-9)
+    assert result["norm_test"]["sae"] is None  # a constant norm has no variance: null, not a number that looks fine
 
 
 def test_single_precision_products_change_little(tmp_path):
     x, sae = make_case(tmp_path)
-    found = values(run_case(tmp_path))["token"]["paper"]
+    result = values(run_case(tmp_path))["token"]["paper"]
     expected = reference(x, sae, draw_splits(CONTEXTS, POSITIONS, 150 / 247, 3, 0), "token", "paper")
-    assert found["vector_r2"] == pytest.approx(expected["vector_r2"], abs=1e-6)
+    assert result["vector_r2"] == pytest.approx(expected["vector_r2"], abs=1e-6)
 
 
 def test_exact_null_direction_is_not_fitted(tmp_path):
@@ -134,12 +134,12 @@ def test_exact_null_direction_is_not_fitted(tmp_path):
         return x
 
     x, sae = make_case(tmp_path, with_null_direction)
-    found = values(run_case(tmp_path))["token"]["paper"]
+    result = values(run_case(tmp_path))["token"]["paper"]
     splits = draw_splits(CONTEXTS, POSITIONS, 150 / 247, 3, 0)
     shared = regressions(read_arrays(tmp_path / "moments" / "activations.npz"))
     assert shared["token"]["rank"] == D_MODEL - 1
     expected = reference(x, sae, splits, "token", "paper")
-    assert found["fvu_nonlinear"] == pytest.approx(expected["fvu_nonlinear"], rel=1e-5)
+    assert result["fvu_nonlinear"] == pytest.approx(expected["fvu_nonlinear"], rel=1e-5)
 
 
 def test_large_means_keep_their_digits(tmp_path):
@@ -151,9 +151,9 @@ def test_large_means_keep_their_digits(tmp_path):
         return x
 
     x, sae = make_case(tmp_path, with_means)
-    found = values(run_case(tmp_path))["context"]["paper"]
+    result = values(run_case(tmp_path))["context"]["paper"]
     expected = reference(x, sae, draw_splits(CONTEXTS, POSITIONS, 150 / 247, 3, 0), "context", "paper")
-    assert found["vector_r2"] == pytest.approx(expected["vector_r2"], rel=1e-4)
+    assert result["vector_r2"] == pytest.approx(expected["vector_r2"], rel=1e-4)
 
 
 def test_not_finite_is_refused(tmp_path):

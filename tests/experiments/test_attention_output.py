@@ -37,12 +37,12 @@ def case(request, tmp_path_factory):
             torch.nn.init.normal_(weight, std=0.3)
     model = model.to(getattr(torch, request.param))
     model.save_pretrained(folder, max_shard_size="2KB")
-    found = read(model, torch.randint(50, (CONTEXTS, POSITIONS)), ["resid_post.1", "attn_out.1", *PARENTS])
-    for name, values in found.items():
+    result = read(model, torch.randint(50, (CONTEXTS, POSITIONS)), ["resid_post.1", "attn_out.1", *PARENTS])
+    for name, values in result.items():
         np.save(folder / f"{name}.npy", as_stored(values))
     for name in PARENTS:
-        write_identity(folder / name, found[name].float().numpy())
-    x = found["resid_post.1"].float().numpy()
+        write_identity(folder / name, result[name].float().numpy())
+    x = result["resid_post.1"].float().numpy()
     write_sae(folder / "self", x, np.random.default_rng(0))
     (folder / "moments").mkdir()
     prepare(folder / "moments", activations=str(folder / "resid_post.1.npy"), eigen_cutoff=1e-12, **SPLIT)

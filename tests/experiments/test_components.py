@@ -104,19 +104,19 @@ def test_equals_dense_least_squares(case, tmp_path, monkeypatch, names):
     monkeypatch.setattr(
         "darkmatter.decomposition.shared_moments.SINGLE_PRECISION_CONDITION", 0.0
     )  # products in float64
-    found = run(case, tmp_path, names)
+    result = run(case, tmp_path, names)
     for split in ("token", "context"):
         for convention in ("paper", "authors"):
             for target, value in expected(case, names, split, convention == "paper").items():
-                assert found[target][split][convention]["value"] == pytest.approx(value, abs=1e-6), (target, split)
+                assert result[target][split][convention]["value"] == pytest.approx(value, abs=1e-6), (target, split)
     for target, value in expected(case, names, "all", True).items():
-        assert found[target]["in_sample"]["value"] == pytest.approx(value, abs=1e-6)
+        assert result[target]["in_sample"]["value"] == pytest.approx(value, abs=1e-6)
 
 
 def test_single_precision_loses_nothing_that_shows(case, tmp_path):
-    found = run(case, tmp_path, PARENTS)
+    result = run(case, tmp_path, PARENTS)
     for target, value in expected(case, PARENTS, "token", True).items():
-        assert found[target]["token"]["paper"]["value"] == pytest.approx(value, abs=1e-4)
+        assert result[target]["token"]["paper"]["value"] == pytest.approx(value, abs=1e-4)
 
 
 def test_parts_come_from_the_map_of_their_own_split(case, tmp_path):
@@ -135,9 +135,9 @@ def test_more_parents_explain_more_in_sample(case, tmp_path):
 
 
 def test_intervals_judged_together_are_wider(case, tmp_path):
-    found = run(case, tmp_path, PARENTS[:1], judged=3, bootstrap=BOOTSTRAP | {"resamples": 1200})["error"]
-    alone, together = found["token"]["paper"], found["joint"]["token"]["paper"]
-    assert found["joint"]["level"] == pytest.approx(1 - 0.05 / 3)
+    result = run(case, tmp_path, PARENTS[:1], judged=3, bootstrap=BOOTSTRAP | {"resamples": 1200})["error"]
+    alone, together = result["token"]["paper"], result["joint"]["token"]["paper"]
+    assert result["joint"]["level"] == pytest.approx(1 - 0.05 / 3)
     assert together["low"] < alone["low"] < alone["high"] < together["high"]
     assert together["value"] == alone["value"]
 
@@ -145,8 +145,8 @@ def test_intervals_judged_together_are_wider(case, tmp_path):
 @pytest.mark.parametrize("convention", ["paper", "authors"])
 def test_pooled_share_is_that_of_all_dimensions_together(case, tmp_path, convention):
     """As a fall of FVU_nonlinear is: against the sums of squares of every dimension, the long way."""
-    found = run(case, tmp_path, PARENTS[:1], judged=3)["nonlinear"]
-    pooled = found["pooled"]["token"][convention]
+    result = run(case, tmp_path, PARENTS[:1], judged=3)["nonlinear"]
+    pooled = result["pooled"]["token"][convention]
     _, x, outputs = case
     fitted = draw_splits(CONTEXTS, POSITIONS, 150 / 247, 3, 0).fits_on("token").ravel()
     error, intercept = x - outputs["self"], convention == "paper"
@@ -154,7 +154,7 @@ def test_pooled_share_is_that_of_all_dimensions_together(case, tmp_path, convent
     left = (part - dense(outputs[PARENTS[0]], part, fitted, intercept))[~fitted]
     spread = part[~fitted] - part[~fitted].mean(0)
     assert pooled["value"] == pytest.approx(1 - (left**2).sum() / (spread**2).sum(), abs=1e-4)
-    assert abs(pooled["value"] - found["token"][convention]["value"]) > 1e-3  # the mean over dimensions is another
+    assert abs(pooled["value"] - result["token"][convention]["value"]) > 1e-3  # the mean over dimensions is another
     assert (pooled["level"], pooled["joint"]["level"]) == (0.95, pytest.approx(1 - 0.05 / 3))
     assert pooled["joint"]["low"] < pooled["low"] and pooled["high"] < pooled["joint"]["high"]
 
@@ -221,14 +221,14 @@ def test_results_name_what_the_ledger_reads():
         for place, name in enumerate((*parents, "all-parents", "self"))
     }  # fmt: skip
     del estimates["self"]["nonlinear"]["joint"]
-    found = components_results("resid_post.1/sae", parents, estimates, 720, 12)
-    for place, item in enumerate(found["estimands"]["components_explain_error"]["r2"]):
+    result = components_results("resid_post.1/sae", parents, estimates, 720, 12)
+    for place, item in enumerate(result["estimands"]["components_explain_error"]["r2"]):
         assert (item["regressor"], item["value"]) == (parents[place], place)
         assert item["joint"] == {"level": 0.98, "low": place + 9, "high": place + 11}
-    for place, item in enumerate(found["estimands"]["components_explain_nonlinear_pooled"]["r2"]):
+    for place, item in enumerate(result["estimands"]["components_explain_nonlinear_pooled"]["r2"]):
         assert (item["regressor"], item["value"]) == (parents[place], place + 20)
-    assert found["estimands"]["sae_explains_nonlinear"]["r2"]["value"] == 4
-    assert found["estimands_by_variant"]["context"]["authors"].keys() == found["estimands"].keys()
-    assert [row["label"] for row in found["regressors"]] == [*PARENTS, "all parents", "Sae(x)"]
+    assert result["estimands"]["sae_explains_nonlinear"]["r2"]["value"] == 4
+    assert result["estimands_by_variant"]["context"]["authors"].keys() == result["estimands"].keys()
+    assert [row["label"] for row in result["regressors"]] == [*PARENTS, "all parents", "Sae(x)"]
     beside = {"joint", "pooled"}
-    assert all(beside.isdisjoint(target) for row in found["regressors"] for target in row["targets"].values())
+    assert all(beside.isdisjoint(target) for row in result["regressors"] for target in row["targets"].values())

@@ -44,9 +44,9 @@ def sums_of(x, vectors):
     def rows(context):
         return torch.from_numpy(x[context]), vectors(context)
 
-    found = regress(rows, splits, 1e-12)
-    ranks = {f"rank/{name}": np.array(rank) for name, rank in found.rank.items()}
-    return found.sums | ranks | {"leverage": leverages(rows, splits, 1e-12)}, splits
+    result = regress(rows, splits, 1e-12)
+    ranks = {f"rank/{name}": np.array(rank) for name, rank in result.rank.items()}
+    return result.sums | ranks | {"leverage": leverages(rows, splits, 1e-12)}, splits
 
 
 @pytest.mark.parametrize("split", SPLITS)
@@ -141,8 +141,8 @@ def run_control(control, files, out, **changes):
 
 
 def test_errors_are_activations_minus_reconstructions(sae):
-    found = sae_errors(activations(), sae["codes"], sae["sae"], CONTEXTS)
-    np.testing.assert_allclose(found.numpy(), activations() - 0.5)
+    result = sae_errors(activations(), sae["codes"], sae["sae"], CONTEXTS)
+    np.testing.assert_allclose(result.numpy(), activations() - 0.5)
 
 
 def test_an_sae_of_another_width_is_refused(sae, tmp_path):
@@ -191,8 +191,8 @@ def test_whole_table_on_an_error_that_is_linear(sae, tmp_path):
 )
 def test_relations(relation, known, low, high, holds):
     control = Control("a", "text", "source", "vector", relation, known)
-    found = {"value": (low + high) / 2, "low": low, "high": high}
-    assert control.holds(found, known) is holds
+    result = {"value": (low + high) / 2, "low": low, "high": high}
+    assert control.holds(result, known) is holds
     assert control.holds({"value": None, "low": None, "high": None}, known) is None
 
 
@@ -209,14 +209,14 @@ def test_controls_can_fail():
 
 
 def test_exact_values_of_the_features():
-    found = feature_r2(0.05)
-    assert found["bernoulli"] == 1
+    result = feature_r2(0.05)
+    assert result["bernoulli"] == 1
     rate = 0.05
-    assert found["poisson"] == pytest.approx((2 * rate + 1) ** 2 / (4 * rate**2 + 6 * rate + 1))
-    assert found["exponential"] == pytest.approx(0.75, abs=0.001)
+    assert result["poisson"] == pytest.approx((2 * rate + 1) ** 2 / (4 * rate**2 + 6 * rate + 1))
+    assert result["exponential"] == pytest.approx(0.75, abs=0.001)
     random = np.random.default_rng(0)
     w = (random.random(10**6) < rate) * random.exponential(size=10**6)
-    assert np.corrcoef(w, w**2)[0, 1] ** 2 == pytest.approx(found["exponential"], abs=0.02)
+    assert np.corrcoef(w, w**2)[0, 1] ** 2 == pytest.approx(result["exponential"], abs=0.02)
 
 
 def test_scaling_starts_without_enough_widths_say_why():
@@ -225,8 +225,8 @@ def test_scaling_starts_without_enough_widths_say_why():
 
     params = profile_params("smoke")
     run = fake_results(params).decomposition[params.figures.main_hookpoint]
-    found = scaling_starts(**scaling_points(run, params), params=params)
-    assert found["starts"] == sum(ending["starts"] for ending in found["endings"]) == params.figures.power_law_starts
+    result = scaling_starts(**scaling_points(run, params), params=params)
+    assert result["starts"] == sum(ending["starts"] for ending in result["endings"]) == params.figures.power_law_starts
     run["saes"] = [sae for sae in run["saes"] if sae["d_sae"] < 100]
-    found = scaling_starts(**scaling_points(run, params), params=params)
-    assert found["holds"] is None and found["reason"].startswith("2 widths of widths")
+    result = scaling_starts(**scaling_points(run, params), params=params)
+    assert result["holds"] is None and result["reason"].startswith("2 widths of widths")

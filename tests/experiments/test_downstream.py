@@ -164,18 +164,18 @@ def test_controls_have_the_norms_of_their_parts_and_do_not_move_each_other(case)
 @given(rows=st.integers(1, 6), d_model=st.integers(2, 40), seed=st.integers(0, 99), scale=st.floats(0, 1e4))
 def test_random_directions_keep_every_norm(rows, d_model, seed, scale):
     vectors = scale * torch.randn(rows, d_model, generator=torch.manual_seed(seed))
-    found = random_directions(vectors, seed, 3, "resid_post.1/sae", "linear")
-    torch.testing.assert_close(found.double().norm(dim=1), vectors.double().norm(dim=1), rtol=1e-4, atol=1e-30)
+    result = random_directions(vectors, seed, 3, "resid_post.1/sae", "linear")
+    torch.testing.assert_close(result.double().norm(dim=1), vectors.double().norm(dim=1), rtol=1e-4, atol=1e-30)
 
 
 def test_random_directions_are_uniform_and_differ_by_context_sae_and_part():
     ones = torch.ones(4000, 8)
     draws = [(0, 1, "a", "linear"), (0, 2, "a", "linear"), (0, 1, "b", "linear"), (0, 1, "a", "nonlinear")]
-    found = [random_directions(ones, *draw) for draw in draws]
-    for number, vectors in enumerate(found):
+    results = [random_directions(ones, *draw) for draw in draws]
+    for number, vectors in enumerate(results):
         torch.testing.assert_close(vectors.T @ vectors / 4000, torch.eye(8), rtol=0, atol=0.1)
         assert vectors.mean(0).abs().max() < 0.06
-        for other in found[:number]:
+        for other in results[:number]:
             assert (vectors * other).sum(1).mean().abs() < 0.2
 
 
@@ -210,8 +210,8 @@ def test_an_sae_of_another_width_is_refused(case, tmp_path):
 
 def test_too_few_held_out_contexts_are_refused():
     splits = draw_splits(10, 5, 0.6, 3, 0)
-    found = held_out_contexts(splits, 4)
-    assert len(found) == 4 and not splits.context_fit[found].any()
+    result = held_out_contexts(splits, 4)
+    assert len(result) == 4 and not splits.context_fit[result].any()
     with pytest.raises(ArtifactError, match=r"asks for 5 contexts, the context split holds out 4\. Lower"):
         held_out_contexts(splits, 5)
 
@@ -349,22 +349,22 @@ def test_an_sae_that_costs_nothing_has_no_share_to_recover(cost):
 def test_a_cost_of_uncertain_sign_has_no_interval():
     sums = make_sums()
     sums["one/ce/sae"] = sums["ce/clean"] + np.array([10, -9, 8, -7, 6, -5, 4, -3])
-    found = estimates(stored(sums), FACTS, RANK, BOOTSTRAP)["saes"][0]["recovered_percent"]["linear"]
-    assert found["value"] is None and "of the resamples" in found["reason"]
+    result = estimates(stored(sums), FACTS, RANK, BOOTSTRAP)["saes"][0]["recovered_percent"]["linear"]
+    assert result["value"] is None and "of the resamples" in result["reason"]
 
 
 def test_a_part_of_no_size_and_an_sae_without_error_are_null_with_their_reasons():
     sums = make_sums()
     sums["one/norm/linear"] = np.zeros(8)
-    found = estimates(stored(sums), FACTS, RANK, BOOTSTRAP)["saes"][0]
-    assert found["expected_percent"]["norm"]["linear"]["value"] == 0
-    assert found["ratio"]["norm"]["linear"]["reason"] == "nothing is expected of this part by norm"
+    result = estimates(stored(sums), FACTS, RANK, BOOTSTRAP)["saes"][0]
+    assert result["expected_percent"]["norm"]["linear"]["value"] == 0
+    assert result["ratio"]["norm"]["linear"]["reason"] == "nothing is expected of this part by norm"
     for name in [name for name in sums if name.startswith("one/left")]:
         sums[name] = np.zeros_like(sums[name])
     sums["one/norm/error"] = np.zeros(8)
-    found = estimates(stored(sums), FACTS, RANK, BOOTSTRAP)["saes"][0]
+    result = estimates(stored(sums), FACTS, RANK, BOOTSTRAP)["saes"][0]
     for way in ("norm_of_error", "variance", "variance_per_dimension"):
-        assert found["expected_percent"][way]["nonlinear"]["reason"] == "the SAE makes no error"
+        assert result["expected_percent"][way]["nonlinear"]["reason"] == "the SAE makes no error"
 
 
 def test_judged_numbers_follow_from_the_committed_sums(tmp_path):

@@ -167,9 +167,9 @@ def test_target_without_variance_is_null(tmp_path: Path, folder: Path, trained: 
     np.save(tmp_path / "flat.npy", np.ones((EVAL, POSITIONS, D_MODEL), dtype=np.float32))
     sums = score(tmp_path / "flat.npy", trained / "linear-s0", np.ones((EVAL, POSITIONS), bool))
     flat = scored_of(*stored({(part, 0): sums for part in PARTS}, np.zeros(3)), "linear", 0)
-    found = over_contexts_and_seeds([flat.fvu, flat.fvu], ContextBootstrap(EVAL, **BOOTSTRAP), sums["rows"], 8)
-    assert found["value"] is None and found["low"] is None
-    assert found["reason"] == "the target has no variance"
+    result = over_contexts_and_seeds([flat.fvu, flat.fvu], ContextBootstrap(EVAL, **BOOTSTRAP), sums["rows"], 8)
+    assert result["value"] is None and result["low"] is None
+    assert result["reason"] == "the target has no variance"
 
 
 def means(values: np.ndarray) -> list:
@@ -179,18 +179,18 @@ def means(values: np.ndarray) -> list:
 
 def test_one_seed_has_no_interval_over_seeds() -> None:
     values = np.random.default_rng(0).normal(size=(1, 20))
-    found = over_contexts_and_seeds(means(values), ContextBootstrap(20, **BOOTSTRAP), np.ones(20), 3)
-    assert found["value"] is None
-    assert "error_saes.seeds" in found["reason"]
+    result = over_contexts_and_seeds(means(values), ContextBootstrap(20, **BOOTSTRAP), np.ones(20), 3)
+    assert result["value"] is None
+    assert "error_saes.seeds" in result["reason"]
 
 
 def test_equal_seeds_leave_the_interval_over_contexts() -> None:
     row = np.random.default_rng(0).normal(size=40)
     units = ContextBootstrap(40, 2000, 0.95, 0)
-    found = over_contexts_and_seeds(means(np.stack([row, row, row])), units, np.ones(40), 3)
-    assert found["deviation_seeds"] == pytest.approx(0, abs=1e-15)  # a product rounds by where its row lies in memory
+    result = over_contexts_and_seeds(means(np.stack([row, row, row])), units, np.ones(40), 3)
+    assert result["deviation_seeds"] == pytest.approx(0, abs=1e-15)  # a product rounds by where its row lies in memory
     half = 2.0227 * row.std() / np.sqrt(40)  # Student, 39 degrees of freedom
-    assert found["high"] - found["value"] == pytest.approx(half, rel=0.05)
+    assert result["high"] - result["value"] == pytest.approx(half, rel=0.05)
 
 
 @pytest.mark.parametrize(("of_seeds", "of_contexts"), [(1.0, 0.1), (0.1, 1.0), (0.5, 3.0)])
@@ -201,8 +201,8 @@ def test_interval_over_contexts_and_seeds_covers(of_seeds: float, of_contexts: f
     for trial in range(trials):
         values = of_seeds * random.normal(size=(3, 1)) + of_contexts * random.normal(size=(1, 30))
         units = ContextBootstrap(30, 100, 0.95, trial)
-        found = over_contexts_and_seeds(means(values + 0.1 * random.normal(size=(3, 30))), units, np.ones(30), 3)
-        covered += found["low"] <= 0 <= found["high"]
+        result = over_contexts_and_seeds(means(values + 0.1 * random.normal(size=(3, 30))), units, np.ones(30), 3)
+        covered += result["low"] <= 0 <= result["high"]
     assert 0.92 <= covered / trials <= 0.99
 
 

@@ -52,8 +52,8 @@ def test_the_stage_of_the_document_makes_the_numbers_it_says(extended):
         expected = {
             key.split("/")[0]: np.std(sums[key][-1] / rows, ddof=1) for key in sums.files if key.endswith("/sum/l0")
         }
-    found = json.loads((results / "l0_spread.json").read_text())["saes"]
-    assert expected and {sae["name"]: sae["spread"] for sae in found} == pytest.approx(expected)
+    result = json.loads((results / "l0_spread.json").read_text())["saes"]
+    assert expected and {sae["name"]: sae["spread"] for sae in result} == pytest.approx(expected)
 
 
 def test_it_is_derived_again_and_planned_without_another_list(extended):

@@ -251,9 +251,9 @@ def test_results_hold_the_claim_and_the_unanswered() -> None:
 def test_intervals_are_clustered_by_latent() -> None:
     """Latents that are all right or all wrong: the interval is that of 30 coin tosses, not of 240."""
     values = (np.arange(30) % 2).astype(float)
-    found = mean_of_latents([values], 8, BOOTSTRAP)
+    result = mean_of_latents([values], 8, BOOTSTRAP)
     half = 1.96 * values.std() / np.sqrt(30)
-    assert (found["high"] - found["low"]) / 2 == pytest.approx(half, rel=0.15)
+    assert (result["high"] - result["low"]) / 2 == pytest.approx(half, rel=0.15)
 
 
 def test_interval_of_the_difference_covers() -> None:
@@ -261,8 +261,8 @@ def test_interval_of_the_difference_covers() -> None:
     random, covered, trials = np.random.default_rng(1), 0, 600
     for trial in range(trials):
         samples = [random.normal(1.0, 1, 25), random.normal(0.5, 2, 40)]
-        found = mean_of_latents(samples, 1, {"resamples": 400, "level": 0.95, "seed": trial})
-        covered += found["low"] <= 0.5 <= found["high"]
+        result = mean_of_latents(samples, 1, {"resamples": 400, "level": 0.95, "seed": trial})
+        covered += result["low"] <= 0.5 <= result["high"]
     assert 0.90 <= covered / trials <= 0.97  # 0.93 in 2,000 trials of this size
 
 

@@ -227,7 +227,7 @@ def test_answers_with_something_around_them(tmp_path: Path, around: Any) -> None
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("text", "results"),
     [
         ("[1, 0, 1]", RIGHT),
         ("[1,0,1]\n\nPassage [2] has no z.", RIGHT),
@@ -253,12 +253,12 @@ def test_answers_with_something_around_them(tmp_path: Path, around: Any) -> None
         ("", None),
     ],
 )
-def test_predictions_are_read_or_not_at_all(text: str, found: list[int] | None) -> None:
-    if found is None:
+def test_predictions_are_read_or_not_at_all(text: str, results: list[int] | None) -> None:
+    if results is None:
         with pytest.raises(ValueError, match="zeros and ones"):
             parse_predictions(text, 3)
     else:
-        assert parse_predictions(text, 3) == found
+        assert parse_predictions(text, 3) == results
 
 
 def test_one_prediction_needs_a_line_of_its_own() -> None:

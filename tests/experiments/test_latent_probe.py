@@ -51,14 +51,14 @@ def test_scaled_bernoulli_weights_are_met_exactly(tmp_path):
     table, sums, rank = probe(tmp_path, bernoulli(scale))
     for way in WAYS:
         np.testing.assert_allclose(table[f"probe/{way}"], scale, rtol=1e-5)
-    found = results(table, sums, rank)
-    judged = found["estimands"]["probe_against_latents"]
+    result = results(table, sums, rank)
+    judged = result["estimands"]["probe_against_latents"]
     assert judged["ratio"]["value"] == pytest.approx(1, abs=1e-5)
     assert judged["rank"]["value"] == pytest.approx(1)
     assert judged["ratio"]["joint"]["level"] == pytest.approx(0.975)
-    assert found["probe_r2"]["context"]["paper"]["value"] == pytest.approx(1, abs=1e-6)
-    assert found["against"]["token"]["paper"]["second"]["ratio"]["value"] == pytest.approx(1, abs=1e-5)
-    assert found["against"]["token"]["paper"]["mean"]["ratio"]["value"] == pytest.approx(1 / 0.3, rel=0.05)
+    assert result["probe_r2"]["context"]["paper"]["value"] == pytest.approx(1, abs=1e-6)
+    assert result["against"]["token"]["paper"]["second"]["ratio"]["value"] == pytest.approx(1, abs=1e-5)
+    assert result["against"]["token"]["paper"]["mean"]["ratio"]["value"] == pytest.approx(1 / 0.3, rel=0.05)
 
 
 def test_poisson_weights_follow_the_closed_form(tmp_path):
@@ -99,8 +99,8 @@ def test_products_add_up_to_the_squared_norm_of_latents_that_are_not_orthogonal(
     np.testing.assert_allclose(table["group_sum"], by_group(weight * norms), rtol=1e-5)
     np.testing.assert_allclose(table["group_product"], by_group(product), rtol=1e-3, atol=1e-2)
 
-    found = results(table, sums, rank)
-    judged = found["estimands"]["probe_against_products"]
+    result = results(table, sums, rank)
+    judged = result["estimands"]["probe_against_products"]
     fired = weight.sum(0) > 0
     own, average = table["probe/token/paper"][fired], (product.sum(0) / (weight * norms).sum(0))[fired]
     assert judged["ratio"]["value"] == pytest.approx(np.median(own / average), rel=1e-3)
@@ -113,7 +113,7 @@ def test_products_add_up_to_the_squared_norm_of_latents_that_are_not_orthogonal(
     low, high = scipy.stats.t.interval(BOOTSTRAP["level"], 9, judged["ratio"]["value"], deviation)
     alone = judged["ratio"]["intervals"]["context"]
     assert (alone["low"], alone["high"]) == pytest.approx((low, high), rel=1e-2)
-    latents = found["against"]["token"]["paper"]["product"]["ratio"]
+    latents = result["against"]["token"]["paper"]["product"]["ratio"]
     assert judged["ratio"]["high"] - judged["ratio"]["low"] > latents["high"] - latents["low"]
     for one in judged.values():
         assert one["level"] == BOOTSTRAP["level"] and one["joint"]["level"] == 1 - (1 - BOOTSTRAP["level"]) / 2
@@ -142,10 +142,10 @@ def test_latents_that_rarely_fire_are_counted_and_left_out(tmp_path):
     weight[:, 0], weight[:, 1] = 0, 0
     weight[:5, 1] = 2
     table, sums, rank = probe(tmp_path, weight)
-    found = results(table, sums, rank, min_firings=6)
-    assert found["latents"] == {"all": 8, "never_fired": 1, "below_min_firings": 1, "compared": 6, "min_firings": 6}
-    assert sorted(found["curve"]["latent"]) == [2, 3, 4, 5, 6, 7]
-    assert found["estimands"]["probe_against_latents"]["rank"]["latents"] == 6
+    result = results(table, sums, rank, min_firings=6)
+    assert result["latents"] == {"all": 8, "never_fired": 1, "below_min_firings": 1, "compared": 6, "min_firings": 6}
+    assert sorted(result["curve"]["latent"]) == [2, 3, 4, 5, 6, 7]
+    assert result["estimands"]["probe_against_latents"]["rank"]["latents"] == 6
     nothing = results(table, sums, rank, min_firings=10**6)
     judged = nothing["estimands_by_variant"]["context"]["authors"]["probe_against_latents"]
     assert judged["ratio"]["value"] is None
@@ -163,10 +163,10 @@ def test_codes_of_other_rows_and_too_few_rows_are_refused(tmp_path):
 
 def test_one_value_has_no_rank():
     probes = {"probe/token/paper": np.ones(5)}
-    found = compare(probes, {"active": np.arange(1.0, 6)}, 100, 10, [BOOTSTRAP])[0]["probe/token/paper"]["active"]
-    assert found["rank"]["value"] is None
-    assert found["rank"]["reason"] == "all latents have one value"
-    assert found["ratio"]["value"] == pytest.approx(1 / 3)
+    result = compare(probes, {"active": np.arange(1.0, 6)}, 100, 10, [BOOTSTRAP])[0]["probe/token/paper"]["active"]
+    assert result["rank"]["value"] is None
+    assert result["rank"]["reason"] == "all latents have one value"
+    assert result["ratio"]["value"] == pytest.approx(1 / 3)
 
 
 @settings(max_examples=20, deadline=None)
@@ -176,9 +176,9 @@ def test_resampled_ranks_and_medians_equal_scipy_and_numpy(seed, count, ties):
     first, second = (random.integers(4, size=count) * 1.0 if ties else random.standard_normal(count) for _ in range(2))
     weights = random.multinomial(count, np.full(count, 1 / count), size=5).astype(float).T
     ranks = [{"of": Ranks(values).of(weights)} for values in (first, second)]
-    found = rank_correlation(weights, *ranks)["of", "of"]
+    result = rank_correlation(weights, *ranks)["of", "of"]
     medians = weighted_median(first)(weights)
-    for row, value, median in zip(weights.T.astype(int), found, medians, strict=True):
+    for row, value, median in zip(weights.T.astype(int), result, medians, strict=True):
         drawn = np.repeat(first, row), np.repeat(second, row)
         assert median == pytest.approx(np.median(drawn[0]))
         if np.ptp(drawn[0]) == 0 or np.ptp(drawn[1]) == 0:
@@ -190,13 +190,13 @@ def test_resampled_ranks_and_medians_equal_scipy_and_numpy(seed, count, ties):
 def test_intervals_cover_what_resampling_latents_one_by_one_covers():
     values = np.random.default_rng(1).gamma(2.0, size=200)
     median = weighted_median(values)
-    found = resample(lambda weights: {"median": median(weights)}, 200, 2000, 0)["median"].interval(0.95)
+    result = resample(lambda weights: {"median": median(weights)}, 200, 2000, 0)["median"].interval(0.95)
     random = np.random.default_rng(2)
     expected = np.quantile([np.median(random.choice(values, 200)) for _ in range(2000)], [0.025, 0.975])
-    assert found.value == pytest.approx(np.median(values))
-    assert (found.low, found.high) == pytest.approx(tuple(expected), abs=0.04)
+    assert result.value == pytest.approx(np.median(values))
+    assert (result.low, result.high) == pytest.approx(tuple(expected), abs=0.04)
     again = resample(lambda weights: {"median": median(weights)}, 200, 2000, 0)["median"].interval(0.95)
-    assert again == found
+    assert again == result
 
 
 @pytest.mark.parametrize("window", [1, 4, 7, 100])
@@ -210,6 +210,6 @@ def test_smoothing_is_a_centred_mean(window):
 def test_curve_is_in_the_order_of_mean_activation():
     weights = {"active": np.array([3.0, 1.0, 2.0]), "mean": np.ones(3), "second": np.ones(3)}
     probes = {"paper": np.array([30.0, 10.0, 20.0]), "authors": np.zeros(3)}
-    found = curve(np.array([5, 6, 7]), np.array([1, 2, 3]), weights, probes, {"paper": 1, "authors": 1})
-    assert found["latent"] == [6, 7, 5]
-    assert found["probe_paper"] == found["smoothed_paper"] == [10, 20, 30]
+    result = curve(np.array([5, 6, 7]), np.array([1, 2, 3]), weights, probes, {"paper": 1, "authors": 1})
+    assert result["latent"] == [6, 7, 5]
+    assert result["probe_paper"] == result["smoothed_paper"] == [10, 20, 30]

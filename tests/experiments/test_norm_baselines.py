@@ -66,44 +66,46 @@ def test_token_identity_is_least_squares_on_one_hot_tokens(split):
     fitted = SPLIT.fits_on(split)
     one_hot = (IDS[..., None] == np.unique(IDS)).astype(float)
     weight = np.linalg.lstsq(one_hot[fitted], y[fitted], rcond=None)[0]
-    found = token_means(IDS, y, SPLIT)
-    assert number(found["token_identity"], split) == pytest.approx(r2(y[~fitted], one_hot[~fitted] @ weight))
-    assert number(found[SEEN], split) == pytest.approx(number(found["token_identity"], split))
+    result = token_means(IDS, y, SPLIT)
+    assert number(result["token_identity"], split) == pytest.approx(r2(y[~fitted], one_hot[~fitted] @ weight))
+    assert number(result[SEEN], split) == pytest.approx(number(result["token_identity"], split))
     everything = np.linalg.lstsq(one_hot.reshape(-1, 12), y.ravel(), rcond=None)[0]
     in_sample = r2(y.ravel(), one_hot.reshape(-1, 12) @ everything)
-    assert number(found["token_identity"], split, "authors") == pytest.approx(in_sample)
-    assert found["token_identity"].rank[split] == 11
+    assert number(result["token_identity"], split, "authors") == pytest.approx(in_sample)
+    assert result["token_identity"].rank[split] == 11
 
 
 def test_unseen_tokens_get_the_grand_mean_and_are_left_out_of_the_seen_rows():
     ids = np.arange(CONTEXTS * POSITIONS).reshape(SHAPE)  # every token once: all held-out rows are unseen
     y = random(5).gamma(2.0, size=SHAPE)
-    found = token_means(ids, y, SPLIT)
+    result = token_means(ids, y, SPLIT)
     fitted = SPLIT.token_fit
     expected = r2(y[~fitted], y[fitted].mean())
-    assert number(found["token_identity"], "token") == pytest.approx(expected)
+    assert number(result["token_identity"], "token") == pytest.approx(expected)
     assert expected <= 0
-    assert number(found["token_identity"], "token", "authors") == pytest.approx(1)
-    assert found[SEEN].sums["rows"][ROW_SETS.index("token")].sum() == 0
+    assert number(result["token_identity"], "token", "authors") == pytest.approx(1)
+    assert result[SEEN].sums["rows"][ROW_SETS.index("token")].sum() == 0
     ids[:, ::2] = 7
-    found = token_means(ids, y, SPLIT)[SEEN]
+    result = token_means(ids, y, SPLIT)[SEEN]
     seen = ~fitted & (ids == 7)
-    assert found.sums["rows"][ROW_SETS.index("token")].sum() == seen.sum()
-    assert number(found, "token") == pytest.approx(r2(y[seen], y[fitted & (ids == 7)].mean()))
+    assert result.sums["rows"][ROW_SETS.index("token")].sum() == seen.sum()
+    assert number(result, "token") == pytest.approx(r2(y[seen], y[fitted & (ids == 7)].mean()))
 
 
 @pytest.mark.parametrize("split", SPLITS)
 def test_numbers_per_token_equal_dense_least_squares(split):
     content = table(l0=random(6).integers(20, 30, size=SHAPE))
-    found = measure(content)["square"]
+    result = measure(content)["square"]
     y, fitted = content["error"].astype(float), SPLIT.fits_on(split)
     columns = {"activation_norm": content["norm_x"], "model_loss": LOSS, "l0": content["l0"]}
     columns["activation_norm_squared"] = content["x"]
     for name, column in columns.items():
         slope, constant = np.polyfit(column[fitted].astype(float), y[fitted], 1)
-        assert number(found[name], split) == pytest.approx(r2(y[~fitted], slope * column[~fitted] + constant), abs=1e-9)
-    assert number(found["activation_norm_squared"], split) == pytest.approx(1, abs=1e-9)
-    assert number(found["activation_norm"], split) < 0.99
+        assert number(result[name], split) == pytest.approx(
+            r2(y[~fitted], slope * column[~fitted] + constant), abs=1e-9
+        )
+    assert number(result["activation_norm_squared"], split) == pytest.approx(1, abs=1e-9)
+    assert number(result["activation_norm"], split) < 0.99
 
 
 @pytest.mark.parametrize("split", SPLITS)
@@ -111,17 +113,17 @@ def test_numbers_per_token_equal_dense_least_squares(split):
 def test_the_activation_and_its_score_on_tokens_that_were_met_equal_dense_least_squares(split, target):
     ids = np.where(random(8).random(SHAPE) < 0.3, np.arange(CONTEXTS * POSITIONS).reshape(SHAPE) + 100, IDS)
     content = table(error=random(1).gamma(2.0, size=SHAPE) + X[..., 0] ** 2 + X[..., 1] + 5)
-    found = measure(content, ids)[target]
+    result = measure(content, ids)[target]
     y = content["error"].astype(float) ** (0.5 if target == "norm" else 1.0)
     fitted = SPLIT.fits_on(split)
     design = np.concatenate([X, np.ones((*SHAPE, 1))], -1).astype(float)
     predicted = design @ np.linalg.lstsq(design[fitted], y[fitted], rcond=None)[0]
     seen = ~fitted & np.isin(ids, ids[fitted])
     assert 0 < seen.sum() < (~fitted).sum()
-    assert number(found[ACTIVATION], split) == pytest.approx(r2(y[~fitted], predicted[~fitted]), abs=1e-6)
-    assert number(found[ACTIVATION_SEEN], split) == pytest.approx(r2(y[seen], predicted[seen]), abs=1e-6)
+    assert number(result[ACTIVATION], split) == pytest.approx(r2(y[~fitted], predicted[~fitted]), abs=1e-6)
+    assert number(result[ACTIVATION_SEEN], split) == pytest.approx(r2(y[seen], predicted[seen]), abs=1e-6)
     own = np.array([y[fitted & (ids == token)].mean() for token in ids[seen]])
-    assert number(found[SEEN], split) == pytest.approx(r2(y[seen], own), abs=1e-6)
+    assert number(result[SEEN], split) == pytest.approx(r2(y[seen], own), abs=1e-6)
 
 
 def decomposed(left):
@@ -135,31 +137,31 @@ def decomposed(left):
 
 
 def measured(hookpoint, left, ids=IDS):
-    found = measure(table(), ids)
-    for own in found.values():
+    result = measure(table(), ids)
+    for own in result.values():
         own |= {ACTIVATION: decomposed(left), ACTIVATION_SEEN: decomposed(left)}
-    return SaeBaselines({"name": "a", "hookpoint": hookpoint}, int(hookpoint.rsplit(".", 1)[1]), found)
+    return SaeBaselines({"name": "a", "hookpoint": hookpoint}, int(hookpoint.rsplit(".", 1)[1]), result)
 
 
 def test_constant_l0_is_null_with_its_reason_and_so_is_what_needs_it():
-    found = sae_estimates(measured("resid_post.0", 0.5).regressors["norm"], "token", "paper", BOOTSTRAP)
-    assert found["r2"]["l0"]["value"] is None
-    assert found["r2"]["l0"]["reason"] == "it is 32 on every token: no variance"
-    assert found["activation_minus"]["l0"]["value"] is None
-    seen = found["r2"][ACTIVATION_SEEN]["value"] - found["r2"][SEEN]["value"]
-    assert found["activation_minus"][SEEN]["value"] == pytest.approx(seen)
+    result = sae_estimates(measured("resid_post.0", 0.5).regressors["norm"], "token", "paper", BOOTSTRAP)
+    assert result["r2"]["l0"]["value"] is None
+    assert result["r2"]["l0"]["reason"] == "it is 32 on every token: no variance"
+    assert result["activation_minus"]["l0"]["value"] is None
+    seen = result["r2"][ACTIVATION_SEEN]["value"] - result["r2"][SEEN]["value"]
+    assert result["activation_minus"][SEEN]["value"] == pytest.approx(seen)
     for name in ("token_identity", "activation_norm", "model_loss"):
-        expected = found["r2"]["activation"]["value"] - found["r2"][name]["value"]
-        assert found["activation_minus"][name]["value"] == pytest.approx(expected)
+        expected = result["r2"]["activation"]["value"] - result["r2"][name]["value"]
+        assert result["activation_minus"][name]["value"] == pytest.approx(expected)
 
 
 def test_estimands_average_the_second_half_of_depth_and_look_at_the_first_layer():
     saes = [measured("resid_post.0", 1.2), measured("resid_post.2", 0.4), measured("resid_post.3", 0.2)]
-    found = results(saes, 4, BOOTSTRAP)
-    assert found["second_half"] == ["resid_post.2", "resid_post.3"]
-    assert found["first_layer"] == ["resid_post.0"]
-    rows = [sae["estimates_of_square"]["token"]["paper"] for sae in found["saes"]]
-    components = found["estimands"]["norm_baseline_differences"]
+    result = results(saes, 4, BOOTSTRAP)
+    assert result["second_half"] == ["resid_post.2", "resid_post.3"]
+    assert result["first_layer"] == ["resid_post.0"]
+    rows = [sae["estimates_of_square"]["token"]["paper"] for sae in result["saes"]]
+    components = result["estimands"]["norm_baseline_differences"]
     assert set(components) == {*COMPARED, "first_layer"}
     for name in ("token_identity", "activation_norm", "model_loss"):
         expected = np.mean([row["activation_minus"][name]["value"] for row in rows[1:]])
@@ -170,22 +172,22 @@ def test_estimands_average_the_second_half_of_depth_and_look_at_the_first_layer(
     assert {one["level"] for one in fitted} == {BOOTSTRAP["level"]} and len(fitted) == 4  # l0 is null
     assert {one["joint"]["level"] for one in fitted} == {1 - (1 - BOOTSTRAP["level"]) / 4}
     assert all(one["joint"]["low"] < one["low"] and one["high"] < one["joint"]["high"] for one in fitted)
-    in_sample = found["estimands_by_variant"]["token"]["authors"]["norm_baseline_differences"]["first_layer"]
+    in_sample = result["estimands_by_variant"]["token"]["authors"]["norm_baseline_differences"]["first_layer"]
     assert in_sample["value"] > components["first_layer"]["value"]
 
 
 def test_the_order_is_that_of_the_norm_on_tokens_that_were_met():
     ids = np.where(random(8).random(SHAPE) < 0.3, np.arange(CONTEXTS * POSITIONS).reshape(SHAPE) + 100, IDS)
-    found = results([measured("resid_post.0", 1.2, ids), measured("resid_post.3", 0.2, ids)], 4, BOOTSTRAP)
+    result = results([measured("resid_post.0", 1.2, ids), measured("resid_post.3", 0.2, ids)], 4, BOOTSTRAP)
     for target, name in (("norm", "estimates"), ("square", "estimates_of_square")):
-        first, last = (sae[name]["token"]["paper"]["activation_minus"] for sae in found["saes"])
+        first, last = (sae[name]["token"]["paper"]["activation_minus"] for sae in result["saes"])
         prefix = "" if target == "norm" else "square_"
-        order = found["estimands"]["norm_baseline_order"]
+        order = result["estimands"]["norm_baseline_order"]
         assert order[f"{prefix}first_layer"]["value"] == pytest.approx(-first[SEEN]["value"])
         assert order[f"{prefix}token_identity"]["value"] == pytest.approx(last[SEEN]["value"])
         assert order[f"{prefix}model_loss"]["value"] == pytest.approx(last["model_loss"]["value"])
-    variant = found["estimands_by_variant"][str(EVERY_ROW)]["norm_baseline_order"]
-    first, last = (sae["estimates"]["token"]["paper"]["activation_minus"] for sae in found["saes"])
+    variant = result["estimands_by_variant"][str(EVERY_ROW)]["norm_baseline_order"]
+    first, last = (sae["estimates"]["token"]["paper"]["activation_minus"] for sae in result["saes"])
     assert variant["first_layer"]["value"] == pytest.approx(-first["token_identity"]["value"])
     for name in ("token_identity", "model_loss"):
         assert variant[name]["value"] == pytest.approx(last[name]["value"])
@@ -194,15 +196,15 @@ def test_the_order_is_that_of_the_norm_on_tokens_that_were_met():
 
 
 def test_no_layer_in_the_second_half_is_a_null():
-    found = results([measured("resid_post.0", 0.5)], 10, BOOTSTRAP)
-    assert found["estimands"]["norm_baseline_differences"]["model_loss"]["reason"].startswith("no SAE of the group")
+    result = results([measured("resid_post.0", 0.5)], 10, BOOTSTRAP)
+    assert result["estimands"]["norm_baseline_differences"]["model_loss"]["reason"].startswith("no SAE of the group")
 
 
 def test_zero_variance_target_is_null():
     content = table(error=np.full(SHAPE, 3.0))
-    found = sae_estimates(measure(content)["norm"], "token", "paper", BOOTSTRAP)
-    assert found["r2"]["model_loss"]["reason"] == "the target has no variance"
-    assert found["r2"]["token_identity"]["value"] is None
+    result = sae_estimates(measure(content)["norm"], "token", "paper", BOOTSTRAP)
+    assert result["r2"]["model_loss"]["reason"] == "the target has no variance"
+    assert result["r2"]["token_identity"]["value"] is None
 
 
 def test_rows_of_another_run_are_refused():

@@ -77,19 +77,19 @@ def make_case(seed, tokens=40, d_model=12, latents=30, scale=False, coherent=0.0
 
 def dense(latents, values, size):
     """Each latent's coefficient; two slots of one latent may not both count."""
-    found = torch.zeros(len(latents), size, dtype=values.dtype)
+    result = torch.zeros(len(latents), size, dtype=values.dtype)
     for row in range(len(latents)):
         used = latents[row][values[row] > 0]
         assert len(used.unique()) == len(used)
-    return found.scatter_add(1, latents, values)
+    return result.scatter_add(1, latents, values)
 
 
 def by_falling_l0(run, signal, l0, dictionary):
     """`published` wants the longest tokens first."""
     order = l0.argsort(descending=True, stable=True)
-    found = torch.zeros(len(signal), len(dictionary.W_dec), dtype=signal.dtype)
-    found[order] = dense(*run(signal[order], l0[order], dictionary), len(dictionary.W_dec))
-    return found
+    result = torch.zeros(len(signal), len(dictionary.W_dec), dtype=signal.dtype)
+    result[order] = dense(*run(signal[order], l0[order], dictionary), len(dictionary.W_dec))
+    return result
 
 
 @pytest.fixture(params=["gram", "product", "both"])
@@ -106,15 +106,15 @@ CASES = {"incoherent": {}, "scaled": {"scale": True}, "coherent": {"coherent": 1
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_published_equals_the_naive_loop(case, gram_bytes):
     signal, W, l0 = make_case(0, **case)
-    found = by_falling_l0(published, signal, l0, Dictionary.of(W, gram_bytes))
-    torch.testing.assert_close(found, naive_published(signal, W, l0), rtol=0, atol=1e-12)
+    result = by_falling_l0(published, signal, l0, Dictionary.of(W, gram_bytes))
+    torch.testing.assert_close(result, naive_published(signal, W, l0), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_exact_equals_its_definition(case, gram_bytes):
     signal, W, l0 = make_case(1, **case)
-    found = by_falling_l0(exact_l0, signal, l0, Dictionary.of(W, gram_bytes))
-    torch.testing.assert_close(found, naive_exact(signal, W, l0), rtol=0, atol=1e-12)
+    result = by_falling_l0(exact_l0, signal, l0, Dictionary.of(W, gram_bytes))
+    torch.testing.assert_close(result, naive_exact(signal, W, l0), rtol=0, atol=1e-12)
 
 
 def test_the_coherent_case_is_one_where_the_variants_differ():
@@ -127,8 +127,8 @@ def test_many_slots_go_over_to_the_product():
     """Past d_model / 16 slots the Gram rows are left for the whole decoder: the numbers stay."""
     signal, W, _ = make_case(2, d_model=64, latents=200)
     l0 = torch.full((len(signal),), 20)
-    found = by_falling_l0(published, signal, l0, Dictionary.of(W))
-    torch.testing.assert_close(found, naive_published(signal, W, l0), rtol=0, atol=1e-12)
+    result = by_falling_l0(published, signal, l0, Dictionary.of(W))
+    torch.testing.assert_close(result, naive_published(signal, W, l0), rtol=0, atol=1e-12)
 
 
 @settings(max_examples=30, deadline=None)
@@ -136,13 +136,13 @@ def test_many_slots_go_over_to_the_product():
 def test_l0_is_the_saes_own_or_nothing_is_left_to_add(seed, coherent, latents, d_model):
     signal, W, l0 = make_case(seed, 20, d_model, latents, coherent=coherent)
     l0 = l0.clamp(max=latents)
-    found = by_falling_l0(exact_l0, signal, l0, Dictionary.of(W))
-    assert (found >= 0).all()
-    reached = (found > 0).sum(1)
+    result = by_falling_l0(exact_l0, signal, l0, Dictionary.of(W))
+    assert (result >= 0).all()
+    reached = (result > 0).sum(1)
     assert (reached <= l0).all()
     for number in torch.nonzero(reached < l0).flatten().tolist():
         steps, stuck = steps_of(signal[number], l0[number], W)
-        inner = W @ (signal[number] - found[number] @ W)
+        inner = W @ (signal[number] - result[number] @ W)
         assert steps == STEPS_PER_LATENT * l0[number] or (stuck and inner.max() <= 1e-12)
 
 
@@ -204,9 +204,9 @@ def test_planted_sparse_combinations_are_recovered():
             row[random.choice(64, 5, replace=False)] = torch.from_numpy(random.uniform(1, 3, 5))
         signal = truth @ W + noise * torch.from_numpy(random.standard_normal((50, 64)))
         for variant, codes in pursue(signal, torch.full((50,), 5), Dictionary.of(W), 5).items():
-            found = torch.zeros(50, 64).scatter_add(1, *(torch.from_numpy(codes[k]) for k in ("index", "value")))
-            assert torch.equal(found > 0, truth > 0), variant
-            torch.testing.assert_close(found.double(), truth, rtol=0, atol=1e-6 + 5 * noise)
+            result = torch.zeros(50, 64).scatter_add(1, *(torch.from_numpy(codes[k]) for k in ("index", "value")))
+            assert torch.equal(result > 0, truth > 0), variant
+            torch.testing.assert_close(result.double(), truth, rtol=0, atol=1e-6 + 5 * noise)
 
 
 def test_more_latents_than_were_planted_are_not_invented():
@@ -233,10 +233,10 @@ def test_codes_are_those_of_the_variants():
     for variant, arrays in codes.items():
         index, value = (torch.from_numpy(arrays[name]) for name in ("index", "value"))
         assert (index.dtype, value.dtype, arrays["l0"].dtype) == (torch.int32, torch.float32, np.int32)
-        found = torch.zeros(len(signal), len(W)).scatter_add(1, index.long(), value)
-        same = torch.isclose(found.double(), naive[variant], rtol=1e-3, atol=1e-3).all(1)
+        result = torch.zeros(len(signal), len(W)).scatter_add(1, index.long(), value)
+        same = torch.isclose(result.double(), naive[variant], rtol=1e-3, atol=1e-3).all(1)
         assert same.double().mean() > 0.99, variant  # in float32 a near tie may go the other way
-        np.testing.assert_array_equal(arrays["l0"], (found > 0).sum(1))
+        np.testing.assert_array_equal(arrays["l0"], (result > 0).sum(1))
         used = np.arange(index.shape[1]) < arrays["l0"][:, None]
         assert not index.numpy()[~used].any() and not value.numpy()[~used].any()
         steps = np.diff(index.numpy(), axis=1)

@@ -93,16 +93,16 @@ def test_differences_equal_dense_least_squares(case, variant, split, convention)
         "absolute_change": nl_p - nl,
         "share": (nl - nl_p) / (fvu - fvu_p),
     }
-    found = results(folder)["saes"][0]["pursuit"][variant]["compared"][split][convention]
+    result = results(folder)["saes"][0]["pursuit"][variant]["compared"][split][convention]
     assert expected["decrease"] > 0.05  # the encoder of `make_case` is a poor one
-    assert {name: number["value"] for name, number in found.items()} == pytest.approx(expected, rel=1e-4, abs=1e-6)
-    assert all(number["low"] < number["value"] < number["high"] for number in found.values())
+    assert {name: number["value"] for name, number in result.items()} == pytest.approx(expected, rel=1e-4, abs=1e-6)
+    assert all(number["low"] < number["value"] < number["high"] for number in result.values())
 
 
 def test_each_encoder_has_the_estimates_of_the_decomposition(case, tmp_path):
     folder, _ = case
-    found = plain(results(folder)["saes"][0])
-    for encoder, own in {"own": found["encoder"], **found["pursuit"]}.items():
+    result = plain(results(folder)["saes"][0])
+    for encoder, own in {"own": result["encoder"], **result["pursuit"]}.items():
         decomposed = folder / "decomposed" / "sae" / encoder
         estimate_sae(tmp_path, str(folder / "prepared" / MOMENTS), str(decomposed), **BOOTSTRAP)
         assert read_json(tmp_path / "estimates.json").items() <= own.items()
@@ -110,11 +110,11 @@ def test_each_encoder_has_the_estimates_of_the_decomposition(case, tmp_path):
 
 def test_counts_tokens_with_fewer_latents_than_the_sae_gave(case):
     folder, _ = case
-    found = results(folder)["saes"][0]["pursuit"]
+    result = results(folder)["saes"][0]["pursuit"]
     l0 = {encoder: read_arrays(folder / "decomposed" / "sae" / encoder / "tokens.npz")["l0"] for encoder in ENCODERS}
     for variant in ("exact_l0", "published"):
-        assert found[variant]["share_of_tokens_below_l0"] == np.mean(l0[variant] < l0["own"])
-    assert found["published"]["share_of_tokens_below_l0"] > 0
+        assert result[variant]["share_of_tokens_below_l0"] == np.mean(l0[variant] < l0["own"])
+    assert result["published"]["share_of_tokens_below_l0"] > 0
 
 
 def sums_of(folder, encoder):
@@ -131,26 +131,26 @@ def test_intervals_are_paired(case):
     folder, _ = case
     hookpoint, own = hookpoint_of(folder), sums_of(folder, "own")
     scaled = own | {name: 0.9 * own[name] for name in ("sum/error", "pooled/nonlinear/token/paper")}
-    found = compare(hookpoint, own, scaled, "token", "paper")
+    result = compare(hookpoint, own, scaled, "token", "paper")
     for name, value in {"decrease": 0.1, "change": -0.1}.items():
-        assert [found[name][end] for end in ("value", "low", "high")] == pytest.approx([value] * 3, abs=1e-12)
-    assert found["absolute_decrease"]["high"] - found["absolute_decrease"]["low"] > 1e-3
+        assert [result[name][end] for end in ("value", "low", "high")] == pytest.approx([value] * 3, abs=1e-12)
+    assert result["absolute_decrease"]["high"] - result["absolute_decrease"]["low"] > 1e-3
 
 
 def test_results_hold_the_estimands_of_the_claims(case):
     folder, _ = case
-    found = results(folder)
-    variant = found["saes"][0]["pursuit"][found["claimed"]]
+    result = results(folder)
+    variant = result["saes"][0]["pursuit"][result["claimed"]]
     compared = variant["compared"]["token"]["paper"]
     level = {"level": BOOTSTRAP["level"]}  # of one SAE
-    assert found["estimands"] == {
+    assert result["estimands"] == {
         "pursuit_fvu_decrease": {
             name: [{"sae": "sae", **compared[name], **level}] for name in ("decrease", "absolute_decrease")
         },
         "pursuit_nonlinear_change": {name: [{"sae": "sae", **compared[name], **level}] for name in ("change", "share")},
     }
-    assert found["estimands"] == found["estimands_by_variant"]["token"]["paper"]
-    assert variant["share_of_tokens_below_l0"] <= found["saes"][0]["pursuit"]["published"]["share_of_tokens_below_l0"]
+    assert result["estimands"] == result["estimands_by_variant"]["token"]["paper"]
+    assert variant["share_of_tokens_below_l0"] <= result["saes"][0]["pursuit"]["published"]["share_of_tokens_below_l0"]
 
 
 def test_a_share_of_no_fall_is_null_with_its_reason(case):
@@ -161,8 +161,8 @@ def test_a_share_of_no_fall_is_null_with_its_reason(case):
     assert [same[name]["value"] for name in ("decrease", "absolute_decrease", "change", "absolute_change")] == [0] * 4
     worse = compare(hookpoint, better, own, "token", "paper")
     assert worse["decrease"]["high"] < 0
-    for found in (same, worse):
-        assert found["share"]["value"] is None and "does not lower" in found["share"]["reason"]
+    for result in (same, worse):
+        assert result["share"]["value"] is None and "does not lower" in result["share"]["reason"]
     assert compare(hookpoint, own, better, "token", "paper")["share"]["value"] is not None
 
 

@@ -194,11 +194,11 @@ def test_memory_at_the_papers_size():
 @given(vertex=st.floats(-1, 2), depth=st.floats(0.01, 3))
 def test_a_parabola_is_found_exactly(vertex, depth):
     shares = np.linspace(0, 1, 6)
-    found = parabola(shares, 0.3 + depth * (shares - vertex) ** 2)
-    assert found["curvature"] == pytest.approx(2 * depth)
-    assert found["vertex"] == pytest.approx(vertex, abs=1e-6)
-    assert found["r2"] == pytest.approx(1)
-    assert found["lowest"] == pytest.approx(shares[np.abs(shares - vertex).argmin()], abs=0.21)
+    result = parabola(shares, 0.3 + depth * (shares - vertex) ** 2)
+    assert result["curvature"] == pytest.approx(2 * depth)
+    assert result["vertex"] == pytest.approx(vertex, abs=1e-6)
+    assert result["r2"] == pytest.approx(1)
+    assert result["lowest"] == pytest.approx(shares[np.abs(shares - vertex).argmin()], abs=0.21)
 
 
 def test_a_curve_without_a_minimum_has_no_vertex():
@@ -207,8 +207,8 @@ def test_a_curve_without_a_minimum_has_no_vertex():
     assert set(parabola(shares, np.ones(5)).values()) == {None}
     sums = {"rows": np.full(2, 9.0), "rank": np.full(2, 3.0), "spread": np.ones(2), "l0": np.ones(1)}
     sums |= {"error": np.tile(shares, (2, 1)), "left": np.tile(shares**2, (2, 1))}
-    found = random_feature_results({order: [sums, sums] for order in ORDERS}, SHARES, 0.95)
-    claim = found["estimands"]["random_feature_parabola"]
+    result = random_feature_results({order: [sums, sums] for order in ORDERS}, SHARES, 0.95)
+    claim = result["estimands"]["random_feature_parabola"]
     assert claim["vertex"]["value"] is None
     assert "no minimum" in claim["vertex"]["reason"]
     assert claim["curvature"]["value"] == pytest.approx(-2)
@@ -216,17 +216,17 @@ def test_a_curve_without_a_minimum_has_no_vertex():
 
 def test_results_are_those_of_the_sums(tmp_path):
     by_seed = {order: [run(tmp_path / f"{order}{seed}", order, seed) for seed in (0, 1)] for order in ORDERS}
-    found = random_feature_results(by_seed, SHARES, 0.95)
+    result = random_feature_results(by_seed, SHARES, 0.95)
     for order, seeds in by_seed.items():
-        curve = [row["explained"]["value"] for row in found["orders"][order]["held_out"]["curve"]]
+        curve = [row["explained"]["value"] for row in result["orders"][order]["held_out"]["curve"]]
         expected = np.mean([1 - sums["left"][0] / sums["spread"][0] for sums in seeds], axis=0)
         np.testing.assert_allclose(curve, expected)
-    claim = found["estimands"]["random_feature_parabola"]
+    claim = result["estimands"]["random_feature_parabola"]
     assert claim["curvature"]["low"] <= claim["curvature"]["value"] <= claim["curvature"]["high"]
     assert 0.3 < claim["vertex"]["value"] < 0.7
-    alone = found["orders"]["random"]["held_out"]["parabola"]["curvature"]
+    alone = result["orders"]["random"]["held_out"]["parabola"]["curvature"]
     assert claim["curvature"]["joint"]["level"] == pytest.approx(0.975)
     assert claim["curvature"]["joint"]["low"] < claim["curvature"]["low"] == alone["low"]
-    variants = found["estimands_by_variant"]["token"]
+    variants = result["estimands_by_variant"]["token"]
     assert variants["paper"]["random_feature_parabola"] == claim
     assert variants["authors"]["random_feature_parabola"]["vertex"]["rows"] == 600

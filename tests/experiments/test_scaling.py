@@ -50,14 +50,14 @@ def test_both_equations_equal_dense_least_squares(split):
     first = gamma(0)
     columns = table(first, 200)
     second = first + 0.5 * columns[f"nonlinear/{split}"] + gamma(2)
-    found = pair(first, second, 200)
+    result = pair(first, second, 200)
     for variant, (regression, convention) in EQ_23.items():
         names, squared = REGRESSIONS[regression.format(split=split)]
         shape = (lambda values: values) if squared else np.sqrt
         intercept = convention == "paper"
         both = dense_r2([shape(columns[name]) for name in names], shape(second), split, intercept)
         alone = dense_r2([shape(first)], shape(second), split, intercept)
-        numbers = gain(found, split, variant, BOOTSTRAP)
+        numbers = gain(result, split, variant, BOOTSTRAP)
         assert numbers["r2"]["value"] == pytest.approx(both, abs=1e-9)
         assert numbers["absolute"]["value"] == pytest.approx(both - alone, abs=1e-9)
         assert numbers["decrease"]["value"] == pytest.approx(1 - (1 - both) / (1 - alone), abs=1e-9)
@@ -66,26 +66,26 @@ def test_both_equations_equal_dense_least_squares(split):
 
 @pytest.mark.parametrize("split", SPLITS)
 def test_proportional_errors_are_predicted_exactly(split):
-    found = pair_estimates(pair(gamma(0), 0.5 * gamma(0)), BOOTSTRAP)["estimates"][split]
-    assert list(found) == list(EQ_13)
-    assert all(number["value"] == pytest.approx(1) for number in found.values())
+    result = pair_estimates(pair(gamma(0), 0.5 * gamma(0)), BOOTSTRAP)["estimates"][split]
+    assert list(result) == list(EQ_13)
+    assert all(number["value"] == pytest.approx(1) for number in result.values())
 
 
 def test_unrelated_errors_are_not_predicted_and_a_useless_regressor_helps_nothing():
-    found = pair(gamma(0), gamma(1))
-    number = pair_estimates(found, BOOTSTRAP)["estimates"]["token"]["paper"]
+    result = pair(gamma(0), gamma(1))
+    number = pair_estimates(result, BOOTSTRAP)["estimates"]["token"]["paper"]
     assert number["value"] < 0.05
     assert number["rows"] == 160
-    useless = gain(found, "token", "paper", BOOTSTRAP)["decrease"]
+    useless = gain(result, "token", "paper", BOOTSTRAP)["decrease"]
     assert useless["value"] < 0.05
     useful = gamma(1) + gamma(200)
     assert gain(pair(gamma(1), useful, 200), "token", "paper", BOOTSTRAP)["decrease"]["value"] > 0.95
 
 
 def test_intercept_helps_where_there_is_one():
-    found = pair_estimates(pair(gamma(0), gamma(0) + 50), BOOTSTRAP)["estimates"]["token"]
-    assert found["paper"]["value"] == pytest.approx(1)
-    assert found["through_origin"]["value"] < 0
+    result = pair_estimates(pair(gamma(0), gamma(0) + 50), BOOTSTRAP)["estimates"]["token"]
+    assert result["paper"]["value"] == pytest.approx(1)
+    assert result["through_origin"]["value"] < 0
 
 
 def test_paired_interval_is_narrower_than_two_unpaired_ones():
@@ -112,21 +112,21 @@ def test_pairs_go_from_narrow_to_wide_at_one_k():
 
 def test_estimands_follow_from_the_pairs():
     pairs = several([("a", 16, 4), ("b", 32, 4), ("c", 64, 4), ("d", 128, 4)])
-    found = scaling_estimands(pairs, "token", "paper", BOOTSTRAP)
+    result = scaling_estimands(pairs, "token", "paper", BOOTSTRAP)
     r2 = [pair_estimates(p, BOOTSTRAP)["estimates"]["token"]["paper"]["value"] for p in pairs]
     gains = [gain(p, "token", "paper", BOOTSTRAP)["decrease"]["value"] for p in pairs]
-    assert [part["value"] for part in found["per_token_scaling"]["r2"]] == pytest.approx(r2)
-    assert found["per_token_scaling"]["r2"][1]["pair"] == "a to c"
+    assert [part["value"] for part in result["per_token_scaling"]["r2"]] == pytest.approx(r2)
+    assert result["per_token_scaling"]["r2"][1]["pair"] == "a to c"
     doublings = [1, 2, 3, 1, 2, 1]
     expected = np.polyfit(doublings, r2, 1)[0]
-    assert found["per_token_scaling"]["distance"]["value"] == pytest.approx(expected)
+    assert result["per_token_scaling"]["distance"]["value"] == pytest.approx(expected)
     together = joint_level(BOOTSTRAP["level"], len(pairs) + 1)
-    for part in (*found["per_token_scaling"]["r2"], found["per_token_scaling"]["distance"]):
+    for part in (*result["per_token_scaling"]["r2"], result["per_token_scaling"]["distance"]):
         assert part["level"] == BOOTSTRAP["level"] and part["joint"]["level"] == together
         assert part["joint"]["low"] < part["low"] and part["joint"]["high"] > part["high"]
     apart = pair_estimates(pairs[1], BOOTSTRAP)["estimates"]["token"]["paper"]
-    assert found["per_token_scaling"]["r2"][1]["low"] == pytest.approx(apart["low"], abs=0.01)
-    largest = found["nonlinear_scaling_gain"]["largest"]
+    assert result["per_token_scaling"]["r2"][1]["low"] == pytest.approx(apart["low"], abs=0.01)
+    largest = result["nonlinear_scaling_gain"]["largest"]
     assert largest["level"] == BOOTSTRAP["level"]
     assert largest["joint"]["level"] == joint_level(BOOTSTRAP["level"], 3)  # with the lead over each control
     assert largest["value"] == pytest.approx(max(gains))
@@ -146,12 +146,12 @@ def test_controls_equal_dense_least_squares(split, variant):
         return 1 - (1 - dense_r2([shape(first), shape(column)], shape(second), split, True)) / (1 - alone)
 
     own = decrease(columns[f"nonlinear/{split}"])
-    found = scaling_estimands([pair(first, second, 200)], split, variant, BOOTSTRAP)["nonlinear_scaling_gain"]
-    assert found["largest"]["value"] == pytest.approx(own)
-    assert found["over_linear"]["value"] == pytest.approx(own - decrease(columns[f"linear/{split}"]))
+    result = scaling_estimands([pair(first, second, 200)], split, variant, BOOTSTRAP)["nonlinear_scaling_gain"]
+    assert result["largest"]["value"] == pytest.approx(own)
+    assert result["over_linear"]["value"] == pytest.approx(own - decrease(columns[f"linear/{split}"]))
     others = shuffled(columns, SPLIT.kept)[f"shuffled/{split}"]
     assert sorted(others.flat) == sorted(columns[f"nonlinear/{split}"].flat)
-    assert found["over_shuffled"]["value"] == pytest.approx(own - decrease(others))
+    assert result["over_shuffled"]["value"] == pytest.approx(own - decrease(others))
 
 
 def test_outliers_stay_in_their_places_when_tokens_are_shuffled():
@@ -164,18 +164,18 @@ def test_outliers_stay_in_their_places_when_tokens_are_shuffled():
 
 
 def test_no_pair_and_equal_distances_are_explicit_nulls():
-    found = scaling_estimands(several([("a", 16, 4)]), "token", "paper", BOOTSTRAP)
-    assert found["nonlinear_scaling_gain"]["largest"]["reason"].startswith("no pair")
-    found = scaling_estimands(several([("a", 16, 4), ("b", 32, 4)]), "token", "paper", BOOTSTRAP)
-    assert found["per_token_scaling"]["distance"]["value"] is None
-    assert found["per_token_scaling"]["distance"]["reason"] == "all pairs are equally far apart"
+    result = scaling_estimands(several([("a", 16, 4)]), "token", "paper", BOOTSTRAP)
+    assert result["nonlinear_scaling_gain"]["largest"]["reason"].startswith("no pair")
+    result = scaling_estimands(several([("a", 16, 4), ("b", 32, 4)]), "token", "paper", BOOTSTRAP)
+    assert result["per_token_scaling"]["distance"]["value"] is None
+    assert result["per_token_scaling"]["distance"]["reason"] == "all pairs are equally far apart"
 
 
 def test_target_without_variance_is_null():
     constant = np.full((CONTEXTS, POSITIONS), 2.0)
-    found = pair_estimates(pair(gamma(0), constant), BOOTSTRAP)
-    assert found["estimates"]["token"]["paper"]["reason"] == "the target has no variance"
-    assert found["nonlinear"]["token"]["paper"]["decrease"]["value"] is None
+    result = pair_estimates(pair(gamma(0), constant), BOOTSTRAP)
+    assert result["estimates"]["token"]["paper"]["reason"] == "the target has no variance"
+    assert result["nonlinear"]["token"]["paper"]["decrease"]["value"] is None
 
 
 def test_fewer_rows_than_regressors_are_refused():

@@ -57,7 +57,7 @@ SPLITS = draw_splits(CONTEXTS, POSITIONS, 0.6, 2, 0)
 
 def dense_cell(x, sae, splits):
     """FVU, FVU_nonlinear and Eq. 11's R² of one cell, refitted by scipy for each variant; x, sae [row, d_model]."""
-    found = []
+    results = []
     for fit_rows, scored_rows in (("token", "token"), ("context", "context"), ("all", "all")):
         fit = splits.fits_on(fit_rows).ravel()
         scored = fit if scored_rows == "all" else ~fit
@@ -67,8 +67,8 @@ def dense_cell(x, sae, splits):
         centred = x[scored] - x[scored].mean(0)
         spread, one_mean = np.square(centred).sum(), np.square(x[scored] - x[scored].mean()).sum()
         r2 = 1 - np.square(left).sum(0) / np.square(error[scored] - error[scored].mean(0)).sum(0)
-        found.append((np.square(error[scored]).sum() / spread, np.square(left).sum() / spread, r2.mean(), one_mean))
-    return found
+        results.append((np.square(error[scored]).sum() / spread, np.square(left).sum() / spread, r2.mean(), one_mean))
+    return results
 
 
 def random_moments(seed, group=1, mean=0.0):
@@ -302,22 +302,22 @@ def estimands(*by_seed, further=()):
 
 
 def test_a_decomposition_that_finds_everything_has_the_perfect_table():
-    found = estimands(ideal_sums(), ideal_sums())
-    table, fits = found["estimands"]["synthetic_correlations"], found["estimands"]["synthetic_line_fits"]
+    result = estimands(ideal_sums(), ideal_sums())
+    table, fits = result["estimands"]["synthetic_correlations"], result["estimands"]["synthetic_line_fits"]
     expected = {"x_dense": 1, "x_introduced": 0, "sae_dense": 0, "sae_introduced": 1, "x_lead": 1, "sae_lead": 1}
     assert {name: round(item["value"], 12) for name, item in table.items()} == expected
     shape = {"flatness": 0, "introduced": 1, "dense": 1}
     assert {name: round(item["value"], 12) for name, item in fits.items()} == shape
-    origin = found["estimands"]["synthetic_lines"]
+    origin = result["estimands"]["synthetic_lines"]
     assert {name: round(item["value"], 12) for name, item in origin.items()} == shape
     assert {item["level"] for item in (table | fits).values()} == {0.95}
     levels = {name: round(item["joint"]["level"], 9) for name, item in (table | fits).items()}
     assert levels == dict.fromkeys(table, 0.9875) | {"x_lead": 0.975, "sae_lead": 0.975} | dict.fromkeys(
         fits, round(1 - 0.05 / 3, 9)
     )
-    assert found["estimands"] == found["estimands_by_variant"]["token"]["paper"]
-    authors = found["estimands_by_variant"]["context"]["authors"]
-    assert authors == found["estimands_by_variant"]["token"]["authors"]
+    assert result["estimands"] == result["estimands_by_variant"]["token"]["paper"]
+    authors = result["estimands_by_variant"]["context"]["authors"]
+    assert authors == result["estimands_by_variant"]["token"]["authors"]
     assert authors["synthetic_correlations"]["x_dense"]["value"] < 1  # deviations are no variances
     assert CONVENTIONS[PRIMARY] == ("token", "spread", "variance")
     cells = cell_estimates(measured(ideal_sums(), ideal_sums()), DEVIATIONS, SHARES, 0.95)
@@ -327,11 +327,11 @@ def test_a_decomposition_that_finds_everything_has_the_perfect_table():
 
 def test_a_constant_estimate_has_no_correlation_and_says_so():
     sums = ideal_sums() | {"left": np.zeros_like(ideal_sums()["left"])}
-    found = estimands(sums, sums)["estimands"]
-    item = found["synthetic_correlations"]["sae_introduced"]
+    result = estimands(sums, sums)["estimands"]
+    item = result["synthetic_correlations"]["sae_introduced"]
     assert item["value"] is None
     assert "does not vary" in item["reason"]
-    assert found["synthetic_correlations"]["x_dense"]["value"] is not None
+    assert result["synthetic_correlations"]["x_dense"]["value"] is not None
     same = np.ones((2, 2, 3))
     assert flatness(same, same) is None
 
@@ -350,9 +350,9 @@ def test_correlations_and_lines_equal_their_definitions(seed):
     random = np.random.default_rng(seed)
     fvu, left = random.random((2, 3, 3, 4))
     noise = planted(ideal_sums(), "token", "variance", np.array(DEVIATIONS))
-    found = correlations(fvu, left, noise)
-    assert found["x_introduced"] == pytest.approx(np.corrcoef(noise.on_x.ravel(), left[..., 0].ravel())[0, 1])
-    assert found["x_lead"] == pytest.approx(found["x_dense"] - found["x_introduced"])
+    result = correlations(fvu, left, noise)
+    assert result["x_introduced"] == pytest.approx(np.corrcoef(noise.on_x.ravel(), left[..., 0].ravel())[0, 1])
+    assert result["x_lead"] == pytest.approx(result["x_dense"] - result["x_introduced"])
     y, x = left.mean(-1).ravel(), noise.on_sae.ravel()
     spread = np.square(y - y.mean()).sum()
     slope = scipy.linalg.lstsq(x[:, None], y)[0][0]
@@ -374,8 +374,8 @@ def test_statements_of_b2_by_hand():
     error[..., 2], left[..., 2] = 6 * 50, 0.95 * 6 * 50
     sums |= {"error": error, "left": left, "introduced": np.full((len(NAMES), len(SHARES)), 4.0)}
     cells, share = fvu_cells(sums, "token", "spread", sigmas), planted(sums, "token", "share", sigmas)
-    found = own_and_planted(*cells, share)
-    assert (found["own"], found["planted"]) == pytest.approx((0.75, 0.95))
+    result = own_and_planted(*cells, share)
+    assert (result["own"], result["planted"]) == pytest.approx((0.75, 0.95))
     introduced = introduced_cells(sums, "token", "spread", sigmas)
     np.testing.assert_allclose(introduced[0, 2], (4 + 300) / 100)
     least = (3 + 0.95 * 300 - (4 + 300)) / 100  # without noise on x', with most on Sae(x'), ablated
@@ -411,23 +411,23 @@ def sums_of(sae: float, draw: float):
 
 def saes_over_widths(random, slope=0.1, scatter=0.05, spread=0.03, widths=(6, 12, 24, 24, 48, 96)):
     draws = spread * random.normal(size=4)
-    found = []
+    results = []
     for number, d_sae in enumerate(sorted(widths, key=lambda width: width != 24)):  # the whole grid first
         own = slope * np.log2(d_sae / 6) + scatter * random.normal()
-        found.append(measured(*(sums_of(own, draw) for draw in draws), d_sae=d_sae, name=f"{d_sae}-{number}"))
-    return found
+        results.append(measured(*(sums_of(own, draw) for draw in draws), d_sae=d_sae, name=f"{d_sae}-{number}"))
+    return results
 
 
 def test_flatness_of_every_width_and_its_slope():
     saes = saes_over_widths(np.random.default_rng(0), scatter=0, spread=0)
-    found = widths(saes, DEVIATIONS, 0.95)
+    result = widths(saes, DEVIATIONS, 0.95)
     per_dimension = [1, 2, 4, 4, 8, 16]
-    assert [row["latents_per_dimension"] for row in found["by_width"]] == pytest.approx(per_dimension)
+    assert [row["latents_per_dimension"] for row in result["by_width"]] == pytest.approx(per_dimension)
     expected = 0.1 * np.log2(per_dimension)
-    assert [row["flatness"]["value"] for row in found["by_width"]] == pytest.approx(expected)
-    assert found["flatness_slope"]["value"] == pytest.approx(0.1)
+    assert [row["flatness"]["value"] for row in result["by_width"]] == pytest.approx(expected)
+    assert result["flatness_slope"]["value"] == pytest.approx(0.1)
     listed = all_estimands(saes, DEVIATIONS, 0.95)["estimands"]["synthetic_flatness"]["flatness"]
-    assert [item["sae"] for item in listed] == [row["sae"] for row in found["by_width"]]
+    assert [item["sae"] for item in listed] == [row["sae"] for row in result["by_width"]]
 
 
 def test_too_few_saes_leave_a_term_out_and_say_so():
@@ -451,17 +451,17 @@ def test_intervals_over_draws_and_saes_cover(scatter, spread):
     for _ in range(1000):
         own, draws = scatter * random.normal(size=6), spread * random.normal(size=4)
         values = (0.1 * log_widths + own)[:, None] + draws
-        found = over_draws(values[0].tolist(), trend_term(log_widths, values.tolist()), 0.95, {"rows": 1, "rank": 1})
-        inside.append(found["low"] <= 0.2 <= found["high"])
+        result = over_draws(values[0].tolist(), trend_term(log_widths, values.tolist()), 0.95, {"rows": 1, "rank": 1})
+        inside.append(result["low"] <= 0.2 <= result["high"])
     assert 0.93 < np.mean(inside) < 0.995
 
 
 def test_intervals_over_seeds_are_those_of_the_t_distribution():
     values = [0.8, 0.9, 0.85, 0.95]
-    found = seed_estimate(values, 0.9, 10, 3)
+    result = seed_estimate(values, 0.9, 10, 3)
     low, high = scipy.stats.t.interval(0.9, 3, np.mean(values), scipy.stats.sem(values))
-    assert (found["value"], found["low"], found["high"]) == pytest.approx((0.875, low, high))
-    assert found["by_seed"] == values
+    assert (result["value"], result["low"], result["high"]) == pytest.approx((0.875, low, high))
+    assert result["by_seed"] == values
     assert seed_estimate(values, 0.99, 10, 3, (-1, 1))["high"] == 1
     assert seed_estimate([0.5, None], 0.95, 10, 3)["value"] is None
     assert seed_estimate([0.5, np.nan], 0.95, 10, 3, reason="why")["reason"] == "why"

@@ -34,23 +34,23 @@ def sums(content=None, saes=SAES, shown=POSITIONS):
 
 
 def test_series_are_the_first_tokens_of_one_context():
-    found = token_series(SAES, sums(shown=5), 200)
-    assert found["positions"] == [200, 201, 202, 203, 204]
-    assert found["token_ids"] == [100, 101, 102, 103, 104]
-    for sae, series in zip(SAES, found["saes"], strict=True):
+    result = token_series(SAES, sums(shown=5), 200)
+    assert result["positions"] == [200, 201, 202, 203, 204]
+    assert result["token_ids"] == [100, 101, 102, 103, 104]
+    for sae, series in zip(SAES, result["saes"], strict=True):
         table = tables()[sae["name"]]
         assert series["linear_sq"] == table["linear/token"][0, :5].tolist()
-        assert found["mean_nonlinear_sq"][sae["name"]] == pytest.approx(table["nonlinear/token"].mean())
+        assert result["mean_nonlinear_sq"][sae["name"]] == pytest.approx(table["nonlinear/token"].mean())
     assert len(token_series(SAES, sums(shown=500), 200)["positions"]) == POSITIONS
 
 
 @pytest.mark.parametrize("split", SPLITS)
 def test_slopes_of_a_power_of_the_width_are_half_of_it(split):
     """The norm is the root of the squared norm: ln ‖·‖ changes by power/2 · ln 2 per doubling."""
-    found = part_slopes(SAES, sums(tables(-1.0, 0.25)), split, split, BOOTSTRAP)
-    assert found["linear"]["value"] == pytest.approx(-0.5 * np.log(2), abs=1e-6)
-    assert found["nonlinear"]["value"] == pytest.approx(0.125 * np.log(2), abs=1e-6)
-    assert found["linear"]["rows"] == SPLIT.row_sets()[ROW_SETS.index(split)].sum()
+    result = part_slopes(SAES, sums(tables(-1.0, 0.25)), split, split, BOOTSTRAP)
+    assert result["linear"]["value"] == pytest.approx(-0.5 * np.log(2), abs=1e-6)
+    assert result["nonlinear"]["value"] == pytest.approx(0.125 * np.log(2), abs=1e-6)
+    assert result["linear"]["rows"] == SPLIT.row_sets()[ROW_SETS.index(split)].sum()
 
 
 def test_slopes_equal_a_naive_fit_with_one_offset_per_k():
@@ -60,9 +60,9 @@ def test_slopes_equal_a_naive_fit_with_one_offset_per_k():
     y = [0.5 * np.log(content[sae["name"]]["linear/token"][held_out].astype(float).mean()) for sae in saes]
     design = [[np.log2(sae["d_sae"]), sae["k"] == 4, sae["k"] == 8] for sae in saes]
     expected = np.linalg.lstsq(np.array(design, dtype=float), np.array(y), rcond=None)[0][0]
-    found = part_slopes(saes, sums(content, saes), "token", "token", BOOTSTRAP)
-    assert found["linear"]["value"] == pytest.approx(expected)
-    assert found["linear"]["low"] < found["linear"]["value"] < found["linear"]["high"]
+    result = part_slopes(saes, sums(content, saes), "token", "token", BOOTSTRAP)
+    assert result["linear"]["value"] == pytest.approx(expected)
+    assert result["linear"]["low"] < result["linear"]["value"] < result["linear"]["high"]
 
 
 def test_share_counts_tokens_whose_linear_part_changes_more():
@@ -80,14 +80,14 @@ def test_share_counts_tokens_whose_linear_part_changes_more():
             for part in ("linear", "nonlinear")
         ]  # fmt: skip
         naive.append(change[0] > change[1])
-    found = share_of_tokens(SAES, sums(content, shown=15), "token", BOOTSTRAP)
-    assert found["value"] == pytest.approx(np.mean(naive))
-    assert 0 < found["value"] < 1
-    assert (found["rows"], found["contexts"]) == (15, 1)
+    result = share_of_tokens(SAES, sums(content, shown=15), "token", BOOTSTRAP)
+    assert result["value"] == pytest.approx(np.mean(naive))
+    assert 0 < result["value"] < 1
+    assert (result["rows"], result["contexts"]) == (15, 1)
 
 
 def test_one_width_has_no_slope():
-    found = part_slopes(SAES[:1], sums(), "token", "token", BOOTSTRAP)
-    assert found["linear"]["value"] is None
-    assert found["linear"]["reason"].startswith("one width only")
+    result = part_slopes(SAES[:1], sums(), "token", "token", BOOTSTRAP)
+    assert result["linear"]["value"] is None
+    assert result["linear"]["reason"].startswith("one width only")
     assert share_of_tokens(SAES[:1], sums(shown=5), "token", BOOTSTRAP)["reason"].startswith("one width only")

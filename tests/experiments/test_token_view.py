@@ -16,9 +16,9 @@ def view(contexts: int, positions: int) -> tuple[list[dict], dict[str, np.ndarra
 
 
 def test_each_token_has_its_own_norms() -> None:
-    found, table, ids = view(5, 230)
-    assert [item["context"] for item in found] == list(range(CONTEXTS))
-    for item in found:
+    result, table, ids = view(5, 230)
+    assert [item["context"] for item in result] == list(range(CONTEXTS))
+    for item in result:
         context = item["context"]
         assert item["domain"] == f"domain {context}" and item["first_position"] == FIRST
         assert len(item["token_ids"]) == TOKENS
@@ -28,8 +28,8 @@ def test_each_token_has_its_own_norms() -> None:
 
 
 def test_few_and_short_contexts_are_shown_whole() -> None:
-    found, _, _ = view(2, 30)
-    assert len(found) == 2 and {len(item["error_sq"]) for item in found} == {30}
+    result, _, _ = view(2, 30)
+    assert len(result) == 2 and {len(item["error_sq"]) for item in result} == {30}
 
 
 @pytest.mark.parametrize(("profile", "name"), [("smollm2", "widths-2048-k32-s0"), ("smoke", "widths-128-k4-s0")])

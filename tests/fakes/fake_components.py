@@ -14,7 +14,7 @@ def number(value: float) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def found(value: float) -> dict[str, Any]:
+def three_fits(value: float) -> dict[str, Any]:
     splits = {split: {"paper": number(value - drop), "authors": number(value - drop)} for split, drop in (
         ("token", 0.0), ("context", 0.02))}  # fmt: skip
     return splits | {"in_sample": number(value + 0.02)}
@@ -24,8 +24,8 @@ def fake(params: Params) -> dict[str, Any]:
     parents = params.components.parents
     estimates = {
         name: {
-            target: found(value * (1 + place))
-            | {"joint": found(value * (1 + place)) | {"level": 0.98}, "pooled": found(value * (1 + place))}
+            target: three_fits(value * (1 + place))
+            | {"joint": three_fits(value * (1 + place)) | {"level": 0.98}, "pooled": three_fits(value * (1 + place))}
             for target, value in R2.items()
         }
         for place, name in enumerate((*parents, *JOINT))

@@ -44,8 +44,8 @@ def takes_only(**wanted: Callable[[Any], Reply | None]) -> Gate:
     """A gate from parameter → what is said to a request that holds it with this value."""
 
     def gate(request: dict[str, Any]) -> Reply | None:
-        found = (say(request[name]) for name, say in wanted.items() if name in request)
-        return next((reply for reply in found if reply), None)
+        result = (say(request[name]) for name, say in wanted.items() if name in request)
+        return next((reply for reply in result if reply), None)
 
     return gate
 

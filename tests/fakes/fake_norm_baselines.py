@@ -30,8 +30,8 @@ def variant(layer: int, in_sample: bool) -> dict[str, Any]:
     if in_sample:
         r2["token_identity"] = number(0.9 - 0.02 * layer)
     minus = {
-        name: number(r2["activation"]["value"] - found["value"])
-        for name, found in r2.items()
+        name: number(r2["activation"]["value"] - result["value"])
+        for name, result in r2.items()
         if not name.startswith("activation") or name.startswith("activation_norm")
     }
     return {"r2": r2 | {"l0": null()}, "activation_minus": minus | {"l0": null()}}

@@ -30,11 +30,11 @@ def changes(results, variant):
 def test_the_band_is_the_mean_change_applied_to_the_line(params, results):
     for number, change in enumerate(changes(results, "exact_l0")):
         change["value"] = -0.02 * (number + 1)
-    found = breakdown(results, params)
-    assert found.encoder.saes == len(found.saes) == 4
-    assert found.encoder.change["exact_l0"] == pytest.approx(-0.05)
-    assert found.encoder.change["published"] == pytest.approx(-0.04)
-    assert found.encoder.low_edge == pytest.approx(0.95 * found.line.value)
+    result = breakdown(results, params)
+    assert result.encoder.saes == len(result.saes) == 4
+    assert result.encoder.change["exact_l0"] == pytest.approx(-0.05)
+    assert result.encoder.change["published"] == pytest.approx(-0.04)
+    assert result.encoder.low_edge == pytest.approx(0.95 * result.line.value)
     data = figure_data(BY_ID["fig01_breakdown"], results, params)
     assert "-5.0% (exact_l0), -4.0% (published); drawn: exact_l0" in data["note"]
     assert COMPONENTS["encoder"].colour.lower() in figure_svg(BY_ID["fig01_breakdown"], data, Style(8))

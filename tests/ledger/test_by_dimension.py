@@ -90,12 +90,12 @@ def test_pursuit_against_rows(rows, evidence, name, component):
         return numbers(take(x), *sides)[component]
 
     if component == "taken_away":
-        found = pursuit_takes_away(evidence)["change"]
+        result = pursuit_takes_away(evidence)["change"]
     else:
-        found = of_experiment("pursuit", name)(evidence, BY_DIMENSION)[component]
-    assert [item.key["sae"] for item in found] == ["a", "b"]
+        result = of_experiment("pursuit", name)(evidence, BY_DIMENSION)[component]
+    assert [item.key["sae"] for item in result] == ["a", "b"]
     units = ContextBootstrap(CONTEXTS, **BOOTSTRAP)
-    for item in found:
+    for item in result:
         sae = item.key["sae"]
         value = counted(np.ones(CONTEXTS), sae)
         drawn = np.sort([counted(weights, sae) for weights in units.weights])
@@ -126,8 +126,8 @@ def test_the_published_expectation_is_the_mean_over_dimensions(evidence):
         "estimands_by_variant": {"context": {"authors": {"cross_entropy_ratio": {"linear_by_variance": estimate}}}},
     }
     having = dataclasses.replace(evidence, results=Results({}, {"downstream": content}))
-    found = of_experiment("downstream", "cross_entropy_ratio")(having, BY_DIMENSION)
-    assert found["linear_by_variance"].found["value"] == 1.27
+    result = of_experiment("downstream", "cross_entropy_ratio")(having, BY_DIMENSION)
+    assert result["linear_by_variance"].estimate["value"] == 1.27
     with pytest.raises(Missing, match="token/paper/per-dimension"):
         of_experiment("components", "sae_explains_nonlinear")(
             dataclasses.replace(evidence, results=Results({}, {"components": {"estimands": {}}})), BY_DIMENSION

@@ -80,8 +80,8 @@ def test_joint_level_counts_what_is_judged(evidence):
 
     def levels(name, subject):
         rows = claim_row(CLAIMS[name], evidence, subject)["components"].items()
-        assert {one["level"] for _, found in rows for one in found} == {0.95}
-        return {key: found[0].get("joint", found[0])["level"] for key, found in rows}
+        assert {one["level"] for _, result in rows for one in result} == {0.95}
+        return {key: result[0].get("joint", result[0])["level"] for key, result in rows}
 
     assert levels("absent-only-shrinks", SUBJECT) == pytest.approx({"linear": 0.975, "nonlinear": 0.975})
     other = levels("fvu-nl-other-layers", GEMMA)
@@ -113,9 +113,9 @@ def pursuit(low: float, high: float, **more) -> dict:
     ],
 )
 def test_real_verdict_and_analogue(evidence, low, high, real, analogue):
-    found = having(evidence, pursuit={"estimands": pursuit(low, high)})
+    result = having(evidence, pursuit={"estimands": pursuit(low, high)})
     claim = CLAIMS["pursuit-fvu"]
-    ours, papers = (claim_row(claim.as_of(claim.earlier[0]), found, subject) for subject in (SUBJECT, GEMMA))
+    ours, papers = (claim_row(claim.as_of(claim.earlier[0]), result, subject) for subject in (SUBJECT, GEMMA))
     assert (ours["verdict"], ours["analogue"]) == ("not-testable-in-this-profile", analogue)
     assert (papers["verdict"], papers["analogue"]) == (real, "none")
     assert papers["judged_by"] == "real" and ours["judged_by"] == "analogue"
@@ -129,8 +129,8 @@ def test_components_carry_their_own_outcome(evidence):
     estimands = {key: fake_estimate(value, halves.get(key, 0.01)) | {"level": 0.999} for key, value in ratios.items()}
     content = {"estimands": {"cross_entropy_ratio": estimands}}
     content["estimands_by_variant"] = {"context": {"paper": content["estimands"]}}
-    found = having(evidence, downstream=content)
-    ours, papers = (claim_row(CLAIMS["ce-proportional"], found, subject) for subject in (SUBJECT, GEMMA))
+    result = having(evidence, downstream=content)
+    ours, papers = (claim_row(CLAIMS["ce-proportional"], result, subject) for subject in (SUBJECT, GEMMA))
     expected = dict(zip(ratios, ("agrees", "disagrees", "disagrees", "inconclusive"), strict=True))
     assert ours["analogue"] == "disagrees"
     assert {name: one["analogue"] for name, one in ours["outcomes"].items()} == expected
@@ -150,16 +150,16 @@ def test_an_earlier_rule_is_judged_beside_the_present_one(evidence):
         Earlier(edition=1, rule=loose, why="nothing could fail it"),
         Earlier(edition=2, rule=loose, estimand=gone, why="it judged another number"),
     ]
-    found = having(evidence, pursuit={"estimands": pursuit(-0.2, -0.1)})
-    row = claim_row(claim.model_copy(update={"earlier": earlier, "edition": 3}), found, SUBJECT)
+    result = having(evidence, pursuit={"estimands": pursuit(-0.2, -0.1)})
+    row = claim_row(claim.model_copy(update={"earlier": earlier, "edition": 3}), result, SUBJECT)
     assert (row["edition"], row["analogue"]) == (3, "disagrees")
     first, second = row["earlier"]
     assert (first["edition"], first["analogue"], first["why"]) == (1, "agrees", "nothing could fail it")
     assert first["outcomes"]["decrease"]["analogue"] == "agrees" and first["rule_sha256"] != row["rule_sha256"]
     assert first["components"]["decrease"][0]["place"] == "inside"
     assert second["analogue"] == "none" and "no estimand pursuit_nonlinear_change" in second["reason"]
-    assert row["rule_sha256"] == claim_row(claim, found, SUBJECT)["rule_sha256"]
-    assert claim_row(claim, found, SUBJECT)["earlier"] == []
+    assert row["rule_sha256"] == claim_row(claim, result, SUBJECT)["rule_sha256"]
+    assert claim_row(claim, result, SUBJECT)["earlier"] == []
 
 
 def test_variants_flip_but_never_decide(evidence):
@@ -232,8 +232,8 @@ def test_null_that_may_not_be_leaves_a_claim_open(evidence):
 def test_one_reason_stands_once(evidence):
     null = {"value": None, "low": None, "high": None, "reason": "nothing to recover"}
     names = [f"{part}_by_{way}" for part in ("linear", "nonlinear") for way in ("norm", "variance")]
-    found = having(evidence, downstream={"estimands": {"cross_entropy_ratio": dict.fromkeys(names[1:], null)}})
-    row = claim_row(CLAIMS["ce-proportional"], found, SUBJECT)
+    result = having(evidence, downstream={"estimands": {"cross_entropy_ratio": dict.fromkeys(names[1:], null)}})
+    row = claim_row(CLAIMS["ce-proportional"], result, SUBJECT)
     assert row["reason"].count("nothing to recover") == 1
     assert f"{names[0]}: nothing to judge" in row["reason"]
 
@@ -241,8 +241,8 @@ def test_one_reason_stands_once(evidence):
 def test_surrogate_is_named(evidence):
     one = fake_estimate(0.05, 0.01) | {"level": 0.999}
     estimands = {"error_sae_interpretability": {"mean": one, "decile": [one | {"decile": 1}]}}
-    found = having(evidence, interpretability=judged_by("surrogate", 0.7, 0.6, estimands))
-    row = claim_row(CLAIMS["error-sae-interp"], found, dataclasses.replace(GEMMA, language_model=False))
+    result = having(evidence, interpretability=judged_by("surrogate", 0.7, 0.6, estimands))
+    row = claim_row(CLAIMS["error-sae-interp"], result, dataclasses.replace(GEMMA, language_model=False))
     assert (row["verdict"], row["analogue"], row["judge"]) == ("not-testable-in-this-profile", "agrees", "surrogate")
     assert "surrogate" in row["out_of_scope"]
 
@@ -262,8 +262,8 @@ def judged_by(judge: str, linear: float | None, nonlinear: float | None, estiman
 def test_a_judge_that_guesses_is_not_believed(evidence, judge, linear, nonlinear, analogue):
     one = fake_estimate(0.05, 0.01) | {"level": 0.999}
     estimands = {"error_sae_interpretability": {"mean": one, "decile": [one | {"decile": 1}]}}
-    found = having(evidence, interpretability=judged_by(judge, linear, nonlinear, estimands))
-    row = claim_row(CLAIMS["error-sae-interp"], found, SUBJECT)
+    result = having(evidence, interpretability=judged_by(judge, linear, nonlinear, estimands))
+    row = claim_row(CLAIMS["error-sae-interp"], result, SUBJECT)
     assert (row["verdict"], row["analogue"]) == ("not-testable-in-this-profile", analogue)
     assert row["earlier"][0]["analogue"] == "agrees"  # edition 1 did not ask
     if analogue == "none":

@@ -90,16 +90,16 @@ def line_with(path: Path, text: str, last: bool = False) -> int:
 
 
 def test_a_good_ledger_loads_and_its_quotes_are_found(tmp_path):
-    found = load(tmp_path, trend(), contradiction())
-    claims = [*found.claims, *found.errata]
+    result = load(tmp_path, trend(), contradiction())
+    claims = [*result.claims, *result.errata]
     assert [claim.id for claim in claims] == ["errors-fall", "text-direction"]
     assert claims[0].rule.real["slope"].high == 0
     assert check_quotes(claims, SOURCE) == []
 
 
 def test_a_changed_quote_or_source_is_found(tmp_path):
-    found = load(tmp_path, trend(), contradiction())
-    claims = [*found.claims, *found.errata]
+    result = load(tmp_path, trend(), contradiction())
+    claims = [*result.claims, *result.errata]
     assert check_quotes(claims, SOURCE.replace("they rise", "they rose")) == ["text-direction"]
     assert check_quotes(claims, " " + SOURCE) == ["errors-fall", "text-direction"]
     altered = claims[0].model_copy(update={"quote": claims[0].quote.replace("fall", "fail")})

@@ -38,14 +38,14 @@ def with_editions(*rows: dict, count: int = 3) -> dict:
 
 def test_the_rule_before_stays_with_its_hash_and_reason(tmp_path):
     old = load(tmp_path, trend()).claims[0]
-    found = load_claims(write(tmp_path, with_editions(changed())))
-    (claim,) = found.claims
+    result = load_claims(write(tmp_path, with_editions(changed())))
+    (claim,) = result.claims
     assert next(iter(earlier_hashes(claim))) == rule_sha256(old) != rule_sha256(claim)
     assert earlier_hashes(claim) == dict.fromkeys((rule_sha256(old), sha256_of(old.rule, None)), 1)
     assert claim.as_of(claim.earlier[0]).rule == old.rule
     assert claim.as_of(claim.earlier[0]).estimand == claim.estimand
-    assert [edition["changed"] for edition in editions_content(found)] == [[], ["errors-fall"], []]
-    assert [edition["brought"] for edition in editions_content(found)] == [[], [], []]
+    assert [edition["changed"] for edition in editions_content(result)] == [[], ["errors-fall"], []]
+    assert [edition["brought"] for edition in editions_content(result)] == [[], [], []]
     new = load_claims(write(tmp_path, with_editions(change(trend(), edition=2))))
     assert [edition["brought"] for edition in editions_content(new)] == [[], ["errors-fall"], []]
     assert [edition["changed"] for edition in editions_content(load(tmp_path, trend()))] == [[]]
@@ -119,16 +119,16 @@ class Repository:
         toy.git(self.root, "add", "--force", "claims.yaml", "reports/claims.json")
         toy.git(self.root, "commit", "-q", "-m", "results")
 
-    def found(self) -> list[tuple[str, str]]:
+    def findings(self) -> list[tuple[str, str]]:
         return [(finding.kind, finding.path) for finding in rule_findings(self.root)]
 
 
 @pytest.fixture
 def repository(tmp_path) -> Repository:
-    found = Repository(tmp_path)
-    found.run(trend())
-    assert found.found() == []
-    return found
+    repository = Repository(tmp_path)
+    repository.run(trend())
+    assert repository.findings() == []
+    return repository
 
 
 SILENT = [("rule-changed", "errors-fall")]
@@ -136,12 +136,12 @@ SILENT = [("rule-changed", "errors-fall")]
 
 def test_a_rule_changed_by_an_edition_is_no_finding(repository):
     repository.run(changed(), judge_again=False)
-    assert repository.found() == [("stale", "errors-fall")]  # results of the rule before
+    assert repository.findings() == [("stale", "errors-fall")]  # results of the rule before
     repository.run(changed())
-    assert repository.found() == []
+    assert repository.findings() == []
     third = OLD | {"analogue": {"slope": {"high": -0.02}}}
     repository.run(change(trend(), rule=third, edition=3, earlier=[before(1), before(2, NEW)]))
-    assert repository.found() == []
+    assert repository.findings() == []
 
 
 @pytest.mark.parametrize(
@@ -156,9 +156,9 @@ def test_a_rule_changed_by_an_edition_is_no_finding(repository):
 )
 def test_any_other_change_is_found(repository, claim):
     repository.run(claim)
-    assert repository.found() == SILENT
+    assert repository.findings() == SILENT
     repository.run(changed())
-    assert repository.found() == (SILENT if claim["rule"] != NEW else [])
+    assert repository.findings() == (SILENT if claim["rule"] != NEW else [])
 
 
 @pytest.mark.parametrize(
@@ -174,20 +174,20 @@ def test_results_of_before_edition_3_have_the_hash_of_the_rule_alone(repository,
     row = {"id": old.id, "rule_sha256": sha256_of(old.rule, None), "components": {"slope": [1]}}
     write_json(repository.root / CLAIM_RESULTS, {"claims": [row]})
     write(repository.root, with_editions(claim))
-    assert [one for one in repository.found() if one in kind] == kind[:1]
-    assert not kind or kind == SILENT or SILENT[0] not in repository.found()
+    assert [one for one in repository.findings() if one in kind] == kind[:1]
+    assert not kind or kind == SILENT or SILENT[0] not in repository.findings()
 
 
 def test_a_rule_may_not_change_within_its_edition(repository):
     repository.run(changed())
     repository.run(changed(rule=OLD | {"analogue": {"slope": {"high": -0.03}}}))
-    assert repository.found() == SILENT
+    assert repository.findings() == SILENT
 
 
 def test_a_rule_before_may_not_change_later(repository):
     repository.run(changed())
     repository.run(changed(earlier=[before(rule=OLD | {"level": 0.9})]))
-    assert repository.found() == SILENT
+    assert repository.findings() == SILENT
 
 
 @pytest.mark.parametrize(("kept", "kind"), [(True, None), (False, "rule-changed")])
@@ -202,13 +202,13 @@ def test_a_claim_that_becomes_an_erratum_keeps_its_rule(repository, kept, kind):
     write(repository.root, with_editions(trend()))
     repository.commit()
     repository.run(trend(), change(contradiction(), earlier=[before(rule=same)] if kept else []))
-    assert repository.found() == ([(kind, "text-direction")] if kind else [])
+    assert repository.findings() == ([(kind, "text-direction")] if kind else [])
 
 
 def test_the_editions_of_this_repository():
     root = Path(__file__).resolve().parents[2]
-    found = load_claims(root / CLAIMS)
+    result = load_claims(root / CLAIMS)
     text = yaml.safe_load((root / CLAIMS).read_text(encoding="utf-8"))
-    assert [edition.number for edition in found.editions] == list(range(1, len(text["editions"]) + 1))
-    assert all(row.earlier for row in found.errata)
+    assert [edition.number for edition in result.editions] == list(range(1, len(text["editions"]) + 1))
+    assert all(row.earlier for row in result.errata)
     assert not [finding for finding in rule_findings(root) if finding.kind == "rule-changed"]

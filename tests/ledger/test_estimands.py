@@ -68,19 +68,19 @@ def by_hand(rows: FakeRows, statistic, split: str, pooled_on_all: bool = False) 
 
 
 def check(quantity, expected, components: int = 1):
-    found = quantity.at(BOOTSTRAP, components)
-    compare(found, expected, BOOTSTRAP["level"])
-    return found
+    result = quantity.at(BOOTSTRAP, components)
+    compare(result, expected, BOOTSTRAP["level"])
+    return result
 
 
-def compare(found, expected, level):
+def compare(result, expected, level):
     """The term of contexts has the bootstrap's half-widths, with the t of its contexts."""
     value, *ends = expected
-    freedom = found["contexts"] - 1
+    freedom = result["contexts"] - 1
     scale = scipy.stats.t.ppf(0.5 + level / 2, freedom) / scipy.stats.norm.ppf(0.5 + level / 2)
     scale *= np.sqrt((freedom + 1) / freedom)
-    context, ends = found["intervals"]["context"], [value + (end - value) * scale for end in ends]
-    np.testing.assert_allclose([found["value"], context["low"], context["high"]], [value, *ends], rtol=1e-9)
+    context, ends = result["intervals"]["context"], [value + (end - value) * scale for end in ends]
+    np.testing.assert_allclose([result["value"], context["low"], context["high"]], [value, *ends], rtol=1e-9)
 
 
 def lstsq_slope(x, y, group) -> float:
@@ -114,11 +114,11 @@ def test_committed_estimates_follow_from_committed_sums(variant):
     """The numbers and intervals in reports/results, from the sums beside them: what a reviewer repeats."""
     params, folder = profile_params("smollm2"), ROOT / "reports" / "results"
     decomposition = load_decomposition(folder, ["resid_post.0"])
-    found = Evidence(params, Results(decomposition, {}), folder / "sums", None, layers=30)
+    result = Evidence(params, Results(decomposition, {}), folder / "sums", None, layers=30)
     bootstrap = params.decomposition.bootstrap.model_dump()
-    point = found.residual_saes()[0]
+    point = result.residual_saes()[0]
     for path in (("norm_r2",), ("fvu",), ("fvu_nonlinear",), ("norm_ratio",), ("cos_linear_x",), ("norm_test", "x")):
-        ours = single(found.formula(point, variant, *path)).at(bootstrap, 1)
+        ours = single(result.formula(point, variant, *path)).at(bootstrap, 1)
         stored = estimate(point.sae, *path, split=variant.split, convention=variant.convention)
         compare(ours, [stored[end] for end in ("value", "low", "high")], bootstrap["level"])
 
@@ -158,20 +158,20 @@ def test_slopes_over_contexts_and_saes(rows, evidence, axis, x_of, name, metric)
     def slope(counts):
         return lstsq_slope(x, [number(point, counts) for point in points], group)
 
-    found = check(estimand(name)(evidence, PRIMARY)[axis], by_hand(rows, slope, "token"))
+    result = check(estimand(name)(evidence, PRIMARY)[axis], by_hand(rows, slope, "token"))
 
     fit = sm_fit(x, [number(point, None) for point in points], group)
     if fit is None:
-        assert "degrees of freedom" in found["short"] and found["absent"]["sae"] == found["short"]
+        assert "degrees of freedom" in result["short"] and result["absent"]["sae"] == result["short"]
         return
     deviation, freedom = fit
     half = scipy.stats.t.ppf(0.5 + BOOTSTRAP["level"] / 2, freedom) * deviation
-    ends = [found["intervals"]["sae"][end] for end in ("low", "high")]
-    np.testing.assert_allclose(ends, [found["value"] - half, found["value"] + half], rtol=1e-6)
+    ends = [result["intervals"]["sae"][end] for end in ("low", "high")]
+    np.testing.assert_allclose(ends, [result["value"] - half, result["value"] + half], rtol=1e-6)
     for end, sign in (("low", -1), ("high", 1)):
-        both = [abs(found["intervals"][name][end] - found["value"]) for name in ("context", "sae")]
-        assert max(both) < sign * (found[end] - found["value"]) < sum(both)
-    assert found["resampled"] == "context, sae" and "trained from its own seed" in found["absent"]["seed"]
+        both = [abs(result["intervals"][name][end] - result["value"]) for name in ("context", "sae")]
+        assert max(both) < sign * (result[end] - result["value"]) < sum(both)
+    assert result["resampled"] == "context, sae" and "trained from its own seed" in result["absent"]["seed"]
 
 
 def sm_fit(x, y, group) -> tuple[float, int] | None:
@@ -188,9 +188,9 @@ def sm_fit(x, y, group) -> tuple[float, int] | None:
 
 
 def test_opposite_slopes_use_the_main_grid(evidence):
-    found = estimand("opposite_l0_slopes")(evidence, PRIMARY)
+    result = estimand("opposite_l0_slopes")(evidence, PRIMARY)
     main = len(evidence.main_grid())
-    assert [found[name].at(BOOTSTRAP, 2)["saes"] for name in ("norm", "vector")] == [main, main]
+    assert [result[name].at(BOOTSTRAP, 2)["saes"] for name in ("norm", "vector")] == [main, main]
 
 
 @pytest.mark.parametrize("variant", [PRIMARY, Variant("context", "authors"), BY_DIMENSION], ids=str)
@@ -204,8 +204,8 @@ def test_log_slopes_of_fvu_nonlinear(rows, evidence, variant):
     def slope(counts):
         return lstsq_slope(x, [np.log(rows.number(p.path, metric, split, way, counts)) for p in points], group)
 
-    found = estimand("fvu_nonlinear_width_slope")(evidence, variant)["slope"]
-    check(found, by_hand(rows, slope, split, way == "authors"))
+    result = estimand("fvu_nonlinear_width_slope")(evidence, variant)["slope"]
+    check(result, by_hand(rows, slope, split, way == "authors"))
     elsewhere = estimand("fvu_nonlinear_width_slope_elsewhere")(evidence, variant)["slope"]
     assert [item.key["layer"] for item in elsewhere] == PARAMS.figures.appendix_hookpoints
     down = dataclasses.replace(estimand("fvu_nonlinear_l0_slope")(evidence, variant)["slope"], over_saes=None)
@@ -219,15 +219,15 @@ def test_log_slopes_of_fvu_nonlinear(rows, evidence, variant):
 
 
 def test_layers(rows, evidence):
-    found = estimand("norm_r2_over_layers")(evidence, PRIMARY)
+    result = estimand("norm_r2_over_layers")(evidence, PRIMARY)
     sae = next(s["name"] for s in evidence.results.decomposition["resid_post.0"]["saes"] if s["group"] == "layers")
 
     def at(layer, counts):
         return rows.number(f"resid_post.{layer}/{sae}", "norm_test:error", "token", "paper", counts)
 
-    check(found["rise"], by_hand(rows, lambda counts: at(1, counts) - at(0, counts), "token"))
-    check(found["fall"], by_hand(rows, lambda counts: at(1, counts) - at(2, counts), "token"))
-    check(found["middle"], by_hand(rows, lambda counts: at(1, counts), "token"))
+    check(result["rise"], by_hand(rows, lambda counts: at(1, counts) - at(0, counts), "token"))
+    check(result["fall"], by_hand(rows, lambda counts: at(1, counts) - at(2, counts), "token"))
+    check(result["middle"], by_hand(rows, lambda counts: at(1, counts), "token"))
 
 
 def test_layers_without_a_middle(evidence):
@@ -261,18 +261,18 @@ def test_means_over_saes(rows, evidence):
 def test_gap_of_the_asymptote(rows, evidence, variant):
     quantity = estimand("asymptote_minus_nonlinear")(evidence, variant)["gap"]
     metrics = [f"{name}_per_dim" if variant == BY_DIMENSION else name for name in ("fvu", "fvu_nonlinear")]
-    found = quantity.at(BOOTSTRAP, 1)
+    result = quantity.at(BOOTSTRAP, 1)
     widths = PARAMS.saes.groups["widths"].d_sae
     names = [f"resid_post.1/widths-{width}-k4-s0" for width in widths]
     fvu, nonlinear = ([rows.number(n, m, "token", "paper") for n in names] for m in metrics)
     law = fit_power_law(np.array(widths, dtype=float), np.array(fvu), 12, 0)
-    assert found["value"] == pytest.approx(law.asymptote - np.mean(nonlinear), abs=1e-4)
-    sae = found["intervals"]["sae"]
-    assert sae["low"] < found["value"] < sae["high"] and set(found["intervals"]) == {"context", "sae"}
+    assert result["value"] == pytest.approx(law.asymptote - np.mean(nonlinear), abs=1e-4)
+    sae = result["intervals"]["sae"]
+    assert sae["low"] < result["value"] < sae["high"] and set(result["intervals"]) == {"context", "sae"}
     line = np.std(nonlinear, ddof=1) / np.sqrt(len(nonlinear))
     half = scipy.stats.t.ppf(0.5 + BOOTSTRAP["level"] / 2, len(widths) - 1) * line
     law = fit_power_law(np.array(widths, dtype=float), np.array(fvu), 12, 0, BOOTSTRAP["level"])
-    assert found["value"] - sae["low"] == pytest.approx(np.hypot(law.asymptote - law.low, half), rel=0.02)
+    assert result["value"] - sae["low"] == pytest.approx(np.hypot(law.asymptote - law.low, half), rel=0.02)
 
 
 def test_asymptotes_are_those_of_the_power_law():
@@ -289,10 +289,10 @@ def test_asymptotes_are_those_of_the_power_law():
             np.full(5, np.nan),
         ]
     )
-    found = asymptotes(widths, y)
+    result = asymptotes(widths, y)
     expected = [fit_power_law(widths, row, 12, 0).asymptote for row in y[:-1]]
-    np.testing.assert_allclose(found[:-1], expected, atol=2e-4)
-    assert np.isnan(found[-1])
+    np.testing.assert_allclose(result[:-1], expected, atol=2e-4)
+    assert np.isnan(result[-1])
 
 
 def test_scatter_of_a_slope_leaves_out_groups_of_one():
@@ -309,15 +309,15 @@ def test_scatter_of_a_slope_leaves_out_groups_of_one():
 
 def test_no_slope_without_two_saes_to_compare(evidence):
     points = evidence.main_grid()[:1]
-    found = trend(points, [evidence.formula(points[0], PRIMARY, "norm_r2")], "l0")
-    assert isinstance(found, Null) and "one width" in found.reason
+    result = trend(points, [evidence.formula(points[0], PRIMARY, "norm_r2")], "l0")
+    assert isinstance(result, Null) and "one width" in result.reason
 
 
 def test_two_saes_are_too_few_for_a_scatter(evidence):
     points = [point for point in evidence.main_grid() if point.sae["k"] == 4][:2]
-    found = trend(points, [evidence.formula(point, PRIMARY, "norm_r2") for point in points], "width").at(BOOTSTRAP, 1)
-    assert "2 SAEs in 1 groups leave 0 degrees of freedom" in found["short"]
-    assert found["low"] <= found["value"] <= found["high"] and found["resampled"].startswith("context")
+    result = trend(points, [evidence.formula(point, PRIMARY, "norm_r2") for point in points], "width").at(BOOTSTRAP, 1)
+    assert "2 SAEs in 1 groups leave 0 degrees of freedom" in result["short"]
+    assert result["low"] <= result["value"] <= result["high"] and result["resampled"].startswith("context")
 
 
 def test_numbers_of_different_contexts_are_never_combined(evidence):
@@ -377,9 +377,9 @@ def test_estimands_of_an_experiment():
     read = of_experiment("pursuit", "pursuit_fvu_decrease")
     estimate = {"value": 0.1, "low": 0.05, "high": 0.2, "rows": 9}
     content = {"estimands": {"pursuit_fvu_decrease": {"decrease": [estimate | {"sae": "a"}, estimate | {"sae": "b"}]}}}
-    found = read(of_content(content), PRIMARY)["decrease"]
-    assert [item.key for item in found] == [{"sae": "a"}, {"sae": "b"}]
-    assert found[0].quantity.at(BOOTSTRAP, 1) == estimate | {"level": 0.95}
+    result = read(of_content(content), PRIMARY)["decrease"]
+    assert [item.key for item in result] == [{"sae": "a"}, {"sae": "b"}]
+    assert result[0].quantity.at(BOOTSTRAP, 1) == estimate | {"level": 0.95}
     with pytest.raises(Missing, match="no results of pursuit"):
         read(of_content(None), PRIMARY)
     with pytest.raises(Missing, match="context/paper"):
@@ -391,8 +391,8 @@ def test_variants_of_an_experiment(nested):
     estimands = {"pursuit_fvu_decrease": {"decrease": {"value": 1, "low": 0, "high": 2}}}
     by_variant = {"context": {"paper": estimands}} if nested else {"context/paper": estimands}
     read = of_experiment("pursuit", "pursuit_fvu_decrease")
-    found = read(of_content({"estimands_by_variant": by_variant}), Variant("context", "paper"))
-    assert found["decrease"].found["value"] == 1
+    result = read(of_content({"estimands_by_variant": by_variant}), Variant("context", "paper"))
+    assert result["decrease"].estimate["value"] == 1
 
 
 def test_interval_of_too_low_a_level_is_marked():
@@ -475,14 +475,14 @@ def test_saes_of_the_published_lists():
         twice += len(everything) or len(at({main})) + len(near[60])
         appendix |= at(others)
         both |= near[50]
-    found = readings(manifests)
-    assert found == {
+    result = readings(manifests)
+    assert result == {
         "saes": len(named),
         "listed_twice": twice,
         "with_appendix_layers": len(named | appendix),
         "with_both_targets": len(named | appendix | both),
     }
-    assert list(found.values()) == [274, 288, 330, 372]  # none of them the 329 of the paper
+    assert list(result.values()) == [274, 288, 330, 372]  # none of them the 329 of the paper
 
 
 def test_registry_is_that_of_the_ledger():

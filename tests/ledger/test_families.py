@@ -56,11 +56,11 @@ def finished(tmp_path, monkeypatch):
 def test_a_finished_run_is_kept_without_its_variants(finished):
     path = keep(finished)
     assert path == FAMILIES / "smoke.json"
-    found = json.loads(path.read_text())
-    assert (found["profile"], found["model"]) == ("smoke", "a model")
-    assert found["main"]["hookpoint"] == finished.figures.main_hookpoint
-    assert found["claims"][0]["components"] == claim()["components"] and "variants" not in found["claims"][0]
-    assert read_families(FAMILIES, "another") == [found]
+    result = json.loads(path.read_text())
+    assert (result["profile"], result["model"]) == ("smoke", "a model")
+    assert result["main"]["hookpoint"] == finished.figures.main_hookpoint
+    assert result["claims"][0]["components"] == claim()["components"] and "variants" not in result["claims"][0]
+    assert read_families(FAMILIES, "another") == [result]
     assert read_families(FAMILIES, "smoke") == []  # the page's own profile stands there already
 
 
@@ -78,9 +78,9 @@ def test_another_profile_and_another_state_are_refused(finished):
 def test_claims_stand_side_by_side_with_the_numbers_that_were_judged(finished):
     run = json.loads(keep(finished).read_text())
     claims = {"claims": [claim("disagrees"), claim("none", id="text", components={})]}
-    found = families_content(claims, "this model", [run])
-    assert found["columns"] == ["this model", "a model"]
-    (row,) = found["rows"]  # a claim that no model was asked about is left out
+    result = families_content(claims, "this model", [run])
+    assert result["columns"] == ["this model", "a model"]
+    (row,) = result["rows"]  # a claim that no model was asked about is left out
     assert [cell["outcome"] for cell in row["cells"]] == ["disagrees", "agrees"]
     assert [number["label"] for number in row["cells"][1]["numbers"]] == ["r2"]
     assert row["cells"][1]["notes"] == []

@@ -102,8 +102,8 @@ def test_only_the_part_with_absent_features_shrinks(falls, expected):
     width = 2.0 ** np.arange(14, 21)
     fvu = 0.15 + 4 * width**-0.4
     nonlinear = np.full(7, 0.1) if falls == "linear" else 0.6 * fvu
-    found = {"linear": fvu - nonlinear, "nonlinear": nonlinear}
-    world = {name: float(slope(np.log2(width), np.log(part)[:, None]).item()) for name, part in found.items()}
+    result = {"linear": fvu - nonlinear, "nonlinear": nonlinear}
+    world = {name: float(slope(np.log2(width), np.log(part)[:, None]).item()) for name, part in result.items()}
     for side in ("real", "analogue"):
         assert judged("absent-only-shrinks", side, world) == expected
 
@@ -121,7 +121,7 @@ def tables(world: str) -> tuple[list[dict], dict]:
     shape = (CONTEXTS, POSITIONS)
     absent, introduced = random.gamma(3.0, size=shape), random.gamma(3.0, size=shape)
     saes = [{"name": str(width), "d_sae": width, "k": 4} for width in (16, 32, 64)]
-    found = {}
+    result = {}
     for place, sae in enumerate(saes):
         fall = 0.6**place
         linear, nonlinear = (fall * absent, introduced) if world != "reversed" else (absent, fall * introduced)
@@ -129,8 +129,8 @@ def tables(world: str) -> tuple[list[dict], dict]:
         if world == "useless":
             nonlinear = random.gamma(3.0, size=shape)
         names = {"error": error} | {f"nonlinear/{way}": nonlinear for way in ("token", "context", "cross-fit")}
-        found[sae["name"]] = names | {f"linear/{way}": linear for way in ("token", "context")}
-    return saes, found
+        result[sae["name"]] = names | {f"linear/{way}": linear for way in ("token", "context")}
+    return saes, result
 
 
 @pytest.mark.parametrize(
@@ -140,14 +140,14 @@ def test_the_nonlinear_norm_helps_where_it_stays_with_width(world, expected):
     splits = draw_splits(CONTEXTS, POSITIONS, 0.6, 5, 0)
     pairs = pairs_of(scaling_regressions(*tables(world), splits, 1e-12))
     bootstrap = {"resamples": 200, "level": 0.95, "seed": 0}
-    found = scaling_estimands(pairs, "token", "paper", bootstrap)["nonlinear_scaling_gain"]
+    result = scaling_estimands(pairs, "token", "paper", bootstrap)["nonlinear_scaling_gain"]
     regions = CLAIMS["nonlinear-helps-scaling"].rule.analogue
-    assert outcome(regions, {name: [found[name]] for name in regions}) == expected
+    assert outcome(regions, {name: [result[name]] for name in regions}) == expected
 
 
 def test_the_rule_before_did_not_notice_a_useless_norm():
     splits = draw_splits(CONTEXTS, POSITIONS, 0.6, 5, 0)
     pairs = pairs_of(scaling_regressions(*tables("useless"), splits, 1e-12))
-    found = scaling_estimands(pairs, "token", "paper", {"resamples": 200, "level": 0.95, "seed": 0})
+    result = scaling_estimands(pairs, "token", "paper", {"resamples": 200, "level": 0.95, "seed": 0})
     regions = CLAIMS["nonlinear-helps-scaling"].earlier[0].rule.analogue
-    assert outcome(regions, {"largest": [found["nonlinear_scaling_gain"]["largest"]]}) != "disagrees"
+    assert outcome(regions, {"largest": [result["nonlinear_scaling_gain"]["largest"]]}) != "disagrees"

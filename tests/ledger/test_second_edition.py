@@ -76,7 +76,9 @@ def test_denser_saes_are_not_judged_but_equally_dense_ones_are(evidence, monkeyp
 def test_slopes_of_the_judged_grid_are_those_of_its_saes(evidence, monkeypatch, name):
     before = estimand(name)(evidence, PRIMARY)
     everything = estimand(f"{name}_of_sparse")(evidence, PRIMARY)
-    assert {key: value(found) for key, found in everything.items()} == {key: value(one) for key, one in before.items()}
+    assert {key: value(result) for key, result in everything.items()} == {
+        key: value(one) for key, one in before.items()
+    }
     densest(monkeypatch, min(point.sae["k"] for point in evidence.all_grids()))
     fewer = estimand(f"{name}_of_sparse")(evidence, PRIMARY)
     along_l0 = fewer["l0" if "l0" in fewer else "norm"].at(BOOTSTRAP, 1)
@@ -93,9 +95,9 @@ def test_a_caption_says_how_dense_the_saes_are():
 
 
 def test_the_norm_is_set_against_the_vector_of_each_sae(rows, evidence):
-    found = estimand("norm_r2_minus_vector_r2")(evidence, PRIMARY)["lead"]
-    assert [item.key["sae"] for item in found] == [point.path for point in evidence.all_grids()]
-    for item in found[:3]:
+    result = estimand("norm_r2_minus_vector_r2")(evidence, PRIMARY)["lead"]
+    assert [item.key["sae"] for item in result] == [point.path for point in evidence.all_grids()]
+    for item in result[:3]:
         norm_r2, vector_r2 = (
             rows.number(item.key["sae"], metric, "token", "paper") for metric in ("norm_test:error", "vector_r2")
         )
@@ -103,18 +105,18 @@ def test_the_norm_is_set_against_the_vector_of_each_sae(rows, evidence):
 
 
 def test_x_has_one_score_for_each_hookpoint(rows, evidence):
-    found = estimand("norm_test_of_x")(evidence, PRIMARY)["x"]
+    result = estimand("norm_test_of_x")(evidence, PRIMARY)["x"]
     hookpoints = list(dict.fromkeys(point.hookpoint for point in evidence.residual_saes()))
-    assert [item.key["layer"] for item in found] == hookpoints
-    for item in found:
+    assert [item.key["layer"] for item in result] == hookpoints
+    for item in result:
         first = next(point for point in evidence.residual_saes() if point.hookpoint == item.key["layer"])
         assert value(item.quantity) == pytest.approx(rows.number(first.path, "norm_test:x", "token", "paper"))
 
 
 def test_leads_are_means_over_the_saes_of_a_hookpoint(rows, evidence):
-    found = estimand("norm_test_leads")(evidence, PRIMARY)
+    result = estimand("norm_test_leads")(evidence, PRIMARY)
     for other in ("nonlinear", "error"):
-        for item in found[f"linear_minus_{other}"]:
+        for item in result[f"linear_minus_{other}"]:
             own = [point.path for point in evidence.residual_saes() if point.hookpoint == item.key["layer"]]
             leads = [
                 rows.number(path, "norm_test:linear", "token", "paper")
@@ -122,13 +124,13 @@ def test_leads_are_means_over_the_saes_of_a_hookpoint(rows, evidence):
                 for path in own
             ]
             assert value(item.quantity) == pytest.approx(np.mean(leads))
-    assert "linear_minus_nonlinear_cross_fit" in found
+    assert "linear_minus_nonlinear_cross_fit" in result
     assert "linear_minus_nonlinear_cross_fit" not in estimand("norm_test_leads")(evidence, VARIANTS[1])
 
 
 @pytest.mark.parametrize("variant", [PRIMARY, BY_DIMENSION], ids=str)
 def test_slopes_of_the_breakdown(rows, evidence, variant):
-    found = estimand("breakdown_slopes")(evidence, variant)
+    result = estimand("breakdown_slopes")(evidence, variant)
     suffix = "_per_dim" if variant == BY_DIMENSION else ""
     widths = PARAMS.saes.groups["widths"].d_sae
     paths = [f"resid_post.1/widths-{width}-k4-s0" for width in widths]
@@ -137,14 +139,14 @@ def test_slopes_of_the_breakdown(rows, evidence, variant):
         for name in ("fvu", "fvu_nonlinear")
     )
     for name, parts in (("linear", fvu - nonlinear), ("nonlinear", nonlinear)):
-        assert value(found[name]) == pytest.approx(np.polyfit(np.log2(widths), np.log(parts), 1)[0])
+        assert value(result[name]) == pytest.approx(np.polyfit(np.log2(widths), np.log(parts), 1)[0])
 
 
 def test_appendix_layers_together_and_apart(rows, evidence):
     """One slope with an offset for each layer and L0, and each layer's own."""
-    found = estimand("fvu_nonlinear_width_slope_of_layers")(evidence, PRIMARY)
+    result = estimand("fvu_nonlinear_width_slope_of_layers")(evidence, PRIMARY)
     grids = evidence.appendix_grids()
-    assert [item.key["layer"] for item in found["layer"]] == list(grids) and len(grids) > 1
+    assert [item.key["layer"] for item in result["layer"]] == list(grids) and len(grids) > 1
 
     def by_hand(points):
         group = [(point.hookpoint, point.sae["k"]) for point in points]
@@ -155,8 +157,8 @@ def test_appendix_layers_together_and_apart(rows, evidence):
 
     over_contexts = lambda quantity: value(dataclasses.replace(quantity, over_saes=None))  # noqa: E731
     together = [point for points in grids.values() for point in points]
-    assert over_contexts(found["slope"]) == pytest.approx(by_hand(together))
-    for item in found["layer"]:
+    assert over_contexts(result["slope"]) == pytest.approx(by_hand(together))
+    for item in result["layer"]:
         assert over_contexts(item.quantity) == pytest.approx(by_hand(grids[item.key["layer"]]))
 
 
@@ -177,12 +179,12 @@ def of_reductions(evidence, **experiments):
 
 
 def test_the_lead_of_earlier_components_is_that_of_the_best_on_the_same_sae(evidence):
-    found = of_reductions(evidence, **both([0.04, 0.14], -0.05))["lead"].at({"level": 0.95}, 1)
-    assert found["value"] == pytest.approx(0.14 - 0.05)
+    result = of_reductions(evidence, **both([0.04, 0.14], -0.05))["lead"].at({"level": 0.95}, 1)
+    assert result["value"] == pytest.approx(0.14 - 0.05)
     wider = norm.ppf(1 - 0.05 / 6) / norm.ppf(0.975)  # three numbers hold together
-    assert found["high"] - found["value"] == pytest.approx(2 * wider * 0.01)
-    assert found["value"] - found["low"] == pytest.approx(2 * wider * 0.01)
-    assert found["level"] == 0.95
+    assert result["high"] - result["value"] == pytest.approx(2 * wider * 0.01)
+    assert result["value"] - result["low"] == pytest.approx(2 * wider * 0.01)
+    assert result["level"] == 0.95
     apart = of_reductions(evidence, **both([0.14, 0.139], 0, half=0.0))["lead"].at({"level": 0.95}, 1)
     assert (apart["low"], apart["value"], apart["high"]) == pytest.approx((0.14, 0.14, 0.14))
 
@@ -196,9 +198,9 @@ def test_the_lead_of_one_measure_subtracts_pooled_from_pooled(evidence):
     experiments = both([0.04, 0.14], -0.1)
     pooled = [one | {"value": one["value"] / 2} for one in experiments["components"]["estimands"][EXPLAINED]["r2"]]
     experiments["components"]["estimands"][f"{EXPLAINED}_pooled"] = {"r2": pooled}
-    found = of_one_measure(evidence, PRIMARY, **experiments)
-    assert value(found["lead"]) == pytest.approx(0.07 - 0.1) and value(found["pursuit"]) == pytest.approx(-0.1)
-    assert [value(item.quantity) for item in found["components"]] == pytest.approx([0.02, 0.07])
+    result = of_one_measure(evidence, PRIMARY, **experiments)
+    assert value(result["lead"]) == pytest.approx(0.07 - 0.1) and value(result["pursuit"]) == pytest.approx(-0.1)
+    assert [value(item.quantity) for item in result["components"]] == pytest.approx([0.02, 0.07])
     assert value(of_reductions(evidence, **experiments)["lead"]) == pytest.approx(0.14 - 0.1)  # of unlike measures
     with pytest.raises(Missing, match="dvc pull"):
         of_one_measure(evidence, BY_DIMENSION, **experiments)
@@ -207,8 +209,8 @@ def test_the_lead_of_one_measure_subtracts_pooled_from_pooled(evidence):
 def test_the_lead_by_dimension_has_the_mean_of_each_dimension_on_both_sides(evidence, monkeypatch):
     change = [Keyed({"sae": "a"}, Fixed(fake_estimate(-0.3), 0.95))]
     monkeypatch.setattr(reductions, "pursuit_takes_away", lambda evidence: {"change": change})
-    found = of_one_measure(evidence, BY_DIMENSION, **both([0.04, 0.14], -0.1))
-    assert value(found["lead"]) == pytest.approx(0.14 - 0.3)
+    result = of_one_measure(evidence, BY_DIMENSION, **both([0.04, 0.14], -0.1))
+    assert value(result["lead"]) == pytest.approx(0.14 - 0.3)
 
 
 def test_another_sae_or_no_number_gives_no_lead(evidence):

@@ -107,13 +107,13 @@ WORLDS = {kind: grid(kind) for kind in ("orthogonal", "mixed", "shrinking", "ove
 )
 def test_rules_of_the_noise_grid(name, kind, verdict):
     fvu, left, _, noise, _ = WORLDS[kind]
-    found = {
+    result = {
         "nonlinear-equals-introduced": lambda: own_and_planted(fvu, left, noise),
         "synthetic-lines": lambda: lines(fvu, left, noise, r2_of_line),
         "synthetic-table": lambda: correlations(fvu, left, noise),
         "synthetic-flat-widths": lambda: {"flatness": flatness(fvu, left)},
     }[name]()
-    assert judged(name, **found) == verdict, found
+    assert judged(name, **result) == verdict, result
 
 
 @pytest.mark.parametrize(
@@ -135,8 +135,8 @@ def test_statements_with_a_condition(name, kind, verdict, reason):
         "dense_and_recovered": dense_and_recovered(fvu, left, noise, recovered),
     }
     exact = lambda value: {"value": value, "low": value, "high": value, "level": 0.999}  # noqa: E731
-    found = {estimand: {key: exact(one) for key, one in own.items()} for estimand, own in values.items()}
-    results = Results({}, {"synthetic_noise": {"estimands": found}})
+    result = {estimand: {key: exact(one) for key, one in own.items()} for estimand, own in values.items()}
+    results = Results({}, {"synthetic_noise": {"estimands": result}})
     row = claim_row(CLAIMS[name], Evidence(PARAMS, results, Path(), None, 3), subject_of(PARAMS))
     assert row["analogue"] == verdict, row
     assert (reason or "") in (row["reason"] or "") and (row["reason"] is None) == (reason is None)
@@ -179,11 +179,11 @@ def test_the_probe_on_orthogonal_latents(kind, ratio, before):
     w = latents(kind)
     probe = np.linalg.lstsq(w - w.mean(0), (w**2).sum(1) - (w**2).sum(1).mean(), rcond=None)[0]
     product = (w**2).sum(0) / w.sum(0)  # of orthonormal latents g is w
-    found, old = (float(np.median(probe / average)) for average in (product, w.sum(0) / (w > 0).sum(0)))
-    assert (found, old) == (pytest.approx(ratio, rel=0.05), pytest.approx(before, rel=0.05))
+    result, old = (float(np.median(probe / average)) for average in (product, w.sum(0) / (w > 0).sum(0)))
+    assert (result, old) == (pytest.approx(ratio, rel=0.05), pytest.approx(before, rel=0.05))
     rank = float(np.corrcoef(probe, product)[0, 1])
     verdict = "disagrees" if kind == "dense" else "agrees"
-    assert judged("probe-is-latent-sum", ratio=found, rank=rank) == verdict
+    assert judged("probe-is-latent-sum", ratio=result, rank=rank) == verdict
 
 
 @pytest.mark.parametrize(("by_token", "verdict"), [(True, "agrees"), (False, "disagrees")])
@@ -195,10 +195,10 @@ def test_token_identity_at_a_first_layer_that_is_one_token_at_a_time(by_token, v
     error = random.gamma(2.0, size=2600)[ids] if by_token else 20 + 3 * x[..., 0]
     splits = draw_splits(*shape, 0.6, 2, 0)
     columns = {"x": np.square(x).sum(-1), "norm_x": np.linalg.norm(x, axis=-1), "l0": np.full(shape, 32.0)}
-    found = baselines({"error": error.astype(np.float32) ** 2, **columns}, x, ids, random.random(shape), splits, 1e-12)
+    result = baselines({"error": error.astype(np.float32) ** 2, **columns}, x, ids, random.random(shape), splits, 1e-12)
     r2 = {}
     for name in (SEEN, ACTIVATION_SEEN):
-        scored = found["norm"][name].scored("token", "paper")
+        scored = result["norm"][name].scored("token", "paper")
         r2[name] = float(scored.r2(np.ones((1, 12)), np.arange(12))[0])
     others = dict.fromkeys(("token_identity", "l0", "activation_norm", "model_loss"), 0.3)
     assert judged("norm-r2-baselines", **others, first_layer=r2[SEEN] - r2[ACTIVATION_SEEN]) == verdict

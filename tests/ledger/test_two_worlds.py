@@ -129,10 +129,10 @@ def judged(name: str, side: str, world: dict) -> str:
     rule, random = CLAIMS[name].rule, np.random.default_rng(0)
     regions: dict[str, Region] = getattr(rule, side)
     values = {key: value if isinstance(value, list) else [value] for key, value in world.items()}
-    found = {
+    result = {
         key: [interval(value, rule.level is None, random) for value in values[key]] for key in regions if key in values
     }
-    return outcome(regions, found)
+    return outcome(regions, result)
 
 
 def test_every_claim_has_two_worlds():
@@ -168,10 +168,10 @@ def shares(fvu: float, linear: float) -> dict[str, float]:
     Args:
         linear: share of the linear part in the error's variance.
     """
-    found = {}
+    result = {}
     for part, share in (("linear", linear), ("nonlinear", 1 - linear)):
-        found |= {f"{part}_by_norm": (share * fvu) ** 0.5, f"{part}_by_variance": share}
-    return found
+        result |= {f"{part}_by_norm": (share * fvu) ** 0.5, f"{part}_by_variance": share}
+    return result
 
 
 def test_proportional_to_both_sizes_is_empty_for_a_small_error():

@@ -115,13 +115,13 @@ def test_outcome_table(a, b, expected):
 )
 def test_one_reading_is_enough(norm, variance, expected):
     read = {name: A.model_copy(update={"reading": name}) for name in ("norm", "variance")}
-    found = {"norm": [norm], "variance": [variance]}
-    assert outcome(read, found) == expected
+    result = {"norm": [norm], "variance": [variance]}
+    assert outcome(read, result) == expected
     twice = read | {"norm_too": read["norm"]}
-    assert outcome(twice, found | {"norm_too": [IN]}) == expected  # the other component of one reading is inside
-    assert outcome(twice, found | {"norm_too": [OUT]}) == outcome(read, found | {"norm": [OUT]})
+    assert outcome(twice, result | {"norm_too": [IN]}) == expected  # the other component of one reading is inside
+    assert outcome(twice, result | {"norm_too": [OUT]}) == outcome(read, result | {"norm": [OUT]})
     shared = {**read, "b": B}  # belongs to every reading
-    assert outcome(shared, found | {"b": [B_OUT]}) == ("inconclusive" if NULL in (norm, variance) else "disagrees")
+    assert outcome(shared, result | {"b": [B_OUT]}) == ("inconclusive" if NULL in (norm, variance) else "disagrees")
 
 
 def test_null_that_may_be_is_left_out():
@@ -134,9 +134,9 @@ def test_null_that_may_be_is_left_out():
 
 def test_a_component_alone_has_its_own_outcome():
     regions = {"a": A, "b": B, "l0": Region(low=0, may_be_null=True)}
-    found = {"a": [IN], "b": [B_IN, B_OUT], "l0": [NULL]}
-    assert component_outcomes(regions, found) == {"a": "agrees", "b": "disagrees", "l0": None}
-    assert outcome(regions, found) == "disagrees"
+    result = {"a": [IN], "b": [B_IN, B_OUT], "l0": [NULL]}
+    assert component_outcomes(regions, result) == {"a": "agrees", "b": "disagrees", "l0": None}
+    assert outcome(regions, result) == "disagrees"
     assert component_outcomes({"a": A, "b": B}, {"a": [NULL]}) == {"a": "inconclusive", "b": "inconclusive"}
     assert said("not-testable-in-this-profile", "agrees") == "agrees" and said("differs", "none") == "differs"
 
@@ -147,43 +147,43 @@ bounds = st.tuples(numbers, numbers).map(sorted).map(lambda ends: Region(low=end
 
 
 @given(st.lists(intervals, min_size=1, max_size=4), bounds)
-def test_inside_means_agrees_and_one_outside_disagrees(found, region):
-    result = outcome({"a": region}, {"a": found})
-    inside = all(region.low <= one["low"] and one["high"] <= region.high for one in found)
-    outside = any(one["high"] < region.low or one["low"] > region.high for one in found)
+def test_inside_means_agrees_and_one_outside_disagrees(results, region):
+    result = outcome({"a": region}, {"a": results})
+    inside = all(region.low <= one["low"] and one["high"] <= region.high for one in results)
+    outside = any(one["high"] < region.low or one["low"] > region.high for one in results)
     assert (result == "agrees") == inside and (result == "disagrees") == outside
 
 
 @given(st.lists(intervals, min_size=1, max_size=4), bounds, st.floats(0, 2), st.floats(0, 2))
-def test_monotone_in_the_region(found, region, down, up):
+def test_monotone_in_the_region(result, region, down, up):
     """A wider region never turns agreement into anything else, nor anything else into disagreement."""
     wider = Region(low=region.low - down, high=region.high + up)
-    narrow, wide = (outcome({"a": one}, {"a": found}) for one in (region, wider))
+    narrow, wide = (outcome({"a": one}, {"a": result}) for one in (region, wider))
     order = {"disagrees": 0, "inconclusive": 1, "agrees": 2}
     assert order[wide] >= order[narrow]
 
 
 @given(intervals, bounds, st.floats(0, 2), st.floats(0, 2))
-def test_wider_intervals_decide_less(found, region, down, up):
-    wider = interval(found["low"] - down, found["high"] + up)
-    before, after = (outcome({"a": region}, {"a": [one]}) for one in (found, wider))
+def test_wider_intervals_decide_less(result, region, down, up):
+    wider = interval(result["low"] - down, result["high"] + up)
+    before, after = (outcome({"a": region}, {"a": [one]}) for one in (result, wider))
     assert after in (before, "inconclusive")
 
 
-@pytest.mark.parametrize("found", [*OUTCOMES, None])
+@pytest.mark.parametrize("result", [*OUTCOMES, None])
 @pytest.mark.parametrize("claim", CLAIMS.values(), ids=CLAIMS)
-def test_scope_guard(claim: Claim, found):
+def test_scope_guard(claim: Claim, result):
     """Another model, or SAEs that were trained here, never reproduce or contradict a claim about the paper's."""
     own_saes = dataclasses.replace(PAPERS, published_saes=False, random_features=False)
     for subject in (HERE, own_saes):
-        verdict, analogue = conclude(claim, subject, found)
+        verdict, analogue = conclude(claim, subject, result)
         if claim.kind in EXACT_KINDS:
             assert analogue == "none"
             expected = {"agrees": "reproduced", "disagrees": "paper-inconsistent", "inconclusive": "inconclusive"}
-            assert verdict == expected.get(found, "not-testable-in-this-profile")
+            assert verdict == expected.get(result, "not-testable-in-this-profile")
         else:
             assert verdict == "not-testable-in-this-profile"
-            assert analogue == (found or "none")
+            assert analogue == (result or "none")
             assert regions_of(claim, subject) == claim.rule.analogue
 
 
@@ -195,9 +195,9 @@ def test_scope_guard(claim: Claim, found):
     st.booleans(),
     st.booleans(),
 )
-def test_only_the_papers_model_is_judged(claim, found, model, hookpoints, published, judge):
+def test_only_the_papers_model_is_judged(claim, result, model, hookpoints, published, judge):
     subject = Subject(str(model), model, frozenset(hookpoints), published, judge, False)
-    verdict, _ = conclude(claim, subject, found)
+    verdict, _ = conclude(claim, subject, result)
     if verdict in ("reproduced", "differs"):
         assert model in claim.scope.models and published
         assert {*claim.scope.models[model]} - {"all"} <= hookpoints

@@ -25,14 +25,14 @@ def stored(tmp_path):
 
 
 def test_bfloat16_reads_as_the_float32_numbers_it_equals(stored):
-    found, expected = stored
-    assert isinstance(found, Bfloat16) and found.shape == expected.shape and len(found) == 5
-    rows, flat = rows_of(found), expected.reshape(-1, 3)
+    result, expected = stored
+    assert isinstance(result, Bfloat16) and result.shape == expected.shape and len(result) == 5
+    rows, flat = rows_of(result), expected.reshape(-1, 3)
     for a, b in [
-        (found[2], expected[2]),
-        (found[1:4], expected[1:4]),
-        (np.stack(list(found)), expected),
-        (found[:3][2], expected[2]),
+        (result[2], expected[2]),
+        (result[1:4], expected[1:4]),
+        (np.stack(list(result)), expected),
+        (result[:3][2], expected[2]),
         (rows[np.array([30, 0, 4])], flat[[30, 0, 4]]),
         (rows[8:20], flat[8:20]),
     ]:
@@ -50,8 +50,8 @@ def test_narrowing_rounds_as_torch_does():
 
 
 def test_files_are_created_in_the_number_type_of_others(stored, tmp_path):
-    found, expected = stored
-    for like, exact in ((found, True), (expected, True), (found, False)):
+    result, expected = stored
+    for like, exact in ((result, True), (expected, True), (result, False)):
         file = create_activations(tmp_path / "new.npy", like)
         file[:] = as_file_has(expected if exact else expected * np.float32(1.01), file)
         file.flush()
@@ -63,8 +63,8 @@ def test_files_are_created_in_the_number_type_of_others(stored, tmp_path):
 def test_float32_is_the_plain_memory_map(tmp_path):
     values = np.random.default_rng(0).normal(size=(2, 3, 4)).astype(np.float32)
     np.save(tmp_path / "x.npy", values)
-    found = open_activations(tmp_path / "x.npy")
-    assert isinstance(found, np.memmap) and np.array_equal(found, values)
+    result = open_activations(tmp_path / "x.npy")
+    assert isinstance(result, np.memmap) and np.array_equal(result, values)
 
 
 @pytest.mark.parametrize(

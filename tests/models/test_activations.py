@@ -28,9 +28,9 @@ TOKENS = torch.arange(40).reshape(2, 20) % 50
 
 def test_truncated_pass_is_bit_identical_to_the_whole(model):
     whole = model(TOKENS, output_hidden_states=True, use_cache=False).hidden_states
-    found = read(model, TOKENS, ["resid_post.0", "resid_post.1"])
-    assert torch.equal(found["resid_post.0"], whole[1])
-    assert torch.equal(found["resid_post.1"], whole[2])
+    result = read(model, TOKENS, ["resid_post.0", "resid_post.1"])
+    assert torch.equal(result["resid_post.0"], whole[1])
+    assert torch.equal(result["resid_post.1"], whole[2])
     assert len(model.model.layers) == 3  # put back
 
 
@@ -42,17 +42,17 @@ def test_hooks_are_removed_even_when_the_pass_fails(model):
 
 def test_last_layer_is_taken_before_the_final_norm(model):
     """hidden_states[-1] of transformers is after the norm; resid_post of the last block is not."""
-    found = read(model, TOKENS, ["resid_post.2"])["resid_post.2"]
+    result = read(model, TOKENS, ["resid_post.2"])["resid_post.2"]
     last = model(TOKENS, output_hidden_states=True, use_cache=False).hidden_states[-1]
-    assert not torch.allclose(found, last)
-    assert torch.allclose(model.model.norm(found), last, atol=1e-6)
+    assert not torch.allclose(result, last)
+    assert torch.allclose(model.model.norm(result), last, atol=1e-6)
 
 
 def test_parts_add_up_to_the_residual(model):
     """Eq. 16: resid_post.L = resid_post.L−1 + attn_out.L + mlp_out.L, post-norms included."""
-    found = read(model, TOKENS, ["resid_post.0", "attn_out.1", "mlp_out.1", "resid_post.1"])
-    parts = found["resid_post.0"] + found["attn_out.1"] + found["mlp_out.1"]
-    assert torch.allclose(parts, found["resid_post.1"], atol=1e-6)
+    result = read(model, TOKENS, ["resid_post.0", "attn_out.1", "mlp_out.1", "resid_post.1"])
+    parts = result["resid_post.0"] + result["attn_out.1"] + result["mlp_out.1"]
+    assert torch.allclose(parts, result["resid_post.1"], atol=1e-6)
 
 
 def test_loss_is_the_models_own(model):
@@ -86,11 +86,11 @@ def test_shards_are_laid_out_by_hookpoint_and_take_no_more_room(tmp_path):
 def test_heads_are_what_the_output_projection_reads(model):
     """attn_z.L is heads · d_head wide; through the projection (and Gemma 2's norm) it is attn_out.L, bit by bit."""
     model.model.layers[1].self_attn.o_proj.weight.data *= 2
-    found = read(model, TOKENS, ["attn_z.1", "attn_out.1"])
+    result = read(model, TOKENS, ["attn_z.1", "attn_out.1"])
     block = model.model.layers[1]
-    written = block.self_attn.o_proj(found["attn_z.1"])
+    written = block.self_attn.o_proj(result["attn_z.1"])
     if hasattr(block, "post_feedforward_layernorm"):
         written = block.post_attention_layernorm(written)
-    assert torch.equal(written, found["attn_out.1"])
-    assert found["attn_z.1"].shape == (2, 20, 2 * SIZES["head_dim"])
+    assert torch.equal(written, result["attn_out.1"])
+    assert result["attn_z.1"].shape == (2, 20, 2 * SIZES["head_dim"])
     assert not module_of(model, "attn_z.1")._forward_pre_hooks

@@ -83,7 +83,7 @@ def test_splices_compute_there(model_case, second):
 def test_the_decomposition_computes_there(model_case, tmp_path, second, monkeypatch, products):
     if products == "double":
         monkeypatch.setattr("darkmatter.decomposition.shared_moments.SINGLE_PRECISION_CONDITION", 0.0)
-    found = {}
+    result = {}
     for place in ("cpu", NAME):
         folder = tmp_path / place.replace(":", "-")
         for name in ("moments", "out", "map"):
@@ -94,9 +94,9 @@ def test_the_decomposition_computes_there(model_case, tmp_path, second, monkeypa
             x |= {"prepared": str(folder / "moments"), **downstream.files(model_case)}
             decompose(folder / "out", **x)
             fit_map(folder / "map", **x)
-        found[place] = {path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("*.npz"))}
+        result[place] = {path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("*.npz"))}
         assert (second.calls > 500) == (place == NAME)
-    assert found["cpu"] == found[NAME] and len(found["cpu"]) == 5
+    assert result["cpu"] == result[NAME] and len(result["cpu"]) == 5
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +105,7 @@ def parents_case(tmp_path_factory):
 
 
 def test_regressions_on_parents_compute_there(parents_case, tmp_path, second):
-    found = {}
+    result = {}
     for place in ("cpu", NAME):
         (folder := tmp_path / place.replace(":", "-")).mkdir()
         sample = {"activations": str(parents_case / "self.npy"), "prepared": str(parents_case / "moments")}
@@ -114,11 +114,11 @@ def test_regressions_on_parents_compute_there(parents_case, tmp_path, second):
         with second:
             write_targets(folder, **sample)
             explain(folder, regressors, str(folder), 1e-12, **sample)
-        found[place] = {path.name: read_arrays(path) for path in sorted(folder.iterdir())}
+        result[place] = {path.name: read_arrays(path) for path in sorted(folder.iterdir())}
         assert (second.calls > 500) == (place == NAME)
-    for name, arrays in found["cpu"].items():
+    for name, arrays in result["cpu"].items():
         for key, array in arrays.items():
-            assert np.array_equal(array, found[NAME][name][key], equal_nan=True), (name, key)
+            assert np.array_equal(array, result[NAME][name][key], equal_nan=True), (name, key)
 
 
 def test_what_is_not_there_is_refused_with_what_to_do(monkeypatch, model_case, tmp_path):

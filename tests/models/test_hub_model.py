@@ -43,16 +43,16 @@ def test_each_supported_kind_comes_back_bit_equal_with_its_hookpoints(hub, tmp_p
     publish_model(hub, original, byte_tokenizer(add_bos=True))
     (tmp_path / "model").mkdir()
     write_hub_model(tmp_path / "model", fetch_model(spec()), spec(), {"label": "test"})
-    found = load_model(tmp_path / "model")
+    result = load_model(tmp_path / "model")
     ids = load_tokenizer(tmp_path / "model")("a")["input_ids"]
     assert ids[0] == 256
     whole = original(IDS, output_hidden_states=True, use_cache=False)
-    assert torch.equal(found(IDS).logits, whole.logits)
-    parts = read(found, IDS, ["resid_post.0", "attn_out.1", "mlp_out.1", "resid_post.1"])
+    assert torch.equal(result(IDS).logits, whole.logits)
+    parts = read(result, IDS, ["resid_post.0", "attn_out.1", "mlp_out.1", "resid_post.1"])
     assert torch.equal(parts["resid_post.1"], whole.hidden_states[2])
     total = parts["resid_post.0"] + parts["attn_out.1"] + parts["mlp_out.1"]
     assert torch.allclose(total, parts["resid_post.1"], atol=1e-5)
-    assert module_of(found, "resid_post.2") is found.model.layers[2]
+    assert module_of(result, "resid_post.2") is result.model.layers[2]
 
 
 @pytest.mark.parametrize(("published", "wanted"), [("bfloat16", "bfloat16"), ("float32", "bfloat16")])
@@ -61,10 +61,10 @@ def test_weights_keep_their_bytes_or_are_rounded_once(hub, tmp_path, published, 
     folder = publish_model(hub, original, byte_tokenizer(add_bos=False))
     (tmp_path / "model").mkdir()
     write_hub_model(tmp_path / "model", fetch_model(spec(wanted)), spec(wanted), {"label": "test"})
-    found = load_model(tmp_path / "model")
-    assert {weight.dtype for weight in found.parameters()} == {getattr(torch, wanted)}
+    result = load_model(tmp_path / "model")
+    assert {weight.dtype for weight in result.parameters()} == {getattr(torch, wanted)}
     for name, weight in original.state_dict().items():
-        assert torch.equal(found.state_dict()[name], weight.to(getattr(torch, wanted)))
+        assert torch.equal(result.state_dict()[name], weight.to(getattr(torch, wanted)))
     manifest = read_json(tmp_path / "model" / "manifest.json")
     weights = [name for name in manifest["files"] if name.endswith(".safetensors")]
     assert len(weights) > 1 and manifest["dtype"] == wanted
@@ -98,9 +98,9 @@ def test_unknown_kinds_and_pickles_are_refused_before_the_weights(hub):
 def test_a_folder_of_this_machine_is_pinned_by_the_hash_that_the_error_names(hub, tmp_path):
     folder = publish_model(hub, tiny("llama"), byte_tokenizer(add_bos=False))
     own = {"source": "folder", "label": "mine", "folder": str(folder), "dtype": "float32"}
-    with pytest.raises(ArtifactError, match=r"say no sha256\. Its files are model\.sha256=") as found:
+    with pytest.raises(ArtifactError, match=r"say no sha256\. Its files are model\.sha256=") as result:
         folder_model(Model(**own))
-    pinned = Model(**own, sha256=str(found.value).rpartition("=")[2])
+    pinned = Model(**own, sha256=str(result.value).rpartition("=")[2])
     (tmp_path / "model").mkdir()
     write_hub_model(tmp_path / "model", folder_model(pinned), pinned, {"label": "mine"})
     assert torch.equal(load_model(tmp_path / "model")(IDS).logits, tiny("llama")(IDS).logits)

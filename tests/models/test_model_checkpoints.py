@@ -87,8 +87,8 @@ def found_at(folder, work, layers=(0, 1)) -> list[np.ndarray]:
     return [np.load(work / f"{name}.npy") for name in names]
 
 
-def check_same(found, wanted) -> None:
-    for own, right in zip(found, wanted, strict=True):
+def check_same(result, wanted) -> None:
+    for own, right in zip(result, wanted, strict=True):
         assert np.array_equal(own, right[:, :-1].float().numpy())
 
 
@@ -258,9 +258,9 @@ def test_errors_about_a_users_model_name_its_folder_and_no_command_of_the_pipeli
     broken["the tokenizer in .*mine cannot be loaded"] = ("tokenizer.json", b"{}", load_tokenizer)
     for number, (message, (name, content, load)) in enumerate(broken.items()):
         (folder / name).write_bytes(content)
-        with pytest.raises(ArtifactError, match=rf"{message} .*Save the model") as found:
+        with pytest.raises(ArtifactError, match=rf"{message} .*Save the model") as result:
             load(open_model(str(folder), None, tmp_path / f"b{number}").folder)
-        assert "dvc" not in str(found.value) and "\n" not in str(found.value)
+        assert "dvc" not in str(result.value) and "\n" not in str(result.value)
     with pytest.raises(ArtifactError, match=r"mine/tokenizer\.json is not the file.*Save the model"):
         load_tokenizer(linked)  # it was changed meanwhile
     (folder / "tokenizer.json").write_text(tokenizer)
@@ -293,9 +293,9 @@ def test_commits_in_the_cache_are_named_without_any_branch(tmp_path, monkeypatch
     save(body, snapshots / COMMITS[0])
     shutil.copytree(snapshots / COMMITS[0], snapshots / COMMITS[1])
     for revision in (None, "main", COMMITS[0][:12], "0" * 40):
-        with pytest.raises(ArtifactError, match="the cache has ") as found:
+        with pytest.raises(ArtifactError, match="the cache has ") as result:
             open_model("org/name", revision, tmp_path / "work")
-        assert all(commit in str(found.value) for commit in COMMITS)
+        assert all(commit in str(result.value) for commit in COMMITS)
     with pytest.raises(ArtifactError, match="the cache has none"):
         open_model("org/other", None, tmp_path / "work")
     assert open_model("org/name", COMMITS[1], tmp_path / "work").source["revision"] == COMMITS[1]
@@ -306,5 +306,5 @@ def test_commits_in_the_cache_are_named_without_any_branch(tmp_path, monkeypatch
 def test_the_residual_of_the_last_block_of_a_body_is_before_the_norm(tmp_path):
     whole = text_model(auto=transformers.AutoModelForCausalLM)
     folder = save(whole.model, tmp_path / "body")
-    (found,) = found_at(folder, tmp_path / "work", layers=(2,))
-    assert np.array_equal(found, read(whole, IDS, ["resid_post.2"])["resid_post.2"][:, :-1].numpy())
+    (result,) = found_at(folder, tmp_path / "work", layers=(2,))
+    assert np.array_equal(result, read(whole, IDS, ["resid_post.2"])["resid_post.2"][:, :-1].numpy())

@@ -85,45 +85,45 @@ class Absent:
 
 
 def values(estimates):
-    return {name: values(found) if "value" not in found else found["value"] for name, found in estimates.items()}
+    return {name: values(result) if "value" not in result else result["value"] for name, result in estimates.items()}
 
 
 @pytest.mark.parametrize("split", ["token", "context"])
 @pytest.mark.parametrize("convention", ["paper", "authors"])
 def test_equals_dense_least_squares_without_these_rows(tmp_path, split, convention):
     x, sae = write_case(tmp_path)
-    found = run_stage(tmp_path, RATIO)[split][convention]
-    assert found["vector_r2"]["rows"] == (KEPT.row_sets()[["token", "context"].index(split)]).sum()
-    found = values(found)
-    cross_fit = found.pop("norm_test_cross_fit", None)
+    result = run_stage(tmp_path, RATIO)[split][convention]
+    assert result["vector_r2"]["rows"] == (KEPT.row_sets()[["token", "context"].index(split)]).sum()
+    result = values(result)
+    cross_fit = result.pop("norm_test_cross_fit", None)
     left = ~SINKS.ravel()
     expected = reference(x[left], sae[left], Absent, split, convention)
-    assert found.keys() == expected.keys()
+    assert result.keys() == expected.keys()
     for name, number in expected.items():
-        assert found[name] == pytest.approx(number, rel=1e-5), name
+        assert result[name] == pytest.approx(number, rel=1e-5), name
     if convention == "paper":
         assert cross_fit == pytest.approx(reference_cross_fit(x[left], sae[left], Absent, 1), abs=1e-7)
 
 
 def test_a_sink_changes_r2_only_without_the_filter(tmp_path):
-    found = {}
+    result = {}
     for sink, ratio in ((1, None), (1e3, None), (1e3, RATIO), (1e4, RATIO)):
         write_case(folder := tmp_path / f"{sink:g}-{ratio}", sink)
-        found[sink, ratio] = values(run_stage(folder, ratio))
-    assert found[1e3, RATIO] == found[1e4, RATIO]
+        result[sink, ratio] = values(run_stage(folder, ratio))
+    assert result[1e3, RATIO] == result[1e4, RATIO]
     ordinary, with_sinks, filtered = (
-        found[case]["context"]["paper"]["vector_r2"] for case in ((1, None), (1e3, None), (1e3, RATIO))
+        result[case]["context"]["paper"]["vector_r2"] for case in ((1, None), (1e3, None), (1e3, RATIO))
     )
     assert abs(with_sinks - ordinary) > 0.1
     assert filtered == pytest.approx(ordinary, abs=0.02)
 
 
 def test_without_outliers_the_filter_changes_no_bit(tmp_path):
-    found = []
+    results = []
     for ratio in (None, RATIO):
         write_case(folder := tmp_path / str(ratio), sink=1)
-        found.append(run_stage(folder, ratio))
-    assert found[0] == found[1]
+        results.append(run_stage(folder, ratio))
+    assert results[0] == results[1]
 
 
 def run_controls(folder):
@@ -151,8 +151,8 @@ def run_tables(folder):
     ids = np.arange(CONTEXTS * POSITIONS).reshape(CONTEXTS, POSITIONS) % 7
     loss = np.random.default_rng(0).random(ids.shape)
     write_arrays(folder / "series.npz", token_sums([{"name": "a"}], {"a": table}, KEPT, 6, ids[0]))
-    for target, found in baselines(table, np.load(folder / "x.npy"), ids, loss, KEPT, 1e-12).items():
-        for name, baseline in found.items():
+    for target, result in baselines(table, np.load(folder / "x.npy"), ids, loss, KEPT, 1e-12).items():
+        for name, baseline in result.items():
             write_arrays(folder / f"{target}-{name}.npz", dict(baseline.sums))
 
 
@@ -164,36 +164,36 @@ def run_score(folder):
 @pytest.mark.parametrize("experiment", [run_controls, run_latent_probe, run_components, run_tables, run_score])
 def test_no_experiment_sees_how_large_an_outlier_is(tmp_path, experiment):
     """Every sum is the same to the last bit; with the sinks as ordinary rows it is another."""
-    found = []
+    results = []
     for sink in (1e3, 2e3):
         write_case(folder := tmp_path / f"{sink:g}", sink)
         experiment(folder)
         files = [path for path in sorted(folder.glob("*.npz")) if path.stem != "codes"]
-        found.append({path.stem: read_arrays(path) for path in files})
-    assert found[0].keys() == found[1].keys()
-    for name, arrays in found[0].items():
+        results.append({path.stem: read_arrays(path) for path in files})
+    assert results[0].keys() == results[1].keys()
+    for name, arrays in results[0].items():
         for key, array in arrays.items():
-            np.testing.assert_array_equal(array, found[1][name][key], err_msg=f"{name}: {key}")
+            np.testing.assert_array_equal(array, results[1][name][key], err_msg=f"{name}: {key}")
 
 
 def test_shown_tokens_skip_outliers(tmp_path):
     write_case(tmp_path)
     run_tables(tmp_path)
-    found = read_arrays(tmp_path / "series.npz")
-    assert found["shown_columns"].tolist() == [1, 2, 4, 5, 6, 7]
-    assert found["token_ids"].tolist() == [1, 2, 4, 5, 6, 0]
-    assert found["tokens"] == (~SINKS).sum()
+    result = read_arrays(tmp_path / "series.npz")
+    assert result["shown_columns"].tolist() == [1, 2, 4, 5, 6, 7]
+    assert result["token_ids"].tolist() == [1, 2, 4, 5, 6, 0]
+    assert result["tokens"] == (~SINKS).sum()
 
 
 def test_the_public_function_leaves_them_out_too(tmp_path):
     x, sae = write_case(tmp_path)
     given = sae.reshape(CONTEXTS, POSITIONS, D_MODEL)
     own = {"folds": 3, "resamples": 100, "max_fvu": np.inf}
-    found = decompose_rows(x.reshape(given.shape), reconstructions=given, outlier_norm_ratio=RATIO, **own)
-    assert (found.rows, found.dropped_rows) == ((~SINKS).sum(), SINKS.sum())
-    assert f"({SINKS.sum()} outliers left out)" in found.table()
+    result = decompose_rows(x.reshape(given.shape), reconstructions=given, outlier_norm_ratio=RATIO, **own)
+    assert (result.rows, result.dropped_rows) == ((~SINKS).sum(), SINKS.sum())
+    assert f"({SINKS.sum()} outliers left out)" in result.table()
     expected = values(run_stage(tmp_path, RATIO))["context"]["paper"]["vector_r2"]
-    assert found.estimate("vector_r2", "context")["value"] == pytest.approx(expected, rel=1e-6)
+    assert result.estimate("vector_r2", "context")["value"] == pytest.approx(expected, rel=1e-6)
 
 
 def test_kept_rows(tmp_path):
@@ -221,8 +221,8 @@ def test_hookpoints_with_other_outliers_are_resampled_together():
     rows = [np.array([5.0, 5.0, 4.0]), np.array([5.0, 3.0, 5.0])]
     views = [RowSet(0, np.arange(3), one, bootstrap) for one in rows]
     parts = [Formula(view, lambda weights, own=view.rows: weights @ own, 2) for view in views]
-    found = Sampled(parts, lambda numbers: numbers.sum(0)).at(BOOTSTRAP, 1)
-    assert (found["value"], found["rows"], found["contexts"]) == (27, 13, 3)
+    result = Sampled(parts, lambda numbers: numbers.sum(0)).at(BOOTSTRAP, 1)
+    assert (result["value"], result["rows"], result["contexts"]) == (27, 13, 3)
     other = Formula(RowSet(0, np.array([0, 1, 3]), rows[0], bootstrap), parts[0].statistic, 2)
     with pytest.raises(ValueError, match="different contexts"):
         Sampled([parts[0], other], lambda numbers: numbers.sum(0)).at(BOOTSTRAP, 1)

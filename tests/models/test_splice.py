@@ -53,8 +53,8 @@ def hooked(model, hookpoint, residual):
 def test_splicing_x_leaves_logits_bit_equal(model, hookpoint):
     residual = residual_at(model, TOKENS, hookpoint)
     with resumed(model, hookpoint, residual):
-        found = logits(model)
-    assert torch.equal(found, logits(model))
+        result = logits(model)
+    assert torch.equal(result, logits(model))
 
 
 @pytest.mark.parametrize("hookpoint", HOOKPOINTS)
@@ -62,9 +62,9 @@ def test_resumed_pass_equals_a_hook_that_replaces_the_output(model, hookpoint):
     residual = residual_at(model, TOKENS, hookpoint)
     other = spliced(residual, torch.randn(2, 14, 16, generator=torch.manual_seed(1)), FIRST)
     with resumed(model, hookpoint, other):
-        found = logits(model)
-    assert torch.equal(found, hooked(model, hookpoint, other))
-    assert not torch.allclose(found, logits(model), atol=1e-2)
+        result = logits(model)
+    assert torch.equal(result, hooked(model, hookpoint, other))
+    assert not torch.allclose(result, logits(model), atol=1e-2)
 
 
 def test_masks_belong_to_places():
@@ -90,10 +90,10 @@ def test_splicing_changes_only_what_comes_after(first, layer, name):
     assert torch.equal(replaced[:, first:-1], rows)
     assert torch.equal(replaced[:, :first], residual[:, :first]) and torch.equal(replaced[:, -1], residual[:, -1])
     with resumed(model, hookpoint, replaced):
-        found = logits(model)
+        result = logits(model)
     clean = logits(model)
-    assert torch.equal(found[:, :first], clean[:, :first])
-    assert (found[:, first:-1] - clean[:, first:-1]).abs().amax((0, 2)).min() > 1e-4
+    assert torch.equal(result[:, :first], clean[:, :first])
+    assert (result[:, first:-1] - clean[:, first:-1]).abs().amax((0, 2)).min() > 1e-4
 
 
 MODELS = {}
@@ -101,9 +101,9 @@ MODELS = {}
 
 def test_loss_is_scored_where_extraction_scores_it(model):
     residual = residual_at(model, TOKENS, "resid_post.1")
-    found = spliced_loss(model, TOKENS, "resid_post.1", residual, FIRST)
-    assert found.shape == (2, 14)
-    assert torch.equal(found, token_loss(model, TOKENS, FIRST))
+    result = spliced_loss(model, TOKENS, "resid_post.1", residual, FIRST)
+    assert result.shape == (2, 14)
+    assert torch.equal(result, token_loss(model, TOKENS, FIRST))
 
 
 def test_blocks_are_put_back_even_when_the_pass_fails(model):

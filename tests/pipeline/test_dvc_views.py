@@ -33,10 +33,10 @@ def results(params: Params) -> Results:
 
 
 def test_rows_are_flat_equal_records_of_the_primary_estimates(params: Params, results: Results) -> None:
-    found = plot_rows(results, params)
+    result = plot_rows(results, params)
     saes = {sae["name"]: sae for sae in results.decomposition[params.figures.main_hookpoint]["saes"]}
-    assert len(found["width_series"]) == 5 and len(found["width_l0_map"]) == 11
-    for row in [row for rows in found.values() for row in rows]:
+    assert len(result["width_series"]) == 5 and len(result["width_l0_map"]) == 11
+    for row in [row for rows in result.values() for row in rows]:
         assert row.keys() == {"name", "d_sae", "k", "l0", *METRICS}
         assert all(row[metric] == estimate(saes[row["name"]], metric)["value"] for metric in METRICS)
         assert not any(isinstance(value, (dict, list)) for value in row.values())

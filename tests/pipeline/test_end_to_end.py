@@ -121,8 +121,8 @@ def test_killed_run_resumes(restored):
 def wait_for(condition, seconds=120):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        if found := condition():
-            return found
+        if result := condition():
+            return result
         time.sleep(0.1)
     raise AssertionError("waited in vain")
 

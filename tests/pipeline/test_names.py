@@ -11,18 +11,18 @@ ROOT = Path(__file__).parents[2]
 
 def definitions(kind: type[ast.AST], folder: Path = ROOT / "darkmatter") -> dict[str, set[str]]:
     """Name → files that define it at their top level or inside a class."""
-    found = defaultdict(set)
+    result = defaultdict(set)
     for path in sorted(folder.rglob("*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         for holder in (tree, *(node for node in tree.body if isinstance(node, ast.ClassDef))):
             for node in holder.body:
                 if isinstance(node, kind):
-                    found[node.name].add(path.relative_to(folder).as_posix())
-    return found
+                    result[node.name].add(path.relative_to(folder).as_posix())
+    return result
 
 
-def twice(found: dict[str, set[str]]) -> dict[str, set[str]]:
-    return {name: files for name, files in found.items() if len(files) > 1}
+def twice(result: dict[str, set[str]]) -> dict[str, set[str]]:
+    return {name: files for name, files in result.items() if len(files) > 1}
 
 
 def test_no_two_classes_have_the_same_name():

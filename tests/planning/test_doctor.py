@@ -53,11 +53,11 @@ def served(tmp_path, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)  # as models/load.py leaves it
     monkeypatch.setenv("DARKMATTER_HUB_OFFLINE", "")
     monkeypatch.setenv("HF_TOKEN", "secret")
-    with serve(root) as found:
-        found.gated.add("org/gated")
-        monkeypatch.setenv("HF_ENDPOINT", found.url)
-        monkeypatch.setattr(hub_access, "HUB", found.url)
-        yield found
+    with serve(root) as result:
+        result.gated.add("org/gated")
+        monkeypatch.setenv("HF_ENDPOINT", result.url)
+        monkeypatch.setattr(hub_access, "HUB", result.url)
+        yield result
 
 
 def test_a_hub_that_answers_is_asked_for_headers_only(served):
@@ -142,8 +142,8 @@ def test_a_store_that_cannot_be_written(monkeypatch):
 
     assert doctor_data.store().ok
     monkeypatch.setattr(doctor_data.tempfile, "TemporaryFile", refuse)
-    found = doctor_data.store()
-    assert not found.ok and "Permission denied" in found.message and found.command.startswith("chmod u+w")
+    result = doctor_data.store()
+    assert not result.ok and "Permission denied" in result.message and result.command.startswith("chmod u+w")
 
 
 def test_other_pythons_and_other_packages_are_refused(tmp_path):
@@ -154,9 +154,9 @@ def test_other_pythons_and_other_packages_are_refused(tmp_path):
         "# Written\nnumpy==0.1 \\\n    --hash=sha256:00\nno-such-package==1 ; python_version >= '3' \\\n"
         "torch==0.2 ; python_version < '3'\n"
     )
-    found = doctor_environment.packages([lock])
-    assert not found.ok and "no-such-package missing (locked: 1)" in found.message and "torch" not in found.message
-    assert "(locked: 0.1)" in found.message and found.command == "make -B .venv/installed"
+    result = doctor_environment.packages([lock])
+    assert not result.ok and "no-such-package missing (locked: 1)" in result.message and "torch" not in result.message
+    assert "(locked: 0.1)" in result.message and result.command == "make -B .venv/installed"
     lock.write_text("? no requirement\n")
     assert "has a line that is none" in doctor_environment.packages([lock]).message
     assert "cannot be read" in doctor_environment.packages([tmp_path / "none"]).message
@@ -190,8 +190,8 @@ def test_programs_that_are_missing(monkeypatch, tmp_path):
 )
 def test_variables(monkeypatch, name, value, ok):
     monkeypatch.setenv(f"DARKMATTER_{name}", value)
-    (found,) = doctor_environment.variables()
-    assert found.ok == ok and (ok or found.command == f"unset DARKMATTER_{name}")
+    (result,) = doctor_environment.variables()
+    assert result.ok == ok and (ok or result.command == f"unset DARKMATTER_{name}")
 
 
 def test_a_cluster_is_looked_for_only_when_units_run_on_one(monkeypatch):
@@ -201,8 +201,8 @@ def test_a_cluster_is_looked_for_only_when_units_run_on_one(monkeypatch):
     monkeypatch.setattr(ray_executor, "connect", none)
     assert doctor_environment.cluster() == []
     monkeypatch.setenv("DARKMATTER_EXECUTOR", "ray")
-    (found,) = doctor_environment.cluster()
-    assert not found.ok and found.command == "ray start --head"
+    (result,) = doctor_environment.cluster()
+    assert not result.ok and result.command == "ray start --head"
     ray = SimpleNamespace(cluster_resources=lambda: {"CPU": 8.0}, shutdown=lambda: None)
     monkeypatch.setattr(ray_executor, "connect", lambda: ray)
     assert doctor_environment.cluster()[0].message == "8 CPUs, 0 GPUs"
@@ -212,8 +212,8 @@ def test_a_gpu_is_looked_for_only_when_one_is_asked_for(monkeypatch):
     assert doctor_environment.gpu(False) == []
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.version, "cuda", None)
-    (found,) = doctor_environment.gpu(True)
-    assert not found.ok and "torch-pypi.lock" in found.command
+    (result,) = doctor_environment.gpu(True)
+    assert not result.ok and "torch-pypi.lock" in result.command
     monkeypatch.setattr(torch.version, "cuda", "13.0")
     assert doctor_environment.gpu(True)[0].command == "nvidia-smi"
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
@@ -236,11 +236,11 @@ def test_the_judges_key_must_be_set_and_is_never_shown(params, monkeypatch):
     judge = params.interpretability
     assert doctor_environment.key(judge) == []
     remote = judge.model_copy(update={"endpoint": "https://example.org/v1", "key_variable": "JUDGE_KEY"})
-    (found,) = doctor_environment.key(remote)
-    assert not found.ok and found.command == "export JUDGE_KEY=KEY"
+    (result,) = doctor_environment.key(remote)
+    assert not result.ok and result.command == "export JUDGE_KEY=KEY"
     monkeypatch.setenv("JUDGE_KEY", "very-secret")
-    (found,) = doctor_environment.key(remote)
-    assert found.ok and "very-secret" not in str(found)
+    (result,) = doctor_environment.key(remote)
+    assert result.ok and "very-secret" not in str(result)
 
 
 def test_what_dvc_has_is_told_for_the_profile_that_params_are_of(params, monkeypatch, tmp_path):
@@ -265,8 +265,8 @@ def test_the_command_leaves_with_1_where_something_stops_a_run(capsys, monkeypat
     assert capsys.readouterr().out.endswith("all fine\n")
     enough.free = 0
     assert exit_code("--profile", "smoke", "--json") == 1
-    found = json.loads(capsys.readouterr().out)
-    assert not found["ok"] and [one["check"] for one in found["findings"] if not one["ok"]] == ["disk"]
+    result = json.loads(capsys.readouterr().out)
+    assert not result["ok"] and [one["check"] for one in result["findings"] if not one["ok"]] == ["disk"]
     assert exit_code("--profile", "none") == 1
     assert "no profile 'none'" in capsys.readouterr().out
 
@@ -279,9 +279,9 @@ def test_a_profile_of_published_saes_needs_a_gpu_and_room_for_its_saes(capsys, m
     monkeypatch.setattr(doctor_data, "reflinks", lambda folder: True)
     monkeypatch.setattr(doctor_data, "used", lambda folder: 0)
     assert exit_code("--profile", "gemma-2-9b", "--json") == 1
-    found = {one["check"]: one for one in json.loads(capsys.readouterr().out)["findings"]}
-    assert found["hub google/gemma-scope-9b-pt-res"]["ok"] and not found["gpu"]["ok"] and not found["disk"]["ok"]
-    assert found["disk"]["command"].startswith("export DARKMATTER_SAE_CACHE_GB=31")
+    result = {one["check"]: one for one in json.loads(capsys.readouterr().out)["findings"]}
+    assert result["hub google/gemma-scope-9b-pt-res"]["ok"] and not result["gpu"]["ok"] and not result["disk"]["ok"]
+    assert result["disk"]["command"].startswith("export DARKMATTER_SAE_CACHE_GB=31")
     monkeypatch.setenv("DARKMATTER_SAE_CACHE_GB", "31")
     exit_code("--profile", "gemma-2-9b", "--json")
     assert {one["check"]: one for one in json.loads(capsys.readouterr().out)["findings"]}["disk"]["ok"]
@@ -303,11 +303,11 @@ def test_published_saes_are_looked_up_before_anything_runs(changed, said):
     params = composed("gemma-2-2b")
     first = params.saes.published.groups["widths"].saes[0]
     first.__dict__.update(changed)
-    (found,) = doctor_saes.saes(params)
-    assert found.ok == (said is None) and (said or "each a folder here or pinned") in found.message
+    (result,) = doctor_saes.saes(params)
+    assert result.ok == (said is None) and (said or "each a folder here or pinned") in result.message
     params.saes.published.__dict__["manifest"] = None
-    (found,) = doctor_saes.saes(params)
-    assert not found.ok and "pins no commit" in found.message
+    (result,) = doctor_saes.saes(params)
+    assert not result.ok and "pins no commit" in result.message
     assert doctor_saes.saes(composed("smoke")) == []
 
 

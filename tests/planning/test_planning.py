@@ -252,17 +252,17 @@ def test_claims_about_another_model_are_told_apart(published):
 
 
 def test_the_tables_of_the_documents_are_what_the_command_writes(tmp_path):
-    for path, found in document.documents(document.plans()).items():
-        assert path.read_text() == found, f"{path}: run python -m darkmatter.planning.document"
+    for path, result in document.documents(document.plans()).items():
+        assert path.read_text() == result, f"{path}: run python -m darkmatter.planning.document"
     (tmp_path / "other.md").write_text("no tables here")
     with pytest.raises(ArtifactError, match="no marks"):
         document.renewed(tmp_path / "other.md", "", document.MARKS)
 
 
 def test_the_experiments_of_the_document_compose(tmp_path):
-    found = re.findall(r"^dvc exp run (.*?)  +#", document.DOCUMENT.read_text(), re.MULTILINE)
-    assert len(found) == 5
-    for given in found:
+    result = re.findall(r"^dvc exp run (.*?)  +#", document.DOCUMENT.read_text(), re.MULTILINE)
+    assert len(result) == 5
+    for given in result:
         overrides = shlex.split(given)[1::2]
         compose_and_dump(tmp_path / "params.yaml", str(Path("conf").resolve()), None, "config", "", overrides)
         params = load_params(tmp_path / "params.yaml")
@@ -282,11 +282,11 @@ def test_check_compares_cold_receipts_only(default, tmp_path):
     receipt(tmp_path, "codes", 1.0, ["one"])
     receipt(tmp_path, "decomposition@resid_post.0", 150.0)
     receipt(tmp_path, "decomposition@resid_post.14", 150.0)
-    found = {one.stage: one for one in compare(default, REFERENCE, tmp_path)}
-    assert not found["activations"].within and found["activations"].ratio > 100
-    assert found["codes"].ratio is None and found["codes"].why == "found units stored"
-    assert found["decomposition"].measured == 300.0 and found["decomposition"].within
-    assert found["saes"].why == "no receipt"
+    result = {one.stage: one for one in compare(default, REFERENCE, tmp_path)}
+    assert not result["activations"].within and result["activations"].ratio > 100
+    assert result["codes"].ratio is None and result["codes"].why == "found units stored"
+    assert result["decomposition"].measured == 300.0 and result["decomposition"].within
+    assert result["saes"].why == "no receipt"
     other = dataclasses.replace(default, params=default.params.model_copy(update={"profile": "other"}))
     with pytest.raises(ArtifactError, match="are of profile smollm2, not other"):
         compare(other, REFERENCE, tmp_path)
@@ -315,13 +315,13 @@ def test_the_command_prints_a_plan_or_json_and_leaves_params_alone(capsys):
     shown = capsys.readouterr().out
     assert shown.startswith("smoke: random Llama") and "activations" in shown and "Claims, by" in shown
     main(["plan", "--profile", "gemma3-270m", "--device", "4090", "--json"])
-    found = json.loads(capsys.readouterr().out)
+    result = json.loads(capsys.readouterr().out)
     assert (
-        found["device"] == "rtx-4090"
-        and found["saes"] == 90
-        and len(found["claims"]) == len(load_claims(Path("claims.yaml")).claims)
+        result["device"] == "rtx-4090"
+        and result["saes"] == 90
+        and len(result["claims"]) == len(load_claims(Path("claims.yaml")).claims)
     )
-    assert found["total"]["seconds"] == pytest.approx(sum(stage["seconds"] for stage in found["stages"]))
+    assert result["total"]["seconds"] == pytest.approx(sum(stage["seconds"] for stage in result["stages"]))
     assert Path("params.yaml").read_bytes() == before
 
 
@@ -373,8 +373,8 @@ def test_saes_that_no_list_has_are_float32_of_the_l0_they_are_said_to_have(publi
     group = {"own": {"saes": [entry | {"l0": 7}, entry]}}
     saes = params.saes.model_validate(params.saes.model_dump() | {"published": {"groups": group}})
     specs = [spec for spec in saes.specs() if spec.reference]
-    found = [sae_of(spec, 576, None) for spec in specs]
-    assert [sae.l0 for sae in found] == [7, UNKNOWN_L0] and all(sae.file_size == sae.size for sae in found)
+    results = [sae_of(spec, 576, None) for spec in specs]
+    assert [sae.l0 for sae in results] == [7, UNKNOWN_L0] and all(sae.file_size == sae.size for sae in results)
     assert formats(saes) == {} and published["llama-3.1-8b"].saes[0].file_bytes == 2
 
 

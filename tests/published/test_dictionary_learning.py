@@ -141,11 +141,11 @@ def publish(folder: Path, name: str, state: dict | None = None, **changed: objec
 
 
 def dense(codes) -> np.ndarray:
-    found = np.zeros((len(codes.l0), D_SAE), dtype=np.float32)
+    result = np.zeros((len(codes.l0), D_SAE), dtype=np.float32)
     used = np.arange(codes.index.shape[1]) < codes.l0[:, None]
-    row = np.broadcast_to(np.arange(len(found))[:, None], used.shape)
-    found[row[used], codes.index[used]] = codes.value[used]
-    return found
+    row = np.broadcast_to(np.arange(len(result))[:, None], used.shape)
+    result[row[used], codes.index[used]] = codes.value[used]
+    return result
 
 
 @pytest.mark.parametrize("block_bytes", [4 * D_MODEL * 7, 64 << 20])
@@ -153,11 +153,11 @@ def dense(codes) -> np.ndarray:
 def test_each_class_is_as_the_package_computes_it(tmp_path, name, block_bytes):
     loaded = load_pretrained(publish(tmp_path, name), block_bytes=block_bytes)
     codes, output = reference(name, state_of(name), ROWS)
-    found = loaded.sae.encode(ROWS)
+    result = loaded.sae.encode(ROWS)
     assert 2 < float((codes != 0).sum(1).double().mean()) < D_SAE - 2, "nothing is chosen in this test"
-    assert np.array_equal(dense(found) != 0, codes.numpy() != 0)
-    np.testing.assert_allclose(dense(found), codes, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(loaded.sae.decode(found), output, rtol=1e-4, atol=1e-4)
+    assert np.array_equal(dense(result) != 0, codes.numpy() != 0)
+    np.testing.assert_allclose(dense(result), codes, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(loaded.sae.decode(result), output, rtol=1e-4, atol=1e-4)
     assert (loaded.d_sae, loaded.d_model, loaded.hookpoint) == (D_SAE, D_MODEL, "resid_post.3")
     expected = {"AutoEncoder": "relu", "AutoEncoderNew": "relu", "AutoEncoderTopK": "topk"}
     assert loaded.architecture == expected.get(name, "jumprelu")
@@ -308,15 +308,15 @@ def test_decompose_gives_the_fvu_of_the_reference(tmp_path, capsys, name):
     np.save(tmp_path / "acts.npy", X)
     arguments = ["--activations", str(tmp_path / "acts.npy"), "--sae", str(folder), "--max-fvu", "9"]
     main(["decompose", *arguments, "--threads", "1", "--json"])
-    found = json.loads(capsys.readouterr().out)
+    result = json.loads(capsys.readouterr().out)
     _, output = reference(name, state_of(name), ROWS)
     expected = decompose(X, reconstructions=output.float().reshape(X.shape), threads=1, max_fvu=9)
     for convention in ("paper", "authors"):
         for quantity in ("fvu", "fvu_nonlinear"):
-            value = found["estimates"]["token"][convention][quantity]["value"]
+            value = result["estimates"]["token"][convention][quantity]["value"]
             assert value == pytest.approx(expected.estimates["token"][convention][quantity]["value"], rel=1e-4)
-    assert found["source"]["hookpoint"] == "resid_post.3"
-    assert found["source"]["sae"]["format"] == "dictionary-learning"
+    assert result["source"]["hookpoint"] == "resid_post.3"
+    assert result["source"]["sae"]["format"] == "dictionary-learning"
 
 
 def test_from_a_hub_by_its_name_in_the_registry_and_by_its_folder(hub, tmp_path):
@@ -345,5 +345,5 @@ def test_from_a_hub_by_its_name_in_the_registry_and_by_its_folder(hub, tmp_path)
 
 def test_every_sae_of_the_package_in_the_registry_is_read():
     listed = [sae for release in registry.releases() for sae in registry.saes_of(release)]
-    found = [sae for sae in listed if sae.loader == "dictionary_learning_1"]
-    assert len(found) > 800 and {sae.format for sae in found} == {"dictionary-learning"}
+    results = [sae for sae in listed if sae.loader == "dictionary_learning_1"]
+    assert len(results) > 800 and {sae.format for sae in results} == {"dictionary-learning"}

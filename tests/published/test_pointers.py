@@ -44,10 +44,10 @@ def test_the_pointer_opens_to_what_the_loader_gave(adopted):
     loaded, folder, arguments = adopted
     rows = ROWS.reshape(-1, published.D_MODEL)
     sae = open_sae(folder, arguments["architecture"], arguments["d_sae"], None, rows)
-    found, expected = sae.encode(rows), loaded.encode(rows)
-    assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
-    codes = [torch.from_numpy(part) for part in found[:2]]
-    decoded = open_decoder(folder).decode(found)
+    result, expected = sae.encode(rows), loaded.encode(rows)
+    assert all(np.array_equal(a, b) for a, b in zip(result, expected, strict=True))
+    codes = [torch.from_numpy(part) for part in result[:2]]
+    decoded = open_decoder(folder).decode(result)
     assert np.array_equal(decoded, loaded.decode(expected))
     W_dec = sae.W_dec  # every row at once, as pursuit asks for it
     dense = torch.zeros(len(rows), len(W_dec)).scatter_add_(1, codes[0].long(), codes[1])

@@ -103,8 +103,8 @@ def test_what_is_not_listed_has_no_pin(manifest: Path) -> None:
     ],
 )
 def test_names(repo: str, folder: str, expected: tuple) -> None:
-    found = named(repo, folder)
-    assert (found.hookpoint, found.width, found.nominal_l0) == expected
+    result = named(repo, folder)
+    assert (result.hookpoint, result.width, result.nominal_l0) == expected
 
 
 def test_hookpoints_of_transformer_lens() -> None:

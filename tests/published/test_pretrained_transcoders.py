@@ -239,8 +239,8 @@ def test_manifests_pin_the_files_that_every_sae_has(served, tmp_path):
     content = read_json(Path(__file__).parents[2] / "conf" / "manifests" / "gemma3-270m.json")
     release, name = "gemma-scope-2-270m-pt-att", "layer_9_width_16k_l0_small"
     place = {"release": release, "id": name, "folder": published.GEMMA_2[1], "d_model": published.D_MODEL}
-    found = [content["saes"][0] | place | {"width": 16384}]
-    write_json(manifest, content | {"saes": found})
+    results = [content["saes"][0] | place | {"width": 16384}]
+    write_json(manifest, content | {"saes": results})
     loaded = load_pretrained(f"{release}/{name}", manifest=manifest)
     assert loaded.source["sha256"].keys() == {"params.safetensors", "config.json"}
     (entry,) = read_json(manifest)["saes"]

@@ -74,8 +74,8 @@ def check_pointers(hub, params):
         dense = np.where(pre > weights["threshold"], pre, 0)
         codes = np.load(f"data/codes/{spec.path}/codes.npz")
         assert np.array_equal(codes["l0"][:50], np.count_nonzero(dense, axis=1))
-        found = open_decoder(folder).decode(Codes(*(codes[name][:50] for name in ("index", "value", "l0"))))
-        np.testing.assert_allclose(found, dense @ weights["W_dec"] + weights["b_dec"], rtol=1e-4, atol=1e-3)
+        result = open_decoder(folder).decode(Codes(*(codes[name][:50] for name in ("index", "value", "l0"))))
+        np.testing.assert_allclose(result, dense @ weights["W_dec"] + weights["b_dec"], rtol=1e-4, atol=1e-3)
 
 
 def check_pins(params):
@@ -114,8 +114,8 @@ def check_results(params):
     assert {sae["reference"] for sae in saes} == {spec.reference for spec in params.sae_specs()}
     assert all(sae["train_tokens"] == 0 for sae in saes)
     for sae in saes:
-        found = sae["estimates"]["token"]["paper"]
-        assert 0 < found["fvu_nonlinear"]["value"] <= found["fvu"]["value"] < 0.9
+        result = sae["estimates"]["token"]["paper"]
+        assert 0 < result["fvu_nonlinear"]["value"] <= result["fvu"]["value"] < 0.9
     components = read_json(Path("reports/results/components.json"))
     assert "attn_z.12" in json.dumps(components)
     claims = read_json(Path("reports/claims.json"))["claims"]
@@ -210,9 +210,9 @@ def vanishing(monkeypatch, fetch):
     evicted = []
 
     def fetch_and_lose(*wanted):
-        found = fetch(*wanted)
+        result = fetch(*wanted)
         if not evicted:
-            evicted.append(cache.hub.evict(found.path))
-        return found
+            evicted.append(cache.hub.evict(result.path))
+        return result
 
     monkeypatch.setattr(cache.hub, "fetch", fetch_and_lose)

@@ -73,9 +73,9 @@ def run(sae: Any) -> tuple[np.ndarray, np.ndarray]:
 
 def assert_naive(sae: Any, config: dict, weights: dict, **options: Any) -> None:
     latents, output = naive.naive(config, weights, ROWS, **options)
-    fires, found = run(sae)
+    fires, result = run(sae)
     assert np.array_equal(fires, latents != 0)
-    np.testing.assert_allclose(found, output, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(result, output, rtol=1e-4, atol=1e-4)
 
 
 def numbers(capsys: pytest.CaptureFixture, folder: Path) -> dict:
@@ -111,19 +111,19 @@ def test_command_line_function_and_a_given_reconstruction_agree(
     tmp_path: Path, capsys, architecture: str, normalisation: str
 ) -> None:
     folder, config, weights = case(tmp_path / "sae", architecture, normalisation)
-    found = numbers(capsys, folder)
+    result = numbers(capsys, folder)
     latents, output = naive.naive(config, weights, ROWS)
     right = decompose(X, reconstructions=output.reshape(X.shape).astype(np.float32), threads=1, max_fvu=np.inf)
     own = SAE.load_from_disk(folder)  # as a user has it in memory
     if normalisation == "expected_average_only_in":
         own.fold_activation_norm_scaling_factor(FACTOR)
     in_memory = decompose(X, own, threads=1, max_fvu=np.inf)
-    np.testing.assert_allclose(values(found), values(dataclasses.asdict(in_memory)), atol=1e-6)
+    np.testing.assert_allclose(values(result), values(dataclasses.asdict(in_memory)), atol=1e-6)
     expected = dataclasses.asdict(right) | {
         "l0": (latents != 0).sum(1).mean(),
         "dead_latents": (latents == 0).all(0).sum(),
     }
-    np.testing.assert_allclose(values(found), values(expected), atol=1e-5)
+    np.testing.assert_allclose(values(result), values(expected), atol=1e-5)
 
 
 def test_a_latent_that_only_fires_negatively_is_alive(tmp_path: Path) -> None:
@@ -133,8 +133,8 @@ def test_a_latent_that_only_fires_negatively_is_alive(tmp_path: Path) -> None:
         folder = write(tmp_path / name, config | {"normalize_activations": normalisation}, weights)
         latents, _ = naive.naive(config | {"normalize_activations": normalisation}, weights, ROWS)
         assert (latents[:, 5] < 0).all()
-        found = decompose(X, load_pretrained(folder).sae, **QUICK)
-        assert (found.l0, found.dead_latents) == (2, (latents == 0).all(0).sum())
+        result = decompose(X, load_pretrained(folder).sae, **QUICK)
+        assert (result.l0, result.dead_latents) == (2, (latents == 0).all(0).sum())
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
@@ -207,9 +207,9 @@ def test_whitening_of_a_checkpoint_is_folded(tmp_path: Path) -> None:
     scaler.save(str(folder / "activation_scaler.json"))
     white = (ROWS - mean.numpy()) @ matrix.numpy()
     latents, output = naive.naive(config | {"normalize_activations": "none"}, weights, white)
-    fires, found = run(load_pretrained(folder).sae)
+    fires, result = run(load_pretrained(folder).sae)
     assert np.array_equal(fires, latents != 0)
-    np.testing.assert_allclose(found, output @ inverse.numpy() + mean.numpy(), rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(result, output @ inverse.numpy() + mean.numpy(), rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("architecture", ["gated", "topk"])
@@ -416,8 +416,8 @@ def test_an_object_that_gives_sparse_tensors(tmp_path: Path) -> None:
     )
     sae.load_state_dict({name: torch.tensor(array).float() for name, array in weights.items()})
     assert sae.encode(torch.from_numpy(ROWS)).is_sparse
-    found = decompose(X, sae, **QUICK)
-    np.testing.assert_allclose(*(values(json.loads(result.to_json())) for result in (found, right)), rtol=1e-5)
+    results = decompose(X, sae, **QUICK)
+    np.testing.assert_allclose(*(values(json.loads(result.to_json())) for result in (results, right)), rtol=1e-5)
 
 
 def test_every_key_that_sae_lens_writes_is_known() -> None:

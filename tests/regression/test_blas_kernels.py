@@ -45,7 +45,7 @@ def derived(kernel: str) -> tuple[str, int, str]:
     )
     core, _, text = done.stdout.partition("\n")
     text = re.sub(r", \d+ of them within [\de.-]+", "", text)
-    text = re.sub(r"derived (-?[\d.e-]+)", lambda found: f"derived {float(found[1]):.9g}", text)
+    text = re.sub(r"derived (-?[\d.e-]+)", lambda result: f"derived {float(result[1]):.9g}", text)
     assert "numbers derived again" in text, done.stderr
     return core, done.returncode, text
 
@@ -55,6 +55,6 @@ def derived(kernel: str) -> tuple[str, int, str]:
 def test_each_kernel_says_the_same(kernel: str) -> None:
     if not runs_here(kernel):
         pytest.skip(f"this CPU does not run {kernel}")
-    core, *found = derived(kernel)
+    core, *result = derived(kernel)
     assert core.casefold() == kernel.casefold()
-    assert found == list(derived("Haswell")[1:])
+    assert result == list(derived("Haswell")[1:])

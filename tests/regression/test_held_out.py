@@ -28,7 +28,7 @@ def make_rows(seed=0, mean=5.0, noise=1.0):
     return x, x @ random.standard_normal((REGRESSORS, TARGETS)) + 3 + noise
 
 
-def found(x, t, **options):
+def fit(x, t, **options):
     return regress(
         lambda context: (torch.from_numpy(x[context]), torch.from_numpy(t[context])), SPLITS, CUTOFF, **options
     )
@@ -60,12 +60,12 @@ def dense(x, t):
 @given(seed=st.integers(0, 2**32 - 1), mean=st.sampled_from([0.0, 5.0, 300.0]))
 def test_equals_dense_least_squares(seed, mean):
     x, t = make_rows(seed, mean)
-    assert values(found(x, t)) == pytest.approx(dense(x, t), abs=1e-8)
+    assert values(fit(x, t)) == pytest.approx(dense(x, t), abs=1e-8)
 
 
 def test_coefficients_are_those_of_both_fits():
     x, t = make_rows()
-    maps = found(x, t).maps
+    maps = fit(x, t).maps
     flat_x, flat_t = x.reshape(-1, REGRESSORS), t.reshape(-1, TARGETS)
     np.testing.assert_allclose(through_origin(maps["all"]), scipy.linalg.lstsq(flat_x, flat_t)[0], atol=1e-9)
     design = np.column_stack([flat_x, np.ones(len(flat_x))])
@@ -80,7 +80,7 @@ def test_functions_of_the_targets_that_differ_between_fits():
         for place, (name, way) in enumerate((n, w) for n in ("token", "context", "all") for w in ("paper", "authors"))
     }
     derive = lambda name, way, part: part @ torch.from_numpy(mixes[f"{name}/{way}"])  # noqa: E731
-    fitted = found(x, t, derive=derive)
+    fitted = fit(x, t, derive=derive)
     fitted.sums.update(derived_sums(lambda context: torch.from_numpy(t[context]), SPLITS, derive))
     for key, value in values(fitted).items():
         mixed = t @ mixes["all/paper" if key == "in-sample" else key]
@@ -89,29 +89,29 @@ def test_functions_of_the_targets_that_differ_between_fits():
 
 def test_single_precision_agrees_with_double():
     x, t = (part.astype(np.float32) for part in make_rows())
-    assert values(found(x, t, products=torch.float32)) == pytest.approx(values(found(x, t)), abs=1e-5)
+    assert values(fit(x, t, products=torch.float32)) == pytest.approx(values(fit(x, t)), abs=1e-5)
 
 
 def test_single_precision_is_taken_back_where_regressors_nearly_coincide():
     x, t = make_rows()
     x[..., 1] = x[..., 0] + 1e-5 * x[..., 1]
-    assert values(found(x, t, products=torch.float32)) == pytest.approx(dense(x, t), abs=1e-6)
+    assert values(fit(x, t, products=torch.float32)) == pytest.approx(dense(x, t), abs=1e-6)
 
 
 def test_it_would_have_mattered(monkeypatch):
     monkeypatch.setattr(held_out_regression, "SINGLE_PRECISION_CONDITION", np.inf)
     x, t = make_rows()
     x[..., 1] = x[..., 0] + 1e-5 * x[..., 1]
-    assert values(found(x, t, products=torch.float32)) != pytest.approx(dense(x, t), abs=1e-6)
+    assert values(fit(x, t, products=torch.float32)) != pytest.approx(dense(x, t), abs=1e-6)
 
 
 @pytest.mark.parametrize("useless", ["constant", "copy"])
 def test_regressors_without_information_change_nothing(useless):
     x, t = make_rows()
     extra = np.full((CONTEXTS, POSITIONS, 1), 2.0) if useless == "constant" else x[..., :1]
-    fitted = found(np.concatenate([x, extra], -1), t)
+    fitted = fit(np.concatenate([x, extra], -1), t)
     assert fitted.rank == dict.fromkeys(("token", "context", "all"), REGRESSORS)
-    expected = values(found(x, t))
+    expected = values(fit(x, t))
     ways = [key for key in expected if useless == "copy" or not key.endswith("authors")]  # a constant is an intercept
     assert {key: values(fitted)[key] for key in ways} == pytest.approx({key: expected[key] for key in ways}, abs=1e-8)
 
@@ -120,20 +120,20 @@ def test_regressors_without_information_change_nothing(useless):
 @given(seed=st.integers(0, 2**32 - 1), kept=st.integers(1, REGRESSORS))
 def test_in_sample_fit_never_loses_by_a_regressor(seed, kept):
     x, t = make_rows(seed)
-    some, every = (values(found(part, t))["in-sample"] for part in (x[..., :kept], x))
+    some, every = (values(fit(part, t))["in-sample"] for part in (x[..., :kept], x))
     assert -1e-12 <= some <= every + 1e-12
 
 
 def test_exact_relation_is_found_and_noise_is_not():
     x, t = make_rows(noise=0.0)
-    assert values(found(x, t))["context/paper"] == pytest.approx(1)
+    assert values(fit(x, t))["context/paper"] == pytest.approx(1)
     noise = np.random.default_rng(1).standard_normal(t.shape)
-    assert all(value < 0.1 for value in values(found(x, noise)).values())
+    assert all(value < 0.1 for value in values(fit(x, noise)).values())
 
 
 def test_target_without_variance_is_null():
     x, t = make_rows()
-    fitted = found(x, np.ones_like(t))
+    fitted = fit(x, np.ones_like(t))
     estimate = r2_estimates(fitted.sums, fitted.rank, BOOTSTRAP)["token"]["paper"]
     assert estimate["value"] is None
     assert estimate["reason"] == "the target has no variance"
@@ -141,7 +141,7 @@ def test_target_without_variance_is_null():
 
 def test_facts_beside_the_number():
     x, t = make_rows()
-    fitted = found(x, t)
+    fitted = fit(x, t)
     estimates = r2_estimates(fitted.sums, fitted.rank, BOOTSTRAP)
     assert estimates["token"]["paper"]["rows"] == (~SPLITS.token_fit).sum()
     assert estimates["context"]["paper"]["contexts"] == (~SPLITS.context_fit).sum()
@@ -153,7 +153,7 @@ def test_facts_beside_the_number():
 
 def test_one_of_several_targets():
     x, t = make_rows()
-    both, one = found(x, t), found(x, t[..., 1:2])
+    both, one = fit(x, t), fit(x, t[..., 1:2])
     alone = r2_estimates(of_targets(both.sums, slice(1, 2)), both.rank, BOOTSTRAP)["context"]["paper"]
     expected = r2_estimates(one.sums, one.rank, BOOTSTRAP)["context"]["paper"]
     assert [alone[key] for key in ("value", "low", "high")] == pytest.approx(
@@ -163,7 +163,7 @@ def test_one_of_several_targets():
 
 def test_residuals_are_never_read_on_rows_they_were_not_scored_on():
     x, t = make_rows()
-    fitted = found(x, t)
+    fitted = fit(x, t)
     with pytest.raises(ValueError, match="residual/token/paper is not scored on the row set 'all'"):
         r2_of(fitted.sums, "all", "residual/token/paper", 5, BOOTSTRAP)
 

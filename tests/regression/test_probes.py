@@ -38,17 +38,17 @@ def test_every_fit_set_equals_dense_least_squares(seed, d_model, mean):
     own, cross = moments_of(torch.from_numpy(x), torch.from_numpy(t), x_shift, t_shift, splits)
     for name in splits.fit_sets:
         rows = splits.fits_on(name)
-        found = fit(factorise(own.fit_set(name), 1e-12), cross.fit_set(name), x_shift, t_shift)
+        result = fit(factorise(own.fit_set(name), 1e-12), cross.fit_set(name), x_shift, t_shift)
         shifted = torch.from_numpy(x[rows]) - x_shift
-        with_intercept = shifted @ found.weight + found.intercept
-        through_origin = with_intercept + torch.outer(found.excess(shifted), found.b_0)
+        with_intercept = shifted @ result.weight + result.intercept
+        through_origin = with_intercept + torch.outer(result.excess(shifted), result.b_0)
         design = np.column_stack([x[rows], np.ones(rows.sum())])
         expected = design @ scipy.linalg.lstsq(design, t[rows])[0]
         np.testing.assert_allclose(with_intercept.numpy(), expected, atol=1e-7)
         expected = x[rows] @ scipy.linalg.lstsq(x[rows], t[rows])[0]
         np.testing.assert_allclose(through_origin.numpy(), expected, atol=1e-6)
-        assert found.rank == d_model
-        assert found.rows == rows.sum()
+        assert result.rank == d_model
+        assert result.rows == rows.sum()
 
 
 def test_residual_is_orthogonal_to_activations():
@@ -58,9 +58,9 @@ def test_residual_is_orthogonal_to_activations():
     splits = draw_splits(CONTEXTS, POSITIONS, 0.6, 3, 0)
     zero = torch.zeros(5, dtype=torch.float64), torch.zeros(3, dtype=torch.float64)
     own, cross = moments_of(x, t, *zero, splits)
-    found = fit(factorise(own.fit_set("token"), 1e-12), cross.fit_set("token"), *zero)
+    result = fit(factorise(own.fit_set("token"), 1e-12), cross.fit_set("token"), *zero)
     for rows, vanishes in ((splits.token_fit, True), (~splits.token_fit, False)):
-        residual = t[rows] - x[rows] @ found.weight - found.intercept
+        residual = t[rows] - x[rows] @ result.weight - result.intercept
         assert (float((x[rows].T @ residual).abs().max()) < 1e-9) == vanishes
 
 
@@ -74,10 +74,10 @@ def test_exact_copy_of_a_dimension_lowers_the_rank_only():
     own, cross = moments_of(x, t, *zero, splits)
     factor = factorise(own.fit_set("all"), 1e-12)
     assert factor.rank == 4
-    found = fit(factor, cross.fit_set("all"), *zero)
+    result = fit(factor, cross.fit_set("all"), *zero)
     design = np.column_stack([x.reshape(-1, 5)[:, :4], np.ones(CONTEXTS * POSITIONS)])
     expected = design @ scipy.linalg.lstsq(design, t.reshape(-1, 1).numpy())[0]
-    np.testing.assert_allclose((x.reshape(-1, 5) @ found.weight + found.intercept).numpy(), expected, atol=1e-9)
+    np.testing.assert_allclose((x.reshape(-1, 5) @ result.weight + result.intercept).numpy(), expected, atol=1e-9)
 
 
 def test_fewer_rows_than_dimensions_are_refused():

@@ -22,9 +22,9 @@ def test_table_of_widths_is_the_committed_series():
     results = load_results(ROOT / "reports" / "results", params.hookpoints, [])
     saes, _ = width_series(results, params.figures.main_hookpoint, params.figures.widths_group)
     rows = re.findall(r"^\| ([\d,]+) \| (\S+) \| (\S+) \| (\S+) \| (\S+) \|$", README, re.MULTILINE)
-    found = {int(width.replace(",", "")): numbers for width, *numbers in rows}
+    result = {int(width.replace(",", "")): numbers for width, *numbers in rows}
     names = ("fvu", "fvu_nonlinear", "vector_r2", "norm_r2")
-    assert found == {sae["d_sae"]: [f"{estimate(sae, name)['value']:.3f}" for name in names] for sae in saes}
+    assert result == {sae["d_sae"]: [f"{estimate(sae, name)['value']:.3f}" for name in names] for sae in saes}
 
 
 def test_asymptote_is_the_committed_one():
@@ -75,7 +75,7 @@ def test_tables_of_claims_are_the_committed_runs(monkeypatch):
 def of_claim(low: float, high: float, **more) -> dict:
     """A row with two judged components, of which the first stands at `low` to `high` and the second is below zero."""
     regions = {"first": {"low": 0}, "second": {"low": 0}}
-    found = {"first": [{"value": (low + high) / 2, "low": low, "high": high}], "second": [UNDER]}
+    result = {"first": [{"value": (low + high) / 2, "low": low, "high": high}], "second": [UNDER]}
     row = {
         "id": "a",
         "judged_by": "analogue",
@@ -83,7 +83,7 @@ def of_claim(low: float, high: float, **more) -> dict:
         "rule_sha256": "x",
         "edition": 3,
         "earlier": [],
-        "components": found,
+        "components": result,
     }
     return row | {"rule": {"test": "inside", "level": 0.95, "resample": ["context"], **SIDES(regions)}} | more
 
@@ -106,12 +106,12 @@ after"""
 def test_a_component_has_its_own_number_and_outcome():
     text = TABLES.format(MARKS["claims"], END, MARKS["families"], END)
     here, there = {"a": of_claim(0.1, 0.3)}, {"a": of_claim(-0.1, 0.3, judge="surrogate")}
-    found = renewed(text, [here, there])
-    assert "| `a` `first` | some words | 0.2 (0.1 to 0.3) | agrees |" in found
-    assert "| `a` `second` | other words | −2 (−3 to −1) | disagrees |" in found
-    assert "| 0.2 (0.1 to 0.3), agrees | 0.1 (−0.1 to 0.3), inconclusive (surrogate) |" in found
-    assert found.startswith("before") and found.endswith("after") and "wrong" not in found
-    assert renewed(found, [here, there]) == found
+    result = renewed(text, [here, there])
+    assert "| `a` `first` | some words | 0.2 (0.1 to 0.3) | agrees |" in result
+    assert "| `a` `second` | other words | −2 (−3 to −1) | disagrees |" in result
+    assert "| 0.2 (0.1 to 0.3), agrees | 0.1 (−0.1 to 0.3), inconclusive (surrogate) |" in result
+    assert result.startswith("before") and result.endswith("after") and "wrong" not in result
+    assert renewed(result, [here, there]) == result
     with pytest.raises(ArtifactError, match="names `a` `first`"):
         renewed(text, [here, {}])
     with pytest.raises(ArtifactError, match="has no marks"):

@@ -181,15 +181,15 @@ def make(folder: Path, payload: str = "", receipts: bool = True) -> dict[str, An
     claims[0]["reads"] += payload
     claims[0]["components"]["r2"][0]["sae"] += payload
     names = ("figures", "tokens", "decomposition@resid_post.0", "decomposition@resid_post.1") if receipts else ()
-    found = {name: fake_receipt(name.split("@")[0]) for name in names}
+    result = {name: fake_receipt(name.split("@")[0]) for name in names}
     if receipts:
-        found["figures"]["params"] = {"figures": {"seed": 0, "label": "a" + payload}}
-    for receipt in found.values():
+        result["figures"]["params"] = {"figures": {"seed": 0, "label": "a" + payload}}
+    for receipt in result.values():
         receipt["inputs"] = {"reports/results" + payload: "ab" * 32}
         receipt["machine"]["cpu"] += payload
     for entry in FIGURES if payload else ():
         write_json(folder / f"{entry.id}.json", figure_data(entry, results, params))
-    provenance = Provenance(found, {}, "resid_post.1")
+    provenance = Provenance(result, {}, "resid_post.1")
     return report_content(params, results, folder, fake_claims(claims), lemmas, data, tokens, LEDGER, provenance)
 
 
@@ -451,13 +451,13 @@ def test_claims_behind_a_stale_stage_are_stale() -> None:
     other = claim("row-count", "4", 1.0) | {"results": ["reports/results/lemmas.json"], "verdict": "reproduced"}
     stale = {"pursuit": "pursuit ran with another x.py than is here"}
     judged = judged_now(fake_claims([row, other]), Provenance(receipts_of_a_chain(), stale, "resid_post.1"))
-    assert [found["verdict"] for found in judged["claims"]] == ["stale", "reproduced"]
+    assert [result["verdict"] for result in judged["claims"]] == ["stale", "reproduced"]
     assert judged["verdicts"]["stale"] == 1 and judged["verdicts"]["not-testable-in-this-profile"] == 0
     shown = claims_content(judged, Provenance(receipts_of_a_chain(), stale, "resid_post.1"))["rows"][0]
     assert shown["verdict"] == "stale"
     assert shown["verdict_notes"] == ["pursuit ran with another x.py than is here", "it was not testable here"]
     fresh = judged_now(fake_claims([row, other]), Provenance(receipts_of_a_chain(), {}, "resid_post.1"))
-    assert [found["verdict"] for found in fresh["claims"]] == ["not-testable-in-this-profile", "reproduced"]
+    assert [result["verdict"] for result in fresh["claims"]] == ["not-testable-in-this-profile", "reproduced"]
 
 
 def test_stages_stand_with_parameters_and_inputs() -> None:
@@ -494,17 +494,17 @@ def test_tokens_share_one_scale() -> None:
 
 
 def test_errata_quote_both_sides() -> None:
-    found = {item["id"]: item for item in errata(LEDGER)}
-    assert len(found) == len(LEDGER.errata) == 18
-    assert found["text-sweep-l0"]["here"] == {
+    result = {item["id"]: item for item in errata(LEDGER)}
+    assert len(result) == len(LEDGER.errata) == 18
+    assert result["text-sweep-l0"]["here"] == {
         "section": "4.1",
         "quote": "closest to 50 on Gemma 2 2B and 9B and Llama Scope SAEs",
         "says": "L0 nearest to 50",
     }
-    assert found["text-sweep-l0"]["there"]["section"] == "5.1"
-    (earlier,) = found["text-sweep-l0"]["earlier"]
+    assert result["text-sweep-l0"]["there"]["section"] == "5.1"
+    (earlier,) = result["text-sweep-l0"]["earlier"]
     assert (earlier["edition"], earlier["outcome"]) == (1, "paper inconsistent")
-    assert found["text-sweep-l0"]["there"]["says"] == "L0 nearest to 60"
+    assert result["text-sweep-l0"]["there"]["says"] == "L0 nearest to 60"
 
 
 def test_what_does_not_follow_is_tested_and_stands_apart() -> None:

@@ -36,9 +36,9 @@ OPEN["components"]["r2"][0] = OPEN["components"]["r2"][0] | {"place": "across"}
 
 
 def test_strongest_is_farthest_in_widths_of_its_interval() -> None:
-    found = strongest_disagreement(ledger(NEAR, FAR, EXACT, AGREES, OPEN))
-    assert (found.claim, found.component, found.wanted) == ("far", "r2", "0.1 to 0.4")
-    assert found.widths == pytest.approx(5.0)
+    result = strongest_disagreement(ledger(NEAR, FAR, EXACT, AGREES, OPEN))
+    assert (result.claim, result.component, result.wanted) == ("far", "r2", "0.1 to 0.4")
+    assert result.widths == pytest.approx(5.0)
     assert strongest_disagreement(ledger(NEAR, EXACT)).claim == "near"
 
 

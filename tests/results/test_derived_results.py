@@ -221,9 +221,9 @@ derive = functools.partial(derived, params=PARAMS)
 def test_derived_results_equal_those_of_the_stage(stored, name):
     sums, committed = stored(name)
     assert tuple(sums) == records()[name].sums
-    found = compare(committed, derive(name, sums, committed))
-    assert (found.differing, found.close) == ([], 0)
-    assert found.equal > 50 and found.given == GIVEN.get(name, 0)
+    result = compare(committed, derive(name, sums, committed))
+    assert (result.differing, result.close) == ([], 0)
+    assert result.equal > 50 and result.given == GIVEN.get(name, 0)
 
 
 @pytest.mark.parametrize("name", SPOILED)
@@ -236,20 +236,20 @@ def test_a_changed_number_or_sum_differs(stored, name):
     path = records()[name].sums[file]
     array = sums[path][key].copy()
     array.flat[:] = 1 - array.flat[:] if array.dtype.kind == "i" else array.flat[:] * np.linspace(1, 2, array.size)
-    found = derive(name, sums | {path: sums[path] | {key: array}}, committed)
-    assert at(found, place) != at(committed, place)
+    result = derive(name, sums | {path: sums[path] | {key: array}}, committed)
+    assert at(result, place) != at(committed, place)
 
 
 @pytest.mark.parametrize("name", PER_DIMENSION)
 def test_without_sums_per_dimension_the_rest_is_derived(stored, name):
     sums, committed = stored(name)
-    found = derive(name, {path: sums[path] for path in records()[name].committed}, committed)
-    compared = compare(committed, found)
+    result = derive(name, {path: sums[path] for path in records()[name].committed}, committed)
+    compared = compare(committed, result)
     assert (compared.differing, compared.close) == ([], 0)
     assert compared.equal > 50 and compared.given > GIVEN[name]
     assert at(committed, PER_DIMENSION[name]) is not None
     with pytest.raises(KeyError):
-        at(found, PER_DIMENSION[name])
+        at(result, PER_DIMENSION[name])
 
 
 def test_stored_sums_give_the_numbers_of_the_sums_at_hand():

@@ -45,8 +45,8 @@ def test_metrics_are_the_primary_estimates_of_the_widest_sae(params: Params, res
     saes = [s for s in results.decomposition["resid_post.1"]["saes"] if s["group"] == "widths"]
     truth = max(saes, key=lambda sae: sae["d_sae"])["estimates"]["token"]["paper"]
     widest = {key: truth[key]["value"] for key in ("fvu", "fvu_nonlinear", "norm_r2", "vector_r2")}
-    found = breakdown(results, params)
-    assert metrics == widest | {"asymptote": found.law.asymptote, "asymptote_gap": found.gap}
+    result = breakdown(results, params)
+    assert metrics == widest | {"asymptote": result.law.asymptote, "asymptote_gap": result.gap}
     to_json(metrics)
 
 
@@ -141,17 +141,17 @@ def test_published_saes_have_no_k_of_their_own(params: Params, results: Results,
 
 def test_estimate_that_is_not_there_is_an_explicit_null(results: Results) -> None:
     sae = results.decomposition["resid_post.1"]["saes"][0]
-    found = estimate(sae, "norm_test_cross_fit", "linear", convention="authors")
-    assert found["value"] is None and "not estimated" in found["reason"]
+    result = estimate(sae, "norm_test_cross_fit", "linear", convention="authors")
+    assert result["value"] is None and "not estimated" in result["reason"]
     assert estimate(sae, "fvu")["value"] is not None
 
 
 def test_results_are_read_back(params: Params, results: Results, tmp_path: Path) -> None:
     write_results(results, tmp_path)
-    found = load_results(tmp_path, params.hookpoints, results.experiments)
-    assert found.decomposition == json.loads(json.dumps(results.decomposition))
+    result = load_results(tmp_path, params.hookpoints, results.experiments)
+    assert result.decomposition == json.loads(json.dumps(results.decomposition))
     with pytest.raises(NotDrawn, match="no SAE of group nobody"):
-        found.saes("resid_post.1", ["nobody"])
+        result.saes("resid_post.1", ["nobody"])
     (tmp_path / "decomposition" / "resid_post.1.json").write_text('{"hookpoint": "resid_post.2"}')
     with pytest.raises(ArtifactError, match=r"resid_post\.1\.json holds 'resid_post\.2'"):
         load_results(tmp_path, params.hookpoints, results.experiments)

@@ -33,10 +33,10 @@ def served(tmp_path, monkeypatch):
     monkeypatch.setenv("DARKMATTER_HUB_OFFLINE", "")
     monkeypatch.setenv("HF_TOKEN", "secret")
     monkeypatch.setattr(time, "sleep", lambda seconds: None)  # between huggingface_hub's tries
-    with serve(root) as found:
-        found.gated.add("org/gated")
-        monkeypatch.setenv("HF_ENDPOINT", found.url)
-        yield found
+    with serve(root) as result:
+        result.gated.add("org/gated")
+        monkeypatch.setenv("HF_ENDPOINT", result.url)
+        yield result
 
 
 def pins(repo=OPEN):

@@ -70,11 +70,11 @@ def test_many_contexts_have_the_same_interval_without_the_jackknife_weights(monk
     units = ContextBootstrap(MANY + 1, 200, 0.95, 0)
     with monkeypatch.context() as patch:
         patch.setattr("numpy.eye", lambda *a, **k: pytest.fail("n² weights"))
-        found = units.interval(ratio_of_sums(sums, rows))
+        result = units.interval(ratio_of_sums(sums, rows))
     monkeypatch.setattr("darkmatter.statistics.bootstrap.MANY", MANY + 1)
     dense = units.interval(ratio_of_sums(sums, rows))
-    assert (found.low, found.high) == pytest.approx((dense.low, dense.high), rel=1e-12)
-    assert found.value == dense.value
+    assert (result.low, result.high) == pytest.approx((dense.low, dense.high), rel=1e-12)
+    assert result.value == dense.value
 
 
 def test_left_out_weights_are_one_minus_the_identity():

@@ -53,8 +53,8 @@ def test_ratio_of_sums_over_contexts():
         units = units_of(CONTEXTS, **bootstrap)
         x = varying(random, OF_X, CONTEXTS)
         error = 0.3 * x * varying(random, OF_ERROR, CONTEXTS)
-        found = units.interval(lambda weights: (weights @ error) / (weights @ x))
-        return found.low, found.high
+        result = units.interval(lambda weights: (weights @ error) / (weights @ x))
+        return result.low, result.high
 
     assert 0.93 <= coverage(world, 0.3) <= 0.97
 
@@ -67,8 +67,8 @@ def test_paired_difference_of_two_r2():
         shared = varying(random, OF_ERROR, CONTEXTS)
         left = [share * square * shared * varying(random, 0.05, CONTEXTS) for share in (0.3, 0.32)]
         one, other = (ScoredRegression(rows, np.zeros(CONTEXTS), square, residual, 4) for residual in left)
-        found = difference(one, other, bootstrap)
-        return found["low"], found["high"]
+        result = difference(one, other, bootstrap)
+        return result["low"], result["high"]
 
     assert 0.93 <= coverage(world, 0.02) <= 0.97
 
@@ -93,8 +93,8 @@ def test_slope_over_contexts_and_saes(of_saes, of_contexts):
         values = x[:, None] * steeper + of_saes * random.normal(size=(len(x), 1)) + 0.01 * random.normal(size=CONTEXTS)
         y = values.mean(1)
         sampled = Sampled(formulas_of(values), lambda n: slope(x, n, group), slope_over_saes(x, y, group))
-        found = sampled.at(bootstrap, 1)
-        return found["low"], found["high"]
+        result = sampled.at(bootstrap, 1)
+        return result["low"], result["high"]
 
     assert 0.93 <= coverage(world, 0.05) <= 0.97
 
@@ -105,8 +105,8 @@ def of_one_sae(of_seed: float, seeds: int):
     def world(random, bootstrap):
         values = random.normal(size=CONTEXTS) + of_seed * random.normal()
         noise = SeedNoise.of([of_seed * random.normal(size=seeds)])
-        found = Sampled(formulas_of(values[None], noise), first).at(bootstrap, 1)
-        return found["low"], found["high"]
+        result = Sampled(formulas_of(values[None], noise), first).at(bootstrap, 1)
+        return result["low"], result["high"]
 
     return world
 
@@ -155,8 +155,8 @@ def test_cross_entropy_ratio(of_saes, of_contexts):
         for name in names:
             value = (sums[f"{name}/ce/sae"] - sums[f"{name}/ce/linear"]).sum() / cost.sum() / 0.3
             saes.append({"name": name, "rank": 4, "ratio": {"norm": {"linear": {"value": value}}}})
-        found = mean_ratio(sums, saes, "linear", "norm", bootstrap)
-        return found["low"], found["high"]
+        result = mean_ratio(sums, saes, "linear", "norm", bootstrap)
+        return result["low"], result["high"]
 
     assert 0.93 <= coverage(world, 1.5) <= 0.97
 
@@ -171,8 +171,8 @@ def test_t_over_saes():
 
 def test_t_over_seeds_of_noise():
     def world(random, bootstrap):
-        found = seed_estimate(random.normal(size=5).tolist(), LEVEL, 10, 4)
-        return found["low"], found["high"]
+        result = seed_estimate(random.normal(size=5).tolist(), LEVEL, 10, 4)
+        return result["low"], result["high"]
 
     assert 0.93 <= coverage(world, 0) <= 0.97
 
@@ -192,8 +192,8 @@ def test_contexts_and_saes(of_saes, of_contexts, apart, saes):
         over_contexts = units.interval(lambda weights: weights @ mean / weights.sum(1))
         ends = over_contexts.low, over_contexts.high
         shared = shared_share(values @ units.weights.T / CONTEXTS)
-        found = contexts_and_saes(over_contexts.value, ends, CONTEXTS, values.mean(1), LEVEL, shared)
-        return found["low"], found["high"]
+        result = contexts_and_saes(over_contexts.value, ends, CONTEXTS, values.mean(1), LEVEL, shared)
+        return result["low"], result["high"]
 
     assert 0.93 <= coverage(world, 0) <= 0.97
 
@@ -206,8 +206,8 @@ def test_lead_of_one_number_over_another_of_other_contexts():
         parts = [mean + 0.01 * random.normal() for mean in (0.10, 0.04, 0.06)]
         change = -0.05 + 0.01 * random.normal()
         known = [Fixed({"value": v, "low": v - half, "high": v + half}, LEVEL) for v in (*parts, change)]
-        found = Lead(known[:-1], known[-1]).at(bootstrap, 1)
-        return found["low"], found["high"]
+        result = Lead(known[:-1], known[-1]).at(bootstrap, 1)
+        return result["low"], result["high"]
 
     assert 0.97 <= coverage(world, 0.05) <= 1
 
@@ -226,8 +226,8 @@ def test_pooled_share_of_regressed_error():
             "square": square[None],
             "residual/x": left[None],
         }
-        found = r2_of(sums, "token", "residual/x", 4, bootstrap, r2_pooled)
-        return found["low"], found["high"]
+        result = r2_of(sums, "token", "residual/x", 4, bootstrap, r2_pooled)
+        return result["low"], result["high"]
 
     assert 0.92 <= coverage(world, 0.1) <= 0.97
 
@@ -238,17 +238,17 @@ def test_bootstrap_of_few_saes_does_not_cover():
     def world(random, bootstrap):
         units = units_of(2, **bootstrap)
         values = random.normal(size=2)
-        found = units.interval(lambda weights: weights @ values / weights.sum(1))
-        return found.low, found.high
+        result = units.interval(lambda weights: weights @ values / weights.sum(1))
+        return result.low, result.high
 
     assert coverage(world, 0) < 0.6
 
 
 def test_terms_are_stated_and_an_absent_one_with_its_reason():
-    found = combined(1.0, [of_interval("context", 1.0, (0.8, 1.4), 40, LEVEL)], LEVEL, {"seed": "one seed"})
-    assert found["resampled"] == "context" and found["absent"] == {"seed": "one seed"}
-    assert found["intervals"]["context"] == {"low": found["low"], "high": found["high"]}
-    assert (1 - found["low"]) / 0.2 == pytest.approx((found["high"] - 1) / 0.4) == pytest.approx(1.0452, abs=1e-3)
+    result = combined(1.0, [of_interval("context", 1.0, (0.8, 1.4), 40, LEVEL)], LEVEL, {"seed": "one seed"})
+    assert result["resampled"] == "context" and result["absent"] == {"seed": "one seed"}
+    assert result["intervals"]["context"] == {"low": result["low"], "high": result["high"]}
+    assert (1 - result["low"]) / 0.2 == pytest.approx((result["high"] - 1) / 0.4) == pytest.approx(1.0452, abs=1e-3)
     few = contexts_and_saes(1.0, (0.8, 1.4), 40, [0.9, 1.1], LEVEL)
     assert few["resampled"] == "context" and "2 SAEs leave 1 degrees" in few["absent"]["sae"]
     many = contexts_and_saes(1.0, (0.8, 1.4), 40, [0.9, 1.1, 1.0, 0.8, 1.2], LEVEL)

@@ -49,6 +49,6 @@ def test_dimension_without_variance_is_left_out_not_averaged_in():
 def test_target_without_variance_is_null_with_its_reason():
     rows = np.full(4, 5.0)
     statistic = lambda weights: metrics.r2(weights, rows, rows * 3, rows * 9, rows)  # noqa: E731
-    found = estimate(ContextBootstrap(4, 100, 0.95, 0), statistic, rows, 1)
-    assert found["value"] is None
-    assert found["reason"] == "the target has no variance"
+    result = estimate(ContextBootstrap(4, 100, 0.95, 0), statistic, rows, 1)
+    assert result["value"] is None
+    assert result["reason"] == "the target has no variance"

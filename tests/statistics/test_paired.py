@@ -29,9 +29,9 @@ def data():
 
 def test_each_resample_gives_both_regressions_at_once(data):
     y, near, far = data
-    found = difference(scored(y, near), scored(y, far), BOOTSTRAP)
-    assert found["value"] == pytest.approx(naive_r2(y, near) - naive_r2(y, far))
-    assert (found["rows"], found["contexts"]) == (CONTEXTS * POSITIONS, CONTEXTS)
+    result = difference(scored(y, near), scored(y, far), BOOTSTRAP)
+    assert result["value"] == pytest.approx(naive_r2(y, near) - naive_r2(y, far))
+    assert (result["rows"], result["contexts"]) == (CONTEXTS * POSITIONS, CONTEXTS)
     weights = ContextBootstrap(CONTEXTS, **BOOTSTRAP).weights[:20]
     naive = []
     for row in weights.astype(int):
@@ -44,8 +44,8 @@ def test_each_resample_gives_both_regressions_at_once(data):
 
 def test_difference_with_itself_is_nothing_in_every_resample(data):
     y, near, _ = data
-    found = difference(scored(y, near), scored(y, near), BOOTSTRAP)
-    assert (found["value"], found["low"], found["high"]) == (0, 0, 0)
+    result = difference(scored(y, near), scored(y, near), BOOTSTRAP)
+    assert (result["value"], result["low"], result["high"]) == (0, 0, 0)
 
 
 def test_largest_is_resampled_as_one(data):
@@ -59,17 +59,17 @@ def test_contexts_without_rows_are_not_resampled(data):
     y, near, _ = data
     mask = np.ones_like(y)
     mask[4:] = 0
-    found = alone(scored(y, near, mask), BOOTSTRAP)
-    assert found["contexts"] == 4
-    assert found["value"] == pytest.approx(naive_r2(y[:4], near[:4]))
+    result = alone(scored(y, near, mask), BOOTSTRAP)
+    assert result["contexts"] == 4
+    assert result["value"] == pytest.approx(naive_r2(y[:4], near[:4]))
 
 
 def test_one_part_without_variance_makes_the_whole_null(data):
     y, near, _ = data
     constant = np.ones_like(y)
-    found = difference(scored(y, near), scored(constant, constant), BOOTSTRAP)
-    assert found["value"] is None
-    assert found["reason"] == "the target has no variance"
+    result = difference(scored(y, near), scored(constant, constant), BOOTSTRAP)
+    assert result["value"] is None
+    assert result["reason"] == "the target has no variance"
 
 
 def test_slope_with_one_offset_for_each_group():

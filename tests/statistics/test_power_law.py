@@ -41,20 +41,20 @@ def test_agreement_of_starts_can_be_seen_to_fail() -> None:
 
 def test_endings_count_every_start_and_begin_with_the_best_fit() -> None:
     y = planted(WIDTHS, 0.12, 3.0, 0.45)
-    found = endings(WIDTHS, y, 50, seed=1)
+    result = endings(WIDTHS, y, 50, seed=1)
     law = fit_power_law(WIDTHS, y, 50, seed=1)
-    assert sum(ending.starts for ending in found) == 50
-    assert found[0].starts == 50 * law.starts_agreeing
-    assert found[0].asymptote == pytest.approx(law.asymptote)
-    assert found[0].exponent == pytest.approx(law.exponent)
-    assert not found[0].flat
+    assert sum(ending.starts for ending in result) == 50
+    assert result[0].starts == 50 * law.starts_agreeing
+    assert result[0].asymptote == pytest.approx(law.asymptote)
+    assert result[0].exponent == pytest.approx(law.exponent)
+    assert not result[0].flat
 
 
 def test_flat_endings_are_told_from_falling_ones() -> None:
     """On rising data the best law is the mean: every start ends flat."""
-    found = endings(WIDTHS, 0.1 + 0.02 * np.log(WIDTHS / 512), 20, seed=0)
-    assert sum(ending.starts for ending in found if ending.flat) == 20
-    assert [ending.rss for ending in found] == sorted(ending.rss for ending in found)
+    result = endings(WIDTHS, 0.1 + 0.02 * np.log(WIDTHS / 512), 20, seed=0)
+    assert sum(ending.starts for ending in result if ending.flat) == 20
+    assert [ending.rss for ending in result] == sorted(ending.rss for ending in result)
 
 
 @pytest.mark.parametrize(("points", "spread"), [(2, 0.1), (5, 0.0)])

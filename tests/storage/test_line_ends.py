@@ -26,16 +26,16 @@ def converting_clone(repository: Path, to: Path) -> Path:
     return to
 
 
-def found(root: Path) -> set[tuple[str, str]]:
+def findings(root: Path) -> set[tuple[str, str]]:
     return {(finding.kind, finding.path) for finding in verify(root, committed=True).findings}
 
 
 def test_converted_clone_is_as_it_was_committed(repository, tmp_path):
     without = converting_clone(repository, tmp_path / "without")
-    assert found(without) == {("tampered", "reports/results/use.json"), ("stale", "make"), ("stale", "use")}
+    assert findings(without) == {("tampered", "reports/results/use.json"), ("stale", "make"), ("stale", "use")}
     shutil.copy(ATTRIBUTES, repository)
     toy.commit(repository)
-    assert found(converting_clone(repository, tmp_path / "with")) == set()
+    assert findings(converting_clone(repository, tmp_path / "with")) == set()
 
 
 def test_what_an_editor_writes_is_committed_with_lf_and_what_a_stage_writes_as_it_is(repository):

@@ -53,8 +53,8 @@ def test_a_folder_gives_one_document_per_file_and_none_for_blank_or_hidden_ones(
     files = {"b": MARK + "two\r\nlines\r\n\r\n", "a": "one\n", "c": MARK + "\r\n", ".DS_Store": "\0"}
     for name, content in files.items():
         (tmp_path / name).write_bytes(content.encode())
-    found = {document["id"]: document["text"] for document in documents(tmp_path)}
-    assert found == {"a": "one", "b": "two\nlines"} and list(found) == ["a", "b"]
+    result = {document["id"]: document["text"] for document in documents(tmp_path)}
+    assert result == {"a": "one", "b": "two\nlines"} and list(result) == ["a", "b"]
 
 
 def test_marks_where_files_were_joined_are_no_text(tmp_path):
@@ -70,9 +70,9 @@ def test_json_is_no_text_and_the_line_that_is_named_makes_texts_of_it(tmp_path, 
     path = Path("own", name)
     path.parent.mkdir()
     path.write_text("\n".join(json.dumps({"text": text}) for text in LINES) + "\n", encoding="utf-8")
-    with pytest.raises(ArtifactError, match="holds JSON, whose braces") as found:
+    with pytest.raises(ArtifactError, match="holds JSON, whose braces") as result:
         list(documents(path.parent if inside else path))
-    exec(str(found.value).split("--text texts: ")[1], {})  # noqa: S102
+    exec(str(result.value).split("--text texts: ")[1], {})  # noqa: S102
     assert [document["text"] for document in documents(Path("texts"))] == LINES
 
 
@@ -135,9 +135,9 @@ def test_a_profile_may_have_other_line_ends_and_its_mark_is_refused_by_name(tmp_
     monkeypatch.chdir(tmp_path)
     assert composed("smoke") == wanted
     profile = edited(ROOT / "conf/profile/smoke.yaml", Path("conf/profile/smoke.yaml"), MARK)
-    with pytest.raises(ParamsError, match=r"smoke\.yaml begins with a byte-order mark") as found:
+    with pytest.raises(ParamsError, match=r"smoke\.yaml begins with a byte-order mark") as result:
         composed("smoke")
-    subprocess.run(str(found.value).split("`")[1], shell=True, check=True)  # noqa: S602
+    subprocess.run(str(result.value).split("`")[1], shell=True, check=True)  # noqa: S602
     assert not profile.read_bytes().startswith(MARK.encode()) and composed("smoke") == wanted
 
 

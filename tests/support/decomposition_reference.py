@@ -63,12 +63,12 @@ def reference_cross_fit(x, sae, splits, positions):
     for number in range(splits.fold.max() + 1):
         inside = fold == number
         linear[inside] = regress(x, error, ~inside)[inside]
-    found = {}
+    result = {}
     for name, part in {"linear": linear, "nonlinear": error - linear}.items():
         target = sq(part)[:, None]
         predicted = np.empty_like(target)
         for number in range(splits.fold.max() + 1):
             inside = fold == number
             predicted[inside] = regress(x, target, ~inside)[inside]
-        found[name] = r2(target, predicted, np.ones(len(x), dtype=bool))
-    return found
+        result[name] = r2(target, predicted, np.ones(len(x), dtype=bool))
+    return result

@@ -31,9 +31,9 @@ def hub(tmp_path, monkeypatch):
     monkeypatch.setenv("DARKMATTER_HUB_OFFLINE", "")
     monkeypatch.setenv("DARKMATTER_WORKERS", "1")
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
-    with serve(tmp_path / "served") as found:
-        monkeypatch.setenv("HF_ENDPOINT", found.url)
-        yield found
+    with serve(tmp_path / "served") as result:
+        monkeypatch.setenv("HF_ENDPOINT", result.url)
+        yield result
 
 
 def publish_model(hub: Hub, language_model, tokenizer) -> Path:

@@ -61,15 +61,15 @@ class SecondDevice(TorchFunctionMode):
         mixed = any(placed) and not all(on or not t.ndim or not t.numel() for on, t in zip(there, tensors, strict=True))
         if mixed and function not in MOVING:
             raise RuntimeError(f"{function.__name__}: expected all tensors to be on the same device, {NAME} or cpu")
-        found = function(*args, **kwargs)
+        result = function(*args, **kwargs)
         if function in LEAVING or function in MOVING:
-            return found
+            return result
         if any(there) or any(map(is_second, asked)):
             self.calls += 1
-            for leaf in tree_leaves(found):
+            for leaf in tree_leaves(result):
                 if isinstance(leaf, torch.Tensor):
                     self.put(leaf)
-        return found
+        return result
 
 
 def is_device(leaf):

@@ -64,8 +64,8 @@ def test_a_light_edit_is_near_and_fresh_text_is_not():
 @given(st.lists(st.sampled_from(["Chapter 1", "IV.", "THE DEAD", "", "He said so.", "x" * 600]), max_size=30))
 def test_chapters_lose_no_line(lines):
     text = "\n".join(lines)
-    found = chapters(text)
-    assert [line for part in found for line in part.split("\n") if line] == [line for line in lines if line]
+    result = chapters(text)
+    assert [line for part in result for line in part.split("\n") if line] == [line for line in lines if line]
 
 
 def test_chapters_begin_at_headings_between_blank_lines():
@@ -73,17 +73,17 @@ def test_chapters_begin_at_headings_between_blank_lines():
     text = (
         f"CHAPTER I.\n\n{body}\nTHE END OF IT\n\nII. WORDS\n\n{body}\nHe cried\nSTOP\nand went.\n\nChapter 3\n\n{body}"
     )
-    found = chapters(text)
-    assert [part.split("\n")[0] for part in found] == ["CHAPTER I.", "THE END OF IT", "Chapter 3"]
-    assert "II. WORDS" in found[1] and "STOP" in found[1]
+    result = chapters(text)
+    assert [part.split("\n")[0] for part in result] == ["CHAPTER I.", "THE END OF IT", "Chapter 3"]
+    assert "II. WORDS" in result[1] and "STOP" in result[1]
 
 
 @given(parts=st.lists(st.text("ab ", max_size=30), max_size=20), characters=st.integers(1, 60))
 def test_pieces_lose_nothing_and_end_as_soon_as_they_are_long_enough(parts, characters):
-    found = list(pieces(parts, characters))
-    assert re.sub(r"\s", "", "".join(found)) == re.sub(r"\s", "", "".join(parts))
-    assert all(len(piece) >= characters for piece in found[:-1])
-    assert all(len(piece.rpartition("\n\n")[0]) < characters for piece in found)
+    result = list(pieces(parts, characters))
+    assert re.sub(r"\s", "", "".join(result)) == re.sub(r"\s", "", "".join(parts))
+    assert all(len(piece) >= characters for piece in result[:-1])
+    assert all(len(piece.rpartition("\n\n")[0]) < characters for piece in result)
 
 
 def test_a_book_is_cut_into_chapters_of_one_source_and_code_is_not(tmp_path):

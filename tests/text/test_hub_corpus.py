@@ -29,9 +29,9 @@ def test_rows_come_in_the_order_of_datasets_2():
     """Made once with datasets 2.21 from five shards of 300 rows {"text": "SHARD-ROW"}:
     load_dataset("json", data_files=…, split="train", streaming=True).shuffle(seed=42, buffer_size=100)."""
     rows = [f"{int(name[6:8])}-{row}" for name in shard_names(dataset()) for row in range(300)]
-    found = list(shuffled(rows, 42, 100))
-    assert found[:5] == ["4-8", "4-77", "4-65", "4-43", "4-103"] and found[-2:] == ["0-297", "0-259"]
-    digest = hashlib.sha256("\n".join(found).encode()).hexdigest()
+    result = list(shuffled(rows, 42, 100))
+    assert result[:5] == ["4-8", "4-77", "4-65", "4-43", "4-103"] and result[-2:] == ["0-297", "0-259"]
+    digest = hashlib.sha256("\n".join(result).encode()).hexdigest()
     assert digest == "0a2acc9aa5d43bdb2541b0330e8ab133d4f03c1e5f61c95c4ce299b99421dca1"
 
 
@@ -55,9 +55,9 @@ def served(tmp_path, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("DARKMATTER_HUB_OFFLINE", "")
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
-    with serve(tmp_path / "served") as found:
-        monkeypatch.setenv("HF_ENDPOINT", found.url)
-        yield found
+    with serve(tmp_path / "served") as result:
+        monkeypatch.setenv("HF_ENDPOINT", result.url)
+        yield result
 
 
 def test_long_enough_documents_come_with_domain_and_place(served, tmp_path):

@@ -119,12 +119,12 @@ def test_too_few_documents_are_counted_by_domain():
 
 @given(supply=st.dictionaries(st.sampled_from("abcd"), st.integers(0, 20)), number=st.integers(0, 60))
 def test_shares_fill_the_lowest_first(supply, number):
-    found = shares(supply, number)
+    result = shares(supply, number)
     level = dict.fromkeys(supply, 0)
     for _ in range(min(number, sum(supply.values()))):
         lowest = min((d for d in supply if level[d] < supply[d]), key=level.__getitem__)
         level[lowest] += 1
-    assert sorted(found.values()) == sorted(level.values()) and found == level
+    assert sorted(result.values()) == sorted(level.values()) and result == level
 
 
 @given(sizes=st.lists(st.integers(1, 9), min_size=1, max_size=8), wanted=st.integers(0, 20), spare=st.integers(0, 10))

@@ -148,7 +148,7 @@ def test_streamed_moments_give_what_dense_least_squares_gives():
     assert moments.excess(b, intercept=True)[0] == pytest.approx((y - w @ b).var() - residual.var(), rel=1e-9)
 
 
-def found(derived, statistic, draw) -> bool:
+def agrees(derived, statistic, draw) -> bool:
     sample = draw_sample(draw, rows=200_000, seed=[3])
     return Check("under test", derived, sample, statistic).result(bootstrap(30, 0.95, seed=0))["agrees"]
 
@@ -195,8 +195,8 @@ def found(derived, statistic, draw) -> bool:
     ],
 )
 def test_monte_carlo_accepts_the_right_formula_and_finds_the_wrong_one(right, wrong, statistic, draw):
-    assert found(right, statistic, draw)
-    assert not found(wrong, statistic, draw)
+    assert agrees(right, statistic, draw)
+    assert not agrees(wrong, statistic, draw)
 
 
 def test_table_agrees_is_deterministic_and_marks_what_is_misprinted():

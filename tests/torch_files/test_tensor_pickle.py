@@ -35,16 +35,16 @@ def read_tensors(path: Path) -> dict[str, np.ndarray] | list[np.ndarray] | np.nd
     def numbers(array: np.ndarray, bfloat16: bool) -> np.ndarray:
         return widened(array) if bfloat16 else array
 
-    found = map_tensors(path)
-    if isinstance(found, dict):
-        return {name: numbers(*tensor) for name, tensor in found.items()}
-    return [numbers(*tensor) for tensor in found] if isinstance(found, list) else numbers(*found)
+    result = map_tensors(path)
+    if isinstance(result, dict):
+        return {name: numbers(*tensor) for name, tensor in result.items()}
+    return [numbers(*tensor) for tensor in result] if isinstance(result, list) else numbers(*result)
 
 
-def assert_equal(found: np.ndarray, tensor: torch.Tensor) -> None:
+def assert_equal(values: np.ndarray, tensor: torch.Tensor) -> None:
     expected = (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).detach().numpy()
-    assert found.dtype == expected.dtype and found.shape == expected.shape
-    np.testing.assert_array_equal(found, expected)
+    assert values.dtype == expected.dtype and values.shape == expected.shape
+    np.testing.assert_array_equal(values, expected)
 
 
 def numbered(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
@@ -65,11 +65,11 @@ def test_every_type_and_shape(tmp_path, dtype, protocol):
         "none": torch.empty((0,), dtype=dtype),
         "deep": numbered((2, 1, 3, 1, 2), dtype),
     }
-    found = read_tensors(saved(tmp_path / "a.pt", content, pickle_protocol=protocol))
-    assert list(found) == list(content)
+    result = read_tensors(saved(tmp_path / "a.pt", content, pickle_protocol=protocol))
+    assert list(result) == list(content)
     for name, tensor in content.items():
-        assert_equal(found[name], tensor)
-    assert np.shares_memory(found["plain"], found["shares"]) == (dtype != torch.bfloat16)  # maps of one storage
+        assert_equal(result[name], tensor)
+    assert np.shares_memory(result["plain"], result["shares"]) == (dtype != torch.bfloat16)  # maps of one storage
 
 
 @given(
@@ -86,8 +86,8 @@ def test_views_are_what_torch_reads(tmp_path, shape, order, step, dtype, start):
     view = view[start::step] if view.ndim else view
     path = saved(tmp_path / "a.pt", [view, torch.nn.Parameter(view, False)])
     expected = torch.load(path, weights_only=True)
-    for found, tensor in zip(read_tensors(path), expected, strict=True):
-        assert_equal(found, tensor)
+    for result, tensor in zip(read_tensors(path), expected, strict=True):
+        assert_equal(result, tensor)
 
 
 def test_structures(tmp_path, monkeypatch):
@@ -95,10 +95,10 @@ def test_structures(tmp_path, monkeypatch):
     state = module.state_dict()
     assert state._metadata
     for content in (state, dict(module.named_parameters()), OrderedDict(state)):
-        found = read_tensors(saved(tmp_path / "a.pt", content))
-        assert list(found) == list(content)
+        result = read_tensors(saved(tmp_path / "a.pt", content))
+        assert list(result) == list(content)
         for name, tensor in content.items():
-            assert_equal(found[name], tensor)
+            assert_equal(result[name], tensor)
     x = torch.randn(2, 3)
     assert_equal(read_tensors(saved(tmp_path / "a.pt", x)), x)
     listed = read_tensors(saved(tmp_path / "a.pt", (x, x[0])))
@@ -112,12 +112,12 @@ def test_structures(tmp_path, monkeypatch):
 def test_maps_and_bfloat16(tmp_path):
     x = torch.randn(4, 3)
     path = saved(tmp_path / "a.pt", {"x": x, "half": x.bfloat16()})
-    found = map_tensors(path)
-    array, bfloat16 = found["x"]
+    result = map_tensors(path)
+    array, bfloat16 = result["x"]
     assert not bfloat16 and not array.flags.writeable and not array.flags.owndata
     with pytest.raises(ValueError, match="read-only"):
         array[0, 0] = 1
-    array, bfloat16 = found["half"]
+    array, bfloat16 = result["half"]
     assert bfloat16 and array.dtype == np.uint16
     assert_equal(read_tensors(path)["half"], x.bfloat16())
 
@@ -441,10 +441,10 @@ def test_any_flipped_bytes_are_refused_or_change_nothing(tmp_path, seed):
         changed[place] ^= int(rng.integers(1, 256))
         (tmp_path / "b.pt").write_bytes(changed)
         try:
-            found = read_tensors(tmp_path / "b.pt")
+            result = read_tensors(tmp_path / "b.pt")
         except ArtifactError:
             continue
-        assert_equal(found["x"], x)
+        assert_equal(result["x"], x)
 
 
 def test_members_that_share_bytes(tmp_path):

@@ -40,8 +40,8 @@ def check_before(protocol: Protocol, device: str, work: Path) -> torch.device:
         (dataset.repo, dataset.revision, "dataset", False, shard_names(dataset)[0]),
         (sae["repo"], sae["revision"] or "main", "model", False, file),
     ):
-        if not (found := reachable(asked)).ok:
-            raise ArtifactError(f"{found.check}: {found.message} ({found.command})")
+        if not (result := reachable(asked)).ok:
+            raise ArtifactError(f"{result.check}: {result.message} ({result.command})")
     shape = known_shape(model.repo)
     here = cached(Repo(model.repo, model.revision), INDEX) is not None
     downloads = 0.0 if here else shape.parameters * shape.file_bytes_per_parameter

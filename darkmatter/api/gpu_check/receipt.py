@@ -71,5 +71,5 @@ def driver() -> str | None:
     """Version of NVIDIA's driver, as its own program says."""
     if shutil.which(DRIVER[0]) is None:
         return None
-    found = subprocess.run(DRIVER, capture_output=True, text=True, check=False)
-    return found.stdout.strip().partition("\n")[0] or None
+    result = subprocess.run(DRIVER, capture_output=True, text=True, check=False)
+    return result.stdout.strip().partition("\n")[0] or None

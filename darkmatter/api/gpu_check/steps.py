@@ -92,8 +92,8 @@ def first_tokens(protocol: Protocol, model: Path) -> np.ndarray:
     """int32 [context, position]: of the first documents of the stream that fill a context."""
     documents = read_dataset(protocol.dataset)
     tokenizer = load_tokenizer(model)
-    found = contexts_of(documents, tokenizer, protocol.context_length)
-    chosen = list(itertools.islice(found, protocol.contexts))
+    result = contexts_of(documents, tokenizer, protocol.context_length)
+    chosen = list(itertools.islice(result, protocol.contexts))
     if len(chosen) < protocol.contexts:
         raise ArtifactError(
             f"only {len(chosen)} documents of {protocol.dataset.repo} have {protocol.context_length} tokens, "

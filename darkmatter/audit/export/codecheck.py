@@ -52,10 +52,10 @@ def author_item(author: Content) -> Content:
 def open_fields(content: Content) -> list[str]:
     """What the specification asks for and no file of the repository knows."""
     no_orcid = [author["name"] for author in content["paper"]["authors"] if "ORCID" not in author]
-    found = [f"paper.authors: ORCID of {', '.join(no_orcid)}"] if no_orcid else []
+    result = [f"paper.authors: ORCID of {', '.join(no_orcid)}"] if no_orcid else []
     if "repository" not in content:
-        found.append("repository: where this repository is published (repository-code in CITATION.cff)")
-    return [*found, "codechecker: name and ORCID", "summary", "report", "certificate", "check_time"]
+        result.append("repository: where this repository is published (repository-code in CITATION.cff)")
+    return [*result, "codechecker: name and ORCID", "summary", "report", "certificate", "check_time"]
 
 
 def manifest(sources: Sources) -> list[Content]:
@@ -82,8 +82,8 @@ def files_of(root: Path, output: str) -> list[str]:
     path = root / output
     if not path.exists():
         raise ArtifactError(f"{output} does not exist, though a receipt names it. Run `dvc repro` to make it.")
-    found = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
-    return [file.relative_to(root).as_posix() for file in found if file.suffix in READABLE]
+    result = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    return [file.relative_to(root).as_posix() for file in result if file.suffix in READABLE]
 
 
 def summary(sources: Sources) -> str:

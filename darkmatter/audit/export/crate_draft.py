@@ -29,12 +29,12 @@ class Draft:
         self.crate.metadata.extra_contexts.append(TERMS)
 
     def context(self, identifier: str, kind: str, **properties: object) -> Entity:
-        found = self.crate.dereference(identifier)
-        return found or self.crate.add(ContextEntity(self.crate, identifier, {"@type": kind, **properties}))
+        result = self.crate.dereference(identifier)
+        return result or self.crate.add(ContextEntity(self.crate, identifier, {"@type": kind, **properties}))
 
     def data(self, identifier: str, kind: str | list[str], **properties: object) -> Entity:
-        found = self.crate.dereference(identifier)
-        return found or self.crate.add(DataEntity(self.crate, identifier, {"@type": kind, **properties}))
+        result = self.crate.dereference(identifier)
+        return result or self.crate.add(DataEntity(self.crate, identifier, {"@type": kind, **properties}))
 
     def file(self, path: str, kind: str | list[str] = "File", **properties: object) -> Entity:
         """A file of the repository as it is now."""

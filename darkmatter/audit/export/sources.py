@@ -52,8 +52,8 @@ def read_sources(root: Path) -> Sources:
         for body in [item.get("do", item)]
     }
     order = {name: place for place, name in enumerate(stages)}
-    found = [read_json(path) for path in sorted((root / RECEIPTS).glob("*.json"))]
-    mine = [receipt for receipt in found if receipt["profile"] == params["profile"] and base(receipt) in order]
+    results = [read_json(path) for path in sorted((root / RECEIPTS).glob("*.json"))]
+    mine = [receipt for receipt in results if receipt["profile"] == params["profile"] and base(receipt) in order]
     if not mine:
         raise ArtifactError(
             f"{RECEIPTS} has no receipt of profile {params['profile']!r}. Run `make repro` to make them."

@@ -60,11 +60,11 @@ def parents_of(hookpoint: str) -> tuple[str, str, str]:
 def check_parents(hookpoint: str, parents: list[str]) -> None:
     """Refuse SAEs (HOOKPOINT/NAME) that are not one for each parent of `hookpoint`."""
     expected = parents_of(hookpoint)
-    found = [path.split("/")[0] for path in parents]
-    if sorted(name.replace("attn_z.", "attn_out.") for name in found) != sorted(expected):
+    results = [path.split("/")[0] for path in parents]
+    if sorted(name.replace("attn_z.", "attn_out.") for name in results) != sorted(expected):
         raise ParamsError(
             f"components.parents must hold one SAE at each of {', '.join(expected)}, of which {hookpoint} is the sum "
-            f"(Eq. 16; attn_z may stand for attn_out); it has {', '.join(found)}. Fix conf/ and run `darkmatter "
+            f"(Eq. 16; attn_z may stand for attn_out); it has {', '.join(results)}. Fix conf/ and run `darkmatter "
             "params`."
         )
 
@@ -141,8 +141,8 @@ def explain(
         return x.to(opened.prepared.device), error_and_x(opened, context)
 
     derive = parts(read_arrays(Path(targets) / MAPS), opened.prepared)
-    found = regress(rows, opened.splits, cutoff, opened.prepared.products, derive)
-    write_arrays(out / SUMS, found.sums | {f"rank/{name}": np.array(rank) for name, rank in found.rank.items()})
+    result = regress(rows, opened.splits, cutoff, opened.prepared.products, derive)
+    write_arrays(out / SUMS, result.sums | {f"rank/{name}": np.array(rank) for name, rank in result.rank.items()})
 
 
 def open_regressor(

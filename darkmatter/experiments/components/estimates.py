@@ -61,11 +61,11 @@ def facts_alone(rows: np.ndarray, rank: dict[str, int], together: dict[str, Any]
         name: {"rows": int(own.sum()), "contexts": int(np.count_nonzero(own)), "rank": rank[name]}
         for name, own in zip(ROW_SETS, rows, strict=True)
     }
-    found = {split: dict.fromkeys(CONVENTIONS, counted[split]) for split in SPLITS} | {"in_sample": counted["all"]}
-    jointly = {"joint": found | {"level": together["level"]}} if together else {}
-    pooled = {"pooled": {split: found[split] for split in SPLITS}} if together else {}
+    result = {split: dict.fromkeys(CONVENTIONS, counted[split]) for split in SPLITS} | {"in_sample": counted["all"]}
+    jointly = {"joint": result | {"level": together["level"]}} if together else {}
+    pooled = {"pooled": {split: result[split] for split in SPLITS}} if together else {}
     return {
-        target: found | (jointly if target in JUDGED else {}) | (pooled if target == POOLED else {})
+        target: result | (jointly if target in JUDGED else {}) | (pooled if target == POOLED else {})
         for target in TARGETS
     }
 
@@ -86,8 +86,8 @@ def components_results(
             "label": JOINT.get(name, name.split("/")[0]),
             "saes": parents if name == "all-parents" else [sae if name == "self" else name],
             "targets": {
-                target: {key: value for key, value in found.items() if key not in BESIDE}
-                for target, found in estimates[name].items()
+                target: {key: value for key, value in result.items() if key not in BESIDE}
+                for target, result in estimates[name].items()
             },
         }
         for name in (*parents, *JOINT)
@@ -109,8 +109,8 @@ def estimands(parents: list[str], estimates: dict[str, Any], split: str, convent
     def of_parents(target: str) -> list[dict[str, Any]]:
         return [{"regressor": name, **of_parent(estimates[name][target])} for name in parents]
 
-    def of_parent(found: dict[str, Any]) -> dict[str, Any]:
-        own, wide = found[split][convention], found.get("joint")
+    def of_parent(result: dict[str, Any]) -> dict[str, Any]:
+        own, wide = result[split][convention], result.get("joint")
         if not wide or own.get("value") is None:  # no sums of every dimension: there are facts alone
             return own
         ends = {end: wide[split][convention][end] for end in ("low", "high")}

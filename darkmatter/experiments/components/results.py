@@ -17,16 +17,16 @@ STORED = RESULTS / "components_sums.npz"  # `rows` [row set, context], REGRESSOR
 STORED_DIMENSIONS = DATA / "sums" / "components.npz"  # targets/SUM and REGRESSOR/SUM [row set, context, 3·d_model]
 
 
-def stored(found: Mapping[str, Sums], targets: Sums) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+def stored(result: Mapping[str, Sums], targets: Sums) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Content of STORED and of STORED_DIMENSIONS.
 
     Args:
-        found: regressor → what `compute.explain` left.
+        result: regressor → what `compute.explain` left.
         targets: what `compute.write_targets` left.
     """
-    ranks = {name: {key: sums[key] for key in sums if key.startswith("rank/")} for name, sums in found.items()}
-    residuals = {name: {key: sums[key] for key in sums if key.startswith("residual/")} for name, sums in found.items()}
-    return {"rows": next(iter(found.values()))["rows"], **gather(ranks)}, gather({"targets": targets, **residuals})
+    ranks = {name: {key: sums[key] for key in sums if key.startswith("rank/")} for name, sums in result.items()}
+    residuals = {name: {key: sums[key] for key in sums if key.startswith("residual/")} for name, sums in result.items()}
+    return {"rows": next(iter(result.values()))["rows"], **gather(ranks)}, gather({"targets": targets, **residuals})
 
 
 def results_of(scalars: Sums, dimensions: Sums | None, params: Params) -> dict[str, Any]:

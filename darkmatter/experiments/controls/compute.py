@@ -67,23 +67,23 @@ def on_activations(
         def rows(context: int) -> tuple[Tensor, Tensor]:
             return torch.from_numpy(x[context]), with_norm(vectors(context))
 
-        found = regress(rows, splits, eigen_cutoff, torch.float32)
-        write_arrays(out / f"{control}.npz", found.sums | ranks(found))
+        result = regress(rows, splits, eigen_cutoff, torch.float32)
+        write_arrays(out / f"{control}.npz", result.sums | ranks(result))
         return
     vectors = planted(x, kept, shares, seed)
 
     def planted_rows(context: int) -> tuple[Tensor, Tensor]:
         return torch.from_numpy(x[context]), vectors(context)
 
-    found = regress(planted_rows, splits, eigen_cutoff, torch.float32)
-    shared = ranks(found) | {"leverage": leverages(planted_rows, splits, eigen_cutoff)}
+    result = regress(planted_rows, splits, eigen_cutoff, torch.float32)
+    shared = ranks(result) | {"leverage": leverages(planted_rows, splits, eigen_cutoff)}
     for number, share in enumerate(shares):
-        own = of_targets(found.sums, slice(number * x.shape[2], (number + 1) * x.shape[2]))
+        own = of_targets(result.sums, slice(number * x.shape[2], (number + 1) * x.shape[2]))
         write_arrays(out / f"planted-{share:g}.npz", own | shared)
 
 
-def ranks(found: HeldOut) -> dict[str, np.ndarray]:
-    return {f"rank/{name}": np.array(rank) for name, rank in found.rank.items()}
+def ranks(held_out: HeldOut) -> dict[str, np.ndarray]:
+    return {f"rank/{name}": np.array(rank) for name, rank in held_out.rank.items()}
 
 
 def on_features(
@@ -113,9 +113,9 @@ def on_features(
         return x, x.square().sum(1, keepdim=True)
 
     splits = draw_splits(contexts, positions, fit_share, folds, split_seed)
-    found = regress(rows, splits, eigen_cutoff)
+    result = regress(rows, splits, eigen_cutoff)
     leverage = {"leverage": leverages(rows, splits, eigen_cutoff)}
-    write_arrays(out / f"features-{weights}.npz", found.sums | ranks(found) | leverage)
+    write_arrays(out / f"features-{weights}.npz", result.sums | ranks(result) | leverage)
 
 
 def feature_draw(weights: str, features: int, probability: float) -> Draw:

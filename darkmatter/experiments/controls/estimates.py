@@ -110,21 +110,21 @@ class Control:
             return "that of SaeError"
         return f"{self.relation} {self.value:.4g}" if self.relation != "equals" else f"{self.value:.4g}"
 
-    def holds(self, found: Estimate, known: float | None) -> bool | None:
-        if found["value"] is None or known is None:
+    def holds(self, result: Estimate, known: float | None) -> bool | None:
+        if result["value"] is None or known is None:
             return None
         match self.relation:
             case "equals":
-                return found["low"] - ROUNDING <= known <= found["high"] + ROUNDING
+                return result["low"] - ROUNDING <= known <= result["high"] + ROUNDING
             case "at most":
-                return not less(known, found["low"])
-        return less(known, found["low"])
+                return not less(known, result["low"])
+        return less(known, result["low"])
 
 
 def check(controls: list[Control], sums: Mapping[str, Arrays], bootstrap: dict[str, Any]) -> dict[str, Any]:
     """Every control under both splits.
 
-    `found` is compared with what is expected: the share s where its sums hold the leverage, R² else. Intervals hold
+    `result` is compared with what is expected: the share s where its sums hold the leverage, R² else. Intervals hold
     for all controls of a split together (Bonferroni).
 
     Args:
@@ -136,16 +136,16 @@ def check(controls: list[Control], sums: Mapping[str, Arrays], bootstrap: dict[s
         for c in controls
     ]
     for split in SPLITS:
-        found: dict[str, dict[str, Any]] = {}
+        result: dict[str, dict[str, Any]] = {}
         for control in controls:
             if control.sums not in sums:
                 continue
             fit = Fit(sums[control.sums], split, TARGETS[control.target])
             r2 = fit.estimate(fit.r2, together)
             number = fit.estimate(fit.share, together) if "leverage" in fit.arrays else r2
-            known = found[control.like]["r2"]["value"] if control.like else control.value
-            found[control.id] = {"r2": r2, "found": number, "holds": control.holds(number, known)}
-        rows = [row | ({split: found[row["id"]]} if row["id"] in found else {}) for row in rows]
+            known = result[control.like]["r2"]["value"] if control.like else control.value
+            result[control.id] = {"r2": r2, "found": number, "holds": control.holds(number, known)}
+        rows = [row | ({split: result[row["id"]]} if row["id"] in result else {}) for row in rows]
     return {"controls": rows, "simultaneous": bootstrap["level"], "checks": len(controls)}
 
 

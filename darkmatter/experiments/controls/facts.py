@@ -45,12 +45,12 @@ def scaling_starts(width: np.ndarray, fvu: np.ndarray, params: Params) -> dict[s
     if len(width) < PARAMETERS or np.ptp(fvu) == 0:
         reason = f"{len(width)} widths of {params.figures.widths_group} have an FVU: no power law to fit"
         return {"starts": starts, "agreeing": None, "flat": None, "endings": [], "holds": None, "reason": reason}
-    found = endings(width, fvu, starts, params.figures.seed)
+    result = endings(width, fvu, starts, params.figures.seed)
     return {
         "starts": starts,
-        "agreeing": found[0].starts,
-        "flat": sum(ending.starts for ending in found if ending.flat),
-        "endings": [vars(ending) for ending in found],
-        "holds": found[0].starts == starts and not found[0].flat,
+        "agreeing": result[0].starts,
+        "flat": sum(ending.starts for ending in result if ending.flat),
+        "endings": [vars(ending) for ending in result],
+        "holds": result[0].starts == starts and not result[0].flat,
         "reason": None,
     }

@@ -127,18 +127,18 @@ def splice_context(
     write_arrays(out / SUMS, sums)
 
 
-def residual_gap(found: Rows, stored: Rows, where: str) -> float:
+def residual_gap(result: Rows, stored: Rows, where: str) -> float:
     """Largest ‖found − stored‖ / ‖stored‖ of a row; 0 where the pass repeats to the last bit.
 
     Raises:
         ArtifactError: it exceeds RESIDUAL_TOLERANCE, or the shapes differ.
     """
     fix = "Activations, tokens and model do not belong together: run `dvc repro -f activations`."
-    if found.shape != stored.shape:
-        raise ArtifactError(f"{where}: stored {list(stored.shape)}, the model gives {list(found.shape)}. {fix}")
-    distance = (found.double() - stored.double()).norm(dim=1)
+    if result.shape != stored.shape:
+        raise ArtifactError(f"{where}: stored {list(stored.shape)}, the model gives {list(result.shape)}. {fix}")
+    distance = (result.double() - stored.double()).norm(dim=1)
     gap = float((distance / stored.double().norm(dim=1).clamp(min=1e-300)).max())
-    if not gap <= RESIDUAL_TOLERANCE[found.dtype]:
+    if not gap <= RESIDUAL_TOLERANCE[result.dtype]:
         raise ArtifactError(f"{where}: a row differs by {gap:.1e} of its norm from what the model gives now. {fix}")
     return gap
 

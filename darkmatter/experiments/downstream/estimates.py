@@ -105,13 +105,13 @@ def ratio(sums: Sums, sae: str, part: str, way: str) -> Statistic:
 def defined(units: ContextBootstrap, statistic: Statistic, rows: np.ndarray, rank: int, reason: str) -> Estimate:
     """As `sae_estimates.estimate`; null with `reason` where the statistic, or too many resamples, are undefined."""
     watched = WatchedStatistic(statistic, units.resamples)
-    found = estimate(units, watched, rows, rank)
-    if found["value"] is None:
-        return found | {"reason": reason}
+    result = estimate(units, watched, rows, rank)
+    if result["value"] is None:
+        return result | {"reason": reason}
     if watched.too_often_undefined(units.level):
         reason = f"{reason} (in {watched.undefined:.0%} of the resamples)"
-        return found | {"value": None, "low": None, "high": None, "reason": reason}
-    return found
+        return result | {"value": None, "low": None, "high": None, "reason": reason}
+    return result
 
 
 NO_COST = "splicing Sae(x) does not raise the cross-entropy, so there is nothing to recover"
@@ -137,7 +137,7 @@ def estimates(sums: Sums, saes: Sequence[Mapping[str, Any]], rank: Mapping[str, 
         return number(lambda weights: metrics.mean(weights, rows, total), used)
 
     clean = sums["ce/clean"]
-    found = []
+    results = []
     for facts in saes:
         sae = facts["name"]
         used = rank[sae]
@@ -158,15 +158,15 @@ def estimates(sums: Sums, saes: Sequence[Mapping[str, Any]], rank: Mapping[str, 
                 }
                 for way in ways
             }
-        found.append({**facts, "rank": used, **content})
-    means = {way: {part: mean_ratio(sums, found, part, way, bootstrap) for part in PARTS} for way in ways}
+        results.append({**facts, "rank": used, **content})
+    means = {way: {part: mean_ratio(sums, results, part, way, bootstrap) for part in PARTS} for way in ways}
     judged = {
-        convention: {"cross_entropy_ratio": judged_together(sums, found, ways, bootstrap)}
+        convention: {"cross_entropy_ratio": judged_together(sums, results, ways, bootstrap)}
         for convention, ways in JUDGED.items()
     }
     return {
         "cross_entropy": {"clean": mean_of(clean, 0)},
-        "saes": found,
+        "saes": results,
         "mean_ratio": means,
         "estimands": judged["paper"],
         "estimands_by_variant": {"context": judged},
@@ -224,10 +224,10 @@ def mean_ratio(
         return nothing | {"rank": rank, "saes": len(saes), "reason": "; ".join(f"{sae}: {why}" for sae, why in missing)}
     statistics = [ratio(sums, sae["name"], part, way) for sae in saes]
     units = ContextBootstrap(len(rows), **bootstrap)
-    found = estimate(units, lambda weights: np.mean([one(weights) for one in statistics], 0), rows, rank)
+    result = estimate(units, lambda weights: np.mean([one(weights) for one in statistics], 0), rows, rank)
     by_sae = [one["value"] for one in single]
     resampled = np.stack([one(units.weights) for one in statistics])
     shared = shared_share(resampled[:, np.isfinite(resampled).all(0)])
-    ends = contexts_and_saes(found["value"], (found["low"], found["high"]), len(rows), by_sae, units.level, shared)
+    ends = contexts_and_saes(result["value"], (result["low"], result["high"]), len(rows), by_sae, units.level, shared)
     short = {"short": ends["absent"]["sae"]} if "absent" in ends else {}
-    return found | ends | short | {"saes": len(saes)}
+    return result | ends | short | {"saes": len(saes)}

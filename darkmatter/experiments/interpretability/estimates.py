@@ -81,14 +81,14 @@ def results(
     ]
 
     def estimates(chosen: Sequence[str], bootstrap: dict[str, Any] = bootstrap) -> dict[str, Any]:
-        found: dict[str, Any] = {"decile": []}
+        result: dict[str, Any] = {"decile": []}
         for name, key, number, examples in numbers:
             one = key | mean_of_latents([number(tables[part]) for part in chosen], examples, bootstrap)
             if name == "decile":
-                found["decile"].append(one)
+                result["decile"].append(one)
             else:
-                found[name] = one
-        return found
+                result[name] = one
+        return result
 
     difference = estimates(PARTS)
     parts = {

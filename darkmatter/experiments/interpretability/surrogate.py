@@ -31,8 +31,8 @@ def ngram_features(windows: Int[np.ndarray, "window size"]) -> tuple[scipy.spars
     ngrams, column = np.unique(np.concatenate([single, pairs]), axis=0, return_inverse=True)
     present = scipy.sparse.csr_array((np.ones(len(rows)), (rows, column.ravel())), shape=(count, len(ngrams)))
     present.data[:] = 1.0  # an n-gram that stands twice in a window counts once
-    found = np.bincount(present.indices, minlength=len(ngrams))
-    weighted = present.multiply(np.log((1 + count) / (1 + found)) + 1).tocsr()
+    result = np.bincount(present.indices, minlength=len(ngrams))
+    weighted = present.multiply(np.log((1 + count) / (1 + result)) + 1).tocsr()
     norms = np.sqrt(weighted.multiply(weighted).sum(axis=1))
     return scipy.sparse.csr_array(weighted.multiply(1 / norms[:, None])), ngrams
 
@@ -59,8 +59,8 @@ def fit_logistic(gram: Float[np.ndarray, "row row"], fires: np.ndarray) -> tuple
         return value, np.append(gram @ (alpha + pull), pull.sum())
 
     start = np.zeros(len(fires) + 1)
-    found = minimize(loss, start, jac=True, method="BFGS", options={"gtol": GRADIENT_TOLERANCE})
-    return found.x[:-1], float(found.x[-1])
+    result = minimize(loss, start, jac=True, method="BFGS", options={"gtol": GRADIENT_TOLERANCE})
+    return result.x[:-1], float(result.x[-1])
 
 
 def predict(features: scipy.sparse.csr_array, learned: np.ndarray, fires: np.ndarray, judged: np.ndarray):

@@ -63,16 +63,16 @@ def probe_latents(
         sparse_sum = source.context(context).double() - source.decoder.b_dec
         return sparse_sum, sparse_sum.square().sum(1, keepdim=True)
 
-    found = regress(rows, splits, cutoff)
+    result = regress(rows, splits, cutoff)
     norms = source.decoder.W_dec.double().norm(dim=1)
     latents = activity(source, kept, norms.numpy()) | products(source, kept, norms)
     for split in SPLITS:
-        probes = (found.maps[split].weight[:, 0], through_origin(found.maps[split])[:, 0])
+        probes = (result.maps[split].weight[:, 0], through_origin(result.maps[split])[:, 0])
         for convention, probe in zip(CONVENTIONS, probes, strict=True):
             latents[f"probe/{split}/{convention}"] = along(source.decoder.W_dec, norms, probe).numpy()
     write_arrays(out / LATENTS, latents)
-    write_arrays(out / PROBE_SUMS, found.sums)
-    write_arrays(out / PROBE_RANK, {name: np.array(rank) for name, rank in found.rank.items()})
+    write_arrays(out / PROBE_SUMS, result.sums)
+    write_arrays(out / PROBE_RANK, {name: np.array(rank) for name, rank in result.rank.items()})
 
 
 def along(W_dec: Tensor, norms: Float[Tensor, " latent"], probe: Float[Tensor, " d_model"]) -> Float[Tensor, " latent"]:
@@ -101,7 +101,7 @@ def products(
     """Σ w and Σ w g of each latent over the kept rows of each group of contexts."""
     count, W_dec = len(norms), source.decoder.W_dec
     groups = min(GROUPS, len(kept))
-    found = {name: np.zeros((groups, count)) for name in ("group_sum", "group_product")}
+    result = {name: np.zeros((groups, count)) for name in ("group_sum", "group_product")}
     for context, rows in enumerate(kept):
         sparse_sum = source.context(context)[torch.from_numpy(rows)] - source.decoder.b_dec
         index = source.index[context][rows]
@@ -110,6 +110,6 @@ def products(
         dot = torch.stack(slots, 1).double().numpy()  # |y| g
         group, flat = context * groups // len(kept), index.ravel()
         weight = value * norms.numpy()[index]
-        found["group_sum"][group] += np.bincount(flat, weight.ravel(), count)
-        found["group_product"][group] += np.bincount(flat, (value * dot).ravel(), count)
-    return found
+        result["group_sum"][group] += np.bincount(flat, weight.ravel(), count)
+        result["group_product"][group] += np.bincount(flat, (value * dot).ravel(), count)
+    return result

@@ -25,8 +25,8 @@ FEWEST = 3  # latents; with fewer a rank correlation says nothing
 def averages(latents: Sums, rows: int) -> dict[str, PerLatent]:
     """E(w | active), E(w), E(w²)/E(w) and E(wg)/E(w) of latents that fired."""
     total = latents["sum"]
-    found = {"active": total / latents["firings"], "mean": total / rows, "second": latents["square"] / total}
-    return found | {"product": latents["group_product"].sum(0) / latents["group_sum"].sum(0)}
+    result = {"active": total / latents["firings"], "mean": total / rows, "second": latents["square"] / total}
+    return result | {"product": latents["group_product"].sum(0) / latents["group_sum"].sum(0)}
 
 
 def smoothed(values: PerLatent, window: int) -> PerLatent:
@@ -64,9 +64,9 @@ def compare(
 
     def statistics(drawn: Weights) -> dict[str, np.ndarray]:
         ranked = [{name: own.of(drawn) for name, own in part.items()} for part in (of_probes, of_averages)]
-        found = {f"ratio/{probe}/{average}": median(drawn) for (probe, average), median in medians.items()}
+        result = {f"ratio/{probe}/{average}": median(drawn) for (probe, average), median in medians.items()}
         ranks = rank_correlation(drawn, *ranked)
-        return found | {f"rank/{probe}/{average}": values for (probe, average), values in ranks.items()}
+        return result | {f"rank/{probe}/{average}": values for (probe, average), values in ranks.items()}
 
     draws = {(own["resamples"], own["seed"]) for own in bootstraps}  # levels share theirs
     drawn = {draw: resample(statistics, count, *draw) for draw in draws}
@@ -118,12 +118,12 @@ def latent_results(
     levels = own["level"], together["level"]
 
     def judged_by(probe: str) -> dict[str, dict[str, Estimate]]:
-        found = {"probe_against_latents": [at[probe]["active"] for at in judged]}
-        found["probe_against_products"] = [
+        result = {"probe_against_latents": [at[probe]["active"] for at in judged]}
+        result["probe_against_products"] = [
             with_contexts(at[probe]["product"], probes[probe], table, level)
             for at, level in zip(judged, levels, strict=True)
         ]
-        return {name: with_ends(*both, *levels) for name, both in found.items()}
+        return {name: with_ends(*both, *levels) for name, both in result.items()}
 
     estimands = {split: {way: judged_by(f"probe/{split}/{way}") for way in CONVENTIONS} for split in SPLITS}
     split, convention = PRIMARY
@@ -161,7 +161,7 @@ def curve(
     shown = np.unique(np.linspace(0, len(order) - 1, min(SHOWN, len(order))).round().astype(int))
     columns = {"latent": numbers, "firings": firings, **weights}
     columns |= {f"probe_{way}": values for way, values in probes.items()}
-    found = {name: values[order][shown].tolist() for name, values in columns.items()}
+    result = {name: values[order][shown].tolist() for name, values in columns.items()}
     for way, values in probes.items():
-        found[f"smoothed_{way}"] = smoothed(values[order], windows[way])[shown].tolist()
-    return found | {"windows": windows}
+        result[f"smoothed_{way}"] = smoothed(values[order], windows[way])[shown].tolist()
+    return result | {"windows": windows}

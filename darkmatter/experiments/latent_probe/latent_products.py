@@ -14,11 +14,11 @@ from darkmatter.statistics.variance_model import Term, combined, of_interval
 PerLatent = Float[np.ndarray, " latent"]
 
 
-def with_contexts(found: dict[str, Estimate], probe: PerLatent, table: Sums, level: float) -> dict[str, Estimate]:
+def with_contexts(result: dict[str, Estimate], probe: PerLatent, table: Sums, level: float) -> dict[str, Estimate]:
     """`ratio` and `rank` with intervals that hold latents and contexts together.
 
     Args:
-        found: both, with intervals over latents at `level`.
+        result: both, with intervals over latents at `level`.
         probe: a*·y of the same latents.
         table: `group_sum` and `group_product` [group, latent].
     """
@@ -29,7 +29,7 @@ def with_contexts(found: dict[str, Estimate], probe: PerLatent, table: Sums, lev
         kind: estimate
         if estimate["value"] is None
         else estimate | together(estimate, [statistics[kind](probe, average) for average in left_out], level)
-        for kind, estimate in found.items()
+        for kind, estimate in result.items()
     }
 
 

@@ -48,8 +48,8 @@ def resample(statistics: Statistics, latents: int, resamples: int, seed: int) ->
         size = min(CHUNK, resamples - start)
         places = random.integers(latents, size=(size, latents)) * size + np.arange(size)[:, None]
         weights = np.bincount(places.ravel(), minlength=size * latents).reshape(latents, size).astype(np.float64)
-        for name, found in statistics(weights).items():
-            drawn.setdefault(name, []).append(found)
+        for name, result in statistics(weights).items():
+            drawn.setdefault(name, []).append(result)
     values = statistics(np.ones((latents, 1)))
     return {name: Resampled(float(value[0]), np.concatenate(drawn[name])) for name, value in values.items()}
 

@@ -28,8 +28,8 @@ def results_of(arrays: Sums, params: Params) -> dict[str, Any]:
     rank = dict(zip(ROW_SETS, arrays["rank"].tolist(), strict=True))
     windows = {"paper": chosen.smoothing, "authors": chosen.smoothing_authors}
     bootstrap = params.decomposition.bootstrap.model_dump()
-    found = latent_results(latents, select(arrays, "probe_sums"), rank, chosen.min_firings, windows, bootstrap)
-    return {"sae": f"{params.figures.main_hookpoint}/{chosen.sae}", **found}
+    result = latent_results(latents, select(arrays, "probe_sums"), rank, chosen.min_firings, windows, bootstrap)
+    return {"sae": f"{params.figures.main_hookpoint}/{chosen.sae}", **result}
 
 
 def derive(sums: Mapping[str, Sums], committed: dict[str, Any], params: Params) -> dict[str, Any]:

@@ -55,12 +55,12 @@ def baselines(
     columns |= {"model_loss": loss, "l0": table["l0"]}
     seen = seen_rows(token_ids, splits)
     probes = activation_probes(activations, targets, seen, splits, cutoff)
-    found = {}
+    result = {}
     for name, target in targets.items():
-        found[name] = probes[name] | token_means(token_ids, target, seen, splits)
+        result[name] = probes[name] | token_means(token_ids, target, seen, splits)
         for key, column in columns.items():
-            found[name][key] = one_number(column.astype(np.float64), target, splits, cutoff)
-    return found
+            result[name][key] = one_number(column.astype(np.float64), target, splits, cutoff)
+    return result
 
 
 def activation_probes(
@@ -83,15 +83,15 @@ def activation_probes(
         for split in SPLITS:
             linear_map = fitted.maps[split]
             left[split][context] = (own - linear_map.b_0 - x @ linear_map.weight).numpy() ** 2
-    found = {}
+    result = {}
     for number, (name, target) in enumerate(targets.items()):
         residuals = {f"residual/{split}/paper": left[split][..., number] for split in SPLITS}
         shifted = target - target[splits.kept].mean()
-        found[name] = {
+        result[name] = {
             regressor: baseline(row_sets, shifted, residuals, fitted.rank)
             for regressor, row_sets in ((ACTIVATION, splits.row_sets()), (ACTIVATION_SEEN, seen))
         }
-    return found
+    return result
 
 
 def baseline(

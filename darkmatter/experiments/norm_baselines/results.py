@@ -46,14 +46,14 @@ def baselines_of(arrays: Mapping[str, np.ndarray], path: str) -> dict[str, Basel
         ArtifactError: it holds none.
     """
     own = select(arrays, path)
-    found = {}
+    result = {}
     for name in sorted({key.split("/", 1)[0] for key in own}):
         sums = select(own, name)
         if "constant" in sums:
-            found[name] = Baseline({}, {}, float(sums["constant"]))
+            result[name] = Baseline({}, {}, float(sums["constant"]))
         else:
-            found[name] = Baseline(sums, dict(zip(ROW_SETS, sums.pop("rank").tolist(), strict=True)))
-    return found
+            result[name] = Baseline(sums, dict(zip(ROW_SETS, sums.pop("rank").tolist(), strict=True)))
+    return result
 
 
 def results_of(arrays: Mapping[str, np.ndarray], params: Params) -> dict[str, Any]:

@@ -50,7 +50,7 @@ def scaling_regressions(
     Raises:
         ArtifactError: fewer rows than regressors.
     """
-    found = []
+    results = []
     for first, wider in wider_saes(saes):
         sums, rank = {}, {}
         table = {**tables[first["name"]], **shuffled(tables[first["name"]], splits.kept)}
@@ -59,19 +59,19 @@ def scaling_regressions(
             t = stack([tables[sae["name"]]["error"] for sae in wider], squared)
             held_out = regress(lambda context, x=x, t=t: (x[context], t[context]), splits, cutoff)
             sums[name], rank[name] = held_out.sums, held_out.rank
-        found.append(Scaling(first, wider, sums, rank))
-    return found
+        results.append(Scaling(first, wider, sums, rank))
+    return results
 
 
 def shuffled(table: Mapping[str, PerToken], kept: Bool[np.ndarray, "context position"]) -> dict[str, PerToken]:
     """NonlinearError's norms of each split, every kept token with that of another: what they say of it is lost."""
     order = np.random.default_rng(SHUFFLE_SEED).permutation(int(kept.sum()))
-    found = {}
+    result = {}
     for split in SPLITS:
         column = table[f"nonlinear/{split}"].copy()
         column[kept] = column[kept][order]
-        found[f"shuffled/{split}"] = column
-    return found
+        result[f"shuffled/{split}"] = column
+    return result
 
 
 def stack(squared_norms: list[PerToken], squared: bool) -> Float[torch.Tensor, "context position column"]:

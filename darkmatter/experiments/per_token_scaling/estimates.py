@@ -104,7 +104,7 @@ def wider_saes(saes: Sequence[dict[str, Any]]) -> list[tuple[dict[str, Any], lis
         (first, [sae for sae in ordered if sae["d_sae"] > first["d_sae"] and sae["k"] == first["k"]])
         for first in ordered
     ]
-    return [(first, found) for first, found in wider if found]
+    return [(first, result) for first, result in wider if result]
 
 
 def stored_scalings(scalings: Sequence[Scaling]) -> dict[str, np.ndarray]:
@@ -126,13 +126,13 @@ def scalings_of(arrays: Mapping[str, np.ndarray], saes: Sequence[dict[str, Any]]
     Raises:
         ArtifactError: an SAE is missing.
     """
-    found = []
+    results = []
     for first, wider in wider_saes(saes):
         own = select(arrays, f"scaling/{first['name']}")
         sums = {name: select(own, name) for name in sorted({regression for regression, _ in SCORED})}
         rank = {name: dict(zip(ROW_SETS, parts["rank"].tolist(), strict=True)) for name, parts in sums.items()}
-        found.append(Scaling(first, wider, sums, rank))
-    return found
+        results.append(Scaling(first, wider, sums, rank))
+    return results
 
 
 def pairs_of(scalings: Sequence[Scaling]) -> list[Pair]:
@@ -207,9 +207,9 @@ def largest_gains(pairs: Sequence[Pair], split: str, variant: str, bootstrap: di
         """Of the `place`-th regressions after those of Eq. 13."""
         return relative_decrease(1 - r2[:count], 1 - r2[place * count : (place + 1) * count]).max(0)
 
-    found = {"largest": together([*before, *after], lambda r2: gain_of(r2, 1), bootstrap)}
+    result = {"largest": together([*before, *after], lambda r2: gain_of(r2, 1), bootstrap)}
     for control in CONTROLS:
         other = [pair.control(control, split, variant) for pair in pairs]
         parts = [*before, *after, *other]
-        found[f"over_{control}"] = together(parts, lambda r2: gain_of(r2, 1) - gain_of(r2, 2), bootstrap)
-    return found
+        result[f"over_{control}"] = together(parts, lambda r2: gain_of(r2, 1) - gain_of(r2, 2), bootstrap)
+    return result

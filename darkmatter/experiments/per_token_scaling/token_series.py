@@ -102,7 +102,7 @@ def part_slopes(saes: Saes, sums: Sums, split: str, source: str, bootstrap: dict
     """
     used = np.flatnonzero(sums[f"rows/{split}"])
     rows = sums[f"rows/{split}"][used]
-    found = {}
+    result = {}
     for part in PARTS:
         own = np.stack([sums[f"{sae['name']}/sum/{part}/{source}/{split}"][used] for sae in saes])  # (sae, context)
 
@@ -110,8 +110,8 @@ def part_slopes(saes: Saes, sums: Sums, split: str, source: str, bootstrap: dict
             mean = ratio(weights @ own.T, np.repeat((weights @ rows)[:, None], len(own), axis=1))
             return slope_by_width(saes, log_norm(mean.T))
 
-        found[part] = with_reason(estimate(ContextBootstrap(len(used), **bootstrap), statistic, rows, 0))
-    return found
+        result[part] = with_reason(estimate(ContextBootstrap(len(used), **bootstrap), statistic, rows, 0))
+    return result
 
 
 def share_of_tokens(saes: Saes, sums: Sums, source: str, bootstrap: dict[str, Any]) -> Estimate:
@@ -148,6 +148,6 @@ def slope_by_width(saes: Saes, log_norms: Float[np.ndarray, "sae column"]) -> Fl
     return slope(np.log2([sae["d_sae"] for sae in saes]), log_norms, [sae["k"] for sae in saes])
 
 
-def with_reason(found: Estimate) -> Estimate:
+def with_reason(result: Estimate) -> Estimate:
     """An undefined slope has another reason than a missing variance."""
-    return found if found["value"] is not None else found | {"reason": "one width only, or a norm that is zero"}
+    return result if result["value"] is not None else result | {"reason": "one width only, or a norm that is zero"}

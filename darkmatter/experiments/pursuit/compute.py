@@ -41,8 +41,8 @@ def check_codes(codes: Path, rows: int) -> None:
     Raises:
         ArtifactError: `codes` has fewer rows than the activations it belongs to.
     """
-    if (found := len(read_arrays(codes / CODES)["l0"])) != rows:
-        raise ArtifactError(f"{codes} has {found} rows, the eval activations {rows}: run `dvc repro codes`")
+    if (result := len(read_arrays(codes / CODES)["l0"])) != rows:
+        raise ArtifactError(f"{codes} has {result} rows, the eval activations {rows}: run `dvc repro codes`")
 
 
 def ranges(contexts: int) -> list[tuple[int, int]]:
@@ -74,8 +74,8 @@ def pursue_contexts(
     own = read_arrays(Path(codes) / CODES)
     l0 = torch.from_numpy(own["l0"][first * positions : last * positions].astype(np.int64))
     signal = (torch.from_numpy(np.array(x[first:last])).reshape(-1, d_model) - decoder.b_dec).to(place)
-    found = pursue(signal, l0, Dictionary.of(decoder.W_dec.to(place)), own["index"].shape[1])
-    for variant, arrays in found.items():
+    result = pursue(signal, l0, Dictionary.of(decoder.W_dec.to(place)), own["index"].shape[1])
+    for variant, arrays in result.items():
         write_arrays(out / variant / CODES, arrays, compress=True)  # as wide as the SAE's own codes, most slots empty
 
 

@@ -54,7 +54,7 @@ def compare(hookpoint: HookpointSums, sae: Sums, pursuit: Sums, split: str, conv
     def relative(weights: Weights, sides: list[np.ndarray]) -> np.ndarray:
         return metrics.ratio(weights @ (sides[1] - sides[0]), weights @ sides[0])
 
-    found = {
+    result = {
         "decrease": view.estimate(lambda weights: -relative(weights, error), 0),
         "absolute_decrease": view.estimate(lambda weights: of_variance(weights, error[0] - error[1]), 0),
         "change": view.estimate(lambda weights: relative(weights, nonlinear), rank),
@@ -64,12 +64,12 @@ def compare(hookpoint: HookpointSums, sae: Sums, pursuit: Sums, split: str, conv
             rank,
         ),
     }
-    fall = found["absolute_decrease"]["low"]
+    fall = result["absolute_decrease"]["low"]
     if fall is None or fall <= 0:
-        facts = {key: found["share"][key] for key in ("rows", "contexts", "rank")}
+        facts = {key: result["share"][key] for key in ("rows", "contexts", "rank")}
         reason = "pursuit does not lower the FVU beyond its interval, so there is no fall to have a share of"
-        found["share"] = {"value": None, "low": None, "high": None, **facts, "reason": reason}
-    return found
+        result["share"] = {"value": None, "low": None, "high": None, **facts, "reason": reason}
+    return result
 
 
 def compared(hookpoint: HookpointSums, sae: Sums, pursuit: Sums) -> dict[str, dict[str, dict[str, Estimate]]]:
@@ -85,7 +85,7 @@ def estimands(compared: dict[str, Any], split: str, convention: str) -> dict[str
     """
 
     def each(number: str) -> list[Estimate]:
-        return [{"sae": sae, **found[split][convention][number]} for sae, found in compared.items()]
+        return [{"sae": sae, **result[split][convention][number]} for sae, result in compared.items()]
 
     return {
         name: {number: each(number) for number in numbers}

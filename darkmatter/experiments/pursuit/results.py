@@ -84,7 +84,7 @@ def results_of(
     for spec in specs:
         names = {encoder: f"{spec['name']}/{encoder}" for encoder in (OWN, *VARIANTS)}
         sums = {encoder: select(scalars, name) for encoder, name in names.items()}
-        found = {
+        result = {
             encoder: encoder_results(
                 hookpoint, sums[encoder], dimensions, select(dimensions, name) if dimensions else {}
             )
@@ -92,13 +92,13 @@ def results_of(
         }
         variants = {
             variant: {
-                **found[variant],
+                **result[variant],
                 "compared": compared(hookpoint, sums[OWN], sums[variant]),
                 "share_of_tokens_below_l0": float(sums[variant][BELOW_L0].sum() / rows),
             }
             for variant in VARIANTS
         }
-        saes.append(spec | {"encoder": found[OWN], "pursuit": variants})
+        saes.append(spec | {"encoder": result[OWN], "pursuit": variants})
         judged[spec["name"]] = variants[CLAIMED]["compared"]
         wide[spec["name"]] = compared(jointly, sums[OWN], sums[CLAIMED])
     both = with_ends(judged, wide if len(specs) > 1 else None, bootstrap["level"], together["level"])
@@ -108,8 +108,8 @@ def results_of(
         facts["d_model"] = dimensions["x_sum"].shape[-1]
     variants = {"claimed": CLAIMED, "variants": VARIANTS}
     primary = claims[PRIMARY[0]][PRIMARY[1]]
-    found = {"regressions": fits, "saes": saes, "estimands": primary, "estimands_by_variant": claims}
-    return facts | variants | found
+    result = {"regressions": fits, "saes": saes, "estimands": primary, "estimands_by_variant": claims}
+    return facts | variants | result
 
 
 def derive(sums: Mapping[str, Sums], committed: dict[str, Any], params: Params) -> dict[str, Any]:

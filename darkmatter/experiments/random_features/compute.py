@@ -181,7 +181,7 @@ class MaskedMoments:
 
 def share_sums(moments: MaskedMoments, edges: list[int], cutoff: float) -> dict[str, np.ndarray]:
     """The arrays of `masked_sums` from finished moments; `edges`: features masked at each share."""
-    found: dict[str, list] = {}
+    result: dict[str, list] = {}
     for fit_rows, scored_rows in VARIANTS.values():
         x_fit, x_scored = (moments.fitters[-1].fit_set(name) for name in (fit_rows, scored_rows))
         factor = factorise(x_fit, cutoff)
@@ -197,8 +197,8 @@ def share_sums(moments: MaskedMoments, edges: list[int], cutoff: float) -> dict[
             left.append(unexplained(factor.solve(e_fit.s_xt), e_fit, e_scored, x_scored, error[-1]))
         rows = {"rows": x_scored.rows, "rank": factor.rank, "spread": float(x_scored.s_xt.trace())}
         for name, value in (rows | {"error": error, "left": left}).items():
-            found.setdefault(name, []).append(value)
-    return {name: np.array(values, dtype=np.float64) for name, values in found.items()}
+            result.setdefault(name, []).append(value)
+    return {name: np.array(values, dtype=np.float64) for name, values in result.items()}
 
 
 def unexplained(

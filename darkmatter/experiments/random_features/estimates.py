@@ -99,8 +99,8 @@ def random_feature_results(sums: Mapping[str, Sequence[Sums]], shares: Sequence[
     together = joint_level(level, len(CLAIMED))
 
     def judged(variant: str) -> dict[str, Estimate]:
-        found, wide = (parabola_estimates(sums[PRIMARY_ORDER], at, variant, one) for one in (level, together))
-        return {name: with_ends(found[name], wide[name], level, together) for name in CLAIMED}
+        result, wide = (parabola_estimates(sums[PRIMARY_ORDER], at, variant, one) for one in (level, together))
+        return {name: with_ends(result[name], wide[name], level, together) for name in CLAIMED}
 
     claims = {
         convention: {"random_feature_parabola": judged(variant)}

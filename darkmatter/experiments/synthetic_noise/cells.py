@@ -73,17 +73,17 @@ def r2_through_origin(x: np.ndarray, y: np.ndarray) -> float | None:
 
 def r2_of_line(x: np.ndarray, y: np.ndarray) -> float | None:
     """1 − Σ (y − a − bx)² / Σ (y − ȳ)² of the best line, the squared correlation."""
-    found = pearson(x, y)
-    return None if found is None else found**2
+    result = pearson(x, y)
+    return None if result is None else result**2
 
 
 def correlations(fvu: Cells, nonlinear: Cells, noise: Noise) -> dict[str, float | None]:
     """Table 1 at no ablation, and by how much each noise's own estimate leads."""
     dense, introduced = (fvu - nonlinear)[..., 0], nonlinear[..., 0]
     pairs = ((noise.on_x, dense), (noise.on_x, introduced), (noise.on_sae, dense), (noise.on_sae, introduced))
-    found: dict[str, float | None] = {name: pearson(*pair) for name, pair in zip(CORRELATIONS, pairs, strict=True)}
-    lead = lambda one, other: None if None in (found[one], found[other]) else found[one] - found[other]  # noqa: E731
-    return found | {
+    result: dict[str, float | None] = {name: pearson(*pair) for name, pair in zip(CORRELATIONS, pairs, strict=True)}
+    lead = lambda one, other: None if None in (result[one], result[other]) else result[one] - result[other]  # noqa: E731
+    return result | {
         "x_lead": lead("x_dense", "x_introduced"),
         "sae_lead": lead("sae_introduced", "sae_dense"),
     }

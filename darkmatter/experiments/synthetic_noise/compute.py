@@ -132,7 +132,7 @@ def grid_sums(
     variants: Sequence[str] = tuple(VARIANTS),
 ) -> dict[str, np.ndarray]:
     """The arrays of `noise_grid` from moments, at the noise deviations `sigmas` on both sides."""
-    found: dict[str, list] = {}
+    result: dict[str, list] = {}
     for fit_rows, scored_rows in (VARIANTS[name] for name in variants):
         fitted = SetMoments.of(clean, noise, fit_rows)
         scored = fitted if scored_rows == fit_rows else SetMoments.of(clean, noise, scored_rows)
@@ -156,8 +156,8 @@ def grid_sums(
             for name, value in rows.items():
                 variant.setdefault(name, []).append(np.asarray(value))
         for name, values in (variant | {"rows": scored.rows}).items():
-            found.setdefault(name, []).append(np.stack(values) if isinstance(values, list) else values)
-    return {name: np.asarray(values, dtype=np.float64) for name, values in found.items()}
+            result.setdefault(name, []).append(np.stack(values) if isinstance(values, list) else values)
+    return {name: np.asarray(values, dtype=np.float64) for name, values in result.items()}
 
 
 def apart(

@@ -99,8 +99,8 @@ def components(sums: Sums, convention: Convention, deviations: Sequence[float]) 
 
 def ends(sums: Sums) -> Sums:
     """The sums at the least and the most ablation: what is there of the further SAEs."""
-    found = {name: sums[name][:, :, [0, -1]] for name in ("error", "left")}
-    return {**sums, **found, "introduced": sums["introduced"][:, [0, -1]]}
+    result = {name: sums[name][:, :, [0, -1]] for name in ("error", "left")}
+    return {**sums, **result, "introduced": sums["introduced"][:, [0, -1]]}
 
 
 def all_estimands(saes: Sequence[SaeDraws], deviations: Sequence[float], level: float) -> dict[str, Any]:
@@ -127,7 +127,7 @@ def scatter_of(saes: Sequence[SaeDraws], deviations: Sequence[float]) -> Callabl
     widths = [sae.width for sae in saes]
 
     def scatter(estimand: str, component: str) -> Term | str:
-        return trend_term(widths, [[found[estimand][component] for found in draws] for draws in each])
+        return trend_term(widths, [[result[estimand][component] for result in draws] for draws in each])
 
     return scatter
 
@@ -202,8 +202,10 @@ def cell_estimates(
     facts = facts_of(by_seed, variant)
 
     def estimate(values: list[float | None], high: float = np.inf, reason: str = "the error has no variance"):
-        found = over_draws(values, "this SAE alone", level, facts, (-np.inf, high), reason)
-        return {key: found[key] for key in ("value", "low", "high", "rows", "rank", "seeds", "reason") if key in found}
+        result = over_draws(values, "this SAE alone", level, facts, (-np.inf, high), reason)
+        return {
+            key: result[key] for key in ("value", "low", "high", "rows", "rank", "seeds", "reason") if key in result
+        }
 
     grid = [(i, j) for i in range(len(deviations)) for j in range(len(deviations))]
     at = lambda i, j: {"noise_x": deviations[i], "noise_sae": deviations[j]}  # noqa: E731

@@ -34,11 +34,11 @@ def saes_of(params: Params) -> list[SaeSpec]:
 
 def stored(by_sae: Mapping[str, Sequence[tuple[Sums, Mapping[str, Any]]]]) -> dict[str, np.ndarray]:
     """Content of STORED: the sums and facts of each SAE, stacked over seeds."""
-    found = {}
+    result = {}
     for name, draws in by_sae.items():
         both = [{**sums, **{fact: np.array(facts[fact]) for fact in FACTS}} for sums, facts in draws]
-        found[name] = {key: np.stack([one[key] for one in both]) for key in both[0]}
-    return gather(found)
+        result[name] = {key: np.stack([one[key] for one in both]) for key in both[0]}
+    return gather(result)
 
 
 def results_of(arrays: Sums, params: Params) -> dict[str, Any]:

@@ -54,18 +54,18 @@ def over_draws(
         facts: `rows` and `rank`.
         bounds, reason: as in `seed_estimate`.
     """
-    found = seed_estimate(values, level, facts["rows"], facts["rank"], bounds, reason)
-    if found["value"] is None:
-        return found
-    numbers = np.array(found["by_seed"])
+    result = seed_estimate(values, level, facts["rows"], facts["rank"], bounds, reason)
+    if result["value"] is None:
+        return result
+    numbers = np.array(result["by_seed"])
     deviation = float(numbers.std(ddof=1) / np.sqrt(len(numbers)))
     terms = [Term("context and noise", deviation, deviation, len(numbers) - 1)]
     absent = {"sae": scatter} if isinstance(scatter, str) else {}
     if isinstance(scatter, Term):
         terms.append(scatter)
-    ends = combined(found["value"], terms, level, absent)
+    ends = combined(result["value"], terms, level, absent)
     low, high = (float(np.clip(ends[end], *bounds)) for end in ("low", "high"))
-    return found | ends | {"low": min(low, found["value"]), "high": max(high, found["value"])}
+    return result | ends | {"low": min(low, result["value"]), "high": max(high, result["value"])}
 
 
 def slope_on_width(widths: Sequence[float], draws: Draws, level: float) -> Estimate:

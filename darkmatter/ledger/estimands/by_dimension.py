@@ -113,7 +113,7 @@ def fvus(view: RowSet, shared: Sums, own: Sums, weights: Weights) -> Fvus:
     """FVU and FVU_nonlinear of one encoder, each the mean over dimensions; and Σ NonlinearError² of each dimension."""
     x = [view.of_sums(shared[name]) for name in ("x_sum", "x_square")]
     left = {"error": own["error_square"], "nonlinear": own[f"nonlinear/{PRIMARY[0]}/{PRIMARY[1]}"]}
-    found = {
+    result = {
         name: 1 - metrics.r2_mean(weights, view.rows, *x, view.of_sums(residual)) for name, residual in left.items()
     }
-    return found | {"nonlinear_of_each": weights @ view.of_sums(left["nonlinear"])}
+    return result | {"nonlinear_of_each": weights @ view.of_sums(left["nonlinear"])}

@@ -178,10 +178,10 @@ class Evidence:
             return self.of_dimensions(point, variant)["vector_r2"]
         if variant.fvu == PER_DIMENSION and path[0] in OF_VARIANCE:
             return self.of_dimensions(point, variant)[f"{path[0]}_per_dim"]
-        found = self.once(("scalar", point.path, variant), lambda: self.scalars(point, variant))
+        result = self.once(("scalar", point.path, variant), lambda: self.scalars(point, variant))
         for key in path:
-            found = found[key]
-        return found
+            result = result[key]
+        return result
 
     def seed_noise(self, variant: Variant, *path: str) -> SeedNoise | str:
         """How a number differs between SAEs that differ in their seed alone; why that is not known."""
@@ -231,8 +231,8 @@ class Evidence:
         hookpoint, _ = self.hookpoint_sums(point.hookpoint)
 
         def formulas() -> dict[str, Formula]:
-            found = dimension_estimates(hookpoint, moments, own, variant.split, variant.convention)
-            return {name: in_blocks(formula) for name, formula in found.items()}
+            result = dimension_estimates(hookpoint, moments, own, variant.split, variant.convention)
+            return {name: in_blocks(formula) for name, formula in result.items()}
 
         return self.once(("dimensions", point.path, variant.split, variant.convention), formulas)
 

@@ -41,14 +41,14 @@ def variant_of(content: dict[str, Any], variant: Variant) -> dict[str, Any]:
 
 def stated(content: dict[str, Any]) -> dict[str, Any]:
     """Estimands that average over dimensions, of those that stand in these results."""
-    found = {}
+    result = {}
     for name, read in STATED.items():
         if name in content.get("estimands", {}):
             try:
-                found[name] = read(content)
+                result[name] = read(content)
             except KeyError:  # results of a run whose sums of every dimension were not there
                 continue
-    return found
+    return result
 
 
 def component(content: Any, level: float, where: str) -> Component:
@@ -62,8 +62,8 @@ def component(content: Any, level: float, where: str) -> Component:
         case {"value": None}:
             return Null(content.get("reason") or "no reason given")
         case {"value": int() | float()}:
-            found = {key: value for key, value in content.items() if key not in KEYS}
-            return Fixed(found, content.get("level") or level)
+            result = {key: value for key, value in content.items() if key not in KEYS}
+            return Fixed(result, content.get("level") or level)
     raise ArtifactError(f"{where} is neither an estimate nor a list of estimates. Run its stage again.")
 
 

@@ -16,7 +16,7 @@ def judged_interpretability(evidence: Evidence, variant: Variant) -> Components:
     Raises:
         Missing: the judge's balanced accuracy is that near to chance on both parts.
     """
-    found = of_experiment("interpretability", "error_sae_interpretability")(evidence, variant)
+    result = of_experiment("interpretability", "error_sae_interpretability")(evidence, variant)
     content = evidence.results.experiments["interpretability"]
     balanced = {name: part["accuracy"]["balanced"]["value"] for name, part in content["parts"].items()}
     if all(value is None or abs(value - CHANCE) < PRINTED_LEAD for value in balanced.values()):
@@ -25,4 +25,4 @@ def judged_interpretability(evidence: Evidence, variant: Variant) -> Components:
             f"the judge ({content['judge']}) tells firing windows from silent ones hardly better than by chance: "
             f"balanced accuracy {shown or 'undefined'}, and a difference of {PRINTED_LEAD:g} is claimed"
         )
-    return found
+    return result

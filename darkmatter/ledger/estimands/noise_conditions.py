@@ -17,14 +17,14 @@ def dense_where_recovered(evidence: Evidence, variant: Variant) -> Components:
     Raises:
         Missing: no linear map of x recovers it.
     """
-    found = of_experiment("synthetic_noise", "dense_and_recovered")(evidence, variant)
-    share = measured(found["recovered"])
+    result = of_experiment("synthetic_noise", "dense_and_recovered")(evidence, variant)
+    share = measured(result["recovered"])
     if share < RECOVERED:
         raise Missing(
             f"the statement's condition is not met: the best linear map of x recovers {share:.0%} of the planted "
             f"Dense, and the statement is about a map that recovers it (here at least {RECOVERED:.0%})"
         )
-    return found
+    return result
 
 
 def nonlinear_where_introduced(evidence: Evidence, variant: Variant) -> Components:
@@ -33,14 +33,14 @@ def nonlinear_where_introduced(evidence: Evidence, variant: Variant) -> Componen
     Raises:
         Missing: it introduces less than the ledger can tell from nothing, in every cell.
     """
-    found = of_experiment("synthetic_noise", "least_over_introduced")(evidence, variant)
-    most = measured(found["introduced"])
+    result = of_experiment("synthetic_noise", "least_over_introduced")(evidence, variant)
+    most = measured(result["introduced"])
     if most < MARGIN:
         raise Missing(
             f"the statement's condition is not met: at most {most:.2%} of variance is Introduced in any cell, and "
             f"a bound on less than {MARGIN:.0%} could not be failed"
         )
-    return found
+    return result
 
 
 def measured(component: Component) -> float:
@@ -50,4 +50,4 @@ def measured(component: Component) -> float:
     """
     if not isinstance(component, Fixed):
         raise Missing(f"whether the statement's condition is met is not known: {component.reason}")
-    return component.found["value"]
+    return component.estimate["value"]

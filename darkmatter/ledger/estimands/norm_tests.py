@@ -13,11 +13,11 @@ from darkmatter.ledger.estimands.quantities import Components, Keyed, Sampled, s
 
 
 def norm_test_of_x(evidence: Evidence, variant: Variant) -> Components:
-    found = [
+    results = [
         Keyed({"layer": hookpoint}, single(evidence.formula(points[0], variant, "norm_test", "x")))
         for hookpoint, points in by_hookpoint(evidence)
     ]
-    return {"x": found}
+    return {"x": results}
 
 
 def norm_test_leads(evidence: Evidence, variant: Variant) -> Components:

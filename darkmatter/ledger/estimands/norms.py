@@ -94,7 +94,7 @@ def norm_test_order(evidence: Evidence, variant: Variant) -> Components:
     def lead(other: str) -> Sampled:
         return difference_of_means(parts["linear"], parts[other])
 
-    found: Components = {
+    components: Components = {
         "x": Sampled(parts["x"], lambda numbers: numbers.mean(0)),
         "linear_minus_nonlinear": lead("nonlinear"),
         "linear_minus_error": lead("error"),
@@ -103,8 +103,8 @@ def norm_test_order(evidence: Evidence, variant: Variant) -> Components:
         linear, nonlinear = (
             mean_over_saes(evidence, points, variant, "norm_test_cross_fit", name) for name in ("linear", "nonlinear")
         )
-        found["linear_minus_nonlinear_cross_fit"] = difference_of_means(linear, nonlinear)
-    return found
+        components["linear_minus_nonlinear_cross_fit"] = difference_of_means(linear, nonlinear)
+    return components
 
 
 def difference_of_means(one: Sequence[Formula], other: Sequence[Formula]) -> Sampled:

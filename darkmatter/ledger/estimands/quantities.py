@@ -77,19 +77,19 @@ class Null:
 class Fixed:
     """A number that has its interval at `level` already, or, where that is None, needs none."""
 
-    found: Estimate
+    estimate: Estimate
     level: float | None = None
 
     def at(self, bootstrap: Bootstrap, components: int) -> Estimate:
         if self.level is None:
-            return dict(self.found)
-        found = {**self.found, "level": self.level}
+            return dict(self.estimate)
+        result = {**self.estimate, "level": self.level}
         if self.level < bootstrap["level"] - ROUNDING:
-            found["short"] = f"its interval is at {self.level:.4g}, the rule needs {bootstrap['level']:.4g}"
-        known = found.get("joint", found)["level"]
+            result["short"] = f"its interval is at {self.level:.4g}, the rule needs {bootstrap['level']:.4g}"
+        known = result.get("joint", result)["level"]
         if known < joint_level(bootstrap["level"], components) - ROUNDING:
-            found["joint"] = {"level": known, "low": None, "high": None}
-        return found
+            result["joint"] = {"level": known, "low": None, "high": None}
+        return result
 
 
 def exact(value: float) -> Quantity:
@@ -121,11 +121,11 @@ class Sampled:
         if not self.many_resamples:
             together["resamples"] = bootstrap["resamples"]
         statistic = remembered(lambda weights: self.combine(np.stack([part.statistic(weights) for part in self.parts])))
-        found = self.at_level(statistic, together | {"level": bootstrap["level"]})
-        if components <= 1 or found["value"] is None:
-            return found
+        result = self.at_level(statistic, together | {"level": bootstrap["level"]})
+        if components <= 1 or result["value"] is None:
+            return result
         wide = self.at_level(statistic, together)
-        return found | {"joint": {key: wide[key] for key in ("level", "low", "high")}}
+        return result | {"joint": {key: wide[key] for key in ("level", "low", "high")}}
 
     def at_level(self, statistic: Statistic, bootstrap: Bootstrap) -> Estimate:
         """The number with its interval at the bootstrap's level."""
@@ -133,27 +133,27 @@ class Sampled:
         level = bootstrap["level"]
         units = units_of(len(rows), bootstrap["resamples"], level, bootstrap["seed"])
         watched = WatchedStatistic(statistic, units.resamples)
-        found = estimate(units, watched, rows, max(part.rank for part in self.parts))
-        facts = {key: found[key] for key in ("rows", "contexts", "rank")} | {"saes": len(self.parts)}
-        if found["value"] is None:
+        result = estimate(units, watched, rows, max(part.rank for part in self.parts))
+        facts = {key: result[key] for key in ("rows", "contexts", "rank")} | {"saes": len(self.parts)}
+        if result["value"] is None:
             return null("not defined: a variance or a norm is zero", **facts)
         if watched.too_often_undefined(level):
             return null("not defined in too many resamples of the contexts", **facts)
-        found |= facts | {"level": level, "resamples": bootstrap["resamples"], "resampled": "context"}
+        result |= facts | {"level": level, "resamples": bootstrap["resamples"], "resampled": "context"}
         terms, absent = self.other_terms(level)
-        context = of_interval("context", found["value"], (found["low"], found["high"]), len(rows), level)
-        return found | combined(found["value"], [context, *terms], level) | lacking(absent)
+        context = of_interval("context", result["value"], (result["low"], result["high"]), len(rows), level)
+        return result | combined(result["value"], [context, *terms], level) | lacking(absent)
 
     def other_terms(self, level: float) -> tuple[list[Term], dict[str, str]]:
         """The terms besides that of contexts, and which are absent, with the reason."""
         if self.over_saes is None:
-            found = {"seed": seed_term(self.parts, self.combine)}
+            result = {"seed": seed_term(self.parts, self.combine)}
         else:
-            found = {"sae": self.over_saes(level), "seed": SEED_HELD}
-            if isinstance(found["sae"], str):
-                found["seed"] = seed_term(self.parts, self.combine)
-        terms = [term for term in found.values() if isinstance(term, Term)]
-        return terms, {name: term for name, term in found.items() if isinstance(term, str)}
+            result = {"sae": self.over_saes(level), "seed": SEED_HELD}
+            if isinstance(result["sae"], str):
+                result["seed"] = seed_term(self.parts, self.combine)
+        terms = [term for term in result.values() if isinstance(term, Term)]
+        return terms, {name: term for name, term in result.items() if isinstance(term, str)}
 
 
 def lacking(absent: dict[str, str]) -> dict[str, Any]:

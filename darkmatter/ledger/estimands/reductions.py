@@ -85,19 +85,19 @@ class Lead:
 
     def at(self, bootstrap: Bootstrap, components: int) -> Estimate:
         numbers = len(self.parts) + 1
-        found = [quantity.at(bootstrap, numbers) for quantity in (*self.parts, self.change)]
-        if lacking := next((one for one in found if one["value"] is None), None):
+        results = [quantity.at(bootstrap, numbers) for quantity in (*self.parts, self.change)]
+        if lacking := next((one for one in results if one["value"] is None), None):
             return null(lacking["reason"])
         level = joint_level(bootstrap["level"], components)
-        *parts, change = (ends_at(one, joint_level(level, numbers)) for one in found)
+        *parts, change = (ends_at(one, joint_level(level, numbers)) for one in results)
         value, low, high = (max(part[end] for part in parts) + change[end] for end in range(3))
         return {"value": value, "low": low, "high": high, "level": level}
 
 
-def ends_at(found: Estimate, level: float) -> tuple[float, float, float]:
+def ends_at(estimate: Estimate, level: float) -> tuple[float, float, float]:
     """Value and interval at another level: each end's distance from the value in the ratio of normal quantiles."""
-    known = found.get("joint", found)
-    known = found if known["low"] is None else known
+    known = estimate.get("joint", estimate)
+    known = estimate if known["low"] is None else known
     wider = float(norm.ppf((1 + level) / 2) / norm.ppf((1 + known["level"]) / 2))
-    value = found["value"]
+    value = estimate["value"]
     return value, value - wider * (value - known["low"]), value + wider * (known["high"] - value)

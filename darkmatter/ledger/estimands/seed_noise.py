@@ -64,8 +64,8 @@ def seed_term(parts: Sequence[Any], combine: Callable[[np.ndarray], np.ndarray])
         for row, part in enumerate(parts):
             if part.sae == owner:
                 moved[row, columns] += part.seeds.deviations
-    found = combine(moved)
-    variance = float(np.square(found[1:] - found[0]).sum() / noise[0].freedom)
+    result = combine(moved)
+    variance = float(np.square(result[1:] - result[0]).sum() / noise[0].freedom)
     if not np.isfinite(variance):
         return "the number is not defined for another seed"
     return Term("seed", variance**0.5, variance**0.5, noise[0].freedom)

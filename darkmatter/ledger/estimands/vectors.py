@@ -7,21 +7,21 @@ from darkmatter.ledger.estimands.trends import trend
 
 def vector_r2_of_every_sae(evidence: Evidence, variant: Variant) -> Components:
     """The SAEs of the maps, as in the claim's scope. No more resamples than a single interval has: they cost time."""
-    found = [
+    results = [
         Keyed({"sae": point.path}, single(evidence.vector_r2(point, variant), many_resamples=False))
         for point in evidence.all_grids()
     ]
-    return {"r2": found}
+    return {"r2": results}
 
 
 def norm_r2_minus_vector_r2(evidence: Evidence, variant: Variant) -> Components:
     """Both of one SAE on the same contexts; resampled as `vector_r2_of_every_sae`."""
-    found = []
+    results = []
     for point in evidence.all_grids():
         both = [evidence.formula(point, variant, "norm_r2"), evidence.vector_r2(point, variant)]
         lead = Sampled(both, lambda numbers: numbers[0] - numbers[1], many_resamples=False)
-        found.append(Keyed({"sae": point.path}, lead))
-    return {"lead": found}
+        results.append(Keyed({"sae": point.path}, lead))
+    return {"lead": results}
 
 
 def vector_r2_slopes(evidence: Evidence, variant: Variant) -> Components:

@@ -99,9 +99,9 @@ def adopt_sae(
         raise ArtifactError(f"{reference}: {loaded.architecture}: {ONLY_DECOMPOSE}")
     wanted = {"hookpoint": hookpoint, "architecture": architecture, "d_sae": d_sae}
     for name, value in wanted.items():
-        if (found := getattr(loaded, name)) not in (None, value):
+        if (result := getattr(loaded, name)) not in (None, value):
             raise ArtifactError(
-                f"{reference}: its {name} is {found}, the parameters say {value}. Correct saes.published in conf/."
+                f"{reference}: its {name} is {result}, the parameters say {value}. Correct saes.published in conf/."
             )
     source = {**loaded.source, "norm_scaling_factor": loaded.norm_scaling_factor}
     measured = given(loaded.measured, "measured")

@@ -103,9 +103,9 @@ def check(paths: Mapping[str, Path], sha256: Mapping[str, str], fix: str | None 
         key = (path.resolve(), facts.st_ino, facts.st_size, facts.st_mtime_ns)
         if key in checked:
             continue
-        if (found := sha256_file(path)) != sha256[file]:
+        if (result := sha256_file(path)) != sha256[file]:
             again = fix or f"Remove it (`rm {path.resolve()}`) and run again"
-            raise other_bytes(str(path), found, sha256[file], "that the `saes` stage has seen", again)
+            raise other_bytes(str(path), result, sha256[file], "that the `saes` stage has seen", again)
         checked.add(key)
 
 

@@ -40,8 +40,8 @@ def open_dense(config: Config, folder: Path, scale: Scale, device: str) -> "SAE"
     if config.k is not None:
         options |= {"k": config.k, "rescale_acts_by_decoder_norm": config.norm_in_values}
     for name, wanted in options.items():
-        if (found := getattr(sae.cfg, name)) != wanted:
-            raise ArtifactError(f"{config.where}: sae-lens reads {name} as {found}, the file says {wanted}")
+        if (result := getattr(sae.cfg, name)) != wanted:
+            raise ArtifactError(f"{config.where}: sae-lens reads {name} as {result}, the file says {wanted}")
     if config.tanh:
         sae.activation_fn = torch.nn.Sequential(torch.nn.ReLU(), torch.nn.Tanh())
     return sae if device == "cpu" else sae.to(device)
@@ -49,19 +49,19 @@ def open_dense(config: Config, folder: Path, scale: Scale, device: str) -> "SAE"
 
 def check_no_gains(folder: Path, config: Config) -> None:
     """Refuse a factor of each latent's value, which sae-lens's objects no longer know."""
-    found = Tensors.of_safetensors(folder / "sae_weights.safetensors")
-    if read_gains(found, config) is not None:
+    result = Tensors.of_safetensors(folder / "sae_weights.safetensors")
+    if read_gains(result, config) is not None:
         raise ArtifactError(
-            f"{found.path} has a factor of each latent's value (`finetuning_scaling_factor`), which sae-lens no longer "
-            "applies. Multiply the rows of W_dec by it in a copy, leave the tensor out and set the key to false"
+            f"{result.path} has a factor of each latent's value (`finetuning_scaling_factor`), which sae-lens no "
+            "longer applies. Multiply the rows of W_dec by it in a copy, leave the tensor out and set the key to false"
         )
 
 
 def check_width(config: Config, where: str, d_sae: int | None, d_model: int | None) -> None:
     """Hold d_sae and d_in against what its name or a manifest says; None says nothing."""
-    for name, found, wanted in (("d_sae", config.d_sae, d_sae), ("d_in", config.d_in, d_model)):
-        if wanted not in (None, found):
-            raise ArtifactError(f"{where}: {name} is {found}, expected {wanted}: the files are another SAE's")
+    for name, result, wanted in (("d_sae", config.d_sae, d_sae), ("d_in", config.d_in, d_model)):
+        if wanted not in (None, result):
+            raise ArtifactError(f"{where}: {name} is {result}, expected {wanted}: the files are another SAE's")
 
 
 def for_inference(folder: Path, config: Config, scale: Scale, changed: dict[str, Any]) -> "SAE":
@@ -84,8 +84,8 @@ def fold(sae: "SAE", config: Config, scale: Scale) -> None:
         sae.fold_activation_norm_scaling_factor(scale.factor)
     if scale.whitening is not None:
         try:
-            found = load_file(scale.whitening)
-            sae.fold_activation_whitening(found["mean"], found["matrix"], found["inverse_matrix"])
+            result = load_file(scale.whitening)
+            sae.fold_activation_whitening(result["mean"], result["matrix"], result["inverse_matrix"])
         except (SafetensorError, KeyError, RuntimeError, NotImplementedError) as error:
             raise ArtifactError(f"{scale.whitening} does not whiten {config.where} ({error})") from None
 

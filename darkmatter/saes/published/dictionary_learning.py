@@ -38,9 +38,9 @@ def read_dictionary_learning(paths: Mapping[str, Path], factor: float | None = N
         raise ArtifactError(
             f"{where}: dict_class {name!r} is none of {', '.join(CLASSES)}, so what it computes is not known here"
         )
-    found = Tensors.of_pickle(paths["ae.pt"])
-    weights, used = CLASSES[name](found, facts)
-    found.refuse_others(used)
+    result = Tensors.of_pickle(paths["ae.pt"])
+    weights, used = CLASSES[name](result, facts)
+    result.refuse_others(used)
     check_shapes(weights, where, facts["dict_size"], facts["activation_dim"])
     return weights, hookpoint(config, paths["config.json"])
 
@@ -48,74 +48,74 @@ def read_dictionary_learning(paths: Mapping[str, Path], factor: float | None = N
 Class = Callable[[Tensors, Facts], tuple[Weights, set[str]]]
 
 
-def linear(found: Tensors, b_dec: str) -> tuple[Weights, set[str]]:
+def linear(tensors: Tensors, b_dec: str) -> tuple[Weights, set[str]]:
     """ReLU with nn.Linear's matrices; `b_dec` leaves the input."""
     weights = Weights(
         "relu",
-        found.matrix("encoder.weight", latents_first=True),
-        found.matrix("decoder.weight", latents_first=False),
-        found.vector("encoder.bias"),
-        found.vector(b_dec),
+        tensors.matrix("encoder.weight", latents_first=True),
+        tensors.matrix("decoder.weight", latents_first=False),
+        tensors.vector("encoder.bias"),
+        tensors.vector(b_dec),
         subtract_b_dec=True,
     )
     return weights, {"encoder.weight", "decoder.weight", "encoder.bias", b_dec}
 
 
-def standard(found: Tensors, facts: Facts) -> tuple[Weights, set[str]]:
-    return linear(found, "bias")
+def standard(tensors: Tensors, facts: Facts) -> tuple[Weights, set[str]]:
+    return linear(tensors, "bias")
 
 
-def new(found: Tensors, facts: Facts) -> tuple[Weights, set[str]]:
+def new(tensors: Tensors, facts: Facts) -> tuple[Weights, set[str]]:
     """Of Anthropic's April update: the decoder's bias stays in the input."""
-    weights, used = linear(found, "decoder.bias")
+    weights, used = linear(tensors, "decoder.bias")
     return replace(weights, subtract_b_dec=False), used
 
 
-def topk(found: Tensors, facts: Facts) -> tuple[Weights, set[str]]:
+def topk(tensors: Tensors, facts: Facts) -> tuple[Weights, set[str]]:
     """The k largest of each row; the threshold that newer versions store is not used by `encode` unless asked."""
-    weights, used = linear(found, "b_dec")
-    return replace(weights, architecture="topk", k=k_of(found, facts)), used | {"k", "threshold"}
+    weights, used = linear(tensors, "b_dec")
+    return replace(weights, architecture="topk", k=k_of(tensors, facts)), used | {"k", "threshold"}
 
 
-def batch_topk(found: Tensors, facts: Facts) -> tuple[Weights, set[str]]:
-    weights, used = linear(found, "b_dec")
-    return above(weights, found, facts), used | {"k", "threshold"}
+def batch_topk(tensors: Tensors, facts: Facts) -> tuple[Weights, set[str]]:
+    weights, used = linear(tensors, "b_dec")
+    return above(weights, tensors, facts), used | {"k", "threshold"}
 
 
-def matryoshka(found: Tensors, facts: Facts) -> tuple[Weights, set[str]]:
+def matryoshka(tensors: Tensors, facts: Facts) -> tuple[Weights, set[str]]:
     """As BatchTopK, with all groups of latents in use, as they are when loaded."""
-    sizes = found.integers("group_sizes")
+    sizes = tensors.integers("group_sizes")
     if sizes.sum() != facts["dict_size"]:
-        raise ArtifactError(f"{found.path}: its groups have {sizes.sum()} latents, dict_size is {facts['dict_size']}")
-    weights, used = parameters(found)
+        raise ArtifactError(f"{tensors.path}: its groups have {sizes.sum()} latents, dict_size is {facts['dict_size']}")
+    weights, used = parameters(tensors)
     weights = replace(weights, subtract_b_dec=True)
-    return above(weights, found, facts), used | {"k", "threshold", "group_sizes"}
+    return above(weights, tensors, facts), used | {"k", "threshold", "group_sizes"}
 
 
-def jumprelu(found: Tensors, facts: Facts) -> tuple[Weights, set[str]]:
+def jumprelu(tensors: Tensors, facts: Facts) -> tuple[Weights, set[str]]:
     """b_dec stays in the input; older versions scale codes by ‖W_dec‖ and divide again, which cancels in Sae(x)."""
-    weights, used = parameters(found)
-    return replace(weights, architecture="jumprelu", threshold=found.vector("threshold")), used | {"threshold"}
+    weights, used = parameters(tensors)
+    return replace(weights, architecture="jumprelu", threshold=tensors.vector("threshold")), used | {"threshold"}
 
 
-def gated(found: Tensors, facts: Facts) -> tuple[Weights, set[str]]:
+def gated(tensors: Tensors, facts: Facts) -> tuple[Weights, set[str]]:
     """A gate x_enc + gate_bias > 0 on ReLU(e^r x_enc + mag_bias) is a threshold: both rise with the same x_enc.
 
     The gate is open where e^r x_enc + mag_bias exceeds mag_bias − e^r gate_bias.
     """
-    gain = np.exp(found.vector("r_mag"))
-    magnitude, gate = found.vector("mag_bias"), found.vector("gate_bias")
-    W_enc = found.matrix("encoder.weight", latents_first=True)
+    gain = np.exp(tensors.vector("r_mag"))
+    magnitude, gate = tensors.vector("mag_bias"), tensors.vector("gate_bias")
+    W_enc = tensors.matrix("encoder.weight", latents_first=True)
     if not W_enc.shape[0] == len(gain) == len(magnitude) == len(gate):
         raise ArtifactError(
-            f"{found.path}: encoder.weight, r_mag, mag_bias and gate_bias have other numbers of latents"
+            f"{tensors.path}: encoder.weight, r_mag, mag_bias and gate_bias have other numbers of latents"
         )
     weights = Weights(
         "jumprelu",
         times(W_enc, gain),
-        found.matrix("decoder.weight", latents_first=False),
+        tensors.matrix("decoder.weight", latents_first=False),
         magnitude,
-        found.vector("decoder_bias"),
+        tensors.vector("decoder_bias"),
         magnitude - gain * gate,
         subtract_b_dec=True,
     )
@@ -134,41 +134,41 @@ CLASSES: dict[str, Class] = {
 }
 
 
-def parameters(found: Tensors) -> tuple[Weights, set[str]]:
+def parameters(tensors: Tensors) -> tuple[Weights, set[str]]:
     """ReLU with matrices [d_model, latent] and [latent, d_model]."""
-    W_enc, W_dec = found.matrix("W_enc", latents_first=False), found.matrix("W_dec", latents_first=True)
-    weights = Weights("relu", W_enc, W_dec, found.vector("b_enc"), found.vector("b_dec"))
+    W_enc, W_dec = tensors.matrix("W_enc", latents_first=False), tensors.matrix("W_dec", latents_first=True)
+    weights = Weights("relu", W_enc, W_dec, tensors.vector("b_enc"), tensors.vector("b_dec"))
     return weights, {"W_enc", "W_dec", "b_enc", "b_dec"}
 
 
-def above(weights: Weights, found: Tensors, facts: Facts) -> Weights:
+def above(weights: Weights, tensors: Tensors, facts: Facts) -> Weights:
     """The codes of inference: those above one threshold, of which k of a batch are meant to be.
 
     Raises:
         ArtifactError: training has not set the threshold, so nothing but a batch determines the codes.
     """
-    threshold = found.number("threshold") if "threshold" in found.arrays else -1.0
+    threshold = tensors.number("threshold") if "threshold" in tensors.arrays else -1.0
     if threshold < 0:
         raise ArtifactError(
-            f"{found.path}: its threshold is {threshold:g}, which training has not set: which latents fire depends on "
-            "the other rows of a batch (BatchTopK), so one row does not determine its codes. Train it past "
+            f"{tensors.path}: its threshold is {threshold:g}, which training has not set: which latents fire depends "
+            "on the other rows of a batch (BatchTopK), so one row does not determine its codes. Train it past "
             "`threshold_start_step`, or set the threshold that its authors used."
         )
     return replace(
         weights,
         architecture="jumprelu",
         threshold=np.full(weights.d_sae, threshold, dtype=np.float32),
-        k=k_of(found, facts),
+        k=k_of(tensors, facts),
     )
 
 
-def k_of(found: Tensors, facts: Facts) -> int:
+def k_of(tensors: Tensors, facts: Facts) -> int:
     """k of the file, else of the configuration; annealing changes the file's while the configuration is the first."""
-    if "k" not in found.arrays:
+    if "k" not in tensors.arrays:
         return facts["k"]
-    k = found.number("k")
+    k = tensors.number("k")
     if "k" in facts and facts["k"] != k and not facts.get("k_anneal_steps"):
-        raise ArtifactError(f"{found.path}: k is {k:g}, but {facts['k']} in config.json. One is of another SAE.")
+        raise ArtifactError(f"{tensors.path}: k is {k:g}, but {facts['k']} in config.json. One is of another SAE.")
     return int(k)
 
 

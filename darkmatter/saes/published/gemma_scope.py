@@ -31,11 +31,11 @@ def read_gemma_scope_2(paths: Mapping[str, Path], factor: float | None = None) -
     A transcoder's arrays may look like an SAE's: then only config.json tells.
     """
     facts = described(paths["config.json"]) if "config.json" in paths else {}
-    found = Tensors.of_safetensors(paths["params.safetensors"])
-    if "affine_skip_connection" in found.arrays:
-        raise ArtifactError(f"{found.path} has a skip connection: {TRANSCODER}.")
-    weights = jumprelu(found, "w_enc", "w_dec")
-    check_shapes(weights, str(found.path), facts.get("width"))
+    result = Tensors.of_safetensors(paths["params.safetensors"])
+    if "affine_skip_connection" in result.arrays:
+        raise ArtifactError(f"{result.path} has a skip connection: {TRANSCODER}.")
+    weights = jumprelu(result, "w_enc", "w_dec")
+    check_shapes(weights, str(result.path), facts.get("width"))
     return weights, facts.get("hf_hook_point_in")
 
 
@@ -49,14 +49,14 @@ def described(path: Path) -> dict[str, Any]:
     return facts
 
 
-def jumprelu(found: Tensors, W_enc: str, W_dec: str) -> Weights:
+def jumprelu(tensors: Tensors, W_enc: str, W_dec: str) -> Weights:
     weights = Weights(
         "jumprelu",
-        found.matrix(W_enc, latents_first=False),
-        found.matrix(W_dec, latents_first=True),
-        found.vector("b_enc"),
-        found.vector("b_dec"),
-        found.vector("threshold"),
+        tensors.matrix(W_enc, latents_first=False),
+        tensors.matrix(W_dec, latents_first=True),
+        tensors.vector("b_enc"),
+        tensors.vector("b_dec"),
+        tensors.vector("threshold"),
     )
-    found.refuse_others({W_enc, W_dec, "b_enc", "b_dec", "threshold"})
+    tensors.refuse_others({W_enc, W_dec, "b_enc", "b_dec", "threshold"})
     return weights

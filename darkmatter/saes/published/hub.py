@@ -77,8 +77,8 @@ def fetch_if_there(repo: str, file: str | None, revision: str | None) -> Fetched
 
 def known_missing(repo: str, file: str, revision: str | None) -> bool:
     """Whether the hub has said before that there is no such file at a commit; huggingface_hub notes that down."""
-    found = try_to_load_from_cache(repo, file, cache_dir=constants.HF_HUB_CACHE, revision=revision)
-    return found is _CACHED_NO_EXIST
+    result = try_to_load_from_cache(repo, file, cache_dir=constants.HF_HUB_CACHE, revision=revision)
+    return result is _CACHED_NO_EXIST
 
 
 def commits_with(repo: str, file: str) -> list[str]:

@@ -65,21 +65,21 @@ def read_llama_scope(paths: Mapping[str, Path], factor: float | None = None) -> 
             f"{where}: its norm factor √d_model / norm = {s:.6g} is not the {factor:.6g} of sae-lens's registry: it "
             "belongs to another SAE. Check the reference and the revision."
         )
-    found = Tensors.of_safetensors(paths["checkpoints/final.safetensors"])
+    result = Tensors.of_safetensors(paths["checkpoints/final.safetensors"])
     d_sae = facts.get("d_sae") or facts["d_model"] * facts["expansion_factor"]
     biased = bool(facts.get("use_decoder_bias", True))
     by_norm = bool(facts.get("sparsity_include_decoder_norm", True))
     weights = Weights(
         "jumprelu",
-        found.matrix("encoder.weight", latents_first=True).scaled(s),
-        found.matrix("decoder.weight", latents_first=False).scaled(1 / s),
-        found.vector("encoder.bias"),
-        found.vector("decoder.bias") / np.float32(s) if biased else np.zeros(facts["d_model"], dtype=np.float32),
+        result.matrix("encoder.weight", latents_first=True).scaled(s),
+        result.matrix("decoder.weight", latents_first=False).scaled(1 / s),
+        result.vector("encoder.bias"),
+        result.vector("decoder.bias") / np.float32(s) if biased else np.zeros(facts["d_model"], dtype=np.float32),
         np.full(d_sae, threshold(facts, where) * (1 if by_norm else s), dtype=np.float32),
         subtract_b_dec=biased and bool(facts["apply_decoder_bias_to_pre_encoder"]),
         norm_in_values=by_norm,
     )
-    found.refuse_others({"encoder.weight", "decoder.weight", "encoder.bias"} | ({"decoder.bias"} if biased else set()))
+    result.refuse_others({"encoder.weight", "decoder.weight", "encoder.bias"} | ({"decoder.bias"} if biased else set()))
     check_shapes(weights, where, d_sae, facts["d_model"])
     return weights, facts.get("hook_point_in")
 

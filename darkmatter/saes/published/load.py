@@ -109,10 +109,10 @@ def load_pinned(
         entry: of the manifest, whose path is for messages; None: nothing is pinned but by the reference.
     """
     where, wanted = str(reference), parse(reference)
-    found = local_files(wanted.local, format) if wanted.local else remote_files(wanted, entry, format)
+    result = local_files(wanted.local, format) if wanted.local else remote_files(wanted, entry, format)
     if manifest and entry:
-        pins.check(entry, found.revision, found.required, manifest)
-    loaded = open_sae(found, wanted, where, entry, device, block_bytes)
+        pins.check(entry, result.revision, result.required, manifest)
+    loaded = open_sae(result, wanted, where, entry, device, block_bytes)
     loaded = replace(loaded, nominal_l0=nominal_l0 or loaded.nominal_l0)
     if rows is not None:
         published = wanted.listed.variance_explained if wanted.listed else None
@@ -122,25 +122,25 @@ def load_pinned(
 
 
 def open_sae(
-    found: Found, wanted: Reference, where: str, entry: Mapping[str, Any] | None, device: str, block_bytes: int
+    result: Found, wanted: Reference, where: str, entry: Mapping[str, Any] | None, device: str, block_bytes: int
 ) -> Pretrained:
     """The SAE in the files, with its shapes held against its name and manifest, and every weight finite."""
     name, listed = named(wanted.repo, wanted.folder) if wanted.repo else Named(), wanted.listed
     l0 = (listed.nominal_l0 if listed else None) or name.nominal_l0
-    source: dict[str, Any] = {"format": found.format, "revision": found.revision, "sha256": dict(found.sha256)}
+    source: dict[str, Any] = {"format": result.format, "revision": result.revision, "sha256": dict(result.sha256)}
     source |= {"repo": wanted.repo or None, "folder": str(wanted.local or wanted.folder)}
-    paths, factor = dict(found.paths), listed.norm_scaling_factor if listed else None
+    paths, factor = dict(result.paths), listed.norm_scaling_factor if listed else None
     d_sae, d_model = entry["width"] if entry else name.width, entry["d_model"] if entry else None
     sae: StreamedSae | SAE
     architecture: str
-    with configuration(where, paths[FILES[found.format][0]], found.format):
-        config, scale = read_own_format(found, wanted, factor)
+    with configuration(where, paths[FILES[result.format][0]], result.format):
+        config, scale = read_own_format(result, wanted, factor)
     paths |= scale.files
     source["sha256"] |= {file: sha256_file(path) for file, path in scale.files.items()}
     factor = factor if scale.factor is None else scale.factor
     if config is None or config.streamed:
-        with configuration(where, paths[FILES[found.format][0]], found.format):
-            weights, hook = READERS[found.format](paths, factor)
+        with configuration(where, paths[FILES[result.format][0]], result.format):
+            weights, hook = READERS[result.format](paths, factor)
         check_shapes(weights, where, d_sae, d_model)
         sae, architecture, k = StreamedSae(weights, where, block_bytes, device), weights.architecture, weights.k
         check_finite(weights, where, sae.block)
@@ -170,23 +170,23 @@ def configuration(where: str, path: Path, format: str) -> Iterator[None]:
         ) from error
 
 
-def read_own_format(found: Found, wanted: Reference, factor: float | None) -> tuple[Config | None, Scale]:
+def read_own_format(result: Found, wanted: Reference, factor: float | None) -> tuple[Config | None, Scale]:
     """What a configuration of sae-lens says, as its registry corrects it, and how activations are scaled."""
-    if found.format != "sae-lens":
+    if result.format != "sae-lens":
         return None, Scale()
     listed = wanted.listed
     changed = registry.content()[listed.release].get("config_overrides") if listed else None
-    config = read_config(found.paths["cfg.json"], changed)
-    return config, read_scale(config, factor, lambda file: beside(found, wanted, file))
+    config = read_config(result.paths["cfg.json"], changed)
+    return config, read_scale(config, factor, lambda file: beside(result, wanted, file))
 
 
-def beside(found: Found, wanted: Reference, file: str) -> Path | None:
+def beside(result: Found, wanted: Reference, file: str) -> Path | None:
     """A file that may lie beside those of an SAE."""
     if wanted.local:
         return path if (path := wanted.local / file).is_file() else None
     if file == STORE:
         return None  # it may hold gigabytes of activations
-    fetched = hub.fetch_if_there(wanted.repo, hub.inside(wanted.folder, file), found.revision)
+    fetched = hub.fetch_if_there(wanted.repo, hub.inside(wanted.folder, file), result.revision)
     return fetched.path if fetched else None
 
 

@@ -57,9 +57,9 @@ def instead(folder: Path) -> str:
     files = (
         path for depth in range(1, DEPTH + 1) for names in FILES.values() for path in below(folder, depth, names[-1])
     )
-    if found := sorted(dict.fromkeys(files)):
-        more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-        return f". The folders below it do: name one of them, {', '.join(found[:SHOWN])}{more}"
+    if result := sorted(dict.fromkeys(files)):
+        more = f" and {len(result) - SHOWN} more" if len(result) > SHOWN else ""
+        return f". The folders below it do: name one of them, {', '.join(result[:SHOWN])}{more}"
     pickles = sorted(path.name for path in folder.glob("*.pt")) + sorted(path.name for path in folder.glob("*.bin"))
     return f"; {pickles[0]} may be a pickle, which runs code when loaded, and is not opened" if pickles else ""
 
@@ -67,8 +67,8 @@ def instead(folder: Path) -> str:
 def below(folder: Path, depth: int, file: str) -> list[str]:
     """Folders so many levels below that have this file."""
     place = Path(file)
-    found = (path.parents[len(place.parts) - 1] for path in folder.glob(f"{'*/' * depth}{file}"))
-    return [path.as_posix() for path in found]
+    result = (path.parents[len(place.parts) - 1] for path in folder.glob(f"{'*/' * depth}{file}"))
+    return [path.as_posix() for path in result]
 
 
 def remote_files(wanted: Reference, entry: Mapping[str, Any] | None, format: str | None) -> Found:
@@ -83,10 +83,10 @@ def remote_files(wanted: Reference, entry: Mapping[str, Any] | None, format: str
     kind = format or (wanted.listed.format if wanted.listed else probe(wanted, revision))
     paths, sha256 = {}, {}
     for file in FILES[kind]:
-        found = fetched(wanted, file, revision)
-        revision = found.revision
-        paths[file] = found.path
-        sha256[file] = checked_sha256(found.path, entry["sha256"].get(file) if entry else None)
+        result = fetched(wanted, file, revision)
+        revision = result.revision
+        paths[file] = result.path
+        sha256[file] = checked_sha256(result.path, entry["sha256"].get(file) if entry else None)
     for file in optional_files(kind, wanted.folder):
         if beside := hub.fetch_if_there(wanted.repo, hub.inside(wanted.folder, file), revision):
             paths[file], sha256[file] = beside.path, checked_sha256(beside.path, None)
@@ -100,11 +100,11 @@ def probe(wanted: Reference, revision: str | None) -> str:
     offline = False
     for file in ("cfg.json", "hyperparams.json", "config.json"):
         try:
-            found = fetched(wanted, file, revision)
+            result = fetched(wanted, file, revision)
         except hub.MISSING as error:
             offline = offline or isinstance(error, OfflineError)
             continue
-        config = json_of(found.path)
+        config = json_of(result.path)
         if file == "hyperparams.json":
             return "llama-scope"
         if file == "config.json":

@@ -140,13 +140,13 @@ def with_roles(suite: Suite) -> list[tuple[Listed, list[str]]]:
 
 def parents_of(suite: Suite) -> list[tuple[Listed, list[str]]]:
     """Of each release and layer the narrowest SAE with L0 nearest to 60."""
-    found = []
+    results = []
     for release in suite.parents:
         listed = [sae for sae in saes_of(release) if place(sae) in suite.parent_layers]
         width = min(width_of(sae) for sae in listed)
         narrow = [sae for sae in listed if width_of(sae) == width]
-        found += nearest_per_layer_and_width(narrow, TARGETS["near60"])
-    return [(sae, [suite.parent_role]) for sae in found]
+        results += nearest_per_layer_and_width(narrow, TARGETS["near60"])
+    return [(sae, [suite.parent_role]) for sae in results]
 
 
 def place(sae: Listed) -> int | None:

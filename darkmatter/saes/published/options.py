@@ -73,11 +73,11 @@ def check_options(config: Mapping[str, Any], options: Sequence[Option], where: s
 
 def flat(config: Mapping[str, Any], known: Mapping[str, Option], prefix: str = "") -> dict[str, Any]:
     """The configuration with nested keys joined by dots, down to those that are known as a whole."""
-    found: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     for key, value in config.items():
         name = f"{prefix}{key}"
         if isinstance(value, Mapping) and name not in known:
-            found |= flat(value, known, f"{name}.")
+            result |= flat(value, known, f"{name}.")
         else:
-            found[name] = value
-    return found
+            result[name] = value
+    return result

@@ -59,10 +59,10 @@ def check(entry: Mapping[str, Any], revision: str | None, sha256: Mapping[str, s
         raise ArtifactError(f"{name}: fetched at revision {revision}, but {manifest} pins {entry['revision']}")
     if entry["sha256"].keys() != sha256.keys():
         raise ArtifactError(f"{name}: its files are {sorted(sha256)}, but {manifest} lists {sorted(entry['sha256'])}")
-    for file, found in sha256.items():
-        if entry["sha256"][file] not in (None, found):
+    for file, result in sha256.items():
+        if entry["sha256"][file] not in (None, result):
             raise ArtifactError(
-                f"{name}: {file} has SHA-256 {found}, but {manifest} pins {entry['sha256'][file]}. Remove the file "
+                f"{name}: {file} has SHA-256 {result}, but {manifest} pins {entry['sha256'][file]}. Remove the file "
                 "from the cache and fetch it again; if it comes out the same, the source has changed: do not use it."
             )
 

@@ -37,9 +37,9 @@ def profile_text(name: str, manifest: Mapping[str, Any], main: int) -> str:
     groups: dict[str, tuple[int | None, dict[tuple, str]]] = {}
     hookpoints = set()
     for sae in manifest["saes"]:
-        if (found := group_of(sae, main)) is None:
+        if (result := group_of(sae, main)) is None:
             continue
-        group, k = found
+        group, k = result
         members = groups.setdefault(group, (k, {}))[1]
         place = (sae["hookpoint"], sae["width"], sae["nominal_l0"])
         if any(place in others for _, others in groups.values()):

@@ -33,49 +33,49 @@ def read_sae_lens(paths: Mapping[str, Path], factor: float | None = None) -> Rea
 
 def read_weights(config: Config, paths: Mapping[str, Path], factor: float | None) -> Weights:
     s = check_factor(factor, config) if config.normalisation == FACTOR else 1.0
-    found = Tensors.of_safetensors(paths["sae_weights.safetensors"])
+    result = Tensors.of_safetensors(paths["sae_weights.safetensors"])
     jump = config.architecture == "jumprelu"
     weights = Weights(
         STREAMED[config.architecture],
-        found.matrix("W_enc", latents_first=False).scaled(s),
-        found.matrix("W_dec", latents_first=True).scaled(1 / s),
-        found.vector("b_enc"),
-        found.vector("b_dec") / np.float32(s),
-        found.vector("threshold") if jump else None,
+        result.matrix("W_enc", latents_first=False).scaled(s),
+        result.matrix("W_dec", latents_first=True).scaled(1 / s),
+        result.vector("b_enc"),
+        result.vector("b_dec") / np.float32(s),
+        result.vector("threshold") if jump else None,
         config.k,
         subtract_b_dec=config.subtract_b_dec,
         norm_in_values=config.norm_in_values,
         tanh=config.tanh,
-        gains=read_gains(found, config),
+        gains=read_gains(result, config),
     )
     used = {"W_enc", "W_dec", "b_enc", "b_dec"} | ({"threshold"} if jump else set())
-    found.refuse_others(used | set(gains_of(found)))
+    result.refuse_others(used | set(gains_of(result)))
     check_shapes(weights, config.where, config.d_sae, config.d_in)
     return weights
 
 
-def read_gains(found: Tensors, config: Config) -> Float[np.ndarray, " latent"] | None:
+def read_gains(tensors: Tensors, config: Config) -> Float[np.ndarray, " latent"] | None:
     """The factor of each latent's value that finetuning left; None where all are 1, which versions 1 to 5 often wrote.
 
     Raises:
         ArtifactError: the configuration says otherwise than the weights whether there are factors.
     """
-    names = gains_of(found)
+    names = gains_of(tensors)
     if not names and config.finetuned:
         raise ArtifactError(
             f"{config.where}: `finetuning_scaling_factor` is true, but the weights have no "
             f"{' or '.join(LATENT_FACTORS)}. Where it has been multiplied into W_dec, set the key to false in a copy"
         )
-    if not names or (found.vector(names[0]) == 1).all():
+    if not names or (tensors.vector(names[0]) == 1).all():
         return None
     if config.finetuned is False:
         raise ArtifactError(
-            f"{found.path}: {names[0]} multiplies each latent's value, but `finetuning_scaling_factor` is false in "
+            f"{tensors.path}: {names[0]} multiplies each latent's value, but `finetuning_scaling_factor` is false in "
             f"{config.where}. If it belongs to the SAE, set the key to true in a copy, else leave the tensor out"
         )
-    return found.vector(names[0])
+    return tensors.vector(names[0])
 
 
-def gains_of(found: Tensors) -> list[str]:
+def gains_of(tensors: Tensors) -> list[str]:
     """The name of the tensor with a factor of each latent; a second one is left for `refuse_others`."""
-    return [name for name in LATENT_FACTORS if name in found.arrays][:1]
+    return [name for name in LATENT_FACTORS if name in tensors.arrays][:1]

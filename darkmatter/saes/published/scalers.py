@@ -49,8 +49,8 @@ def read_scale(config: Config, listed: float | None, fetch: Callable[[str], Path
     if listed is None:
         for name, read in ((SCALER, of_scaler), (STORE, of_store)):
             path = fetch(name)
-            if path is not None and (found := read(path)) is not None:
-                return Scale(check_factor(found, config), files={name: path})
+            if path is not None and (result := read(path)) is not None:
+                return Scale(check_factor(result, config), files={name: path})
     return Scale(check_factor(listed, config))
 
 

@@ -40,17 +40,17 @@ def read_sparsify(paths: Mapping[str, Path], factor: float | None = None) -> Rea
     check_options(facts, OPTIONS, where)
     above = next((path for name, path in paths.items() if name.endswith(RUN)), None)
     run = described(above) if above else {}
-    found = Tensors.of_safetensors(paths["sae.safetensors"])
+    result = Tensors.of_safetensors(paths["sae.safetensors"])
     weights = Weights(
         "topk",
-        found.matrix("encoder.weight", latents_first=True),
-        found.matrix("W_dec", latents_first=True),
-        found.vector("encoder.bias"),
-        found.vector("b_dec"),
+        result.matrix("encoder.weight", latents_first=True),
+        result.matrix("W_dec", latents_first=True),
+        result.vector("encoder.bias"),
+        result.vector("b_dec"),
         k=facts["k"],
         subtract_b_dec=True,
     )
-    found.refuse_others({"encoder.weight", "W_dec", "encoder.bias", "b_dec"})
+    result.refuse_others({"encoder.weight", "W_dec", "encoder.bias", "b_dec"})
     d_sae = facts.get("num_latents") or facts["d_in"] * facts["expansion_factor"]
     check_shapes(weights, where, d_sae, facts["d_in"])
     return weights, hookpoint(paths["cfg.json"].parent, str(run.get("model", "")))

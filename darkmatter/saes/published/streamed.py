@@ -74,8 +74,8 @@ class StreamedSae(Sae):
             part = slice(start, start + size)
             latents, inverse = np.unique(index[part], return_inverse=True)
             decoder = Decoder(self.tensor(self.directions(latents)), b_dec)
-            found = self.tensor(inverse.reshape(index[part].shape))
-            out[part] = decoder.sum_of(found, self.tensor(value[part])).cpu().numpy()
+            result = self.tensor(inverse.reshape(index[part].shape))
+            out[part] = decoder.sum_of(result, self.tensor(value[part])).cpu().numpy()
         return out
 
     def directions(self, latents: Int[np.ndarray, " latent"]) -> Float[np.ndarray, "latent d_model"]:

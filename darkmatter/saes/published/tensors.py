@@ -29,10 +29,10 @@ class Tensors:
     @classmethod
     def of_pickle(cls, path: Path) -> "Tensors":
         """A state dict of `torch.save`, read without running anything of it."""
-        found = map_tensors(path)
-        if not isinstance(found, dict):
+        result = map_tensors(path)
+        if not isinstance(result, dict):
             raise ArtifactError(f"{path} holds no dict of tensors by name, so it is not an SAE's state dict")
-        return cls(path, found)
+        return cls(path, result)
 
     def get(self, name: str, dimensions: int) -> tuple[np.ndarray, bool]:
         if name not in self.arrays:

@@ -62,12 +62,12 @@ def check_shapes(weights: Weights, where: str, d_sae: int | None = None, d_model
     for name in ("threshold", "gains"):
         if (values := getattr(weights, name)) is not None:
             expected[name] = (values.shape, (latents,))
-    for name, (found, wanted) in expected.items():
-        if found == wanted:
+    for name, (result, wanted) in expected.items():
+        if result == wanted:
             continue
-        hint = ", so it is stored transposed" if found == wanted[::-1] else ""
+        hint = ", so it is stored transposed" if result == wanted[::-1] else ""
         raise ArtifactError(
-            f"{where}: {name} has latents × d_model {list(found)}, expected {list(wanted)}{hint}. The file is of "
+            f"{where}: {name} has latents × d_model {list(result)}, expected {list(wanted)}{hint}. The file is of "
             "another SAE or format than its name says; check the reference, or name the format: "
             "load_pretrained(…, format=…)."
         )

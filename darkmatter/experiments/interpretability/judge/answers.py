@@ -34,8 +34,8 @@ def said(text: str) -> str:
 
 def unfenced(text: str) -> str:
     """What stands inside a fence around the whole text."""
-    found = FENCE.match(text.strip())
-    return found[1] if found else text
+    result = FENCE.match(text.strip())
+    return result[1] if result else text
 
 
 def parse_explanation(text: str) -> str:
@@ -59,10 +59,10 @@ def parse_predictions(text: str, number: int) -> list[int]:
     """
     text = said(text)
     arrays = re.findall(r"\[[^\[\]]*\]" if number > 1 else r"(?m)^\s*(\[[^\[\]]*\])\s*$", text)
-    found = [values for array in arrays if (values := binary(array)) is not None]
-    fitting = [values for values in found if len(values) == number]
+    results = [values for array in arrays if (values := binary(array)) is not None]
+    fitting = [values for values in results if len(values) == number]
     if not fitting:
-        raise ValueError(f"no list of {number} zeros and ones; predictions for {[len(values) for values in found]}")
+        raise ValueError(f"no list of {number} zeros and ones; predictions for {[len(values) for values in results]}")
     if any(values != fitting[0] for values in fitting):
         raise ValueError(f"{len(fitting)} lists of {number} zeros and ones that differ")
     return fitting[0]

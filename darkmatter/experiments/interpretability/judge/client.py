@@ -108,22 +108,22 @@ class Client:
         """
         tries = self.settings.retries + 1
         for number in range(tries):
-            found = self.once(prompt, temperature, tokens)
-            if isinstance(found, Reply):
-                return found
-            if not found.again or number + 1 == tries:
+            result = self.once(prompt, temperature, tokens)
+            if isinstance(result, Reply):
+                return result
+            if not result.again or number + 1 == tries:
                 break
-            if found.wait is not None and found.wait > LONGEST_ASKED_WAIT:
-                raise self.stop(self.left_alone(f"wants no request for {found.wait:,.0f} s", found))
+            if result.wait is not None and result.wait > LONGEST_ASKED_WAIT:
+                raise self.stop(self.left_alone(f"wants no request for {result.wait:,.0f} s", result))
             backoff = min(FIRST_WAIT * 2**number, LONGEST_WAIT)
-            self.over.wait(backoff if found.wait is None else found.wait)
-        if found.reason == NO_CONNECTION:
-            raise self.stop(self.unreachable(found.said))
+            self.over.wait(backoff if result.wait is None else result.wait)
+        if result.reason == NO_CONNECTION:
+            raise self.stop(self.unreachable(result.said))
         with self.lock:
             self.in_a_row += 1
         if self.in_a_row >= IN_A_ROW:
-            raise self.stop(self.left_alone(f"has failed {IN_A_ROW} questions in a row", found))
-        return found
+            raise self.stop(self.left_alone(f"has failed {IN_A_ROW} questions in a row", result))
+        return result
 
     def once(self, prompt: str, temperature: float, tokens: int) -> Reply | Failure:
         """One request, in as many forms as it takes to learn what the server wants."""
@@ -136,7 +136,7 @@ class Client:
             self.check_spent()
             form = self.form
             try:
-                found = reply_of(
+                result = reply_of(
                     self.library.chat.completions.create(
                         model=self.settings.model,
                         messages=[{"role": "user", "content": prompt}],
@@ -148,20 +148,20 @@ class Client:
             except openai.APIConnectionError as error:
                 return Failure(NO_CONNECTION, self.cause(error), again=True)
             except openai.APIStatusError as error:
-                found = refusal_of(error.status_code, error.body, asked_wait(error.response.headers))
+                result = refusal_of(error.status_code, error.body, asked_wait(error.response.headers))
             except (openai.OpenAIError, ValueError) as error:
                 return Failure(NO_COMPLETION, self.quoted(sentence(str(error))), again=True)
-            if isinstance(found, Reply):
-                self.count(found)
-                return replace(found, text=hide(self.key, found.text), why=self.quoted(found.why))
-            if is_cut_off(found):
+            if isinstance(result, Reply):
+                self.count(result)
+                return replace(result, text=hide(self.key, result.text), why=self.quoted(result.why))
+            if is_cut_off(result):
                 return Reply("", cut_off=True)
-            if self.learn(form, found):
+            if self.learn(form, result):
                 continue
-            if is_lasting(found, form):
-                raise self.stop(self.refused(found))
-            reason = NO_COMPLETION if found.status == 200 else f"HTTP {found.status}"
-            return Failure(reason, self.quoted(found.said), may_pass(found), found.wait)
+            if is_lasting(result, form):
+                raise self.stop(self.refused(result))
+            reason = NO_COMPLETION if result.status == 200 else f"HTTP {result.status}"
+            return Failure(reason, self.quoted(result.said), may_pass(result), result.wait)
 
     def learn(self, form: Form, refusal: Refusal) -> bool:
         """Whether to ask in another form than `form`, which was refused: one more, or what another thread learned."""

@@ -111,8 +111,8 @@ class Judge:
         # Files of older versions hold an empty response for each that was cut off: ask again.
         return Stored([text for text in content.get("responses", []) if text])
 
-    def keep(self, question: Question, found: Stored) -> None:
-        write_json(self.place(question), self.asked(question) | asdict(found))
+    def keep(self, question: Question, stored: Stored) -> None:
+        write_json(self.place(question), self.asked(question) | asdict(stored))
 
     @property
     def widest(self) -> int:
@@ -121,44 +121,44 @@ class Judge:
 
     def is_settled(self, question: Question[Parsed]) -> bool:
         """Whether `ask` would need no call."""
-        found = self.stored(question)
-        used_up = len(found.responses) > self.settings.retries or found.cut_off >= question.max_tokens + self.widest
-        return used_up or any(meaning(question, text)[1] for text in found.responses)
+        result = self.stored(question)
+        used_up = len(result.responses) > self.settings.retries or result.cut_off >= question.max_tokens + self.widest
+        return used_up or any(meaning(question, text)[1] for text in result.responses)
 
     def ask(self, question: Question[Parsed]) -> Parsed | Unanswered:
         """
         Raises:
             ArtifactError: what asking again does not help, or more would be spent than allowed.
         """
-        found = self.stored(question)
-        for text in found.responses:
+        result = self.stored(question)
+        for text in result.responses:
             parsed, valid = meaning(question, text)
             if valid:
                 return parsed
         room, why = self.room.get(question.kind, self.settings.reasoning_tokens), ""
-        while len(found.responses) <= self.settings.retries:
+        while len(result.responses) <= self.settings.retries:
             tokens = question.max_tokens + room
-            if found.cut_off >= tokens:
+            if result.cut_off >= tokens:
                 if room >= self.widest:
-                    return self.cut_off(found.cut_off)
+                    return self.cut_off(result.cut_off)
                 room = self.widest
                 continue
-            reply = self.client.complete(question.prompt, RETRY_TEMPERATURE if found.responses else 0.0, tokens)
+            reply = self.client.complete(question.prompt, RETRY_TEMPERATURE if result.responses else 0.0, tokens)
             if isinstance(reply, Failure):
                 return Unanswered(reply.reason, reply.said)
             parsed, valid = meaning(question, reply.text)
             if reply.cut_off and not valid:
-                found.cut_off = tokens
-                self.keep(question, found)
+                result.cut_off = tokens
+                self.keep(question, result)
                 continue
             self.remember(question.kind, room)
-            found.responses.append(reply.text)
-            self.keep(question, found)
+            result.responses.append(reply.text)
+            self.keep(question, result)
             if valid:
                 return parsed
             why = f" ({reply.why})" if reply.why else ""
-        last = " ".join(found.responses[-1].split())
-        return Unanswered(f"{len(found.responses)} empty or malformed answers", f"the last one: {last[:80]!r}{why}")
+        last = " ".join(result.responses[-1].split())
+        return Unanswered(f"{len(result.responses)} empty or malformed answers", f"the last one: {last[:80]!r}{why}")
 
     def remember(self, kind: str, room: int) -> None:
         with self.lock:

@@ -162,8 +162,8 @@ def refusal_of(status: int, body: Any, wait: float | None = None) -> Refusal:
 def sentence(body: Any) -> str:
     """The message of an error's body in one line: JSON of several customs, HTML or text."""
     if isinstance(body, Mapping):
-        found = next((body[name] for name in ("message", "error", "detail", "msg") if body.get(name)), body)
-        body = found if isinstance(found, str) else json.dumps(found, default=str, ensure_ascii=False)
+        result = next((body[name] for name in ("message", "error", "detail", "msg") if body.get(name)), body)
+        body = result if isinstance(result, str) else json.dumps(result, default=str, ensure_ascii=False)
     text = re.sub(r"(?is)<(script|style)\b.*?</\1>|<[^<>]*>", " ", body if isinstance(body, str) else str(body or ""))
     return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
 
