@@ -12,7 +12,7 @@ export PYTHONPATH := $(CURDIR)
 .PHONY: repro plots test lint bench gpu-check clean-units lock
 
 repro: $(VENV)/installed
-	dvc repro
+	python -m darkmatter.cli repro
 	@python -m darkmatter.cli summary
 
 # DVC's own page of plots, which loads nothing from outside: the views of dvc.yaml and every figure.

@@ -13,7 +13,7 @@ from darkmatter.ledger.families import keep
 from darkmatter.params.compose import compose_to
 from darkmatter.params.schema import PARAMS, load_params
 from darkmatter.params.types import ParamsError
-from darkmatter.planning.commands import add_doctor, add_plan
+from darkmatter.planning.commands import add_doctor, add_plan, add_repro
 from darkmatter.storage.artifacts import ArtifactError, read_json
 from darkmatter.storage.paths import RECEIPTS, REPORT, REPORTS
 
@@ -46,6 +46,7 @@ def main(arguments: list[str] | None = None) -> None:
     add_decompose(commands)
     add_plan(commands)
     add_doctor(commands)
+    add_repro(commands)
     add_gpu_check(commands)
     given = parser.parse_args(arguments)
     if code := given.run(given):

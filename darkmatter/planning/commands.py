@@ -1,4 +1,4 @@
-"""`darkmatter plan` and `darkmatter doctor`: what a run costs, and what would stop it, before it begins."""
+"""`darkmatter plan`, `doctor` and `repro`: what a run costs, what would stop it, and how far it is."""
 
 import argparse
 import json
@@ -35,6 +35,22 @@ def add_doctor(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--device", help="cpu (default), or gpu: look for one and its driver")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run_doctor)
+
+
+def add_repro(commands: argparse._SubParsersAction) -> None:
+    """Add `repro` to the parser of `darkmatter`."""
+    parser = commands.add_parser("repro", help="`dvc repro`, saying which stage of how many runs and how long is left")
+    parser.add_argument("targets", nargs="*", help="stages, with all that they need (default: the whole graph)")
+    parser.set_defaults(run=run_repro)
+
+
+def run_repro(given: argparse.Namespace) -> int:
+    from darkmatter.planning import repro
+
+    try:
+        return repro.run_repro(given.targets)
+    except (ArtifactError, ParamsError) as error:
+        return failed(str(error), as_json=False)
 
 
 def run_doctor(given: argparse.Namespace) -> int:
