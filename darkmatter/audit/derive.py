@@ -139,7 +139,8 @@ class Deriver:
         return ["decomposition", *self.records, "metrics", "plots", *(entry.id for entry in ENTRIES), *self.claims]
 
     def derive(self, name: str) -> list[Derived]:
-        """
+        """Make what is asked for again, with what it rests on.
+
         Raises:
             ArtifactError: there is nothing of that name, or a file it needs is missing or damaged.
         """
@@ -204,7 +205,8 @@ class Deriver:
         return Derived("counts", CLAIM_RESULTS.as_posix(), result)
 
     def experiment(self, name: str, estimand: str | None = None) -> Derived:
-        """
+        """Make the results of an experiment again from its sums.
+
         Args:
             estimand: the one that is asked for; numbers beside it are not missed.
         """

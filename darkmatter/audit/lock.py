@@ -42,7 +42,8 @@ class Pipeline:
     cache: Path  # folder of objects, XX/REST by MD5
 
     def stage(self, name: str) -> LockedStage:
-        """
+        """The stage of that name.
+
         Raises:
             ArtifactError: there is none of that name.
         """
@@ -92,7 +93,8 @@ def read_pipeline(root: Path) -> Pipeline:
 
 
 def locked_stage(stage: Any, entry: dict[str, Any] | None, root: Path) -> LockedStage:
-    """
+    """One stage of the pipeline with what dvc.lock says of it.
+
     Args:
         stage: DVC's own, from dvc.yaml.
         entry: its part of dvc.lock.

@@ -30,7 +30,8 @@ from darkmatter.storage.paths import RECEIPTS
 
 @dataclass
 class Verification:
-    """
+    """What was verified, and what was found wrong.
+
     Attributes:
         hashed: output paths and cache objects whose bytes were read.
         stages: in the pipeline.

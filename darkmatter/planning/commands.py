@@ -60,7 +60,8 @@ def run_doctor(given: argparse.Namespace) -> int:
 
 
 def device_of(given: argparse.Namespace) -> Device:
-    """
+    """The device that the command line names; this machine is probed where it asks for that.
+
     Raises:
         ParamsError: the table has no such device.
     """

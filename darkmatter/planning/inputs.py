@@ -11,7 +11,8 @@ def add_what(parser: argparse.ArgumentParser) -> None:
 
 
 def wanted(given: argparse.Namespace) -> Params:
-    """
+    """The parameters of the profile that is asked for, or else those of params.yaml.
+
     Raises:
         ParamsError: no such profile.
     """
