@@ -1,5 +1,6 @@
 # Two commands do everything, on a machine with Python 3.11-3.13, git and make:
 #     make repro    build .venv from the lock files, run every stage that is not up to date, say what came out
+#                  and whether it is what HEAD has
 #     make test     build .venv, run the tests
 PYTHON ?= python3
 VENV := .venv
@@ -14,6 +15,8 @@ export PYTHONPATH := $(CURDIR)
 repro: $(VENV)/installed
 	dvc repro
 	@python -m darkmatter.cli summary
+	@# Exit code 1 is an answer: an outcome changed, or HEAD has no run of this profile.
+	@python -m darkmatter.cli compare || [ $$? = 1 ]
 
 # DVC's own page of plots, which loads nothing from outside: the views of dvc.yaml and every figure.
 plots: $(VENV)/installed

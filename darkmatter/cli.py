@@ -9,6 +9,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read when NumPy is importe
 from darkmatter.api.commands import add_decompose
 from darkmatter.api.gpu_check.commands import add_gpu_check
 from darkmatter.audit.commands import add_audit
+from darkmatter.audit.compare_command import add_compare
 from darkmatter.ledger.families import keep
 from darkmatter.params.compose import compose_to
 from darkmatter.params.schema import PARAMS, load_params
@@ -42,6 +43,7 @@ def main(arguments: list[str] | None = None) -> None:
     summary.set_defaults(run=run_summary)
     kept = commands.add_parser("keep", help="keep what the claims came to, to show next to another profile's report")
     kept.set_defaults(run=run_keep)
+    add_compare(commands)
     add_audit(commands)
     add_decompose(commands)
     add_plan(commands)
