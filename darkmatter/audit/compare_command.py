@@ -15,7 +15,7 @@ from typing import Any
 
 from darkmatter.audit.commands import MALFORMED, failed
 from darkmatter.audit.findings import printable
-from darkmatter.audit.reproduction import Changed, Pair, Reproduction, reproduction
+from darkmatter.audit.reproduction import Changed, NumberPair, Reproduction, reproduction
 from darkmatter.audit.runs import NoRunError, Run, run_of, run_of_folder
 from darkmatter.report.numbers import digits, estimate_text
 from darkmatter.report.summary import VERDICTS
@@ -85,7 +85,7 @@ def as_content(result: Reproduction) -> dict[str, Any]:
     )
 
 
-def number(pair: Pair) -> dict[str, Any]:
+def number(pair: NumberPair) -> dict[str, Any]:
     return {
         "claim": pair.claim,
         "component": pair.component,
@@ -149,7 +149,7 @@ def words(outcome: str) -> str:
     return VERDICTS.get(outcome, outcome)
 
 
-def name_of(pair: Pair) -> str:
+def name_of(pair: NumberPair) -> str:
     return " ".join(filter(None, (pair.claim, pair.component, pair.key)))
 
 
@@ -169,7 +169,7 @@ def shift_lines(result: Reproduction) -> list[str]:
     return lines
 
 
-def shift_text(pair: Pair) -> str:
+def shift_text(pair: NumberPair) -> str:
     return f"{name_of(pair)}: {digits(pair.there['value'])} there, {digits(pair.here['value'])} here"
 
 

@@ -38,7 +38,7 @@ class Changed:
 
 
 @dataclass(frozen=True)
-class Pair:
+class NumberPair:
     """One number of both runs.
 
     Attributes:
@@ -95,7 +95,7 @@ class Reproduction:
     there: Run
     here: Run
     changed: list[Changed] = field(default_factory=list)
-    pairs: list[Pair] = field(default_factory=list)
+    pairs: list[NumberPair] = field(default_factory=list)
     alone: list[str] = field(default_factory=list)
     machines: dict[str, tuple[list[str], list[str]]] = field(default_factory=dict)
 
@@ -104,15 +104,15 @@ class Reproduction:
         return sum(pair.shift == 0 for pair in self.pairs)
 
     @property
-    def disjoint(self) -> list[Pair]:
+    def disjoint(self) -> list[NumberPair]:
         return [pair for pair in self.pairs if pair.disjoint]
 
-    def farthest(self) -> list[Pair]:
+    def farthest(self) -> list[NumberPair]:
         """Numbers that moved and whose spread over training seeds is known, farthest first."""
         moved = [pair for pair in self.pairs if pair.shift and pair.in_spreads is not None]
         return sorted(moved, key=lambda pair: -(pair.in_spreads or 0.0))
 
-    def farthest_of_others(self) -> list[Pair]:
+    def farthest_of_others(self) -> list[NumberPair]:
         """Numbers that moved, have an interval and no known spread over training seeds, farthest first."""
         moved = [
             pair for pair in self.pairs if pair.shift and pair.in_spreads is None and pair.in_half_widths is not None
@@ -138,7 +138,7 @@ def reproduction(there: Run, here: Run) -> Reproduction:
                 one, two = (side.get(key, {"value": None}) for side in (first, second))
                 if None not in (one["value"], two["value"]):
                     spread = seed_spread(one, there.seed_freedom)
-                    result.pairs.append(Pair(claim, component, key, one, two, spread))
+                    result.pairs.append(NumberPair(claim, component, key, one, two, spread))
                 elif one["value"] != two["value"]:
                     where = there.name if two["value"] is None else "here"
                     result.alone.append(f"{' '.join(filter(None, (claim, component, key)))}: only {where}")
