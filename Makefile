@@ -10,7 +10,18 @@ SHALLOW := [ "$$(git rev-parse --is-shallow-repository)" = true ]
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: repro plots test lint bench gpu-check clean-units lock
+.DEFAULT_GOAL := help
+.PHONY: help repro plots test lint bench gpu-check clean-units lock
+
+help: ## what can be made
+	@echo 'make repro        build .venv from the lock files, run what is not up to date, compare with HEAD'
+	@echo 'make test         build .venv, run the tests'
+	@echo 'make lint         style, types, and whether the committed reports are those of this code'
+	@echo 'make plots        the page of plots of DVC'
+	@echo 'make bench        how fast the heaviest computations are'
+	@echo 'make gpu-check    one published SAE on Gemma 2 2B, on a machine with a GPU'
+	@echo 'make clean-units  forget stored units: the next run computes every SAE again'
+	@echo 'make lock         write the lock files again (needs uv)'
 
 repro: $(VENV)/installed
 	dvc repro

@@ -13,6 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from darkmatter.audit.command_line import add_command
 from darkmatter.audit.commands import MALFORMED, failed
 from darkmatter.audit.findings import printable
 from darkmatter.audit.reproduction import Changed, NumberPair, Reproduction, reproduction
@@ -26,13 +27,13 @@ SHOWN = 5  # shifts; all of them are in the JSON
 
 def add_compare(commands: argparse._SubParsersAction) -> None:
     """Add `compare` to the parser of `darkmatter`."""
-    parser = commands.add_parser(
+    description = "Compare the claims of the reports here with those of a git revision, or of a folder with reports/.\n"
+    parser = add_command(
+        commands,
         "compare",
-        help="did I reproduce it? the reports here against those of a revision or folder",
-        description="Compare the claims of the reports here with those of a git revision, or of a folder that holds "
-        f"reports/.\n{__doc__.split(chr(10), 2)[2]}",
-        epilog="example: darkmatter compare HEAD~1",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "did I reproduce it? the reports here against those of a revision or folder",
+        "HEAD~1",
+        f"{description}{__doc__.split(chr(10), 2)[2]}",
     )
     parser.add_argument("run_there", nargs="?", default="HEAD", metavar="REVISION|FOLDER", help="default: HEAD")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output, with every number")
