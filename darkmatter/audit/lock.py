@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from darkmatter.audit.command_line import did_you_mean
 from darkmatter.runner.pipeline_file import SafeLoader
 from darkmatter.storage.artifacts import ArtifactError
 
@@ -50,7 +51,9 @@ class Pipeline:
         for stage in self.stages:
             if stage.name == name:
                 return stage
-        raise ArtifactError(f"no stage {name!r}; known: {', '.join(stage.name for stage in self.stages)}")
+        known = [stage.name for stage in self.stages]
+        hint = did_you_mean(name, known) or f"; known: {', '.join(known)}"
+        raise ArtifactError(f"no stage {name!r}{hint}")
 
     def producer(self, path: str) -> tuple[LockedStage, str] | None:
         """The stage whose output `path` is or lies in, and that output."""

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from darkmatter.cli import main
 from darkmatter.costs.workload import from_params
 from darkmatter.figures import FIGURES
 from darkmatter.params.schema import load_params
@@ -164,6 +165,13 @@ def test_the_output_of_decompose_is_that_of_the_committed_run():
         both = [estimate(sae, name, split=split) for split in ("token", "context")]
         numbers = [f"{one['value']:.4f} ({one['low']:.4f} to {one['high']:.4f})" for one in both]
         assert shown.split("  ") == numbers
+
+
+def test_the_output_of_derive_is_what_it_prints(monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    (command, shown) = re.search(r"^\$ darkmatter (audit derive .*)\n((?:.+\n)+)```", README, re.MULTILINE).groups()
+    main(command.split())
+    assert capsys.readouterr().out == shown
 
 
 @pytest.mark.parametrize("setting", sorted(set(re.findall(r"-S '?([a-z_.]+)=", README + RUNNING)) - {"profile"}))
