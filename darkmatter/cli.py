@@ -40,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
     """The command line: each subcommand sets the function that runs it."""
     result = argparse.ArgumentParser(
         prog="darkmatter",
-        description="Make the numbers of the paper again, and audit them. `darkmatter COMMAND --help` says more of each.",
+        description="Make the numbers of the paper again, and audit them. More of each: `darkmatter COMMAND --help`.",
         epilog="example: darkmatter audit explain pursuit-fvu",
     )
     result.add_argument("--version", action="store_true", help="print the version")
