@@ -84,7 +84,8 @@ class NumberPair:
 
 @dataclass
 class Reproduction:
-    """
+    """What two runs of one profile have in common, and where they differ.
+
     Attributes:
         changed: outcomes that differ.
         pairs: numbers that both runs have.

@@ -21,7 +21,8 @@ class NoRunError(ValueError):
 
 @dataclass(frozen=True)
 class Run:
-    """
+    """The reports of one run, as far as they are needed to compare it.
+
     Attributes:
         name: as people know it, such as `HEAD (30ddcf46)`.
         claims: of claims.json.
@@ -65,7 +66,8 @@ def run_of(name: str, root: Path) -> Run:
 
 
 def run_of_folder(folder: Path, name: str) -> Run:
-    """
+    """The run whose reports are in a folder.
+
     Raises:
         ArtifactError: it holds no claims, or a file that is not valid JSON.
     """
@@ -80,7 +82,8 @@ def run_of_folder(folder: Path, name: str) -> Run:
 
 
 def read_run(name: str, names: Callable[[Path], list[Path]], read: Callable[[Path], bytes | None]) -> Run:
-    """
+    """A run from wherever its files can be listed and read.
+
     Args:
         names: the JSON files of a folder.
         read: the bytes of a file; None where there is none.
