@@ -50,7 +50,7 @@ def add_doctor(commands: argparse._SubParsersAction) -> None:
 def add_repro(commands: argparse._SubParsersAction) -> None:
     """Add `repro` to the parser of `darkmatter`."""
     parser = add_command(
-        commands, "repro", "`dvc repro`, saying which stage of how many runs and how long is left", "report"
+        commands, "repro", "run `dvc repro`, and say which stage of how many runs and how long is left", "report"
     )
     parser.add_argument(
         "targets", nargs="*", metavar="STAGE", help="stages, with all that they need (default: the whole graph)"

@@ -152,7 +152,7 @@ def test_a_claim_misses_only_the_sums_that_it_needs(copied, claim, kinds):
 
 
 def test_unknown_name(copied):
-    with pytest.raises(ArtifactError, match="near it: not-shrinkage-cos"):
+    with pytest.raises(ArtifactError, match="did you mean not-shrinkage-cos"):
         Deriver().derive("not-shrinkage-kos")
 
 

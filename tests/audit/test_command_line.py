@@ -40,7 +40,17 @@ def left(*arguments):
 def test_every_subcommand_is_here():
     named = {" ".join(words) for words in COMMANDS}
     audits = {f"audit {name}" for name in ("verify", "derive", "explain", "rerun", "export")}
-    assert named == audits | {"params", "summary", "keep", "compare", "decompose", "plan", "doctor", "gpu-check"}
+    assert named == audits | {
+        "params",
+        "summary",
+        "keep",
+        "compare",
+        "decompose",
+        "plan",
+        "doctor",
+        "repro",
+        "gpu-check",
+    }
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
