@@ -9,7 +9,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read when NumPy is importe
 
 from darkmatter.api.commands import add_decompose
 from darkmatter.api.gpu_check.commands import add_gpu_check
-from darkmatter.audit.command_line import add_command
+from darkmatter.audit.command_line import add_command, drop_output
 from darkmatter.audit.commands import add_audit
 from darkmatter.audit.compare_command import add_compare
 from darkmatter.ledger.families import keep
@@ -79,7 +79,13 @@ def run_alone(given: argparse.Namespace, parser: argparse.ArgumentParser) -> int
 
 def main(arguments: list[str] | None = None) -> None:
     given = parser().parse_args(arguments)
-    if code := given.run(given):
+    try:
+        code = given.run(given)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        drop_output()
+        code = 1
+    if code:
         sys.exit(code)
 
 

@@ -1,6 +1,8 @@
 """What every subcommand of `darkmatter` has: a sentence, an example; and names near one that does not exist."""
 
 import argparse
+import os
+import sys
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -26,3 +28,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     names = list(known)
     near = [] if name in names else get_close_matches(name, names)
     return f"; did you mean {' or '.join(near)}?" if near else ""
+
+
+def drop_output() -> None:
+    """Send what is still to be printed nowhere: who reads has seen enough, as in `| head`."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

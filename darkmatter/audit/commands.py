@@ -10,13 +10,12 @@ Exit codes, the gravest that applies:
 
 import argparse
 import json
-import os
 import sys
 import zlib
 from pathlib import Path
 from typing import Any
 
-from darkmatter.audit.command_line import add_command
+from darkmatter.audit.command_line import add_command, drop_output
 from darkmatter.audit.findings import EXIT_CODES, AuditFinding, as_json, as_text, exit_code, printable
 from darkmatter.params.types import ParamsError
 from darkmatter.storage.artifacts import ArtifactError, plain
@@ -90,8 +89,8 @@ def run(given: argparse.Namespace) -> int:
         text = "\n".join(map(printable, [*lines, *as_text(findings), *last]))
     try:
         print(text, flush=True)
-    except BrokenPipeError:  # whoever reads has seen enough, as in `| head`; Python would write the rest once more
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:
+        drop_output()
     return code
 
 

@@ -16,9 +16,9 @@ def wanted(given: argparse.Namespace) -> Params:
     """The parameters of the profile that is asked for, or else those of params.yaml.
 
     Raises:
-        ParamsError: no such profile.
+        ParamsError: no such profile, or no params.yaml here.
     """
-    if not given.profile and PARAMS.is_file():
+    if not given.profile:
         return load_params()
     try:
         return composed(given.profile)

@@ -1,8 +1,10 @@
 """The command line as a newcomer meets it: help, version, examples that parse, names near the one meant, exit codes."""
 
 import argparse
+import os
 import shlex
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -77,7 +79,7 @@ def test_alone_it_prints_its_help(capsys, words):
 
 
 def test_make_alone_names_what_can_be_made():
-    said = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    said = subprocess.run(["make", "--no-print-directory"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     phony = next(line for line in (ROOT / "Makefile").read_text().splitlines() if line.startswith(".PHONY"))
     assert {line.split()[1] for line in said.splitlines()} == {*phony.split()[1:]} - {"help"}
 
@@ -137,3 +139,12 @@ def test_derive_counts_once_and_leaves_out_what_has_no_numbers():
     said = "in all: 7 numbers derived again, 5 to the last bit and 2 within 1e-06; "
     assert overall([some, none]) == f"{said}none differs; no numbers to derive: none"
     assert overall([some, wrong]) == f"{said}1 DIFFER"
+
+
+def test_a_reader_that_left_gets_no_traceback():
+    reads, writes = os.pipe()
+    os.close(reads)
+    command = [sys.executable, "-m", "darkmatter.cli", "plan", "--no-probe"]
+    with os.fdopen(writes, "w") as output:
+        done = subprocess.run(command, cwd=ROOT, stdout=output, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1 and not done.stderr
