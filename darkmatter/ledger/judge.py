@@ -23,7 +23,7 @@ from darkmatter.ledger.verdicts import (
     place,
     regions_of,
 )
-from darkmatter.statistics.sae_estimates import Estimate
+from darkmatter.statistics.estimate import Estimate
 
 Found = dict[str, list[Estimate]]
 

@@ -16,8 +16,8 @@ from typing import Any, Literal
 from darkmatter.ledger.claims import EXACT_KINDS, Claim
 from darkmatter.ledger.rules import Region, Rule
 from darkmatter.params.schema import Params
+from darkmatter.statistics.estimate import Estimate
 from darkmatter.statistics.rounding import less, same
-from darkmatter.statistics.sae_estimates import Estimate
 
 Outcome = Literal["agrees", "disagrees", "inconclusive"]
 Verdict = Literal["reproduced", "differs", "inconclusive", "not-testable-in-this-profile", "paper-inconsistent"]

@@ -1,10 +1,12 @@
 """The few numbers of reports/metrics.json, and the three sentences at the top of the report, from the results."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from darkmatter.params.schema import Params
 from darkmatter.results.breakdown import Breakdown, breakdown
 from darkmatter.results.load import NotDrawn, Results, estimate
+from darkmatter.statistics.estimate import Estimate
 from darkmatter.statistics.rounding import less
 
 METRICS = {
@@ -72,12 +74,12 @@ def outcome(result: Breakdown, gap: dict[str, Any] | None) -> str:
     )
 
 
-def change(name: str, first: dict[str, Any], last: dict[str, Any]) -> str:
+def change(name: str, first: Estimate, last: Estimate) -> str:
     """Up, down or neither: a direction only where the two intervals do not meet."""
     if first["value"] is None or last["value"] is None:
         return f"{name} is not defined at both ends"
     numbers = f"from {first['value']:.3f} to {last['value']:.3f}"
-    if None in (first["low"], first["high"], last["low"], last["high"]):
+    if first["low"] is None or first["high"] is None or last["low"] is None or last["high"] is None:
         return f"{name} goes {numbers} (no interval)"
     if less(last["high"], first["low"]):
         return f"{name} falls {numbers}"
@@ -104,7 +106,7 @@ def asymptote(result: Breakdown, gap: dict[str, Any] | None) -> str:
     return f"{text}, which these widths cannot tell from {line}"
 
 
-def with_interval(item: dict[str, Any]) -> str:
+def with_interval(item: Mapping[str, Any]) -> str:
     if item["value"] is None:
         return f"undefined ({item.get('reason', 'no reason given')})"
     if item["low"] is None or item["high"] is None:

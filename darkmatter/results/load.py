@@ -1,18 +1,15 @@
-"""The results that figures and report read: reports/results/*.json, and how an estimate is picked from them.
-
-An estimate is `{"value", "low", "high", "rows", "contexts", "rank", "reason"}`: a null value has its reason.
-"""
+"""The results that figures and report read: reports/results/*.json, and how an estimate is picked from them."""
 
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from darkmatter.params.conventions import PRIMARY
+from darkmatter.statistics.estimate import Estimate
 from darkmatter.storage.artifacts import ArtifactError, read_json
 
-Estimate = dict[str, Any]
 Sae = dict[str, Any]
 
 
@@ -85,7 +82,8 @@ def estimate(sae: Sae, *path: str, split: str = PRIMARY[0], convention: str = PR
         result = result.get(key) if isinstance(result, dict) else None
     if result is None:
         return {"value": None, "low": None, "high": None, "reason": f"not estimated ({split}, {convention})"}
-    return {key: result.get(key) for key in ("value", "low", "high", "rows", "contexts", "reason") if key in result}
+    kept = {key: result.get(key) for key in ("value", "low", "high", "rows", "contexts", "reason") if key in result}
+    return cast(Estimate, kept)
 
 
 def one_per_cell(saes: list[Sae]) -> tuple[list[Sae], list[str]]:

@@ -14,7 +14,8 @@ from jaxtyping import Float
 from darkmatter.regression.splits import ROW_SETS
 from darkmatter.statistics import metrics
 from darkmatter.statistics.bootstrap import ContextBootstrap, Weights
-from darkmatter.statistics.sae_estimates import Estimate, Sums, estimate
+from darkmatter.statistics.estimate import Estimate
+from darkmatter.statistics.sae_estimates import Sums, estimate
 
 # [part, resample] → [resample]
 Combine = Callable[[Float[np.ndarray, "part resample"]], Float[np.ndarray, " resample"]]

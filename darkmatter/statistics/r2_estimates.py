@@ -9,7 +9,8 @@ from darkmatter.params.conventions import CONVENTIONS
 from darkmatter.regression.splits import ROW_SETS, SPLITS
 from darkmatter.statistics import metrics
 from darkmatter.statistics.bootstrap import ContextBootstrap
-from darkmatter.statistics.sae_estimates import Estimate, Sums, estimate
+from darkmatter.statistics.estimate import Estimate
+from darkmatter.statistics.sae_estimates import Sums, estimate
 
 # (weights, rows, total, square, residual) → R² of each resample
 R2 = Callable[..., np.ndarray]

@@ -1,8 +1,7 @@
 """From per-context sums to numbers with intervals: no model, no activations, no torch.
 
-This is the step that a reviewer repeats. An estimate is a dict: `value`, `low`, `high` (an interval over
-contexts; it holds neither the noise of the fit nor that of the SAE's seed), `rows`, `contexts` and `rank`, or
-a null value with its `reason`.
+This is the step that a reviewer repeats. An interval here is one over contexts; it holds neither the noise of the fit
+nor that of the SAE's seed.
 """
 
 from collections.abc import Mapping
@@ -16,9 +15,9 @@ from jaxtyping import Float
 from darkmatter.regression.splits import ROW_SETS, SPLITS
 from darkmatter.statistics import metrics
 from darkmatter.statistics.bootstrap import MANY, ContextBootstrap, Statistic, Weights
+from darkmatter.statistics.estimate import Estimate, Facts
 
 Sums = Mapping[str, np.ndarray]
-Estimate = dict[str, Any]
 Answer = Any  # of a set of rows: an Estimate; of symbolic ones, as the ledger has them, the formula itself
 
 NORM_TEST = ("x", "sae", "error", "linear", "nonlinear")
@@ -26,7 +25,7 @@ NORM_TEST = ("x", "sae", "error", "linear", "nonlinear")
 
 def estimate(bootstrap: ContextBootstrap, statistic: Statistic, rows: np.ndarray, rank: int) -> Estimate:
     """One number with its interval, or null where the target has no variance."""
-    facts = {"rows": int(rows.sum()), "contexts": len(rows), "rank": rank}
+    facts: Facts = {"rows": int(rows.sum()), "contexts": len(rows), "rank": rank}
     interval = bootstrap.interval(statistic)
     if interval is None:
         return {"value": None, "low": None, "high": None, **facts, "reason": "the target has no variance"}

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.stats import t as t_distribution
 
-from darkmatter.statistics.sae_estimates import Estimate
+from darkmatter.statistics.estimate import Estimate, Facts
 
 
 def seed_estimate(
@@ -28,7 +28,7 @@ def seed_estimate(
         reason: why a value would be missing.
     """
     by_seed = [None if value is None or not np.isfinite(value) else float(value) for value in values]
-    facts = {"rows": rows, "contexts": None, "rank": rank, "seeds": len(by_seed), "by_seed": by_seed}
+    facts: Facts = {"rows": rows, "contexts": None, "rank": rank, "seeds": len(by_seed), "by_seed": by_seed}
     if None in by_seed or len(by_seed) < 2:
         why = reason if None in by_seed else "an interval over seeds needs two of them"
         return {"value": None, "low": None, "high": None, **facts, "reason": why}

@@ -5,32 +5,23 @@ from pathlib import Path
 
 import pytest
 from jsonschema import Draft202012Validator
+from schema_errors import errors, kind_of, results_files
 
 from darkmatter.audit.schemas import documents, schema_modules, schema_of
 from darkmatter.storage.artifacts import read_json
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "reports" / "results"
-ELSEWHERE = {"data"}  # counts of the text, in no experiment
-FILES = sorted([*RESULTS.glob("*.json"), *RESULTS.glob("decomposition/*.json")])
-
-
-def kind_of(path: Path) -> str:
-    return path.stem if path.parent == RESULTS else path.parent.name
-
-
-def errors(content: dict, kind: str) -> list[str]:
-    validator = Draft202012Validator(schema_of(schema_modules()[kind]))
-    return [f"{error.json_path}: {error.message[:200]}" for error in validator.iter_errors(content)]
+FILES = results_files(ROOT / "reports")
 
 
 def test_every_results_file_has_a_schema():
-    assert {kind_of(path) for path in FILES} - ELSEWHERE == set(schema_modules())
+    assert {kind_of(path) for path in FILES} == set(schema_modules())
 
 
 @pytest.mark.parametrize(
     "path",
-    [path for path in FILES if kind_of(path) not in ELSEWHERE],
+    FILES,
     ids=lambda path: path.relative_to(RESULTS).as_posix(),
 )
 def test_committed_results_are_what_the_schema_says(path):

@@ -9,6 +9,7 @@ import time
 import psutil
 import pytest
 from filelock import FileLock
+from schema_errors import errors, kind_of, results_files
 from workspace import first_run, shared_folder
 
 from darkmatter.storage.artifacts import read_json
@@ -45,6 +46,11 @@ def test_everything_is_made(workspace):
         assert 0 < numbers["fvu_nonlinear"]["value"] <= numbers["fvu"]["value"]
         assert numbers["fvu"]["low"] <= numbers["fvu"]["value"] <= numbers["fvu"]["high"]
         assert numbers["fvu"]["contexts"] == 16
+
+
+def test_results_are_what_their_schemas_say(workspace):
+    wrong = {path: errors(read_json(path), kind_of(path)) for path in results_files(workspace.folder / "reports")}
+    assert not any(wrong.values()), wrong
 
 
 def test_again_nothing_runs(workspace):

@@ -19,9 +19,10 @@ import numpy as np
 from darkmatter.regression.splits import ROW_SETS, SPLITS
 from darkmatter.statistics import metrics
 from darkmatter.statistics.bootstrap import ContextBootstrap, Weights
+from darkmatter.statistics.estimate import Estimate
 from darkmatter.statistics.joint_levels import joint
 from darkmatter.statistics.rounding import less
-from darkmatter.statistics.sae_estimates import Estimate, estimate
+from darkmatter.statistics.sae_estimates import estimate
 
 Arrays = Mapping[str, np.ndarray]
 ROUNDING = 1e-9  # an exact answer leaves an interval as narrow as float64

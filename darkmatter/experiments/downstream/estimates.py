@@ -22,8 +22,9 @@ import numpy as np
 from darkmatter.regression.splits import Splits
 from darkmatter.statistics import metrics
 from darkmatter.statistics.bootstrap import ContextBootstrap, Statistic, Weights
+from darkmatter.statistics.estimate import Estimate
 from darkmatter.statistics.joint_levels import at_both
-from darkmatter.statistics.sae_estimates import Estimate, estimate
+from darkmatter.statistics.sae_estimates import estimate
 from darkmatter.statistics.variance_model import contexts_and_saes, shared_share
 from darkmatter.statistics.watched import WatchedStatistic
 from darkmatter.storage.artifacts import ArtifactError, read_arrays

@@ -19,8 +19,9 @@ import numpy as np
 from darkmatter.experiments.error_saes.names import PARTS
 from darkmatter.statistics import metrics
 from darkmatter.statistics.bootstrap import ContextBootstrap, Statistic, Weights
+from darkmatter.statistics.estimate import Estimate
 from darkmatter.statistics.joint_levels import joint, with_ends
-from darkmatter.statistics.sae_estimates import Estimate, estimate
+from darkmatter.statistics.sae_estimates import estimate
 from darkmatter.statistics.variance_model import half_width
 
 Sums = Mapping[str, np.ndarray]

@@ -15,8 +15,8 @@ import numpy as np
 from darkmatter.experiments.error_saes.names import PARTS
 from darkmatter.experiments.interpretability.latent_examples import ExampleCounts, lacking
 from darkmatter.statistics.bootstrap import ContextBootstrap, bca
+from darkmatter.statistics.estimate import Estimate
 from darkmatter.statistics.joint_levels import joint, with_ends
-from darkmatter.statistics.sae_estimates import Estimate
 
 Sums = Mapping[str, np.ndarray]
 Table = np.ndarray  # accuracy, [latent, 1 + deciles]; column 0 is of the silent windows

@@ -10,9 +10,10 @@ from darkmatter.experiments.latent_probe.latent_products import with_contexts
 from darkmatter.experiments.latent_probe.latent_ranks import Ranks, Weights, rank_correlation, resample, weighted_median
 from darkmatter.params.conventions import CONVENTIONS, PRIMARY
 from darkmatter.regression.splits import SPLITS
+from darkmatter.statistics.estimate import Estimate
 from darkmatter.statistics.joint_levels import joint, with_ends
 from darkmatter.statistics.r2_estimates import r2_estimates
-from darkmatter.statistics.sae_estimates import Estimate, Sums
+from darkmatter.statistics.sae_estimates import Sums
 
 PerLatent = Float[np.ndarray, " latent"]
 # Figure 14 and the published code show E(w | active); B.1 weights by E(w), C.1 by E(w²)/E(w), which E(wg)/E(w) is for

@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import Float
 from scipy.stats import rankdata
 
-from darkmatter.statistics.sae_estimates import Estimate, Sums
+from darkmatter.statistics.estimate import Estimate
+from darkmatter.statistics.sae_estimates import Sums
 from darkmatter.statistics.variance_model import Term, combined, of_interval
 
 PerLatent = Float[np.ndarray, " latent"]

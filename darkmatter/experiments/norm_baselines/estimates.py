@@ -8,9 +8,9 @@ import numpy as np
 
 from darkmatter.params.conventions import ALL_ROWS, CONVENTIONS, PRIMARY
 from darkmatter.regression.splits import SPLITS
+from darkmatter.statistics.estimate import Estimate
 from darkmatter.statistics.joint_levels import at_both
 from darkmatter.statistics.paired_r2 import ScoredRegression, alone, difference, together
-from darkmatter.statistics.sae_estimates import Estimate
 
 ACTIVATION = "activation"
 SEEN = "token_identity_seen"  # token identity on the rows whose token is among the fit rows

@@ -8,9 +8,9 @@ import numpy as np
 
 from darkmatter.regression.splits import ROW_SETS, SPLITS
 from darkmatter.statistics import metrics
+from darkmatter.statistics.estimate import Estimate
 from darkmatter.statistics.joint_levels import at_both
 from darkmatter.statistics.paired_r2 import ScoredRegression, alone, difference, slope, together
-from darkmatter.statistics.sae_estimates import Estimate
 from darkmatter.storage.packed_sums import gather, select
 
 # variant → (regression, convention of its residual). Eq. 13: squared norms with intercept (section 4: intercepts are

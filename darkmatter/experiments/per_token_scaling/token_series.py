@@ -12,10 +12,11 @@ from jaxtyping import Float
 
 from darkmatter.regression.splits import SPLITS, Splits
 from darkmatter.statistics.bootstrap import ContextBootstrap, Weights
+from darkmatter.statistics.estimate import Estimate
 from darkmatter.statistics.joint_levels import at_both
 from darkmatter.statistics.metrics import ratio
 from darkmatter.statistics.paired_r2 import slope
-from darkmatter.statistics.sae_estimates import Estimate, estimate
+from darkmatter.statistics.sae_estimates import estimate
 
 Sums = Mapping[str, np.ndarray]
 Tables = Mapping[str, Mapping[str, Float[np.ndarray, "context position"]]]

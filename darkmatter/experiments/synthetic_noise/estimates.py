@@ -31,8 +31,8 @@ from darkmatter.experiments.synthetic_noise.cells import (
 )
 from darkmatter.experiments.synthetic_noise.trend_scatter import over_draws, slope_on_width, trend_term
 from darkmatter.params.conventions import PRIMARY
+from darkmatter.statistics.estimate import Estimate
 from darkmatter.statistics.joint_levels import at_both
-from darkmatter.statistics.sae_estimates import Estimate
 from darkmatter.statistics.variance_model import Term
 
 # Convention → (variant, whose variance of x_n, what measures the noise). The first is primary. The published code

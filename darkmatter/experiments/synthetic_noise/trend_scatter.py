@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from darkmatter.statistics.sae_estimates import Estimate
+from darkmatter.statistics.estimate import Estimate
 from darkmatter.statistics.seed_intervals import seed_estimate
 from darkmatter.statistics.variance_model import FEWEST_FREEDOM, Term, combined, too_few
 

@@ -15,8 +15,9 @@ from jaxtyping import Float
 
 from darkmatter.ledger.estimands.seed_noise import SeedNoise, seed_term
 from darkmatter.statistics.bootstrap import ContextBootstrap, Statistic, Weights
+from darkmatter.statistics.estimate import Estimate
 from darkmatter.statistics.joint_levels import joint, joint_level
-from darkmatter.statistics.sae_estimates import Estimate, RowSet, estimate
+from darkmatter.statistics.sae_estimates import RowSet, estimate
 from darkmatter.statistics.variance_model import Term, combined, of_interval
 from darkmatter.statistics.watched import WatchedStatistic
 

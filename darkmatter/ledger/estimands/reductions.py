@@ -14,8 +14,8 @@ from darkmatter.ledger.estimands.by_dimension import pursuit_takes_away
 from darkmatter.ledger.estimands.evidence import PER_DIMENSION, POOLED, Evidence, Missing, Variant
 from darkmatter.ledger.estimands.experiments import of_experiment
 from darkmatter.ledger.estimands.quantities import Bootstrap, Component, Components, Keyed, Quantity, null
+from darkmatter.statistics.estimate import Estimate
 from darkmatter.statistics.joint_levels import joint_level
-from darkmatter.statistics.sae_estimates import Estimate
 
 
 def reduction_lead(evidence: Evidence, variant: Variant) -> Components:

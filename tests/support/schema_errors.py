@@ -1,0 +1,25 @@
+"""What is wrong with a results file, by its published schema."""
+
+from pathlib import Path
+
+from jsonschema import Draft202012Validator
+
+from darkmatter.audit.schemas import schema_modules, schema_of
+
+ELSEWHERE = {"data"}  # counts of the text, in no experiment
+
+
+def results_files(reports: Path) -> list[Path]:
+    """Those of a run that have a schema."""
+    files = sorted([*(reports / "results").glob("*.json"), *(reports / "results" / "decomposition").glob("*.json")])
+    return [path for path in files if kind_of(path) not in ELSEWHERE]
+
+
+def kind_of(path: Path) -> str:
+    """The experiment that a results file is of."""
+    return path.stem if path.parent.name == "results" else path.parent.name
+
+
+def errors(content: dict, kind: str) -> list[str]:
+    validator = Draft202012Validator(schema_of(schema_modules()[kind]))
+    return [f"{error.json_path}: {error.message[:200]}" for error in validator.iter_errors(content)]
