@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from components_case import CONTEXTS, D_MODEL, POSITIONS, SPLIT, files, write_sae
 from safetensors.numpy import save_file
-from test_components import CONTEXTS, D_MODEL, POSITIONS, SPLIT, files, write_sae
 
 from darkmatter.decomposition.shared_moments import prepare
 from darkmatter.experiments.components.attention_output import load_attention_output

@@ -2,12 +2,10 @@
 
 import numpy as np
 import pytest
-import torch
+from components_case import CONTEXTS, D_MODEL, D_SAE, PARENTS, POSITIONS, SPLIT, files, make_case
 from decomposition_reference import r2
 from decomposition_reference import regress as dense
-from safetensors.numpy import save_file
 
-from darkmatter.decomposition.shared_moments import prepare
 from darkmatter.experiments.components.compute import (
     MAPS,
     SUMS,
@@ -21,55 +19,15 @@ from darkmatter.experiments.components.compute import (
 from darkmatter.experiments.components.estimates import TARGETS, components_results, regressor_estimates
 from darkmatter.params.types import ParamsError
 from darkmatter.regression.splits import draw_splits
-from darkmatter.saes.decoder import load_decoder
 from darkmatter.statistics.joint_levels import joint
-from darkmatter.storage.artifacts import ArtifactError, read_arrays, write_arrays, write_json
+from darkmatter.storage.artifacts import ArtifactError, read_arrays, write_arrays
 
-CONTEXTS, POSITIONS, D_MODEL, D_SAE, K = 12, 60, 6, 16, 3
-SPLIT = {"fit_share": 150 / 247, "folds": 3, "split_seed": 0}
 BOOTSTRAP = {"resamples": 100, "level": 0.95, "seed": 0}
-PARENTS = ("resid_post.0", "attn_out.1", "mlp_out.1")
-
-
-def write_sae(folder, x, random):
-    """Codes and decoder of a random TopK SAE of these activations; returns its reconstructions."""
-    W_dec = random.standard_normal((D_SAE, D_MODEL)).astype(np.float32)
-    W_dec /= np.linalg.norm(W_dec, axis=1, keepdims=True)
-    rows = x.reshape(-1, D_MODEL)
-    b_dec = rows.mean(0)
-    pre = (rows - b_dec) @ W_dec.T
-    index = np.argsort(-pre, axis=1)[:, :K].astype(np.int32)
-    value = np.maximum(np.take_along_axis(pre, index, 1), 0).astype(np.float32)
-    folder.mkdir()
-    write_arrays(folder / "codes.npz", {"index": index, "value": value, "l0": (value > 0).sum(1).astype(np.int32)})
-    write_json(folder / "cfg.json", {"d_sae": D_SAE, "d_in": D_MODEL})
-    save_file({"W_dec": W_dec, "b_dec": b_dec}, folder / "sae_weights.safetensors")
-    return load_decoder(folder).sum_of(torch.from_numpy(index), torch.from_numpy(value)).double().numpy()
-
-
-def make_case(folder):
-    """Three parents, the activation that is their sum, an SAE of each; everything as the stages write it."""
-    random = np.random.default_rng(0)
-    shape = (CONTEXTS, POSITIONS, D_MODEL)
-    parts = {name: (random.standard_normal(shape) @ random.standard_normal((D_MODEL, D_MODEL)) + 3) for name in PARENTS}
-    parts = {name: part.astype(np.float32) for name, part in parts.items()}
-    x = (parts["resid_post.0"] + parts["attn_out.1"]) + parts["mlp_out.1"]
-    outputs = {}
-    for name, part in {**parts, "self": x}.items():
-        np.save(folder / f"{name}.npy", part)
-        outputs[name] = write_sae(folder / name, part, random)
-    (folder / "moments").mkdir()
-    prepare(folder / "moments", activations=str(folder / "self.npy"), eigen_cutoff=1e-12, **SPLIT)
-    return folder, x.reshape(-1, D_MODEL).astype(np.float64), outputs
 
 
 @pytest.fixture(scope="module")
 def case(tmp_path_factory):
     return make_case(tmp_path_factory.mktemp("components"))
-
-
-def files(folder, name):
-    return {"codes": str(folder / name / "codes.npz"), "sae": str(folder / name)}
 
 
 def run(case, out, names, judged=1, bootstrap=BOOTSTRAP):

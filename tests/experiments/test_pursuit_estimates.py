@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from decomposition_case import BOOTSTRAP, CONTEXTS, D_MODEL, D_SAE, POSITIONS, SPLIT, K, make_case
 from decomposition_reference import reference
-from test_decomposition import BOOTSTRAP, CONTEXTS, D_MODEL, D_SAE, POSITIONS, SPLIT, K, make_case
 
 from darkmatter.decomposition.passes import decompose
 from darkmatter.decomposition.results import MOMENTS, estimate_sae, regressions

@@ -1,9 +1,9 @@
 """Work on another device: the CPU's bytes from a second device that is played, and clear errors without one."""
 
+import components_case as components
+import downstream_case as downstream
 import numpy as np
 import pytest
-import test_components as components
-import test_downstream as downstream
 import torch
 from second_device import NAME, SecondDevice
 

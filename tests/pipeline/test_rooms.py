@@ -127,3 +127,14 @@ def test_what_an_edit_runs(name):
 
 def test_edits_cover_every_room():
     assert {name.split("/")[0] for name in EDITS} == {*TABLE, "cli.py"}
+
+
+def test_every_test_file_can_be_run_alone():
+    """What several folders of tests need is in tests/support, which pytest always finds; a test file elsewhere is not."""
+    names = {path.stem: path for path in ROOT.glob("tests/*/test_*.py")}
+    for path in names.values():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            modules = [node.module] if isinstance(node, ast.ImportFrom) else []
+            modules += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            for module in modules:
+                assert module not in names or names[module].parent == path.parent, f"{path} imports {module}"
