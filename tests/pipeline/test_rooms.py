@@ -130,7 +130,7 @@ def test_edits_cover_every_room():
 
 
 def test_every_test_file_can_be_run_alone():
-    """What several folders of tests need is in tests/support, which pytest always finds; a test file elsewhere is not."""
+    """What several folders of tests need is in tests/support, which pytest always finds."""
     names = {path.stem: path for path in ROOT.glob("tests/*/test_*.py")}
     for path in names.values():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
