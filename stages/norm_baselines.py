@@ -9,7 +9,7 @@ Out: reports/results/norm_baselines.json       SAE × regressor: R², and the ac
 """
 
 from darkmatter.decomposition.results import MOMENTS
-from darkmatter.experiments.norm_baselines.compute import baselines
+from darkmatter.experiments.norm_baselines.compute import baselines, check_rows
 from darkmatter.experiments.norm_baselines.results import STORED, results_of, stored
 from darkmatter.models.activation_files import open_activations
 from darkmatter.regression.splits import draw_splits
@@ -37,6 +37,7 @@ def main(stage: Stage) -> None:
         table = read_arrays(folder / spec.path / "tokens.npz")
         splits = draw_splits(*loss.shape, *split, read_arrays(folder / spec.hookpoint / MOMENTS)["kept"])
         x = open_activations(activations / spec.hookpoint)
+        check_rows(table=table["error"].shape, activations=x.shape[:2], tokens=ids.shape, loss=loss.shape)
         saes[spec.path] = baselines(table, x, ids, loss, splits, decomposition.eigen_cutoff)
     arrays = stored(saes, depth)
     write_json(stage.writes(RESULTS / "norm_baselines.json"), results_of(arrays, params))

@@ -7,10 +7,14 @@ import pytest
 from fake_results import fake_results
 from filelock import FileLock
 from hub_case import hub  # noqa: F401
+from hypothesis import settings
 from profiles import profile_params
 from workspace import shared_folder
 
 from darkmatter.storage.artifacts import replacing_folder
+
+settings.register_profile("shared machine", deadline=None)  # an example that waits for a core is not wrong
+settings.load_profile("shared machine")
 
 # Files that take longest. The twin stands where what it waits for, the first run of test_end_to_end, is there.
 FIRST = (

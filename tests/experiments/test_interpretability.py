@@ -51,7 +51,7 @@ def dense(codes: dict[str, np.ndarray], contexts: int, d_sae: int, size: int) ->
     return acts.reshape(contexts, positions, d_sae)[:, : count * size].reshape(contexts * count, size, d_sae)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(1, 4), st.integers(8, 30), st.integers(4, 9), st.integers(0, 99))
 def test_firings_are_those_of_dense_activations(contexts: int, positions: int, d_sae: int, seed: int) -> None:
     codes = random_codes(contexts, positions, d_sae, 3, seed)
@@ -144,7 +144,7 @@ def test_features_are_idf_weighted_ngrams_of_unit_length() -> None:
 
 
 @given(st.integers(0, 999))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_logistic_regression_is_the_dense_one(seed: int) -> None:
     """Against the same problem in the coefficients themselves."""
     random = np.random.default_rng(seed)

@@ -169,7 +169,7 @@ def test_one_value_has_no_rank():
     assert result["ratio"]["value"] == pytest.approx(1 / 3)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 2**32 - 1), count=st.integers(3, 30), ties=st.booleans())
 def test_resampled_ranks_and_medians_equal_scipy_and_numpy(seed, count, ties):
     random = np.random.default_rng(seed)

@@ -131,7 +131,7 @@ def test_many_slots_go_over_to_the_product():
     torch.testing.assert_close(result, naive_published(signal, W, l0), rtol=0, atol=1e-12)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 10**6), coherent=st.floats(0, 3), latents=st.integers(2, 40), d_model=st.integers(2, 16))
 def test_l0_is_the_saes_own_or_nothing_is_left_to_add(seed, coherent, latents, d_model):
     signal, W, l0 = make_case(seed, 20, d_model, latents, coherent=coherent)
@@ -164,7 +164,7 @@ def test_l0_is_reached_where_latents_are_incoherent():
     assert (codes["published"]["l0"] < l0.numpy()).any()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 10**6), coherent=st.floats(0, 3), scale=st.booleans())
 def test_every_exact_step_lowers_the_residual(seed, coherent, scale):
     signal, W, _ = make_case(seed, 20, coherent=coherent, scale=scale)

@@ -101,7 +101,7 @@ def test_a_mask_and_its_complement_leave_the_same():
     assert forward[0, 1] > 1
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(features=st.integers(2, 500), share=st.floats(0.01, 0.9), power_law=st.floats(0.1, 3), rows=st.integers(1, 60))
 def test_probabilities_and_draws(features, share, power_law, rows):
     probability = firing_probabilities(features, share * features, power_law)
@@ -190,7 +190,7 @@ def test_memory_at_the_papers_size():
 # --- The parabola --------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(vertex=st.floats(-1, 2), depth=st.floats(0.01, 3))
 def test_a_parabola_is_found_exactly(vertex, depth):
     shares = np.linspace(0, 1, 6)

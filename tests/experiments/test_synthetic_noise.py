@@ -101,7 +101,7 @@ def recovered_by_a_refit(x, a, name) -> float:
     return 1 - np.square(left).sum() / np.square(a[scored] - a[scored].mean(0)).sum()
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(seed=st.integers(0, 2**32 - 1), group=st.sampled_from([1, 2, 4]), mean=st.sampled_from([0.0, 300.0]))
 def test_every_cell_equals_a_dense_refit(seed, group, mean):
     clean, noise, shift, x, p, a, r = random_moments(seed, group, mean)
@@ -344,7 +344,7 @@ def test_noise_as_share_of_variance():
     np.testing.assert_allclose(deviations.on_sae[0], DEVIATIONS)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_correlations_and_lines_equal_their_definitions(seed):
     random = np.random.default_rng(seed)
@@ -451,7 +451,9 @@ def test_intervals_over_draws_and_saes_cover(scatter, spread):
     for _ in range(1000):
         own, draws = scatter * random.normal(size=6), spread * random.normal(size=4)
         values = (0.1 * log_widths + own)[:, None] + draws
-        result = over_draws(values[0].tolist(), trend_term(log_widths, values.tolist()), 0.95, {"rows": 1, "rank": 1})
+        result = over_draws(
+            values[0].tolist(), trend_term(log_widths.tolist(), values.tolist()), 0.95, {"rows": 1, "rank": 1}
+        )
         inside.append(result["low"] <= 0.2 <= result["high"])
     assert 0.93 < np.mean(inside) < 0.995
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from darkmatter.models.activation_files import narrowed, open_activations, rows_of, spacing, widened
@@ -19,7 +19,6 @@ def cut(draw):
     return whole, np.split(whole, np.cumsum(lengths)[:-1])
 
 
-@settings(deadline=None)
 @given(cut(), st.data())
 def test_reads_like_the_joined_array(case, data):
     whole, parts = case

@@ -80,7 +80,7 @@ def test_masks_belong_to_places():
     assert not torch.allclose(shifted, logits(model), atol=1e-2)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(first=st.integers(0, 18), layer=st.integers(0, 3), name=st.sampled_from(sorted(CONFIGS)))
 def test_splicing_changes_only_what_comes_after(first, layer, name):
     model, hookpoint = MODELS.setdefault(name, build(name)), f"resid_post.{layer}"

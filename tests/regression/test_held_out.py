@@ -56,7 +56,7 @@ def dense(x, t):
     return expected
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(seed=st.integers(0, 2**32 - 1), mean=st.sampled_from([0.0, 5.0, 300.0]))
 def test_equals_dense_least_squares(seed, mean):
     x, t = make_rows(seed, mean)
@@ -116,7 +116,7 @@ def test_regressors_without_information_change_nothing(useless):
     assert {key: values(fitted)[key] for key in ways} == pytest.approx({key: expected[key] for key in ways}, abs=1e-8)
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(seed=st.integers(0, 2**32 - 1), kept=st.integers(1, REGRESSORS))
 def test_in_sample_fit_never_loses_by_a_regressor(seed, kept):
     x, t = make_rows(seed)

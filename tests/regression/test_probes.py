@@ -26,7 +26,7 @@ def moments_of(x, t, x_shift, t_shift, splits):
     return own, cross
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 2**32 - 1), d_model=st.integers(1, 6), mean=st.sampled_from([0.0, 1.0, 3000.0]))
 def test_every_fit_set_equals_dense_least_squares(seed, d_model, mean):
     random = np.random.default_rng(seed)

@@ -12,7 +12,7 @@ def planted(W: np.ndarray, c: float, a: float, m: float) -> np.ndarray:
     return c + a * W**-m
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(c=st.floats(0.01, 0.4), a=st.floats(1.0, 8.0), m=st.floats(0.25, 1.0))
 def test_recovers_planted_parameters(c: float, a: float, m: float) -> None:
     law = fit_power_law(WIDTHS, planted(WIDTHS, c, a, m), starts=20, seed=0)

@@ -52,7 +52,7 @@ def to_sympy(rates: list[Fraction]) -> list[Rational]:
     return [Rational(rate.numerator, rate.denominator) for rate in rates]
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(RATES)
 def test_poisson_moments_are_the_sums_over_the_probabilities(rate):
     for order in range(1, 5):
@@ -60,7 +60,7 @@ def test_poisson_moments_are_the_sums_over_the_probabilities(rate):
         assert float(poisson(*to_sympy([rate])).moment(order)) == pytest.approx(expected, rel=1e-12)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.lists(RATES, min_size=2, max_size=2))
 def test_correlation_is_that_of_the_joint_distribution(rates):
     exact = to_sympy(rates)
@@ -72,7 +72,7 @@ def test_correlation_is_that_of_the_joint_distribution(rates):
     assert float(correlation([poisson(rate) for rate in exact], b)) == pytest.approx(expected, abs=1e-10)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.lists(RATES, min_size=2, max_size=2))
 def test_least_squares_coefficients_solve_the_normal_equations(rates):
     exact = to_sympy(rates)
@@ -83,7 +83,7 @@ def test_least_squares_coefficients_solve_the_normal_equations(rates):
     )
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.lists(RATES, min_size=2, max_size=2))
 def test_the_papers_coefficients_do_not_solve_them(rates):
     paper = np.array(rates, dtype=float) + 1

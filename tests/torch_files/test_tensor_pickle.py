@@ -79,7 +79,7 @@ def test_every_type_and_shape(tmp_path, dtype, protocol):
     dtype=st.sampled_from(DTYPES),
     start=st.integers(0, 3),
 )
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_views_are_what_torch_reads(tmp_path, shape, order, step, dtype, start):
     view = numbered(tuple(shape), dtype)
     view = view.permute(order.sample(range(view.ndim), view.ndim))

@@ -127,7 +127,7 @@ def splice_context(
     write_arrays(out / SUMS, sums)
 
 
-def residual_gap(result: Rows, stored: Rows, where: str) -> float:
+def residual_gap(result: Rows, stored: Float[Tensor, "_ _"], where: str) -> float:
     """Largest ‖result − stored‖ / ‖stored‖ of a row; 0 where the pass repeats to the last bit.
 
     Raises:

@@ -78,7 +78,7 @@ def surrogate_records(part: str, chosen: Sequence[Examples], texts: Texts) -> li
         predictions, weights = predict(features, learned, fires, examples.judged)
         strongest = np.lexsort((np.arange(len(weights)), -weights))[:NGRAMS_SHOWN]
         shown = [texts.tokenizer.decode([token for token in ngrams[i].tolist() if token >= 0]) for i in strongest]
-        records.append(record_of(part, examples, predictions, explanation=shown, unanswered=None))
+        records.append(record_of(part, examples, predictions.tolist(), explanation=shown, unanswered=None))
     return records
 
 

@@ -6,7 +6,7 @@ and the token are also scored on those rows alone whose token is among the fit r
 says nothing. Regressions only; `norm_baseline_estimates` makes numbers of their sums.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -39,17 +39,8 @@ def baselines(
         token_ids: the token at each row.
         loss: cross-entropy of the next token.
         cutoff: as for `held_out_regression.regress`.
-
-    Raises:
-        ArtifactError: the rows differ.
     """
     square = table["error"].astype(np.float64)
-    if not square.shape == token_ids.shape == loss.shape == activations.shape[:2]:
-        raise ArtifactError(
-            f"rows of the per-token table {list(square.shape)}, of the activations {list(activations.shape[:2])}, "
-            f"of the tokens {list(token_ids.shape)} and of the loss {list(loss.shape)} differ; "
-            "run `dvc repro decomposition`"
-        )
     targets = {"norm": np.sqrt(square), "square": square}
     columns = {"activation_norm": table["norm_x"], "activation_norm_squared": table["x"]}
     columns |= {"model_loss": loss, "l0": table["l0"]}
@@ -61,6 +52,20 @@ def baselines(
         for key, column in columns.items():
             result[name][key] = one_number(column.astype(np.float64), target, splits, cutoff)
     return result
+
+
+def check_rows(**shapes: Sequence[int]) -> None:
+    """Refuse rows of different runs.
+
+    Args:
+        shapes: what it is of → contexts, positions.
+
+    Raises:
+        ArtifactError: two shapes differ.
+    """
+    if len({*map(tuple, shapes.values())}) > 1:
+        rows = ", ".join(f"{name} {list(shape)}" for name, shape in shapes.items())
+        raise ArtifactError(f"the rows differ ({rows}); run `dvc repro decomposition`")
 
 
 def activation_probes(

@@ -34,7 +34,7 @@ def shown_sae(params: Params) -> SaeSpec | None:
 
 def token_view(
     table: Mapping[str, Float[np.ndarray, "context position"]],
-    ids: Int[np.ndarray, "context position"],
+    ids: Int[np.ndarray, "context length"],
     first_position: int,
     documents: Sequence[Mapping[str, str]],
 ) -> list[dict[str, Any]]:
