@@ -40,7 +40,9 @@ def check_data() -> None:
     """
     missing = [stage for stage, path in NEEDED.items() if not path.exists()]
     if missing:
-        raise ArtifactError(f"{DATA} lacks the outputs of {', '.join(missing)}: run `dvc repro codes`, then `make bench`")
+        raise ArtifactError(
+            f"{DATA} lacks the outputs of {', '.join(missing)}: run `dvc repro codes`, then `make bench`"
+        )
 
 
 def machine() -> dict:

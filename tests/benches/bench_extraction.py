@@ -39,7 +39,9 @@ def rows(data: Path, peaks: Peaks) -> list[Row]:
         pairs = interleave(lambda: read(model, tokens, [HOOKPOINT])[HOOKPOINT], run, PAIRS, warm_up=1)
         mine, theirs = pairs.results
         gap = float((mine - theirs).abs().max() / theirs.abs().max())
-        limit = Limit("float32 products with the weights", 2 * blocks * tokens.numel() / peaks.float32 / min(pairs.ours))
+        limit = Limit(
+            "float32 products with the weights", 2 * blocks * tokens.numel() / peaks.float32 / min(pairs.ours)
+        )
         result.append(
             Row(
                 GROUP,

@@ -85,9 +85,7 @@ def rows(data: Path, peaks: Peaks) -> list[Row]:
         len(CELLS) / TIMED,
     )
     (fvu, nonlinear), again = pairs.results
-    gap = max(
-        max(abs(a - fvu[cell]), abs(b - nonlinear[cell])) for cell, (a, b) in zip(cells, again, strict=True)
-    )
+    gap = max(max(abs(a - fvu[cell]), abs(b - nonlinear[cell])) for cell, (a, b) in zip(cells, again, strict=True))
     # x' and A with themselves (symmetric: half), with each other, with R and with what each ablation leaves
     products = 2 / 2 + 1 + 2 + 2 * len(SHARES)
     least = 2 * len(x) * D_MODEL**2 * products / peaks.float64

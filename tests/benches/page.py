@@ -17,8 +17,8 @@ INTRODUCTION = """# Benchmarks
 Made by `make bench` from [reports/bench.json](../reports/bench.json); do not edit. Each row is a ratio of runs taken in
 turn: ours, rival, ours, rival. Given are the median of the pairs' ratios and, in brackets, the least and the largest.
 More than 1 is in our favour. Both sides have one thread, as in the stages, and the same input. A goal that is not
-reached stays in the table; *of the limit* says how much faster our side could be at all: the shortest time that a
-limit measured in the same run allows, over our time.
+reached stays in the table. *Of the limit* is the shortest time that a limit measured in the same run allows, over our
+time: at 100 % our side could not be faster by doing the same faster.
 """
 
 Content = Mapping[str, Any]
@@ -31,8 +31,8 @@ def page(content: Content) -> str:
     parts = [
         INTRODUCTION,
         f"{machine['cpu']}, {machine['cores']} cores, {machine['threads']} thread; torch {machine['torch']}, NumPy "
-        f"{machine['numpy']}, Python {machine['python']}. Measured in this run, one thread: {peaks['float32'] / 1e9:.0f} "
-        f"GFLOP/s in float32 and {peaks['float64'] / 1e9:.0f} in float64 matrix products, "
+        f"{machine['numpy']}, Python {machine['python']}. Measured in this run, one thread: "
+        f"{peaks['float32'] / 1e9:.0f} GFLOP/s in float32 and {peaks['float64'] / 1e9:.0f} in float64 matrix products, "
         f"{peaks['bandwidth'] / 1e9:.0f} GB/s of memory. The run took {content['seconds'] / 60:.0f} minutes. "
         f"{reached} of {len(with_goal(rows))} goals are reached.",
     ]
@@ -80,7 +80,9 @@ def remarks(row: Content) -> str:
 def summary(row: Content) -> str:
     """One line for the terminal."""
     goal = "" if row["goal"] is None else f", goal {row['goal']:g}×"
-    return f"{row['group']}, {row['name']}, {row['rival']}: {ratio(row)}{goal}{'' if row['reached'] else ', not reached'}"
+    return (
+        f"{row['group']}, {row['name']}, {row['rival']}: {ratio(row)}{goal}{'' if row['reached'] else ', not reached'}"
+    )
 
 
 if __name__ == "__main__":
