@@ -1,6 +1,6 @@
 """docs/benchmarks.md, made of reports/bench.json.
 
-python -m tests.benches.page      # writes the page again; a test compares
+python -m tests.benches.page      # writes the page again and prints the README's sentence; a test compares both
 """
 
 from collections.abc import Mapping
@@ -47,6 +47,25 @@ def with_goal(rows: list[Content]) -> list[Content]:
     return [row for row in rows if row["goal"] is not None or row["checks"]]
 
 
+def sentence(content: Content) -> str:
+    """What the README says: the strongest timed line of each of the three strongest groups, among those that reached
+    their goals, and how many goals were reached."""
+    timed = [row for row in content["rows"] if row["goal"] is not None]
+    strongest: dict[str, Content] = {}
+    for row in sorted((row for row in timed if row["reached"]), key=lambda row: -row["ratio"]["median"]):
+        strongest.setdefault(row["group"], row)
+    shown = [
+        f"{row['ratio']['median']:.1f}× in *{row['group']}* ({row['name']}; rival: {row['rival']})"
+        for row in list(strongest.values())[:3]
+    ]
+    goals = with_goal(content["rows"])
+    return (
+        f"Measured in turn with others on one thread, this code is faster by {', '.join(shown)}; "
+        f"{sum(row['reached'] for row in goals)} of {len(goals)} goals are reached, the others stand beside their "
+        "measured limits in [docs/benchmarks.md](docs/benchmarks.md)."
+    )
+
+
 def cells(row: Content) -> list[str]:
     limit = row["limit"]
     return [
@@ -87,3 +106,4 @@ def summary(row: Content) -> str:
 
 if __name__ == "__main__":
     write_text(PAGE, page(read_json(RESULT)))
+    print(sentence(read_json(RESULT)))
