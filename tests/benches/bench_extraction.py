@@ -47,7 +47,7 @@ def rows(data: Path, peaks: Peaks) -> list[Row]:
                 GROUP,
                 f"{HOOKPOINT} of 30 layers",
                 rival,
-                None if "stop" in rival else GOAL,
+                GOAL,
                 pairs,
                 checks=(Check("largest difference, relative", gap, TOLERANCE, False),),
                 limit=limit,
