@@ -1,4 +1,4 @@
-"""The sparse TopK training step against that of sae-lens, step by step in turn; and FVU at an equal budget.
+"""The sparse TopK training step against that of sae-lens, step by step in turn; and FVU at equal budgets.
 
 Both sides have the same data, initial weights, learning rate, batch and auxiliary loss; sae-lens keeps its own decoder
 normalisation and optimiser. FVU is measured on rows that neither has seen.
@@ -22,7 +22,9 @@ GROUP = "TopK training, a step"
 HOOKPOINT, K = "resid_post.14", 32
 HELD_OUT_CONTEXTS, PAIRS = 4, 5
 GOALS = {2048: None, 4096: 4.0, 8192: 5.0, 16384: 5.0}
-FVU_WIDTH, FVU_TOKENS, FVU_GAP = 4096, 200_000, 0.005
+FVU_WIDTH, FVU_GAP = 4096, 0.005
+# The first two were tried first and the bound was missed at 100,000; every budget that was tried is in the table.
+FVU_BUDGETS = (60_000, 100_000, 200_000)
 TRAINING = Training(
     batch_size=1024,
     learning_rate=0.003,
@@ -68,9 +70,9 @@ def step(trainer: SAETrainer) -> None:
     trainer.n_training_steps += 1
 
 
-def fvu_after(sparse: bool, rows: TrainingRows, held_out: torch.Tensor) -> float:
-    trainer = make_trainer(sparse, rows, FVU_WIDTH, FVU_TOKENS)
-    for _ in range(FVU_TOKENS // TRAINING.batch_size):
+def fvu_after(sparse: bool, rows: TrainingRows, held_out: torch.Tensor, tokens: int) -> float:
+    trainer = make_trainer(sparse, rows, FVU_WIDTH, tokens)
+    for _ in range(tokens // TRAINING.batch_size):
         step(trainer)
     with torch.no_grad():
         error = sum((part - trainer.sae(part)).square().sum().item() for part in held_out.split(1024))
@@ -84,15 +86,16 @@ def rows(data: Path, peaks: Peaks) -> list[Row]:
     last = range(len(activations) - HELD_OUT_CONTEXTS, len(activations))
     block = np.concatenate([np.array(activations[number]) for number in last])
     held_out = torch.from_numpy((block - kept.mean) * np.float32(1 / kept.scale))
-    fvu = {sparse: fvu_after(sparse, kept, held_out) for sparse in (True, False)}
+    fvu = {tokens: [fvu_after(sparse, kept, held_out, tokens) for sparse in (True, False)] for tokens in FVU_BUDGETS}
     result = []
     for d_sae, goal in GOALS.items():
         ours, stock = (make_trainer(sparse, kept, d_sae, 1000 * TRAINING.batch_size) for sparse in (True, False))
         pairs = interleave(lambda t=ours: step(t), lambda t=stock: step(t), PAIRS, warm_up=1)
         checks, note = [], f"A step of {TRAINING.batch_size:,} rows of {HOOKPOINT}, k = {K}."
         if d_sae == FVU_WIDTH:
-            checks.append(Check("FVU less sae-lens's", fvu[True] - fvu[False], FVU_GAP, False))
-            note += f" FVU on other rows after {FVU_TOKENS:,} tokens: {fvu[True]:.4f}, sae-lens {fvu[False]:.4f}."
+            for tokens, (mine, theirs) in fvu.items():
+                checks.append(Check(f"FVU less sae-lens's after {tokens:,} tokens", mine - theirs, FVU_GAP, False))
+                note += f" FVU on other rows after {tokens:,} tokens: {mine:.4f}, sae-lens {theirs:.4f}; one seed."
         # what no exact step can leave out: every pre-activation
         least = 2 * TRAINING.batch_size * d_sae * kept.d_model / peaks.float32
         result.append(
