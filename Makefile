@@ -1,5 +1,6 @@
 # Two commands do everything, on a machine with Python 3.11-3.13, git and make:
 #     make repro    build .venv from the lock files, run every stage that is not up to date, say what came out
+#                  and whether it is what HEAD has
 #     make test     build .venv, run the tests
 PYTHON ?= python3
 VENV := .venv
@@ -9,11 +10,24 @@ SHALLOW := [ "$$(git rev-parse --is-shallow-repository)" = true ]
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: repro plots test lint bench gpu-check clean-units lock
+.DEFAULT_GOAL := help
+.PHONY: help repro plots test lint bench gpu-check clean-units lock
+
+help: ## what can be made
+	@echo 'make repro        build .venv from the lock files, run what is not up to date, compare with HEAD'
+	@echo 'make test         build .venv, run the tests'
+	@echo 'make lint         style, types, and whether the committed reports are those of this code'
+	@echo 'make plots        the page of plots of DVC'
+	@echo 'make bench        how fast the heaviest computations are'
+	@echo 'make gpu-check    one published SAE on Gemma 2 2B, on a machine with a GPU'
+	@echo 'make clean-units  forget stored units: the next run computes every SAE again'
+	@echo 'make lock         write the lock files again (needs uv)'
 
 repro: $(VENV)/installed
-	dvc repro
+	python -m darkmatter.cli repro
 	@python -m darkmatter.cli summary
+	@# Exit code 1 is an answer: an outcome changed, or HEAD has no run of this profile.
+	@python -m darkmatter.cli compare || [ $$? = 1 ]
 
 # DVC's own page of plots, which loads nothing from outside: the views of dvc.yaml and every figure.
 plots: $(VENV)/installed

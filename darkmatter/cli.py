@@ -3,17 +3,21 @@
 import argparse
 import os
 import sys
+from importlib.metadata import PackageNotFoundError, version
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read when NumPy is imported: sums come out as the stages made them
 
 from darkmatter.api.commands import add_decompose
 from darkmatter.api.gpu_check.commands import add_gpu_check
+from darkmatter.audit.command_line import add_command, drop_output
 from darkmatter.audit.commands import add_audit
+from darkmatter.audit.compare_command import add_compare
 from darkmatter.ledger.families import keep
 from darkmatter.params.compose import compose_to
 from darkmatter.params.schema import PARAMS, load_params
 from darkmatter.params.types import ParamsError
-from darkmatter.planning.commands import add_doctor, add_plan
+from darkmatter.planning.commands import add_doctor, add_plan, add_repro
+from darkmatter.planning.inputs import near_profiles
 from darkmatter.storage.artifacts import ArtifactError, read_json
 from darkmatter.storage.paths import RECEIPTS, REPORT, REPORTS
 
@@ -32,23 +36,56 @@ def compose(profile: str) -> None:
         draft.unlink(missing_ok=True)
 
 
-def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="darkmatter", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    params = commands.add_parser("params", help="compose params.yaml from conf/ and check it")
-    params.add_argument("--profile", default="smollm2", help="a file of conf/profile (default: smollm2)")
+def parser() -> argparse.ArgumentParser:
+    """The command line: each subcommand sets the function that runs it."""
+    result = argparse.ArgumentParser(
+        prog="darkmatter",
+        description="Make the numbers of the paper again, and audit them. More of each: `darkmatter COMMAND --help`.",
+        epilog="example: darkmatter audit explain pursuit-fvu",
+    )
+    result.add_argument("--version", action="store_true", help="print the version")
+    result.set_defaults(run=lambda given: run_alone(given, result))
+    commands = result.add_subparsers(metavar="COMMAND", title="commands")
+    params = add_command(commands, "params", "compose params.yaml from conf/ and check it", "--profile smoke")
+    params.add_argument(
+        "--profile", default="smollm2", metavar="NAME", help="a file of conf/profile (default: smollm2)"
+    )
     params.set_defaults(run=run_params)
-    summary = commands.add_parser("summary", help="what the last run came to, in five lines, and where its report is")
+    summary = add_command(commands, "summary", "what the last run came to, in five lines, and where its report is", "")
     summary.set_defaults(run=run_summary)
-    kept = commands.add_parser("keep", help="keep what the claims came to, to show next to another profile's report")
+    kept = add_command(commands, "keep", "keep what the claims came to, to show next to another profile's report", "")
     kept.set_defaults(run=run_keep)
+    add_compare(commands)
     add_audit(commands)
     add_decompose(commands)
     add_plan(commands)
     add_doctor(commands)
+    add_repro(commands)
     add_gpu_check(commands)
-    given = parser.parse_args(arguments)
-    if code := given.run(given):
+    return result
+
+
+def run_alone(given: argparse.Namespace, parser: argparse.ArgumentParser) -> int | str:
+    """`darkmatter` without a subcommand: the version where it is asked for, else the help."""
+    if not given.version:
+        parser.print_help()
+        return 0
+    try:
+        print(f"darkmatter {version('darkmatter')}")
+    except PackageNotFoundError:
+        return "error: darkmatter is not installed here. Run `make .venv/installed`."
+    return 0
+
+
+def main(arguments: list[str] | None = None) -> None:
+    given = parser().parse_args(arguments)
+    try:
+        code = given.run(given)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        drop_output()
+        code = 1
+    if code:
         sys.exit(code)
 
 
@@ -56,7 +93,7 @@ def run_params(given: argparse.Namespace) -> int | str:
     try:
         compose(given.profile)
     except ParamsError as error:
-        return f"error: {error}"
+        return f"error: {error}{near_profiles(given.profile)}"
     print(f"{PARAMS}: {load_params().profile}")
     return 0
 

@@ -56,7 +56,7 @@ def main(stage: Stage) -> None:
     stage.reads(TOKENS)
     depth = max(map(layer_of, stage.params.hookpoints)) + 1
     units = {split: shard_units(stage.params, split, depth) for split in ("train", "eval")}
-    stage.ledger = run_units(extract, [*units["train"], *units["eval"]], SHARDS, stage.name)
+    stage.units = run_units(extract, [*units["train"], *units["eval"]], SHARDS, stage.name)
     release_model()
     with replacing_folder(stage.writes(ACTIVATIONS)) as folder:
         for split, members in units.items():

@@ -27,7 +27,7 @@ def main(stage: Stage) -> None:
         return Unit(spec.path, arguments, cost=spec.d_sae)
 
     units = [unit(spec) for spec in stage.params.sae_specs()]
-    stage.ledger = run_units(encode_sae, units, CODES, stage.name)
+    stage.units = run_units(encode_sae, units, CODES, stage.name)
     stage.writes(CODES)
 
 

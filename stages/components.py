@@ -64,7 +64,7 @@ def main(stage: Stage) -> None:
         )
         for name, paths in regressors.items()
     ]
-    stage.ledger = run_units(explain, units, work / "regressions", stage.name)
+    stage.units = run_units(explain, units, work / "regressions", stage.name)
     result = {name: read_arrays(work / "regressions" / name / SUMS) for name in regressors}
     scalars, dimensions = stored(result, read_arrays(targets / TARGET_SUMS))
     write_arrays(stage.writes(STORED), scalars, compress=True)

@@ -39,7 +39,7 @@ def main(stage: Stage) -> None:
         Unit(name, common | files | {"control": name}, cost=cost)
         for name, cost in (("planted", 3.0), *((name, 1.0) for name in CONTROLS))
     ]
-    stage.ledger = run_units(on_activations, units, WORK / "activations", stage.name)
+    stage.units = run_units(on_activations, units, WORK / "activations", stage.name)
     drawn = {"features": chosen.features, "probability": chosen.feature_probability, "positions": positions}
     features = [Unit(name, common | drawn | {"weights": name}) for name in FEATURES]
     run_units(on_features, features, WORK / "features", stage.name)

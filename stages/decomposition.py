@@ -53,7 +53,7 @@ def main(stage: Stage) -> None:
         decomposed = work / "decomposed" / name
         files = {"moments": moments, "decomposed": decomposed}
         intervals.append(Unit(name, {**files, **params.bootstrap.model_dump()}))
-    stage.ledger = run_units(decompose, units, work / "decomposed", stage.name)
+    stage.units = run_units(decompose, units, work / "decomposed", stage.name)
     run_units(estimate_sae, intervals, work / "estimates", stage.name)
 
     folder = stage.writes(DECOMPOSITION / stage.params.profile / hookpoint)

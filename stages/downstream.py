@@ -56,7 +56,7 @@ def main(stage: Stage) -> None:
     passes |= {"first_position": params.tokens.first_position, "controls": options.controls, "seed": options.seed}
     passes["saes"] = [{"name": name, **paths} for name, paths in files.items()]
     units = [Unit(f"{context:06d}", {**passes, "context": context}) for context in contexts]
-    stage.ledger = run_units(splice_context, units, WORK / "contexts", stage.name)
+    stage.units = run_units(splice_context, units, WORK / "contexts", stage.name)
     release_model()
 
     sums = join_contexts([WORK / "contexts" / unit.name / SUMS for unit in units])

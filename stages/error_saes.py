@@ -47,7 +47,7 @@ def main(stage: Stage) -> None:
         rows = WORK / "parts" / part
         given = shared | {"parts": rows, "part": part}
         units = [Unit(sae_name(part, seed), given | {"seed": seed}) for seed in own.seeds]
-        stage.ledger += run_units(train_error_sae, units, WORK / "trained" / part, stage.name)
+        stage.units += run_units(train_error_sae, units, WORK / "trained" / part, stage.name)
         facts = read_arrays(rows / MAP)["facts"]
         shutil.rmtree(rows)
         forget_units(PART_STORE)  # made again in seconds or minutes; the trained SAEs stay

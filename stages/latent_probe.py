@@ -31,7 +31,7 @@ def main(stage: Stage) -> None:
     arguments |= params.decomposition.model_dump(include={"fit_share", "folds", "split_seed", "outlier_norm_ratio"})
     unit = Unit("probe", {**arguments, "cutoff": params.decomposition.eigen_cutoff})
     work = WORK / stage.name
-    stage.ledger = run_units(probe_latents, [unit], work, stage.name)
+    stage.units = run_units(probe_latents, [unit], work, stage.name)
     latents, sums, rank = (read_arrays(work / "probe" / name) for name in (LATENTS, PROBE_SUMS, PROBE_RANK))
     arrays = stored(latents, sums, rank)
     write_json(stage.writes(RESULTS / "latent_probe.json"), results_of(arrays, params))

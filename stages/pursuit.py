@@ -71,9 +71,9 @@ def main(stage: Stage) -> None:
         for encoder in (OWN, *VARIANTS):
             files = {"codes": WORK / "joined" / name / encoder / "codes.npz", "sae": sources["sae"]}
             decomposed.append(Unit(f"{name}/{encoder}", {**rows, **files, "prepared": moments.parent}))
-    stage.ledger = run_units(pursue_contexts, pursued, WORK / "pursued", stage.name)
+    stage.units = run_units(pursue_contexts, pursued, WORK / "pursued", stage.name)
     run_units(join_codes, joined, WORK / "joined", stage.name)
-    stage.ledger += run_units(decompose, decomposed, WORK / "decomposed", stage.name)
+    stage.units += run_units(decompose, decomposed, WORK / "decomposed", stage.name)
 
     by_width = sorted(specs.values(), key=lambda spec: (spec["d_sae"], spec["k"] or 0, spec["seed"], spec["name"]))
     scalars, dimensions = stored(moments, WORK / "decomposed", specs)

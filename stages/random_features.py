@@ -29,7 +29,7 @@ def main(stage: Stage) -> None:
         for order in ORDERS
         for seed in params.seeds
     }
-    stage.ledger = run_units(masked_sums, list(units.values()), WORK, stage.name)
+    stage.units = run_units(masked_sums, list(units.values()), WORK, stage.name)
 
     arrays = stored(
         {order: [read_arrays(WORK / units[order, seed].name / SUMS) for seed in params.seeds] for order in ORDERS}

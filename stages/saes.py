@@ -47,8 +47,8 @@ def main(stage: Stage) -> None:
 
     specs = params.sae_specs()
     named = [adopt(spec) for spec in specs if spec.reference]
-    stage.ledger = run_units(train_sae, [train(spec) for spec in specs if not spec.reference], TRAINED, stage.name)
-    stage.ledger += run_units(adopt_sae, named, PUBLISHED, stage.name)
+    stage.units = run_units(train_sae, [train(spec) for spec in specs if not spec.reference], TRAINED, stage.name)
+    stage.units += run_units(adopt_sae, named, PUBLISHED, stage.name)
     for unit in named:
         record(unit)
     merge([TRAINED, PUBLISHED], stage.writes(SAES))

@@ -41,7 +41,7 @@ def main(stage: Stage) -> None:
         for number, seed in enumerate(params.seeds):
             draw = {"seed": seed, "first": number * params.contexts_per_seed}
             units.append(Unit(f"{spec.name}-seed-{seed}", shared | own | draw))
-    stage.ledger = run_units(noise_grid, units, WORK, stage.name)
+    stage.units = run_units(noise_grid, units, WORK, stage.name)
 
     results = [(read_arrays(WORK / unit.name / SUMS), read_json(WORK / unit.name / FACTS)) for unit in units]
     count = len(params.seeds)

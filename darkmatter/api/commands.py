@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from darkmatter.audit.command_line import add_command
 from darkmatter.params.types import ParamsError
 from darkmatter.saes.l0 import PUBLISHED, around
 from darkmatter.storage.artifacts import ArtifactError, sha256_path, write_text
@@ -22,50 +23,85 @@ OF_A_MODEL = ("text", "tokens", "revision", "first_position")
 
 def add_decompose(commands: argparse._SubParsersAction) -> None:
     """Add `decompose` to the parser of `darkmatter`."""
-    parser = commands.add_parser("decompose", help="your own model and SAE", description=DESCRIPTION)
+    parser = add_command(
+        commands,
+        "decompose",
+        "your own model and SAE",
+        "--activations acts.npy --sae my_sae",
+        DESCRIPTION,
+    )
     rows = parser.add_mutually_exclusive_group(required=True)
     rows.add_argument(
         "--activations",
+        metavar="FILE|FOLDER",
         type=Path,
         help="[context, position, d_model], or [row, d_model]: .npy, .npz, .safetensors, .pt of tensors alone, a "
         "folder of these, or one saved by `datasets`; one of several arrays as FILE:NAME",
     )
-    rows.add_argument("--model", help="a folder in transformers' format, or a Hugging Face id in the local cache")
-    parser.add_argument("--sae", required=True, help="a folder, release/id of sae-lens's registry, or org/repo:folder")
-    parser.add_argument("--hookpoint", help="such as resid_post.12 (default: the one the SAE names)")
-    parser.add_argument("--revision", help="commit of a Hugging Face id, 40 hex digits")
-    words = parser.add_mutually_exclusive_group()
-    words.add_argument("--text", type=Path, help="a file, one document per line, or a folder, one per file")
-    words.add_argument(
-        "--tokens", type=Path, help=".npy of integers [context, position] (default: data/tokens/eval.npy)"
+    rows.add_argument(
+        "--model", metavar="MODEL", help="a folder in transformers' format, or a Hugging Face id in the local cache"
     )
-    parser.add_argument("--contexts", type=positive, help="use the first so many")
     parser.add_argument(
-        "--context-length", type=positive, help="tokens of a context of --text (1024), or rows of one of --activations"
+        "--sae", metavar="SAE", required=True, help="a folder, release/id of sae-lens's registry, or org/repo:folder"
+    )
+    parser.add_argument(
+        "--hookpoint", metavar="HOOKPOINT", help="such as resid_post.12 (default: the one the SAE names)"
+    )
+    parser.add_argument("--revision", metavar="COMMIT", help="commit of a Hugging Face id, 40 hex digits")
+    words = parser.add_mutually_exclusive_group()
+    words.add_argument(
+        "--text", metavar="FILE|FOLDER", type=Path, help="a file, one document per line, or a folder, one per file"
+    )
+    words.add_argument(
+        "--tokens",
+        metavar="FILE",
+        type=Path,
+        help=".npy of integers [context, position] (default: data/tokens/eval.npy)",
+    )
+    parser.add_argument("--contexts", metavar="N", type=positive, help="use the first so many")
+    parser.add_argument(
+        "--context-length",
+        metavar="N",
+        type=positive,
+        help="tokens of a context of --text (1024), or rows of one of --activations",
     )
     parser.add_argument(
         "--mask",
         "--attention-mask",
+        metavar="FILE",
         type=Path,
         help="of --activations: .npy [context, position], 1 for each row that counts, 0 for padding; `none` takes all "
         "rows, even those that look like padding",
     )
     parser.add_argument(
-        "--context-ids", type=Path, help="of --activations [row, d_model]: .npy [row], the context of each row"
+        "--context-ids",
+        metavar="FILE",
+        type=Path,
+        help="of --activations [row, d_model]: .npy [row], the context of each row",
     )
     parser.add_argument(
         "--first-position",
+        metavar="N",
         type=int,
         help="first token kept of a context of --model (200, the paper's)",
     )
     parser.add_argument(
-        "--outlier-norm-ratio", type=float, help="leave out rows with more than so many median norms (default: none)"
+        "--outlier-norm-ratio",
+        metavar="RATIO",
+        type=float,
+        help="leave out rows with more than so many median norms (default: none)",
     )
-    parser.add_argument("--max-fvu", type=float, default=1.0, help="refuse an SAE with this FVU on a sample (1)")
+    parser.add_argument(
+        "--max-fvu", metavar="FVU", type=float, default=1.0, help="refuse an SAE with this FVU on a sample (1)"
+    )
     parser.add_argument("--convention", choices=("paper", "authors"), default="paper", help="of the table (paper)")
-    parser.add_argument("--threads", type=positive, help="1 gives the bits of the pipeline (default: as torch has it)")
-    parser.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:N: where to compute")
-    parser.add_argument("--out", type=Path, help="write the whole result there, as JSON")
+    parser.add_argument(
+        "--threads", metavar="N", type=positive, help="1 gives the bits of the pipeline (default: as torch has it)"
+    )
+    parser.add_argument(
+        "--device", metavar="DEVICE", default="cpu", help="cpu (default), cuda, cuda:N: where to compute"
+    )
+    parser.add_argument("--out", metavar="FILE", type=Path, help="write the whole result there, as JSON")
     parser.add_argument("--json", action="store_true", help="print the result as JSON, no table")
     parser.set_defaults(run=run)
 

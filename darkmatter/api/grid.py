@@ -16,10 +16,12 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Grid:
-    """Attributes:
-    rows: those that take part, context after context.
-    present: where they stand; every context has one.
-    masked: positions that a mask left out.
+    """Rows of activations, and their places in [context, position].
+
+    Attributes:
+        rows: those that take part, context after context.
+        present: where they stand; every context has one.
+        masked: positions that a mask left out.
     """
 
     rows: Float[np.ndarray, "row d_model"]

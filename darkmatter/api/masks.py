@@ -65,7 +65,8 @@ class PaddingWatch:
         self.seen: dict[tuple[str, int], tuple[int, int]] = {}
 
     def look(self, number: int, rows: Float[np.ndarray, "row d_model"], hashes: UInt[np.ndarray, " row"]) -> None:
-        """
+        """Take note of a context's repeated row at either end; two contexts that share one tell of padding.
+
         Raises:
             ArtifactError: the second context with the same repeated row, or with a row of zeros, at the same side.
         """

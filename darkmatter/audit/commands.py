@@ -10,55 +10,60 @@ Exit codes, the gravest that applies:
 
 import argparse
 import json
-import os
 import sys
 import zlib
 from pathlib import Path
 from typing import Any
 
+from darkmatter.audit.command_line import add_command, drop_output
 from darkmatter.audit.findings import EXIT_CODES, AuditFinding, as_json, as_text, exit_code, printable
 from darkmatter.params.types import ParamsError
 from darkmatter.storage.artifacts import ArtifactError, plain
 
 # What code meets in a file that has another form than its stage writes.
 MALFORMED = (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, RecursionError, zlib.error)
-Said = tuple[dict[str, Any], list[str], list[AuditFinding]]  # as JSON, as text, and what is wrong
+Said = tuple[dict[str, Any], list[str], list[AuditFinding], list[str]]  # as JSON, as text, what is wrong, last lines
 EXPORTS = ("codecheck", "ro-crate", "checklist")
 
 
 def add_audit(commands: argparse._SubParsersAction) -> None:
     """Add `audit` with its commands to the parser of `darkmatter`."""
-    description = f"check this repository's results.\n{__doc__.split(chr(10), 2)[2]}"
-    audit = commands.add_parser(
-        "audit",
-        help="check this repository's results",
-        description=description,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    audits = audit.add_subparsers(dest="audit", required=True)
+    description = f"Check this repository's results.\n{__doc__.split(chr(10), 2)[2]}"
+    audit = add_command(commands, "audit", "check this repository's results", "derive pursuit-fvu", description)
+    audit.set_defaults(run=lambda given: audit.print_help())
+    audits = audit.add_subparsers(metavar="COMMAND", title="commands")
 
-    verify = audits.add_parser("verify", help="hash every output and cache object again, against dvc.lock and receipts")
+    verify = add_command(
+        audits, "verify", "hash every output and cache object again, against dvc.lock and receipts", "--committed"
+    )
     verify.add_argument("--committed", action="store_true", help="only what git holds, for a clone without data")
-    verify.add_argument("--paper", type=Path, help="the paper's text: find every quote in it again")
+    verify.add_argument("--paper", type=Path, metavar="FILE", help="the paper's text: find every quote in it again")
     verify.set_defaults(audits=said_by_verify)
 
-    derive = audits.add_parser("derive", help="make numbers again from the stored sums, and compare")
-    derive.add_argument("names", nargs="*", default=["claims"], help="claims, stages or figures; default: all claims")
+    derive = add_command(audits, "derive", "make numbers again from the stored sums, and compare", "pursuit-fvu")
+    derive.add_argument(
+        "names", nargs="*", default=["claims"], metavar="NAME", help="claims, stages or figures; default: all claims"
+    )
     derive.add_argument("--list", action="store_true", help="what can be named")
     derive.add_argument("--values", action="store_true", help="every number as derived, with its place in its file")
     derive.set_defaults(audits=said_by_derive)
 
-    explain = audits.add_parser("explain", help="a claim, from its sentence to the hashes behind our number")
-    explain.add_argument("claim")
+    explain = add_command(audits, "explain", "a claim: what it says, by which rule, and what came out", "pursuit-fvu")
+    explain.add_argument("claim", metavar="CLAIM", help="its name in claims.yaml")
+    explain.add_argument("--full", action="store_true", help="from its sentence to the hashes behind our number")
     explain.set_defaults(audits=said_by_explain)
 
-    rerun = audits.add_parser("rerun", help="run a stage again in a clean clone, and compare what it writes")
-    rerun.add_argument("stage")
+    rerun = add_command(
+        audits, "rerun", "run a stage again in a clean clone, and compare what it writes", "latent_probe"
+    )
+    rerun.add_argument("stage", metavar="STAGE", help="its name in dvc.yaml")
     rerun.set_defaults(audits=said_by_rerun)
 
-    export = audits.add_parser("export", help="drafts for others: a CODECHECK manifest, an RO-Crate, a checklist")
-    export.add_argument("kind", choices=EXPORTS)
-    export.add_argument("--out", type=Path, default=Path("export"), help="a folder (default: export)")
+    export = add_command(
+        audits, "export", "drafts for others: a CODECHECK manifest, an RO-Crate, a checklist", "checklist"
+    )
+    export.add_argument("kind", choices=EXPORTS, help="of the draft")
+    export.add_argument("--out", type=Path, default=Path("export"), metavar="FOLDER", help="default: export")
     export.add_argument("--with-files", action="store_true", help="ro-crate: copy code, parameters and reports into it")
     export.set_defaults(audits=said_by_export)
 
@@ -70,7 +75,7 @@ def add_audit(commands: argparse._SubParsersAction) -> None:
 def run(given: argparse.Namespace) -> int:
     """The exit code of the command; what it found is printed."""
     try:
-        content, lines, findings = given.audits(given)
+        content, lines, findings, last = given.audits(given)
     except (ArtifactError, ParamsError, OSError) as error:
         return failed(str(error), given.json)
     except MALFORMED as error:
@@ -81,11 +86,11 @@ def run(given: argparse.Namespace) -> int:
     if given.json:
         text = json.dumps(plain(content) | {"findings": as_json(findings), "exit_code": code}, indent=2)
     else:
-        text = "\n".join(map(printable, [*lines, *as_text(findings)]))
+        text = "\n".join(map(printable, [*lines, *as_text(findings), *last]))
     try:
         print(text, flush=True)
-    except BrokenPipeError:  # whoever reads has seen enough, as in `| head`; Python would write the rest once more
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:
+        drop_output()
     return code
 
 
@@ -108,30 +113,32 @@ def said_by_verify(given: argparse.Namespace) -> Said:
     told = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count) or "nothing wrong"
     return (
         {"stages": done.stages, "hashed": done.hashed, "counts": counts},
-        [f"{done.stages} stages, {done.hashed} outputs and cache objects hashed: {told}"],
+        [],
         findings,
+        [f"{done.stages} stages, {done.hashed} outputs and cache objects hashed: {told}"],
     )
 
 
 def said_by_derive(given: argparse.Namespace) -> Said:
-    from darkmatter.audit.derive import Deriver, as_content, numbers_of, values_of
+    from darkmatter.audit.derive import Deriver, as_content, numbers_of, overall, values_of
 
     deriver = Deriver()
     if given.list:
-        return {"names": deriver.names()}, deriver.names(), []
+        return {"names": deriver.names()}, deriver.names(), [], []
     done = [item for name in dict.fromkeys(given.names) for item in deriver.derive(name)]
     values = values_of if given.values else lambda item: []
-    lines = [line for item in done for line in (item.summary(), *numbers_of(item), *values(item))]
+    lines = [line for item in done if not item.empty for line in (item.summary(), *numbers_of(item), *values(item))]
     content = [as_content(item) | ({"values": dict(item.comparison.values)} if given.values else {}) for item in done]
-    return {"derived": content}, lines, [x for item in done for x in item.findings()]
+    return {"derived": content}, lines, [x for item in done for x in item.findings()], [overall(done)]
 
 
 def said_by_explain(given: argparse.Namespace) -> Said:
-    from darkmatter.audit.explain import as_text, explain
+    from darkmatter.audit.explain import as_text, explain, in_brief
 
     result = explain(given.claim)
     stale = [AuditFinding("stale", item["stage"], item["stale"]) for item in result["stages"] if item["stale"]]
-    return result, as_text(result), [*stale, *other_rule(given.claim, result["rule"])]
+    told = as_text(result) if given.full else in_brief(result)
+    return result, told, [*stale, *other_rule(given.claim, result["rule"])], []
 
 
 def other_rule(claim: str, rule: dict[str, Any]) -> list[AuditFinding]:
@@ -150,7 +157,7 @@ def said_by_rerun(given: argparse.Namespace) -> Said:
     lines = [f"{item.path}: same {item.same}" for item in outputs if item.same in ("bytes", "numbers")]
     lines += [f"{item.path}: {item.detail}" for item in outputs if item.same == "volatile"]
     content = [{"path": item.path, "same": item.same, "detail": item.detail} for item in outputs]
-    return {"stage": given.stage, "outputs": content}, lines, [x for item in outputs for x in item.findings()]
+    return {"stage": given.stage, "outputs": content}, lines, [x for item in outputs for x in item.findings()], []
 
 
 def said_by_export(given: argparse.Namespace) -> Said:
@@ -159,4 +166,4 @@ def said_by_export(given: argparse.Namespace) -> Said:
     if given.with_files and given.kind != "ro-crate":
         raise ArtifactError(f"--with-files is for ro-crate, not for {given.kind}")
     written = [path.as_posix() for path in export(given.kind, given.out, Path(), given.with_files)]
-    return {"written": written}, [f"draft: {path}" for path in written], []
+    return {"written": written}, [f"draft: {path}" for path in written], [], []

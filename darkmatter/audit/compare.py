@@ -11,7 +11,8 @@ NOISE = 1e-9  # absolute: a difference that cancels to zero, on R² and FVU
 
 @dataclass
 class Comparison:
-    """
+    """What came of holding a derived file against the committed one.
+
     Attributes:
         equal: numbers that came out the same, to the last bit.
         close: those within the tolerance.

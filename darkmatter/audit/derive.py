@@ -4,13 +4,13 @@ What can be named: a claim, `claims`, `decomposition`, the results of an experim
 table. A claim is judged again, and so are the results of its experiment; what is drawn is made again from the results.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from darkmatter.audit.command_line import did_you_mean
 from darkmatter.audit.compare import TOLERANCE, Comparison, compare
 from darkmatter.audit.findings import AuditFinding
 from darkmatter.decomposition.results import MOMENTS
@@ -52,6 +52,11 @@ class Derived:
     lacking: str | None = None
     row: dict[str, Any] | None = None
 
+    @property
+    def empty(self) -> bool:
+        """Whether it holds no number to derive, and nothing of it is wrong or lacking."""
+        return not (self.comparison.derived or self.comparison.differing or self.lacking)
+
     def summary(self) -> str:
         """One line: how many numbers came out the same."""
         result = self.comparison
@@ -67,6 +72,18 @@ class Derived:
             )
         if self.lacking:
             yield AuditFinding("missing", self.path, f"{self.name}: {self.lacking}")
+
+
+def overall(done: Sequence[Derived]) -> str:
+    """One line of everything that was derived."""
+    count = {name: sum(getattr(item.comparison, name) for item in done) for name in ("derived", "equal", "close")}
+    wrong = sum(len(item.comparison.differing) for item in done)
+    lacking, empty = sum(item.lacking is not None for item in done), [item.name for item in done if item.empty]
+    said = f"in all: {count['derived']} numbers derived again, {count['equal']} to the last bit"
+    said += f" and {count['close']} within {TOLERANCE:g}" if count["close"] else ""
+    said += f"; {wrong} DIFFER" if wrong else "; none differs"
+    said += f"; {lacking} of {len(done)} lack sums" if lacking else ""
+    return said + (f"; no numbers to derive: {', '.join(empty)}" if empty else "")
 
 
 def brief(value: Any) -> str:
@@ -139,7 +156,8 @@ class Deriver:
         return ["decomposition", *self.records, "metrics", "plots", *(entry.id for entry in ENTRIES), *self.claims]
 
     def derive(self, name: str) -> list[Derived]:
-        """
+        """Make what is asked for again, with what it rests on.
+
         Raises:
             ArtifactError: there is nothing of that name, or a file it needs is missing or damaged.
         """
@@ -163,9 +181,8 @@ class Deriver:
         for entry in ENTRIES:
             if entry.id == name:
                 return [self.made(name, FIGURES / f"{name}.json", figure_data(entry, self.results, self.params))]
-        near = get_close_matches(name, self.names())
-        hint = f"; near it: {', '.join(near)}" if near else ""
-        raise ArtifactError(f"nothing is called {name!r}{hint}. `darkmatter audit derive --list` names everything")
+        hint = did_you_mean(name, self.names()) or "."
+        raise ArtifactError(f"nothing is called {name!r}{hint} `darkmatter audit derive --list` names everything")
 
     def made(self, name: str, path: Path, content: Any) -> Derived:
         return Derived(name, path.as_posix(), compare(read_json(path), plain(content)))
@@ -204,7 +221,8 @@ class Deriver:
         return Derived("counts", CLAIM_RESULTS.as_posix(), result)
 
     def experiment(self, name: str, estimand: str | None = None) -> Derived:
-        """
+        """Make the results of an experiment again from its sums.
+
         Args:
             estimand: the one that is asked for; numbers beside it are not missed.
         """

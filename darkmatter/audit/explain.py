@@ -4,12 +4,14 @@ from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
+from darkmatter.audit.command_line import did_you_mean
 from darkmatter.audit.lock import Pipeline, read_pipeline
 from darkmatter.audit.receipts import read_receipts
 from darkmatter.audit.rules import earlier_rules
 from darkmatter.ledger.claims import CLAIM_RESULTS, CLAIMS, Claim, load_claims, present_hashes
 from darkmatter.ledger.estimands.registry import estimand
-from darkmatter.report.claims import component, outcome_words, paper_value
+from darkmatter.report.claims import component, outcome_words, paper_value, rule_words
+from darkmatter.report.summary import VERDICTS
 from darkmatter.runner.staleness import makers, stages_behind, stale_stages
 from darkmatter.storage.artifacts import ArtifactError, read_json
 
@@ -27,7 +29,8 @@ def explain(identity: str) -> Content:
     if identity in {erratum.id for erratum in ledger.errata}:
         raise ArtifactError(f"{identity} is an erratum: two passages and no number. It stands in docs/errata.md.")
     if identity not in claims:
-        raise ArtifactError(f"{CLAIMS} has no claim {identity!r}; known: {', '.join(claims)}")
+        hint = did_you_mean(identity, claims) or f"; known: {', '.join(claims)}"
+        raise ArtifactError(f"{CLAIMS} has no claim {identity!r}{hint}")
     claim = claims[identity]
     rows = {row["id"]: row for row in read_json(CLAIM_RESULTS)["claims"]}
     if identity not in rows:
@@ -53,6 +56,7 @@ def explain(identity: str) -> Content:
             "of_earlier_edition": earlier_rules(ledger).get(identity, {}).get(row["rule_sha256"]),
             "earlier": row["earlier"],
             "regions": row["rule"],
+            "words": rule_words(row),
         },
         "result": {
             "verdict": "stale" if any(item["stale"] for item in chain) else row["verdict"],
@@ -95,10 +99,46 @@ def where(claim: Claim) -> str:
     return f"{function.__qualname__} in {function.__module__}"
 
 
+def in_brief(content: Content) -> list[str]:
+    """What a reader asks first: the rule in words, the paper's value, ours, the outcome, and the command for both."""
+    claim, result = content["claim"], content["result"]
+    lines = [
+        f"{claim['id']} (section {claim['section']} of the paper)",
+        f"  says       {claim['reads']}",
+        *(f"  rule       {sentence}" for sentence in content["rule"]["words"]),
+        f"  paper      {paper_value(claim['paper_value'])}",
+        *ours(content),
+        f"  outcome    {outcome_line(result)}",
+    ]
+    return [
+        *lines,
+        f"  command    {content['commands']['derive']}",
+        f"  more       darkmatter audit explain --full {claim['id']}",
+    ]
+
+
+def outcome_line(result: Content) -> str:
+    """Verdict, analogue, and the reason where there is one."""
+    reason = f"; {result['reason']}" if result["reason"] else ""
+    return f"{VERDICTS[result['verdict']]}; analogue {result['analogue']}{reason}"
+
+
+def ours(content: Content) -> list[str]:
+    """Our number of every component, with its own outcome."""
+    result, regions = content["result"], content["rule"]["regions"]
+    judged = next((regions[side] for side in ("real", "analogue") if side in regions), {})
+    lines = []
+    for name, estimates in result["components"].items():
+        shown = component(name, estimates, name in judged, outcome_words(result["outcomes"]).get(name))
+        alone = f": {shown['outcome']}" if shown["outcome"] else ""
+        sampled = f" ({shown['n']})" if shown["n"] else ""
+        lines.append(f"  here       {shown['label']}: {shown['text']}{sampled}{alone}")
+    return lines
+
+
 def as_text(content: Content) -> list[str]:
     """The chain for people; hashes are cut to 12 digits."""
     claim, result, rule = content["claim"], content["result"], content["rule"]
-    judged = next((rule["regions"][side] for side in ("real", "analogue") if side in rule["regions"]), {})
     lines = [
         f"{claim['id']} (section {claim['section']} of the paper)",
         f"  quote      {claim['reads']}",
@@ -114,15 +154,9 @@ def as_text(content: Content) -> list[str]:
             f"verdict {one['verdict']}, analogue {one['analogue']}. {one['why']}"
             for one in rule["earlier"]
         ),
-        f"  verdict    {result['verdict']}; analogue {result['analogue']}"
-        + (f"; {result['reason']}" if result["reason"] else ""),
+        f"  outcome    {outcome_line(result)}",
     ]
-    for name, estimates in result["components"].items():
-        shown = component(name, estimates, name in judged, outcome_words(result["outcomes"]).get(name))
-        alone = f": {shown['outcome']}" if shown["outcome"] else ""
-        lines.append(
-            f"  ours       {shown['label']}: {shown['text']}" + (f" ({shown['n']})" if shown["n"] else "") + alone
-        )
+    lines += ours(content)
     lines += [f"  flips      {name}" for name in result["flips"]]
     lines += [f"  from       {name}" for name in result["files"]]
     for item in content["stages"]:

@@ -23,7 +23,8 @@ THREADS = 2
 
 @dataclass(frozen=True)
 class Hashes:
-    """
+    """The hashes of a file or folder.
+
     Attributes:
         md5: of a folder, that of DVC's listing of it, with the suffix `.dir`.
         sha256: of a folder, as `artifacts.sha256_path`.

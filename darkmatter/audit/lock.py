@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from darkmatter.audit.command_line import did_you_mean
 from darkmatter.runner.pipeline_file import SafeLoader
 from darkmatter.storage.artifacts import ArtifactError
 
@@ -42,14 +43,17 @@ class Pipeline:
     cache: Path  # folder of objects, XX/REST by MD5
 
     def stage(self, name: str) -> LockedStage:
-        """
+        """The stage of that name.
+
         Raises:
             ArtifactError: there is none of that name.
         """
         for stage in self.stages:
             if stage.name == name:
                 return stage
-        raise ArtifactError(f"no stage {name!r}; known: {', '.join(stage.name for stage in self.stages)}")
+        known = [stage.name for stage in self.stages]
+        hint = did_you_mean(name, known) or f"; known: {', '.join(known)}"
+        raise ArtifactError(f"no stage {name!r}{hint}")
 
     def producer(self, path: str) -> tuple[LockedStage, str] | None:
         """The stage whose output `path` is or lies in, and that output."""
@@ -92,7 +96,8 @@ def read_pipeline(root: Path) -> Pipeline:
 
 
 def locked_stage(stage: Any, entry: dict[str, Any] | None, root: Path) -> LockedStage:
-    """
+    """One stage of the pipeline with what dvc.lock says of it.
+
     Args:
         stage: DVC's own, from dvc.yaml.
         entry: its part of dvc.lock.

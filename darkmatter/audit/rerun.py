@@ -4,7 +4,9 @@ Stored units and DVC's run-cache are not used. Outputs promise the same bytes on
 numbers within the tolerance of `compare`.
 """
 
+import codecs
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,13 +19,14 @@ import numpy as np
 
 from darkmatter.audit.compare import TOLERANCE, compare
 from darkmatter.audit.findings import AuditFinding
-from darkmatter.audit.hashing import hash_path
+from darkmatter.audit.hashing import hash_path, object_path
 from darkmatter.audit.history import git
 from darkmatter.audit.lock import LOCK, LockedStage, Pipeline, read_pipeline
 from darkmatter.storage.artifacts import ArtifactError, read_arrays, read_json
 from darkmatter.storage.paths import REPORT
 
 VOLATILE = {REPORT.as_posix()}  # holds the receipts' times
+KEPT = 1 << 14  # characters of what a program prints that its reason is looked for in
 
 
 @dataclass(frozen=True)
@@ -58,8 +61,12 @@ def rerun(name: str, root: Path) -> list[Output]:
         call(["git", "checkout", "--quiet", "--detach", commit], clone)
         shutil.copyfile(root / LOCK, clone / LOCK)  # what is compared with, and what the inputs are taken from
         (clone / ".dvc" / "config.local").write_text(f"[cache]\n    dir = {pipeline.cache.parent.parent}\n")
-        if inputs := needed(stage, pipeline):
-            call(["dvc", "checkout", "--quiet", *inputs], clone)
+        inputs = needed(stage, pipeline)
+        for path, md5 in inputs.items():
+            if not object_path(pipeline.cache, md5).exists():
+                raise ArtifactError(f"{name} reads {path}, which is in no cache here: `make repro` or `dvc pull` first")
+        if inputs:
+            call(["dvc", "checkout", "--quiet", *sorted(inputs)], clone)
         if gone := [path for path in stage.deps if not (clone / path).exists()]:
             raise ArtifactError(f"{name} reads {gone[0]}, which is in no cache here: `dvc pull` or `dvc repro` first")
         if unlike := read_pipeline(clone).stage(name).gap or other_inputs(stage, pipeline, clone):
@@ -70,13 +77,15 @@ def rerun(name: str, root: Path) -> list[Output]:
         return [compare_output(out, md5, root, clone) for out, md5 in stage.outs.items()]
 
 
-def needed(stage: LockedStage, pipeline: Pipeline) -> list[str]:
-    """Outputs of other stages that DVC keeps and this one reads."""
+def needed(stage: LockedStage, pipeline: Pipeline) -> dict[str, str]:
+    """Outputs of other stages that DVC keeps and this one reads → their MD5."""
     results = []
     for path in stage.deps:
         made = pipeline.producer(path)
         results += [made] if made else pipeline.outputs_within(path)
-    return sorted({out for producer, out in results if out in producer.cached})
+    return {
+        out: producer.outs[out] for producer, out in sorted(results, key=lambda one: one[1]) if out in producer.cached
+    }
 
 
 def other_inputs(stage: LockedStage, pipeline: Pipeline, clone: Path) -> str | None:
@@ -94,13 +103,29 @@ def call(command: list[str], folder: Path) -> None:
     """Run it there with the clone's code; what it prints goes to standard error.
 
     Raises:
-        ArtifactError: it failed.
+        ArtifactError: it failed, and why as it told itself.
     """
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     environment = {**os.environ, "PATH": path, "PYTHONPATH": str(folder), "DARKMATTER_FRESH": "1"}
-    done = subprocess.run(command, cwd=folder, env=environment, stdout=sys.stderr, check=False)
-    if done.returncode:
-        raise ArtifactError(f"`{' '.join(command)}` failed in a clone of HEAD, see above")
+    told, decoder = "", codecs.getincrementaldecoder("utf-8")("replace")
+    with subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, bufsize=0
+    ) as process:
+        while process.stdout and (chunk := process.stdout.read(KEPT)):
+            text = decoder.decode(chunk)
+            sys.stderr.write(text)
+            told = (told + text)[-KEPT:]
+    if process.returncode:
+        raise ArtifactError(f"`{' '.join(command)}` failed in a clone of HEAD: {reason(told)}")
+
+
+def reason(told: str) -> str:
+    """Why a program failed, of what it printed: what the stage says, else the last exception, else the last line."""
+    lines = [line.strip() for line in told.replace("\r", "\n").splitlines() if line.strip()]
+    for pattern in (r"error in stage ", r"[\w.]*(Error|Exception)\b.*:"):
+        if matching := [line for line in lines if re.match(pattern, line)]:
+            return matching[-1]
+    return lines[-1] if lines else "it printed nothing"
 
 
 def head(root: Path) -> str:

@@ -25,12 +25,13 @@ from darkmatter.audit.receipts import Receipts, sorted_receipts
 from darkmatter.audit.rules import rule_findings
 from darkmatter.runner.staleness import brief, stale_stages, unsaid
 from darkmatter.storage.artifacts import walk_files
-from darkmatter.storage.paths import RECEIPTS
+from darkmatter.storage.paths import DATA, RECEIPTS
 
 
 @dataclass
 class Verification:
-    """
+    """What was verified, and what was found wrong.
+
     Attributes:
         hashed: output paths and cache objects whose bytes were read.
         stages: in the pipeline.
@@ -53,6 +54,13 @@ def verify(root: Path, committed: bool = False) -> Verification:
     pipeline = read_pipeline(root)
     receipts, unreadable = sorted_receipts(root)
     done = Verification(len(pipeline.stages), findings=unreadable)
+    if not committed and (kept := kept_nowhere(pipeline, root)):
+        message = (
+            f"none of the {kept} outputs that DVC keeps is here, so only what git holds was checked, as by `darkmatter "
+            "audit verify --committed`; `make repro` computes them, `dvc pull` brings them from a remote that has them"
+        )
+        done.findings.append(AuditFinding("missing", DATA.as_posix(), message))
+        committed = True
     stale = stale_stages(receipts, root)
     names = [stage.name for stage in pipeline.stages]
     md5_of = functools.cache(lambda path: hash_path(path).md5)  # most dependencies are those of many stages
@@ -80,6 +88,12 @@ def verify(root: Path, committed: bool = False) -> Verification:
     done.findings += unsaid_findings({name: receipts[name] for name in names if name in receipts}, stale)
     done.findings += rule_findings(root)
     return done
+
+
+def kept_nowhere(pipeline: Pipeline, root: Path) -> int:
+    """How many outputs DVC keeps, where none of them is here and its cache is empty; else 0."""
+    kept = [out for stage in pipeline.stages for out in stage.cached]
+    return 0 if objects(pipeline.cache) or any((root / out).exists() for out in kept) else len(kept)
 
 
 def to_read(pipeline: Pipeline, root: Path, committed: bool) -> Iterator[Path]:

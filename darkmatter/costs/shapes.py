@@ -47,7 +47,8 @@ class ModelShape:
 
 
 def known_shape(name: str, table: Path = TABLE) -> ModelShape:
-    """
+    """The shape of a model, from the table.
+
     Raises:
         ParamsError: the table has no such model.
     """

@@ -18,12 +18,14 @@ FILE_BYTES = {"llama-scope": 2}  # of one number as published, where it is no fl
 
 @dataclass(frozen=True)
 class PlannedSae:
-    """Attributes:
-    path: HOOKPOINT/NAME; of one that a stage trains for itself the hookpoint alone.
-    l0: active latents per token: k of one trained here, the nominal L0 of a published one.
-    train_tokens: 0 for one that is published.
-    dense: trained here as JumpReLU, through every latent.
-    file_bytes: of one number, as published.
+    """An SAE that is trained or fetched: its place, its size and what training it takes.
+
+    Attributes:
+        path: HOOKPOINT/NAME; of one that a stage trains for itself the hookpoint alone.
+        l0: active latents per token: k of one trained here, the nominal L0 of a published one.
+        train_tokens: 0 for one that is published.
+        dense: trained here as JumpReLU, through every latent.
+        file_bytes: of one number, as published.
     """
 
     path: str
@@ -52,8 +54,10 @@ class PlannedSae:
 
 @dataclass(frozen=True)
 class Workload:
-    """Attributes:
-    saes: of every group, in the order of the parameters.
+    """A profile's parameters with the sizes that its costs follow from.
+
+    Attributes:
+        saes: of every group, in the order of the parameters.
     """
 
     params: Params

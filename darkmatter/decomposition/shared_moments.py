@@ -39,10 +39,12 @@ class Contexts(Protocol):
 
 @dataclass(frozen=True)
 class Prepared:
-    """Attributes:
-    x_shift: float32-representable mean activation; all moments are taken around it.
-    factors: one per fit set.
-    kept: rows that are no outliers.
+    """What every SAE of one hookpoint shares, as read from its file.
+
+    Attributes:
+        x_shift: float32-representable mean activation; all moments are taken around it.
+        factors: one per fit set.
+        kept: rows that are no outliers.
     """
 
     x_shift: Float[Tensor, " d_model"]

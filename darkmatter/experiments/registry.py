@@ -1,7 +1,7 @@
 """Every experiment of the paper, each by the record in its own folder, `experiments/NAME/record.py`.
 
 Audit, ledger, report and planning read the records here, so that nothing outside of its folder lists an experiment.
-Records are imported by name: no stage's code depends on an experiment that is not its own. They need no torch.
+Records are imported by name: in dvc.yaml, a stage that asks for them depends on this whole package. They need no torch.
 """
 
 import functools

@@ -13,7 +13,7 @@ from darkmatter.results.load import NotDrawn, Results
 TITLE = "What the nonlinear error's norm adds to the scaling prediction"
 CAPTION = (
     "Decrease of the FVU of predicting the larger SAE's squared error norm when the squared norm of the smaller "
-    "one's NonlinearError stands beside that of its error, relative to Fig. 4's prediction. Left: every pair; right: "
+    "one's NonlinearError is a second regressor, relative to Fig. 4's prediction. Left: every pair; right: "
     "the same against the ratio of the widths, with intervals."
 )
 PAPER = "Fig. 16, appendix E"

@@ -47,8 +47,10 @@ LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (7, 2))
 
 @dataclass(frozen=True)
 class Style:
-    """Attributes:
-    font_size: points, of labels and titles; ticks and legends are one step smaller.
+    """The look of a figure, at one size of type.
+
+    Attributes:
+        font_size: points, of labels and titles; ticks and legends are one step smaller.
     """
 
     font_size: float

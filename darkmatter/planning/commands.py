@@ -1,10 +1,11 @@
-"""`darkmatter plan` and `darkmatter doctor`: what a run costs, and what would stop it, before it begins."""
+"""`darkmatter plan`, `doctor` and `repro`: what a run costs, what would stop it, and how far it is."""
 
 import argparse
 import json
 import sys
 from dataclasses import asdict
 
+from darkmatter.audit.command_line import add_command
 from darkmatter.costs.workload import Workload, from_params
 from darkmatter.params.types import ParamsError
 from darkmatter.planning.devices import GPUS, REFERENCE, Device, named
@@ -15,9 +16,16 @@ from darkmatter.storage.artifacts import ArtifactError
 
 def add_plan(commands: argparse._SubParsersAction) -> None:
     """Add `plan` to the parser of `darkmatter`."""
-    parser = commands.add_parser("plan", help="what a run costs, per stage and per claim, before anything runs")
+    parser = add_command(
+        commands,
+        "plan",
+        "what a run costs, per stage and per claim, before anything runs",
+        "--profile smoke --no-probe",
+    )
     add_what(parser)
-    parser.add_argument("--device", default="cpu", help=f"cpu, {', '.join(GPUS)} (default: cpu, this machine)")
+    parser.add_argument(
+        "--device", default="cpu", metavar="DEVICE", help=f"cpu, {', '.join(GPUS)} (default: cpu, this machine)"
+    )
     parser.add_argument(
         "--probe",
         action=argparse.BooleanOptionalAction,
@@ -30,11 +38,33 @@ def add_plan(commands: argparse._SubParsersAction) -> None:
 
 def add_doctor(commands: argparse._SubParsersAction) -> None:
     """Add `doctor` to the parser of `darkmatter`."""
-    parser = commands.add_parser("doctor", help="what would stop a run here, before it begins, and what fixes it")
+    parser = add_command(
+        commands, "doctor", "what would stop a run here, before it begins, and what fixes it", "--profile gemma-2-2b"
+    )
     add_what(parser)
-    parser.add_argument("--device", help="cpu (default), or gpu: look for one and its driver")
+    parser.add_argument("--device", metavar="DEVICE", help="cpu (default), or gpu: look for one and its driver")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run_doctor)
+
+
+def add_repro(commands: argparse._SubParsersAction) -> None:
+    """Add `repro` to the parser of `darkmatter`."""
+    parser = add_command(
+        commands, "repro", "run `dvc repro`, and say which stage of how many runs and how long is left", "report"
+    )
+    parser.add_argument(
+        "targets", nargs="*", metavar="STAGE", help="stages, with all that they need (default: the whole graph)"
+    )
+    parser.set_defaults(run=run_repro)
+
+
+def run_repro(given: argparse.Namespace) -> int:
+    from darkmatter.planning import repro
+
+    try:
+        return repro.run_repro(given.targets)
+    except (ArtifactError, ParamsError) as error:
+        return failed(str(error), as_json=False)
 
 
 def run_doctor(given: argparse.Namespace) -> int:
@@ -44,7 +74,8 @@ def run_doctor(given: argparse.Namespace) -> int:
 
 
 def device_of(given: argparse.Namespace) -> Device:
-    """
+    """The device that the command line names; this machine is probed where it asks for that.
+
     Raises:
         ParamsError: the table has no such device.
     """

@@ -21,15 +21,17 @@ USED = {  # of an accelerator's published peak
 
 @dataclass(frozen=True)
 class Device:
-    """Attributes:
-    peak: FLOP/s, and bytes/s for `traffic`; of one process where `workers` is more than 1.
-    used: share of each peak.
-    memory: bytes of the device.
-    workers: processes that compute side by side.
-    model_bytes: of one number while a language model runs there.
-    disk: bytes/s of files written and read.
-    imports: seconds that a library takes to import.
-    host: of an accelerator, the machine that it is in; the stages compute there what they do not compute on it.
+    """How fast one machine does each kind of work, and how much memory it has for it.
+
+    Attributes:
+        peak: FLOP/s, and bytes/s for `traffic`; of one process where `workers` is more than 1.
+        used: share of each peak.
+        memory: bytes of the device.
+        workers: processes that compute side by side.
+        model_bytes: of one number while a language model runs there.
+        disk: bytes/s of files written and read.
+        imports: seconds that a library takes to import.
+        host: of an accelerator, the machine that it is in; the stages compute there what they do not compute on it.
     """
 
     name: str

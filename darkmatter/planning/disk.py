@@ -14,10 +14,13 @@ GB = 1e9
 
 @dataclass(frozen=True)
 class Layout:
-    """Attributes:
-    peak: bytes at the fullest moment, where files can share their blocks (reflinks: XFS, btrfs, APFS).
-    copied: where they cannot (ext4): DVC's cache holds a second copy of outputs, and stored units a third of theirs.
-    again: bytes that are downloaded again, for SAEs that had to make room.
+    """One choice of which downloads are kept, and the disk that it takes.
+
+    Attributes:
+        peak: bytes at the fullest moment, where files can share their blocks (reflinks: XFS, btrfs, APFS).
+        copied: where they cannot (ext4): DVC's cache holds a second copy of outputs, and stored units a third of
+            theirs.
+        again: bytes that are downloaded again, for SAEs that had to make room.
     """
 
     name: str

@@ -30,8 +30,9 @@ def examine(given: argparse.Namespace) -> Iterator[Finding]:
     if plan:
         yield doctor_data.disk(plan)
         yield doctor_data.memory(plan)
+    if params and plan:
+        yield doctor_data.cache(params, plan)
     if params:
-        yield doctor_data.cache(params)
         yield from doctor_environment.key(params.interpretability)
         yield from doctor_saes.saes(params)
         yield from doctor_hub.hub(doctor_hub.of_params(params))

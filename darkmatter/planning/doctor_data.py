@@ -9,9 +9,10 @@ import psutil
 
 from darkmatter.params.schema import PARAMS, Params, load_params
 from darkmatter.params.types import ParamsError
+from darkmatter.planning.disk import Layout
 from darkmatter.planning.finding import Finding
 from darkmatter.planning.plan import Plan
-from darkmatter.planning.text import size
+from darkmatter.planning.text import duration, size
 from darkmatter.runner.processes import worker_count
 from darkmatter.sources.packages import WHEELS
 from darkmatter.storage.artifacts import ArtifactError
@@ -55,9 +56,7 @@ def disk(plan: Plan) -> Finding:
     Of published SAEs as many as DARKMATTER_SAE_CACHE_GB allows, all without it; the hub's cache may be on another disk.
     """
     folder = place().resolve()
-    shared = os.access(folder, os.W_OK) and reflinks(folder)
-    layout = plan.layouts[1 if os.environ.get(BOUND) and len(plan.layouts) > 1 else 0]
-    whole = layout.peak if shared else layout.copied
+    layout, shared, whole = fullest(plan)
     free, here = psutil.disk_usage(str(folder)).free, sum(used(part) for part in (DATA, CACHE))
     needed = max(0.0, whole - here)
     why = "" if shared else ", this file system has no reflinks"
@@ -68,6 +67,14 @@ def disk(plan: Plan) -> Finding:
     fix = "dvc gc --workspace  # or: dvc cache dir /LARGE/DISK && ln -s /LARGE/DISK/data data"
     leaner = len(plan.layouts) > 1 and layout is plan.layouts[0]
     return Finding("disk", False, said, f"export {plan.layouts[1].name}  # or: {fix}" if leaner else fix)
+
+
+def fullest(plan: Plan) -> tuple[Layout, bool, float]:
+    """How SAEs are kept, whether files can share their blocks, and the bytes that this needs at its fullest moment."""
+    folder = place().resolve()
+    shared = os.access(folder, os.W_OK) and reflinks(folder)
+    layout = plan.layouts[1 if os.environ.get(BOUND) and len(plan.layouts) > 1 else 0]
+    return layout, shared, layout.peak if shared else layout.copied
 
 
 def memory(plan: Plan) -> Finding:
@@ -109,7 +116,7 @@ def store() -> Finding:
     return Finding("store", True, f"{folder} can be written")
 
 
-def cache(params: Params) -> Finding:
+def cache(params: Params, plan: Plan) -> Finding:
     """How much of the profile DVC has already; what it has not is computed or downloaded, which is no fault."""
     wheels = [source.sha256 for source in params.corpus.sources.values() if source.sha256]
     wheels += [wheel.sha256 for wheel in params.model.wheels]
@@ -131,6 +138,10 @@ def cache(params: Params) -> Finding:
         return Finding("data", False, str(error), "git checkout dvc.yaml dvc.lock")
     objects = [stage.outs[out] for stage in pipeline.stages for out in stage.cached if not stage.gap]
     there = sum((pipeline.cache / md5[:2] / md5[2:]).is_file() for md5 in objects)
+    if objects and not there and not any(Path(out).exists() for stage in pipeline.stages for out in stage.cached):
+        where = f"on {plan.device}" if plan.is_gpu else "on two cores; `darkmatter plan` measures this machine"
+        said = f"about {duration(plan.seconds)} ({where}), {size(fullest(plan)[2])} of disk"
+        return Finding("data", True, f"nothing computed yet: `make repro`, {said}; {packages}", "make repro")
     stale = sum(stage.gap is not None for stage in pipeline.stages)
     said = f"{there} of {len(objects)} recorded outputs are in DVC's cache, {stale} stages are to run anew; {packages}"
     return Finding("data", True, said, "dvc repro --pull --allow-missing" if there < len(objects) else None)

@@ -36,7 +36,20 @@ def of_saes(params: Params) -> list[Asked]:
 
 
 def hub(asked: Iterable[Asked]) -> list[Finding]:
-    return [reachable(one) for one in asked]
+    return one_of_each([reachable(one) for one in asked])
+
+
+def one_of_each(findings: Sequence[Finding]) -> list[Finding]:
+    """Failures that one command fixes have one cause, such as no network: the first, with the names of the others."""
+    result: list[Finding] = []
+    for finding in findings:
+        alike = [one for one in findings if not one.ok and one.command == finding.command]
+        if finding.ok or len(alike) == 1:
+            result.append(finding)
+        elif finding is alike[0]:
+            names = ", ".join(one.check.removeprefix("hub ") for one in alike[1:])
+            result.append(Finding(finding.check, False, f"{finding.message} The same of {names}", finding.command))
+    return result
 
 
 def reachable(asked: Asked) -> Finding:
@@ -55,11 +68,11 @@ def reachable(asked: Asked) -> Finding:
         with online(repo, file):
             huggingface_hub.get_hf_file_metadata(url, token=token_for(repo), timeout=TIMEOUT)
     except HubError as error:
-        return Finding(check, False, str(error), fix(error, repo, file))
+        return Finding(check, False, str(error), fix(error, repo))
     return Finding(check, True, f"{revision[:12]} answers with {file}")
 
 
-def fix(error: Exception, repo, file: str) -> str:
+def fix(error: Exception, repo) -> str:
     """The command for each kind of refusal; the message says the rest."""
     from darkmatter.sources import hub_access
 
@@ -69,7 +82,7 @@ def fix(error: Exception, repo, file: str) -> str:
             hub_access.TokenMissingError,
             f"export HF_TOKEN=…  # of an account that has accepted the terms on {repo.page}",
         ),
-        (hub_access.OfflineError, repo.download_command(file)),
+        (hub_access.OfflineError, "unset HF_HUB_OFFLINE"),
         (hub_access.UnknownRevisionError, f"git ls-remote {repo.page}"),
         (hub_access.UnknownRepoError, f"open {repo.page}  # and correct the name"),
         (hub_access.UnknownFileError, f"open {repo.page}/tree/{repo.revision}  # and correct the file's name"),

@@ -25,7 +25,8 @@ def saes(params: Params) -> list[Finding]:
 
 
 def problem_of(spec: SaeSpec, manifest: str | None, listed: Mapping[str, Mapping[str, Any]]) -> str | None:
-    """
+    """What is wrong with the reference of a published SAE; None: nothing.
+
     Args:
         listed: `release/id` → its entry in the manifest.
     """

@@ -14,7 +14,7 @@ from darkmatter.planning.text import duration, size, teraflops
 from darkmatter.storage.artifacts import write_text
 from darkmatter.storage.document_tables import lines, renewed
 
-README, DOCUMENT = Path("README.md"), Path("docs/paper-scale.md")
+DOCUMENT = Path("docs/paper-scale.md")
 MARKS = ("<!-- plan: python -m darkmatter.planning.document -->", "<!-- end of plan -->")
 PROFILES = ("gemma-2-2b", "gemma-2-9b", "llama-3.1-8b")
 DEVICES = ("h100", "a100-80gb", "rtx-4090")
@@ -30,7 +30,7 @@ def plans() -> list[list[Plan]]:
 def documents(profiles: Sequence[Sequence[Plan]]) -> dict[Path, str]:
     """Each document with the tables that belong between its marks."""
     first = [plans[0] for plans in profiles]
-    tables = {README: (totals(profiles),), DOCUMENT: (totals(profiles), stages(profiles), disk(first))}
+    tables = {DOCUMENT: (totals(profiles), stages(profiles), disk(first))}
     return {path: renewed(path, "\n\n".join(result), MARKS) for path, result in tables.items()}
 
 

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Finding:
-    """Attributes:
-    ok: nothing here stops a run.
-    command: what fixes it, where something does.
+    """The outcome of one check, in words.
+
+    Attributes:
+        ok: nothing here stops a run.
+        command: what fixes it, where something does.
     """
 
     check: str

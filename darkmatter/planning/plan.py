@@ -115,7 +115,8 @@ def stage_cost(name: str) -> Callable[[Workload], Cost]:
 
 
 def make_plan(w: Workload, device: Device, claims: Sequence[Claim] | None = None) -> Plan:
-    """
+    """What each stage and each claim of a workload costs on a device.
+
     Raises:
         ArtifactError: dvc.yaml or claims.yaml cannot be read.
     """

@@ -31,14 +31,16 @@ FIT_SETS = (*SPLITS, "all")
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Attributes:
-    maps: the regression fitted on each of FIT_SETS.
-    sums: per-context sums, [row set, context, target] but for `rows` [row set, context]: `rows`; `total` and
-        `square` of the targets, shifted; `residual/SPLIT/CONVENTION`, squared residuals (`paper`: with intercept;
-        `authors`: through the origin) on the rows held out of that split and NaN in the other row sets;
-        `residual/in-sample` of the fit on all rows with intercept, on all rows. Of derived targets there are no
-        `total` and `square`: they differ between the fits, see `derived_sums`.
-    rank: of each fit.
+    """A regression and its sums over the rows that were held out of it.
+
+    Attributes:
+        maps: the regression fitted on each of FIT_SETS.
+        sums: per-context sums, [row set, context, target] but for `rows` [row set, context]: `rows`; `total` and
+            `square` of the targets, shifted; `residual/SPLIT/CONVENTION`, squared residuals (`paper`: with intercept;
+            `authors`: through the origin) on the rows held out of that split and NaN in the other row sets;
+            `residual/in-sample` of the fit on all rows with intercept, on all rows. Of derived targets there are no
+            `total` and `square`: they differ between the fits, see `derived_sums`.
+        rank: of each fit.
     """
 
     maps: dict[str, LinearMap]

@@ -18,9 +18,11 @@ from darkmatter.regression.splits import Splits
 
 @dataclass(frozen=True)
 class Blocks:
-    """Attributes:
-    members: block of each row.
-    fit_sets: for each fit set, which blocks it is made of.
+    """The blocks that rows belong to, and the fit sets that are unions of blocks.
+
+    Attributes:
+        members: block of each row.
+        fit_sets: for each fit set, which blocks it is made of.
     """
 
     members: Int[np.ndarray, "context position"]

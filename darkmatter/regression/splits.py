@@ -18,11 +18,13 @@ ROW_SETS = (*SPLITS, "all")  # rows held out of the token split, of the context 
 
 @dataclass(frozen=True)
 class Splits:
-    """Attributes:
-    token_fit: rows the token split fits on.
-    context_fit: contexts the context split fits on.
-    fold: the cross-fitting fold of each context, 0 … folds − 1.
-    kept: rows that belong to any set at all.
+    """Which rows each split fits on, and which take part at all.
+
+    Attributes:
+        token_fit: rows the token split fits on.
+        context_fit: contexts the context split fits on.
+        fold: the cross-fitting fold of each context, 0 … folds − 1.
+        kept: rows that belong to any set at all.
     """
 
     token_fit: Bool[np.ndarray, "context position"]

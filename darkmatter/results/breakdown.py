@@ -51,13 +51,15 @@ class Encoder:
 
 @dataclass(frozen=True)
 class Breakdown:
-    """Attributes:
-    saes: the series, one SAE per width at one k.
-    other_seeds: SAEs of the same width, k and budget but another seed: the noise no interval here holds.
-    law: fitted to FVU.
-    line: fitted to FVU_nonlinear.
-    gap: asymptote − line; its interval is that of the claim on it (`estimands.breakdown_trends`), which resamples.
-    encoder: None where there are no results of pursuit for these SAEs.
+    """A series of SAEs over width, with the curves through its FVU and FVU_nonlinear.
+
+    Attributes:
+        saes: the series, one SAE per width at one k.
+        other_seeds: SAEs of the same width, k and budget but another seed: the noise no interval here holds.
+        law: fitted to FVU.
+        line: fitted to FVU_nonlinear.
+        gap: asymptote − line; its interval is that of the claim on it (`estimands.breakdown_trends`), which resamples.
+        encoder: None where there are no results of pursuit for these SAEs.
     """
 
     saes: list[Sae]
@@ -77,7 +79,8 @@ class Breakdown:
 
 
 def breakdown(results: Results, params: Params) -> Breakdown:
-    """
+    """The series of the widths group at the main hookpoint, with its curves.
+
     Raises:
         NotDrawn: the profile has no SAE of the widths group at the main hookpoint.
     """

@@ -39,7 +39,7 @@ class Stage:
         self.inputs: list[Path] = []
         self.outputs: list[Path] = []
         self.notes: dict[str, Any] = {}
-        self.ledger = UnitRecord()
+        self.units = UnitRecord()
 
     def reads(self, path: Path) -> Path:
         """Register an input and return it.
@@ -59,11 +59,11 @@ class Stage:
 
     def receipt(self) -> dict[str, Any]:
         own, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-        cpu_seconds = sum(use.ru_utime + use.ru_stime for use in (own, children)) + self.ledger.cpu_seconds
+        cpu_seconds = sum(use.ru_utime + use.ru_stime for use in (own, children)) + self.units.cpu_seconds
         peaks = [
             peak_memory(resource.RUSAGE_SELF),
             peak_memory(resource.RUSAGE_CHILDREN),
-            self.ledger.peak_memory_bytes,
+            self.units.peak_memory_bytes,
         ]
         files = {path.as_posix(): list_files(path) for path in self.outputs}
         return {
@@ -78,7 +78,7 @@ class Stage:
             "peak_memory_bytes": max(peaks),  # of the largest process
             "machine": machine() | {"workers": worker_count(self.params.device), "threads_per_worker": 1},
             "libraries": library_versions(),
-            "units": {"computed": self.ledger.computed, "reused": self.ledger.reused},
+            "units": {"computed": self.units.computed, "reused": self.units.reused},
             "code": {path.relative_to(ROOT).as_posix(): input_hash(path) for path in closure(self.source)},
             "inputs": {path.as_posix(): input_hash(path) for path in self.inputs},
             "outputs": {path: listed_sha256(path, listing) for path, listing in files.items()},

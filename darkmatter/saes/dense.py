@@ -57,7 +57,8 @@ class DenseSae:
 
     @torch.no_grad()
     def rebuild(self, rows: Float[np.ndarray, "row d_model"]) -> tuple[Codes, Float[np.ndarray, "row d_model"]]:
-        """
+        """Encode the rows and decode them again: codes and reconstructions.
+
         Raises:
             ArtifactError: rows of another width, or NaN or infinity.
         """

@@ -56,7 +56,8 @@ def read_facts(folder: Path) -> dict[str, Any]:
 
 
 def open_decoder(folder: Path) -> Decodes:
-    """
+    """The decoder of an SAE in its folder, trained here or published.
+
     Raises:
         ArtifactError: files are missing, damaged, or not those that the pointer names.
     """
@@ -74,7 +75,8 @@ def open_sae(
     device: str = "cpu",
     outlier_norm_ratio: float | None = None,
 ) -> Sae:
-    """
+    """The SAE in a folder, trained here or published.
+
     Args:
         rows: [row, d_model]; the SAE is measured on a sample of them before it is used.
         device: where a published SAE's products are computed; those trained here are small and stay on the CPU.

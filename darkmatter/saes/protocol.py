@@ -53,7 +53,8 @@ class Sae(Decodes, Protocol):
     """An SAE whose Sae(x) is Σ value · W_dec[index] + b_dec."""
 
     def encode(self, rows: Rows) -> Codes:
-        """
+        """The latents that fire on each row, and their values.
+
         Args:
             rows: [row, d_model], float32, or whatever reads as that.
 

@@ -19,7 +19,7 @@ def same(one: float, other: float) -> bool:
 
 def less(one: float, other: float) -> bool:
     """Whether the first is less than the second by more than rounding."""
-    return one < other and not same(one, other)
+    return bool(one < other and not same(one, other))  # of NumPy's numbers the answer is NumPy's bool
 
 
 def settled(value: float) -> float:

@@ -94,7 +94,7 @@ ERRORS = {
     "no model": (["--model", "org/other"], "--revision with its 40 hex digits"),
     "not cached": (["--model", "org/other", "--revision", COMMIT], "not in the local cache"),
     "not a model": (["--model", "my_sae"], "my_sae holds no config.json"),
-    "unknown model": (["--model", "unknown"], "transformers knows no model"),
+    "unknown model": (["--model", "unknown"], "transformers knows no such model"),
     "layer": (["--model", "my_model", "--hookpoint", "resid_post.3"], "the model has 3 layers"),
     "heads": (["--model", "my_model", "--hookpoint", "attn_z.3"], "the model has 3 layers; there are"),
     "no hookpoint": (["--model", "my_model", "--hookpoint", "blocks.1.x"], "is no hookpoint; there are resid_post.L"),

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import toy
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,7 +16,8 @@ from darkmatter.audit import rules
 from darkmatter.audit.compare import TOLERANCE, compare, numbers
 from darkmatter.audit.derive import Derived, Deriver, numbers_of
 from darkmatter.audit.explain import as_text, explain
-from darkmatter.audit.rerun import compare_output, difference, rerun
+from darkmatter.audit.hashing import hash_path
+from darkmatter.audit.rerun import compare_output, difference, reason, rerun
 from darkmatter.cli import main
 from darkmatter.ledger.claims import CLAIM_RESULTS, CLAIMS, load_claims, rule_sha256
 from darkmatter.results.headline import headline_metrics
@@ -150,7 +152,7 @@ def test_a_claim_misses_only_the_sums_that_it_needs(copied, claim, kinds):
 
 
 def test_unknown_name(copied):
-    with pytest.raises(ArtifactError, match="near it: not-shrinkage-cos"):
+    with pytest.raises(ArtifactError, match="did you mean not-shrinkage-cos"):
         Deriver().derive("not-shrinkage-kos")
 
 
@@ -255,6 +257,39 @@ def test_rerun_in_a_clean_clone(tmp_path):
     assert [finding.kind for finding in output.findings()] == ["differs"]
     with pytest.raises(ArtifactError, match="no stage 'nothing'"):
         rerun("nothing", root)
+
+
+def test_rerun_says_why_the_stage_failed(tmp_path):
+    root = toy.build(tmp_path)
+    (root / "use.py").write_text(toy.USE + "raise SystemExit('error in stage use: no room')\n")
+    lock = yaml.safe_load((root / "dvc.lock").read_text())
+    (own,) = (dep for dep in lock["stages"]["use"]["deps"] if dep["path"] == "use.py")
+    own |= {"md5": hash_path(root / "use.py").md5, "size": (root / "use.py").stat().st_size}
+    (root / "dvc.lock").write_text(yaml.safe_dump(lock))
+    toy.commit(root)
+    with pytest.raises(ArtifactError, match=r"` failed in a clone of HEAD: error in stage use: no room$"):
+        rerun("use", root)
+
+
+def test_rerun_without_data_says_what_it_needs(tmp_path):
+    root = toy.build(tmp_path)
+    shutil.rmtree(root / ".dvc" / "cache")
+    with pytest.raises(ArtifactError, match=r"^use reads data/numbers, which is in no cache here: `make repro` or"):
+        rerun("use", root)
+
+
+@pytest.mark.parametrize(
+    ("told", "why"),
+    [
+        ("error in stage use: no room\nERROR: failed to run: python use.py\n", "error in stage use: no room"),
+        ("Traceback:\n  raise KeyError(1)\nKeyError: 1\nERROR: failed\n", "KeyError: 1"),
+        ("dvc.exceptions.DvcException: bad lock\n\n", "dvc.exceptions.DvcException: bad lock"),
+        ("50 %\r100 %\rERROR: no such stage", "ERROR: no such stage"),
+        ("", "it printed nothing"),
+    ],
+)
+def test_reason_of_a_failure(told, why):
+    assert reason(told) == why
 
 
 def test_run_that_is_not_committed_is_not_compared_with_head(tmp_path):

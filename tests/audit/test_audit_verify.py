@@ -118,11 +118,23 @@ def test_deleted_artifact_is_missing_not_tampered(repository, gone, fix):
 
 def test_artifact_in_no_cache_has_to_be_pulled(repository):
     shutil.rmtree(repository / "data/numbers")
-    shutil.rmtree(repository / ".dvc/cache")
+    (folder,) = repository.glob(".dvc/cache/files/md5/*/*.dir")
+    folder.unlink()
     findings = verify(repository).findings
     assert [(finding.kind, finding.path) for finding in findings] == [("missing", "data/numbers")]
     assert "dvc pull make" in findings[0].message
     assert verify(repository, committed=True).findings == []
+
+
+def test_without_any_data_one_line_names_the_audit_of_what_git_holds(repository):
+    shutil.rmtree(repository / "data/numbers")
+    shutil.rmtree(repository / ".dvc/cache")
+    done = verify(repository)
+    assert [(finding.kind, finding.path) for finding in done.findings] == [("missing", "data")]
+    assert "none of the 1 outputs" in done.findings[0].message and "--committed`" in done.findings[0].message
+    assert done.hashed == verify(repository, committed=True).hashed == 1
+    (repository / RESULT).write_text("{}")
+    assert kinds(repository) == {"missing": ["data"], "tampered": [RESULT]}
 
 
 def test_file_that_no_stage_wrote(repository):

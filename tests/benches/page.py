@@ -61,7 +61,7 @@ def sentence(content: Content) -> str:
     goals = with_goal(content["rows"])
     return (
         f"Measured in turn with others on one thread, this code is faster by {', '.join(shown)}; "
-        f"{sum(row['reached'] for row in goals)} of {len(goals)} goals are reached, the others stand beside their "
+        f"{sum(row['reached'] for row in goals)} of {len(goals)} goals are reached, the others are next to their "
         "measured limits in [docs/benchmarks.md](docs/benchmarks.md)."
     )
 

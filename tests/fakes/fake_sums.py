@@ -22,10 +22,12 @@ SOURCES = (*SPLITS, "all", "cross-fit")
 
 
 class FakeRows:
-    """Attributes:
-    sets: [set, context, token] the rows of each row set.
-    x: hookpoint → [context, token, dim].
-    saes: HOOKPOINT/NAME → its arrays over rows, by the names that the sums have.
+    """Raw rows of made-up SAEs, and how they are cut into row sets.
+
+    Attributes:
+        sets: [set, context, token] the rows of each row set.
+        x: hookpoint → [context, token, dim].
+        saes: HOOKPOINT/NAME → its arrays over rows, by the names that the sums have.
     """
 
     def __init__(self, results: Results, seed: int = 0) -> None:

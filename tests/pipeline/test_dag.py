@@ -8,13 +8,15 @@ import pytest
 import yaml
 
 from darkmatter.cli import main
+from darkmatter.experiments.registry import records
 from darkmatter.params.schema import EXPERIMENTS, parse_params
 from darkmatter.runner import code_identity
-from darkmatter.runner.code_identity import PACKAGES, closure
+from darkmatter.runner.code_identity import PACKAGES, closure, source_of
 
 ROOT = Path(__file__).parents[2]
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+REGISTRY = "darkmatter/experiments/registry.py"
 PLOTTING = ["stages/claims.py", "stages/figures.py", "stages/report.py", "stages/results.py", "stages/lemmas.py"]
 
 
@@ -35,21 +37,33 @@ def imported(path):
     return {file.relative_to(ROOT).as_posix() for file in closure(path)}
 
 
-def room(file):
-    """The folder or file that dvc.yaml names for a file of ours: an experiment's, a room's, or the stage itself."""
+def room(file, all_experiments):
+    """The folder or file that dvc.yaml names for a file of ours: a room, one experiment, or the stage itself."""
     parts = file.split("/")
     if parts[0] == "stages":
         return file
-    return "/".join(parts[: 3 if parts[1] == "experiments" else 2])
+    return "/".join(parts[: 3 if parts[1] == "experiments" and not all_experiments else 2])
 
 
 @pytest.mark.parametrize("name", STAGES)
 def test_code_deps_are_the_rooms_of_what_is_imported(name):
+    """A stage that asks the registry reads the record of every experiment, so it depends on them all."""
     declared = [dep for dep in definition(name)["deps"] if dep.startswith(("darkmatter", "stages"))]
-    needed = sorted({room(file) for file in imported(ROOT / "stages" / f"{name}.py")})
+    files = imported(ROOT / "stages" / f"{name}.py")
+    needed = sorted({room(file, REGISTRY in files) for file in files})
     assert sorted(declared) == needed, (
         f"dvc.yaml, {name}.deps: add {sorted({*needed} - {*declared})}, drop {sorted({*declared} - {*needed})}"
     )
+
+
+def test_claims_figures_and_report_read_every_record():
+    """No import leads to a record: it is read by name. What is read is asked of the registry as it runs."""
+    readers = {name for name in STAGES if REGISTRY in imported(ROOT / "stages" / f"{name}.py")}
+    assert readers == {"claims", "figures", "report"}
+    read = {source_of(f"darkmatter.experiments.{name}.record").relative_to(ROOT).as_posix() for name in records()}
+    for name in readers:
+        unknown = {file for file in read if not any(file.startswith(f"{dep}/") for dep in definition(name)["deps"])}
+        assert not unknown, f"dvc.yaml, {name}.deps: lacks a folder of {sorted(unknown)}"
 
 
 @pytest.mark.parametrize("name", sorted(STAGES.keys() & EXPERIMENTS))

@@ -1,4 +1,4 @@
-"""`dvc exp run -S ...` stays in the profile that params.yaml has: the README's experiments, from several profiles."""
+"""`dvc exp run -S ...` stays in the profile that params.yaml has: what docs/running.md shows, from several profiles."""
 
 import json
 import re
@@ -14,11 +14,11 @@ from workspace import Workspace
 from darkmatter.params.schema import parse_params
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text()
+RUNNING = (ROOT / "docs" / "running.md").read_text()
 EXPERIMENTS = [
-    shlex.split(given)[1::2] for given in re.findall(r"^dvc exp run (-S .*?)(?:  +#|$)", README, re.MULTILINE)
+    shlex.split(given)[1::2] for given in re.findall(r"^dvc exp run (-S .*?)(?:  +#|$)", RUNNING, re.MULTILINE)
 ]
-TRAINED_ONLY = "saes.groups.seeds.seeds=[1,2]"  # as the README says: there is no seed of a published SAE
+TRAINED_ONLY = "saes.groups.seeds.seeds=[1,2]"  # as the page says: there is no seed of a published SAE
 # What `dvc exp run` does with its overrides before it runs a stage. Hydra reads plugins once in the life of a process.
 COMPOSE = """
 import json, sys

@@ -94,10 +94,10 @@ EDITS = {
     "ledger/verdicts.py": ({"claims", "report"}, set()),
     "theory/lemmas.py": ({"lemmas", "controls"}, set()),
     "results/breakdown.py": ({"controls", *LEAVES}, set()),
-    "experiments/components/params.py": ({"components"}, set()),
-    "experiments/downstream/params.py": ({"downstream"}, set()),
-    "experiments/controls/params.py": ({"controls"}, set()),
-    "experiments/controls/record.py": ({"controls"}, set()),
+    "experiments/components/params.py": ({"components", *LEAVES}, set()),
+    "experiments/downstream/params.py": ({"downstream", *LEAVES}, set()),
+    "experiments/controls/params.py": ({"controls", *LEAVES}, set()),
+    "experiments/controls/record.py": ({"controls", *LEAVES}, set()),  # the registry reads it by name
     "experiments/registry.py": (LEAVES, set()),
     "text/corpus.py": ({"corpus", "tokens"}, set()),
     "params/types.py": (EVERYTHING, {*COMPUTED}),  # the device a unit runs on is one of its names

@@ -30,7 +30,8 @@ def commands(part: str) -> list[str]:
 
 @dataclass
 class Clone:
-    """
+    """A clone of the repository, in which commands are typed.
+
     Attributes:
         folder: of the repository.
         said: what the last command printed.

@@ -3,10 +3,12 @@
 import json
 import re
 import shlex
+import shutil
 from types import SimpleNamespace
 
 import pytest
 import torch
+import toy
 from fake_hub import COMMIT, serve
 from huggingface_hub import constants
 
@@ -19,6 +21,7 @@ from darkmatter.planning.devices import REFERENCE
 from darkmatter.planning.doctor_hub import reachable
 from darkmatter.planning.document import DOCUMENT
 from darkmatter.planning.plan import make_plan
+from darkmatter.planning.text import duration, size
 from darkmatter.runner import ray_executor
 from darkmatter.sources import hub_access
 from darkmatter.storage.artifacts import ArtifactError
@@ -84,7 +87,25 @@ def test_each_refusal_of_the_hub_is_told_apart(served, monkeypatch):
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     refused(OPEN, "cannot be had", "curl -I http://127.0.0.1:9")
     monkeypatch.setenv("DARKMATTER_HUB_OFFLINE", "1")
-    refused(OPEN, "HF_HUB_OFFLINE is set", f"hf download org/open config.json --revision {COMMIT}")
+    refused(OPEN, "unset HF_HUB_OFFLINE", f"hf download org/open config.json --revision {COMMIT}")
+
+
+def test_no_network_is_one_failure(served, monkeypatch):
+    three = [OPEN, GATED, ("org/other", COMMIT, "model", False, "config.json")]
+    for variable, value, command in (
+        ("HF_ENDPOINT", "http://127.0.0.1:9", "curl -I http://127.0.0.1:9"),
+        ("DARKMATTER_HUB_OFFLINE", "1", "unset HF_HUB_OFFLINE"),
+    ):
+        monkeypatch.setenv(variable, value)
+        (finding,) = doctor_hub.hub(three)
+        assert finding.check == "hub org/open" and finding.command == command
+        assert finding.message.endswith("The same of org/gated, org/other")
+
+
+def test_failures_of_other_causes_stay_apart(served, monkeypatch):
+    monkeypatch.delenv("HF_TOKEN")
+    asked = [OPEN, GATED, ("org/none", COMMIT, "model", False, "config.json")]
+    assert [finding.ok for finding in doctor_hub.hub(asked)] == [True, False, False]
 
 
 def test_what_is_in_the_cache_is_not_asked_for(served, monkeypatch, tmp_path):
@@ -243,11 +264,38 @@ def test_the_judges_key_must_be_set_and_is_never_shown(params, monkeypatch):
     assert result.ok and "very-secret" not in str(result)
 
 
-def test_what_dvc_has_is_told_for_the_profile_that_params_are_of(params, monkeypatch, tmp_path):
-    other = doctor_data.cache(params)
+def test_what_dvc_has_is_told_for_the_profile_that_params_are_of(params, plan):
+    other = doctor_data.cache(params, plan)
     assert other.ok and other.command == "darkmatter params --profile smoke"
-    current = doctor_data.cache(load_params())
-    assert current.ok and "in DVC's cache" in current.message and "of 8 packages fetched" in current.message
+    current = doctor_data.cache(load_params(), plan)
+    assert current.ok and "of 8 packages fetched" in current.message
+
+
+@pytest.fixture
+def toy_repository(tmp_path, monkeypatch, params):
+    """A repository of two stages that have run, whose params.yaml stands for that of the profile."""
+    root = toy.build(tmp_path)
+    monkeypatch.chdir(root)
+    monkeypatch.setattr(doctor_data, "load_params", lambda: params)
+    return root
+
+
+def test_what_dvc_has_is_counted_where_something_was_computed(toy_repository, params, plan):
+    result = doctor_data.cache(params, plan)
+    assert result.ok and "1 of 1 recorded outputs are in DVC's cache, 0 stages are to run anew" in result.message
+    assert result.command is None
+
+
+def test_a_bare_clone_has_nothing_computed_and_is_told_what_that_costs(toy_repository, params, plan):
+    shutil.rmtree(".dvc/cache")
+    assert "0 of 1 recorded outputs" in doctor_data.cache(params, plan).message  # data/ is here
+    shutil.rmtree("data")
+    result = doctor_data.cache(params, plan)
+    assert result.ok and result.command == "make repro"
+    cost = f"about {duration(plan.seconds)} (on two cores; `darkmatter plan` measures this machine)"
+    needed = [size(layout) for layout in (plan.layouts[0].peak, plan.layouts[0].copied)]
+    assert result.message.startswith(f"nothing computed yet: `make repro`, {cost}, ")
+    assert any(f", {count} of disk; " in result.message for count in needed)
 
 
 def exit_code(*arguments, command="doctor"):

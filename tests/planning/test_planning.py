@@ -342,7 +342,7 @@ def test_what_cannot_be_planned_is_refused(capsys, arguments, said):
 def test_outside_of_the_repository_the_command_says_so(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert exit_code("plan", "--no-probe") == 1
-    assert "run this in the repository" in capsys.readouterr().err
+    assert "Run from the repository" in capsys.readouterr().err
     with pytest.raises(ArtifactError, match=r"dvc.yaml does not exist"):
         parents()
 

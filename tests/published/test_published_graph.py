@@ -83,17 +83,17 @@ def check_pins(params):
     path = Path("conf/manifests/smoke-hub.json")
     filled = path.read_text()
     stage = run_stage("saes", params)
-    assert stage.ledger.computed == [] and path in stage.inputs
+    assert stage.units.computed == [] and path in stage.inputs
     content = json.loads(filled)
     content["saes"][0]["sha256"] = {"params.npz": "0" * 64}
     write_json(path, content)
     with pytest.raises(ArtifactError, match=f"SHA-256 .*{'0' * 64}"):
         run_stage("saes", params)
     path.write_text(filled)
-    assert run_stage("saes", params).ledger.computed == []
+    assert run_stage("saes", params).units.computed == []
     content["saes"][0] |= {"revision": None, "sha256": {"params.npz": None}}
     write_json(path, content)
-    assert len(run_stage("saes", params).ledger.computed) == 1  # what it is now is settled again
+    assert len(run_stage("saes", params).units.computed) == 1  # what it is now is settled again
     assert path.read_text() == filled
 
 
@@ -139,7 +139,7 @@ def check_own_sae(params):
     more = parse_params(content)
     for name, key in (("saes", None), ("codes", None), ("decomposition", first.hookpoint)):
         stage = run_stage(name, more, *([key] if key else []))
-        assert [unit.rpartition("/")[2] for unit in stage.ledger.computed] == [f"mine-{first.d_sae}-l0_8"], name
+        assert [unit.rpartition("/")[2] for unit in stage.units.computed] == [f"mine-{first.d_sae}-l0_8"], name
     results = read_json(Path(f"data/results/{PROFILE}/{first.hookpoint}/results.json"))
     saes = {sae["name"]: sae for sae in results["saes"]}
     mine, published = saes[f"mine-{first.d_sae}-l0_8"], saes[first.name]
@@ -156,7 +156,7 @@ def check_changed_folder(params, pointer):
     assert "rm " not in str(refused.value)
     input_hash.cache_clear()  # kept for the life of a process, which a stage has for itself
     stage = run_stage("saes", params)
-    assert stage.ledger.computed == [pointer.relative_to("data/saes").as_posix()]
+    assert stage.units.computed == [pointer.relative_to("data/saes").as_posix()]
     assert open_pointer(pointer).d_sae == 64
     Path("mine/params.npz").rename("mine/elsewhere.npz")
     with pytest.raises(ArtifactError, match="does not exist any more"):

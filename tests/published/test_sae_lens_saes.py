@@ -1,13 +1,16 @@
 """SAEs in sae-lens's format of every architecture and normalisation are what a naive float64 one computes."""
 
 import dataclasses
+import inspect
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import naive_saes as naive
 import numpy as np
 import pytest
+import sae_lens
 import torch
 from huggingface_hub import constants
 from naive_saes import FACTOR, config_of, make_rows, make_weights, write, write_factor
@@ -431,6 +434,11 @@ def test_every_key_that_sae_lens_writes_is_known() -> None:
     run_of = {field.name for field in dataclasses.fields(LanguageModelSAERunnerConfig)} - {"sae"}
     assert run_of | {field.name for field in dataclasses.fields(LoggingConfig)} <= known
     assert {f"metadata.{name}" for name in ("hook_name", "hook_name_out", "context_size", "seqpos_slice")} <= known
+    package = Path(inspect.getfile(sae_lens)).parent
+    sources = [path.read_text(encoding="utf-8") for path in package.rglob("*.py")]
+    assigned = {name for source in sources for name in re.findall(r"cfg\.metadata\.(\w+) = ", source)}
+    assert "l0" in assigned  # what its trainer measures as it saves
+    assert {f"metadata.{name}" for name in assigned} <= known
 
 
 def test_the_whole_configuration_of_an_old_run_changes_nothing(tmp_path: Path) -> None:

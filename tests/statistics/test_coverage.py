@@ -4,8 +4,6 @@ Worlds have the sizes of the default profile and noise as measured there: betwee
 row varies by 0.19 of itself and that of x by 0.08. Where an interval is known to cover less, a test says how much.
 """
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 from scipy.stats import norm
@@ -17,8 +15,10 @@ from darkmatter.ledger.estimands.reductions import Lead
 from darkmatter.ledger.estimands.seed_noise import SeedNoise
 from darkmatter.ledger.estimands.trends import slope_over_saes
 from darkmatter.statistics import power_law
+from darkmatter.statistics.bootstrap import ContextBootstrap
 from darkmatter.statistics.paired_r2 import ScoredRegression, difference, slope
 from darkmatter.statistics.r2_estimates import r2_of, r2_pooled
+from darkmatter.statistics.sae_estimates import RowSet
 from darkmatter.statistics.seed_intervals import seed_estimate
 from darkmatter.statistics.variance_model import (
     combined,
@@ -75,7 +75,8 @@ def test_paired_difference_of_two_r2():
 
 def formulas_of(values: np.ndarray, seeds="not asked for") -> list[Formula]:
     """One formula for each SAE: the mean over contexts of its row of values."""
-    view = SimpleNamespace(used=np.arange(values.shape[1]), rows=np.ones(values.shape[1]))
+    contexts = values.shape[1]
+    view = RowSet(0, np.arange(contexts), np.ones(contexts), ContextBootstrap(contexts, 1, LEVEL, 0))
     return [
         Formula(view, lambda weights, own=own: weights @ own / weights.sum(1), 0, f"sae-{number}", seeds)
         for number, own in enumerate(values)
@@ -104,7 +105,7 @@ def of_one_sae(of_seed: float, seeds: int):
 
     def world(random, bootstrap):
         values = random.normal(size=CONTEXTS) + of_seed * random.normal()
-        noise = SeedNoise.of([of_seed * random.normal(size=seeds)])
+        noise = SeedNoise.of([(of_seed * random.normal(size=seeds)).tolist()])
         result = Sampled(formulas_of(values[None], noise), first).at(bootstrap, 1)
         return result["low"], result["high"]
 
@@ -132,7 +133,7 @@ def test_gap_below_the_asymptote(monkeypatch):
         fvu = 0.12 + 0.2 * (widths / 512) ** -0.8 + 0.004 * random.normal(size=5)
         flat = 0.1 + 0.004 * random.normal(size=5)
         law = power_law.fit_power_law(widths, fvu, 1, 0, LEVEL)
-        term = scatter_of_gap(law, flat, LEVEL)
+        term = scatter_of_gap(law, flat.tolist(), LEVEL)
         return interval(law.asymptote - flat.mean(), [term], LEVEL)
 
     assert 0.93 <= coverage(world, 0.02, 500) <= 0.98

@@ -17,9 +17,11 @@ MOVING = (torch.Tensor.data.__set__, torch._has_compatible_shallow_copy_type)
 
 
 class SecondDevice(TorchFunctionMode):
-    """Attributes:
-    calls: calls that computed there.
-    kept: all that was there, so that no storage is used again.
+    """Every call of torch as long as the second device is there.
+
+    Attributes:
+        calls: calls that computed there.
+        kept: all that was there, so that no storage is used again.
     """
 
     def __init__(self):

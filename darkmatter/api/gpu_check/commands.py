@@ -5,22 +5,29 @@ import sys
 import tempfile
 from pathlib import Path
 
+from darkmatter.audit.command_line import add_command
 from darkmatter.params.compose import composed
 from darkmatter.params.types import ParamsError
 from darkmatter.storage.artifacts import ArtifactError, write_json
 
 DESCRIPTION = """Run one SAE of Gemma Scope on Gemma 2 2B with 20 contexts of the paper's text; say of L0, FVU and
 both R² whether they lie where they should; write a receipt. Exit code 0: all
-inside; 2: some outside; 1: it could not be run.
+inside; 1: it could not be run; 2: wrong arguments; 3: some outside.
 """
 
 
 def add_gpu_check(commands: argparse._SubParsersAction) -> None:
     """Add `gpu-check` to the parser of `darkmatter`."""
-    parser = commands.add_parser("gpu-check", help="one published SAE on the real model", description=DESCRIPTION)
-    parser.add_argument("--device", default="cuda", help="cuda (default), cuda:N; cpu does the same, slowly")
-    parser.add_argument("--out", type=Path, default=Path("gpu-check.json"), help="the receipt (gpu-check.json)")
-    parser.add_argument("--work", type=Path, default=Path("data"), help="where 5 GB lie meanwhile (data)")
+    parser = add_command(commands, "gpu-check", "one published SAE on the real model", "--device cuda:0", DESCRIPTION)
+    parser.add_argument(
+        "--device", metavar="DEVICE", default="cuda", help="cuda (default), cuda:N; cpu does the same, slowly"
+    )
+    parser.add_argument(
+        "--out", metavar="FILE", type=Path, default=Path("gpu-check.json"), help="the receipt (gpu-check.json)"
+    )
+    parser.add_argument(
+        "--work", metavar="FOLDER", type=Path, default=Path("data"), help="where 5 GB lie meanwhile (data)"
+    )
     parser.set_defaults(run=run)
 
 
@@ -49,4 +56,4 @@ def check(given: argparse.Namespace) -> int:
     judged = judge(ran.result, ran.nominal_l0)
     write_json(given.out, receipt(chosen, ran, judged, device))
     print("\n".join(["", *map(str, judged), "", f"{sum(ran.seconds.values()):.0f} seconds; receipt: {given.out}"]))
-    return 0 if all(one.inside for one in judged) else 2
+    return 0 if all(one.inside for one in judged) else 3

@@ -11,9 +11,11 @@ VECTOR_R2, NORM_R2 = (0.15, 0.72), (0.70, 0.95)  # sections 4.2 and 4.1, over al
 
 @dataclass(frozen=True)
 class Judged:
-    """Attributes:
-    measured: on the held-out tokens, the paper's split and conventions.
-    why: what the range rests on.
+    """A number that was measured, beside the range in which it should lie.
+
+    Attributes:
+        measured: on the held-out tokens, the paper's split and conventions.
+        why: what the range rests on.
     """
 
     name: str

@@ -21,9 +21,11 @@ DOCUMENTS = 2000  # one in four fills a context; no more are read than are neede
 
 @dataclass(frozen=True)
 class Protocol:
-    """Attributes:
-    sae: of sae-lens's registry; `manifest` is the list that pins it.
-    decomposition: which rows fit, which are left out as outliers, and the bootstrap.
+    """What the check runs: a model, a text, an SAE, and how much of them.
+
+    Attributes:
+        sae: of sae-lens's registry; `manifest` is the list that pins it.
+        decomposition: which rows fit, which are left out as outliers, and the bootstrap.
     """
 
     profile: str

@@ -31,9 +31,11 @@ from darkmatter.text.tokens import array_sha256, check_ids, contexts_of, stack
 
 @dataclass(frozen=True)
 class Ran:
-    """Attributes:
-    sources: revisions and SHA-256s of model, text and SAE, and of the tokens.
-    seconds: of each step.
+    """What the steps leave: the decomposition, what it was made from, and how long it took.
+
+    Attributes:
+        sources: revisions and SHA-256s of model, text and SAE, and of the tokens.
+        seconds: of each step.
     """
 
     result: Decomposed

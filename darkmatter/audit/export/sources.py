@@ -17,7 +17,8 @@ Content = dict[str, Any]
 
 @dataclass(frozen=True)
 class Sources:
-    """
+    """What an export is made of, as the repository has it.
+
     Attributes:
         root: the repository.
         receipts: stage → receipt, of the profile in params.yaml, in the order of dvc.yaml.
@@ -41,7 +42,8 @@ class Sources:
 
 
 def read_sources(root: Path) -> Sources:
-    """
+    """Read receipts, pipeline, lock, parameters, claims and citation.
+
     Raises:
         ArtifactError: something is missing or not readable, or there is no receipt of this profile.
     """

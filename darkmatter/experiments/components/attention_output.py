@@ -24,10 +24,12 @@ GEMMA = ("gemma2", "gemma3_text")
 
 @dataclass(frozen=True)
 class AttentionOutput:
-    """Attributes:
-    weight, bias: of the output projection; a model may have no bias.
-    gain: of the norm behind it, 1 + its weight; None: there is no such norm.
-    epsilon: what the norm adds to the mean square.
+    """The map from the heads of one layer to what its attention adds.
+
+    Attributes:
+        weight, bias: of the output projection; a model may have no bias.
+        gain: of the norm behind it, 1 + its weight; None: there is no such norm.
+        epsilon: what the norm adds to the mean square.
     """
 
     weight: Float[Tensor, "d_model d_z"]

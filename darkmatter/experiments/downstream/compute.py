@@ -128,7 +128,7 @@ def splice_context(
 
 
 def residual_gap(result: Rows, stored: Rows, where: str) -> float:
-    """Largest ‖found − stored‖ / ‖stored‖ of a row; 0 where the pass repeats to the last bit.
+    """Largest ‖result − stored‖ / ‖stored‖ of a row; 0 where the pass repeats to the last bit.
 
     Raises:
         ArtifactError: it exceeds RESIDUAL_TOLERANCE, or the shapes differ.

@@ -153,7 +153,8 @@ def asked(judge: Judge, question: Question) -> dict[str, Any]:
 
 
 def check_answered(records: Sequence[Record], model: str) -> None:
-    """
+    """Refuse to write results where the judge answered nothing.
+
     Raises:
         ArtifactError: there are latents, and none of them was answered: numbers would be null.
     """

@@ -143,7 +143,8 @@ Pair = tuple[Sequence[SaeBaselines], str, str]
 
 
 def on_all_rows(first: Sequence[SaeBaselines], later: Sequence[SaeBaselines]) -> dict[str, Pair]:
-    """
+    """The differences that are taken over all rows: name → SAEs, and the two predictions.
+
     Args:
         first: SAEs at the first layer.
         later: SAEs at the layers of the second half of depth.

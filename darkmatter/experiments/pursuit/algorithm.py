@@ -42,9 +42,11 @@ VARIANTS = ("published", "exact_l0")
 
 @dataclass(frozen=True)
 class Dictionary:
-    """Attributes:
-    W_dec: rows of any norm; as in the published code they are not normalised.
-    gram: W_dec W_decᵀ, or None where it is too large.
+    """The decoder that pursuit chooses latents from.
+
+    Attributes:
+        W_dec: rows of any norm; as in the published code they are not normalised.
+        gram: W_dec W_decᵀ, or None where it is too large.
     """
 
     W_dec: Float[Tensor, "latent d_model"]

@@ -37,7 +37,8 @@ def write_first_contexts(path: Path, activations: Path, contexts: int) -> tuple[
 
 
 def check_codes(codes: Path, rows: int) -> None:
-    """
+    """Refuse codes that do not cover the activations.
+
     Raises:
         ArtifactError: `codes` has fewer rows than the activations it belongs to.
     """

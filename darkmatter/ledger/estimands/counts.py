@@ -20,7 +20,8 @@ def row_count(evidence: Evidence, variant: Variant) -> Components:
 
 
 def sae_count(evidence: Evidence, variant: Variant) -> Components:
-    """
+    """How many SAEs the lists have, by each reading of the paper's number.
+
     Raises:
         Missing: a list is not here.
     """

@@ -93,7 +93,8 @@ class SymbolicSums(HookpointSums):
 
 @dataclass(frozen=True)
 class Evidence:
-    """
+    """All that the claims of one profile are judged on.
+
     Attributes:
         results: of the decomposition, and of the stages that have any.
         sums: folder of HOOKPOINT.npz, the committed sums.

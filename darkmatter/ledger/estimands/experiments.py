@@ -52,7 +52,8 @@ def stated(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def component(content: Any, level: float, where: str) -> Component:
-    """
+    """A component as the results file has it, checked.
+
     Args:
         level: of its interval where it does not say another.
     """

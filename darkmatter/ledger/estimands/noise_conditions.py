@@ -44,7 +44,8 @@ def nonlinear_where_introduced(evidence: Evidence, variant: Variant) -> Componen
 
 
 def measured(component: Component) -> float:
-    """
+    """The value of a component that must have one.
+
     Raises:
         Missing: it has no value; the message says why.
     """

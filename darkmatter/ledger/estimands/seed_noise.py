@@ -18,9 +18,11 @@ NO_SEEDS = "no two SAEs differ in their seed alone, so its noise is not known"
 
 @dataclass(frozen=True)
 class SeedNoise:
-    """Attributes:
-    deviations: of each SAE trained from several seeds, from the mean over its seeds; in one order for every number.
-    freedom: one less than there are SAEs, for each mean: Σ deviations² over it is the variance.
+    """How far numbers scatter between SAEs that differ in their seed alone.
+
+    Attributes:
+        deviations: of each SAE trained from several seeds, from the mean over its seeds; in one order for every number.
+        freedom: one less than there are SAEs, for each mean: Σ deviations² over it is the variance.
     """
 
     deviations: Float[np.ndarray, " sae"]
@@ -28,7 +30,8 @@ class SeedNoise:
 
     @classmethod
     def of(cls, groups: Sequence[Sequence[float]]) -> "SeedNoise":
-        """
+        """The scatter of numbers around the mean over their seeds.
+
         Args:
             groups: values of the SAEs that differ in their seed alone, two or more each.
         """

@@ -90,7 +90,8 @@ def fetched(source: Mapping[str, Any], file: str) -> Path:
 
 
 def check(paths: Mapping[str, Path], sha256: Mapping[str, str], fix: str | None = None) -> None:
-    """
+    """Hash the files and hold them against what they should be; each file once per process.
+
     Args:
         fix: what to do about other bytes; None: remove the file, which can be fetched again.
 

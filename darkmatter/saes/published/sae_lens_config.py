@@ -30,14 +30,16 @@ TANH = "tanh-relu"
 
 @dataclass(frozen=True)
 class Config:
-    """Attributes:
-    architecture: in the words of sae-lens 6.
-    tanh: values are the tanh of what ReLU, JumpReLU or the gate keep.
-    normalisation: what is done to each row before it enters, and undone in Sae(x).
-    subtract_b_dec: b_dec leaves the input.
-    norm_in_values: values count in units of the norms of the decoder's rows.
-    finetuned: whether the weights have a factor of each latent's value; None: the file does not say.
-    hook: the hookpoint in the words of the file.
+    """What an SAE of sae-lens computes, in the same words for every version.
+
+    Attributes:
+        architecture: in the words of sae-lens 6.
+        tanh: values are the tanh of what ReLU, JumpReLU or the gate keep.
+        normalisation: what is done to each row before it enters, and undone in Sae(x).
+        subtract_b_dec: b_dec leaves the input.
+        norm_in_values: values count in units of the norms of the decoder's rows.
+        finetuned: whether the weights have a factor of each latent's value; None: the file does not say.
+        hook: the hookpoint in the words of the file.
     """
 
     where: str
@@ -64,7 +66,8 @@ class Config:
 
 
 def read_config(path: Path, changed: Mapping[str, Any] | None = None) -> Config:
-    """
+    """Read a cfg.json, and refuse what nobody here does.
+
     Args:
         changed: what sae-lens's registry corrects in the file.
 

@@ -99,8 +99,9 @@ NO_EFFECT = (
         "sae_lens_training_version training_architecture training_architecture_details",
     ),
 )
+MEASURED = group("no effect", "what its trainer measured as it saved it", "l0 num_dead_features")
 METADATA = tuple(
     replace(option, name=f"metadata.{option.name}")
-    for option in (*PLACE, *NO_EFFECT, *group("read", "older versions mean older words", "sae_lens_version"))
+    for option in (*PLACE, *NO_EFFECT, *MEASURED, *group("read", "older versions mean older words", "sae_lens_version"))
 )
 OPTIONS = (*READ, *PLACE, *REFUSED, *NO_EFFECT, *METADATA)

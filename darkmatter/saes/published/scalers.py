@@ -16,10 +16,12 @@ STORE = "activations_store_state.safetensors"  # before
 
 @dataclass(frozen=True)
 class Scale:
-    """Attributes:
-    factor: what activations are multiplied by.
-    whitening: file of the mean and the matrices by which they are whitened.
-    files: what was read, by name.
+    """How activations were scaled before an SAE was trained on them.
+
+    Attributes:
+        factor: what activations are multiplied by.
+        whitening: file of the mean and the matrices by which they are whitened.
+        files: what was read, by name.
     """
 
     factor: float | None = None
@@ -28,7 +30,8 @@ class Scale:
 
 
 def read_scale(config: Config, listed: float | None, fetch: Callable[[str], Path | None]) -> Scale:
-    """
+    """The scale that an SAE's configuration asks for.
+
     Args:
         listed: the factor in sae-lens's registry, which needs no file.
         fetch: the path of a file beside the weights, None where there is none.

@@ -23,7 +23,8 @@ class Schedule:
 
     @classmethod
     def of(cls, training: Training, d_sae: int, train_tokens: int) -> "Schedule":
-        """
+        """The schedule of one training run.
+
         Raises:
             ParamsError: warm-up and decay do not fit into the steps that `train_tokens` allows.
         """

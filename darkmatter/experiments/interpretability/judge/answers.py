@@ -39,7 +39,8 @@ def unfenced(text: str) -> str:
 
 
 def parse_explanation(text: str) -> str:
-    """
+    """The explanation in an answer, as one line.
+
     Raises:
         ValueError: empty, or no short text.
     """

@@ -85,7 +85,8 @@ class Client:
         )
 
     def check_reachable(self) -> None:
-        """
+        """Ask the endpoint for its models, before anything is paid for.
+
         Raises:
             ArtifactError: no connection, or the key is refused. Any other answer will do: some servers have no list
                 of models.
@@ -102,7 +103,8 @@ class Client:
             return
 
     def complete(self, prompt: str, temperature: float, tokens: int) -> Reply | Failure:
-        """
+        """Ask, and ask again where that may help.
+
         Raises:
             ArtifactError: what asking again does not help, or more would be spent than allowed.
         """

@@ -30,11 +30,13 @@ BYTES_PER_TOKEN = 3  # of English in UTF-8; below the usual 4, so that the estim
 
 @dataclass(frozen=True)
 class Question(Generic[Parsed]):
-    """Attributes:
-    prompt: the user's message.
-    parse: the answer's meaning; raises ValueError where it has none.
-    max_tokens: of the answer, without what a model reasons before it.
-    kind: questions of one kind want the same room for reasoning.
+    """One request to the judge, and how its answer is read.
+
+    Attributes:
+        prompt: the user's message.
+        parse: the answer's meaning; raises ValueError where it has none.
+        max_tokens: of the answer, without what a model reasons before it.
+        kind: questions of one kind want the same room for reasoning.
     """
 
     prompt: str
@@ -126,7 +128,8 @@ class Judge:
         return used_up or any(meaning(question, text)[1] for text in result.responses)
 
     def ask(self, question: Question[Parsed]) -> Parsed | Unanswered:
-        """
+        """The answer to a question, from what is stored where it is there.
+
         Raises:
             ArtifactError: what asking again does not help, or more would be spent than allowed.
         """

@@ -53,7 +53,8 @@ SENTENCE = 240  # characters of what a server says
 
 @dataclass(frozen=True)
 class Refusal:
-    """
+    """What a server said in place of an answer.
+
     Attributes:
         status: of HTTP, or the number in the body where HTTP says 200.
         words: `code`, `type` and `status` of the body.
@@ -136,7 +137,8 @@ def may_pass(refusal: Refusal) -> bool:
 
 
 def refusal_of(status: int, body: Any, wait: float | None = None) -> Refusal:
-    """
+    """The refusal in the body of a response.
+
     Args:
         body: JSON or text, as it came; the object under `error` where there is one.
     """

@@ -11,7 +11,8 @@ CUT_OFF = {"length", "max_tokens", "MAX_TOKENS"}  # finish_reason
 
 @dataclass(frozen=True)
 class Reply:
-    """
+    """A response that is an answer, though it may be empty.
+
     Attributes:
         text: what the model wrote; empty where it wrote nothing.
         cut_off: it stopped because it had no tokens left (`finish_reason: length`).
@@ -26,7 +27,8 @@ class Reply:
 
 
 def reply_of(completion: Any) -> Reply | Refusal:
-    """
+    """The answer in a response, or the refusal that it is.
+
     Args:
         completion: what the library made of the body: its own object, whatever the fields, or text.
     """

@@ -1,8 +1,8 @@
-"""The README's two tables of claims, from the committed runs: numbers, intervals, and each component's own outcome.
+"""The two tables of claims in docs/results.md, from the committed runs: numbers, intervals, each component's outcome.
 
-    python -m darkmatter.report.readme      # fills both tables in again and prints their rows; a test compares
+    python -m darkmatter.report.results_page      # fills both tables in again and prints their rows; a test compares
 
-Which components stand there, and in which words, is written in the README by hand; all else follows from
+Which components are there, and in which words, is written in the page by hand; all else follows from
 reports/claims.json and the kept run of the second model family.
 """
 
@@ -16,12 +16,12 @@ from darkmatter.ledger.families import FAMILIES
 from darkmatter.report.families import component_words
 from darkmatter.storage.artifacts import ArtifactError, read_json, write_text
 
-README = Path("README.md")
+PAGE = Path("docs/results.md")
 FAMILY = FAMILIES / "gemma3-270m-trained.json"
 END = "<!-- end of claims -->"
 MARKS = {
-    "claims": "<!-- claims: python -m darkmatter.report.readme -->",
-    "families": "<!-- families: python -m darkmatter.report.readme -->",
+    "claims": "<!-- claims: python -m darkmatter.report.results_page -->",
+    "families": "<!-- families: python -m darkmatter.report.results_page -->",
 }
 ROW = re.compile(r"^\| `(?P<claim>[\w-]+)` `(?P<component>\w+)` \| (?P<words>[^|]*) \|")
 
@@ -30,7 +30,7 @@ Run = Mapping[str, Content]  # claim → its row
 
 
 def renewed(text: str, runs: Sequence[Run]) -> str:
-    """The README with its tables filled in again.
+    """The page with its tables filled in again.
 
     Args:
         runs: claim → row, of claims.json first, then of the kept family.
@@ -42,9 +42,7 @@ def renewed(text: str, runs: Sequence[Run]) -> str:
         before, result, rest = text.partition(mark)
         table, end, after = rest.partition(END)
         if not result or not end:
-            raise ArtifactError(
-                f"{README} has no marks {mark} and {END} around its table. Run `git checkout {README}`."
-            )
+            raise ArtifactError(f"{PAGE} has no marks {mark} and {END} around its table. Run `git checkout {PAGE}`.")
         shown = runs if name == "families" else runs[:1]
         lines = [line if (row := ROW.match(line)) is None else filled(row, shown) for line in table.split("\n")]
         text = f"{before}{mark}" + "\n".join(lines) + f"{END}{after}"
@@ -56,7 +54,7 @@ def filled(row: re.Match[str], runs: Sequence[Run]) -> str:
     claim, component, words = row["claim"], row["component"], row["words"]
     rows = [run.get(claim) for run in runs]
     if any(result is None or component not in result["components"] for result in rows):
-        raise ArtifactError(f"{README} names `{claim}` `{component}`, which {CLAIM_RESULTS} or {FAMILY} does not have.")
+        raise ArtifactError(f"{PAGE} names `{claim}` `{component}`, which {CLAIM_RESULTS} or {FAMILY} does not have.")
     cells = [cell(rows[0], result, component) for result in rows]
     shown = [part for pair in cells for part in pair] if len(runs) == 1 else [", ".join(pair) for pair in cells]
     return f"| `{claim}` `{component}` | {words} | " + " | ".join(shown) + " |"
@@ -88,6 +86,6 @@ def committed_runs() -> list[Run]:
 
 
 if __name__ == "__main__":
-    content = renewed(README.read_text(encoding="utf-8"), committed_runs())
-    write_text(README, content)
+    content = renewed(PAGE.read_text(encoding="utf-8"), committed_runs())
+    write_text(PAGE, content)
     print("\n".join(line for line in content.split("\n") if ROW.match(line)))

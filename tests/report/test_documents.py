@@ -1,4 +1,4 @@
-"""The README stays true: its numbers are those of the committed reports, its files exist, its parameters too."""
+"""README and docs stay true: numbers are those of the committed reports, files exist, parameters and commands too."""
 
 import re
 from pathlib import Path
@@ -6,15 +6,22 @@ from pathlib import Path
 import pytest
 import yaml
 
+from darkmatter.cli import main
+from darkmatter.costs.workload import from_params
 from darkmatter.figures import FIGURES
 from darkmatter.params.schema import load_params
-from darkmatter.report.readme import END, FAMILY, MARKS, ROW, committed_runs, renewed
+from darkmatter.planning.devices import REFERENCE
+from darkmatter.planning.plan import make_plan
+from darkmatter.report.results_page import END, FAMILY, MARKS, ROW, committed_runs, renewed
 from darkmatter.results.breakdown import width_series
 from darkmatter.results.load import estimate, load_results
 from darkmatter.storage.artifacts import ArtifactError, read_json
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
+DOCS = ROOT / "docs"
+RESULTS, RUNNING, FIGURES_PAGE = ((DOCS / f"{name}.md").read_text() for name in ("results", "running", "figures"))
+LONGEST = 1000  # words of the README
 
 
 def test_table_of_widths_is_the_committed_series():
@@ -37,7 +44,7 @@ def test_what_pursuit_and_prior_components_take_away_is_the_committed_run():
     pursuit, components = (read_json(results / f"{name}.json")["estimands"] for name in ("pursuit", "components"))
     falls = {one["sae"]: -100 * one["value"] for one in pursuit["pursuit_nonlinear_change"]["change"]}
     assert list(falls.values()) == sorted(falls.values())  # from narrow to wide
-    text = " ".join(README.split())
+    text = " ".join(RESULTS.split())
     share = f"by {min(falls.values()):.0f} to {max(falls.values()):.0f} %, the more the wider the SAE"
     assert f"lowers the pooled FVU_nonlinear {share}" in text
     own = {row["id"]: row for row in read_json(ROOT / "reports" / "claims.json")["claims"]}
@@ -57,19 +64,19 @@ def test_how_much_of_ablation_is_nonlinear_is_the_committed_run():
     rows = read_json(ROOT / "reports" / "results" / "synthetic_noise.json")["by_width"]
     first, last = (f"{row['flatness']['value']:.2f}".replace("-", "−") for row in (rows[0], rows[-1]))
     narrow, wide = (f"{row['latents_per_dimension']:.1f}" for row in (rows[0], rows[-1]))
-    text = " ".join(README.split())
+    text = " ".join(RESULTS.split())
     assert f"as nonlinear is {first} at {narrow} latents per dimension and {last} at {wide} (Fig. 15)" in text
 
 
 def test_tables_of_claims_are_the_committed_runs(monkeypatch):
-    """`python -m darkmatter.report.readme` fills them in."""
+    """`python -m darkmatter.report.results_page` fills them in."""
     monkeypatch.chdir(ROOT)
     runs = committed_runs()
-    assert renewed(README, runs) == README
-    assert len([line for line in README.split("\n") if ROW.match(line)]) > 20
-    assert f"all {len(runs[0])} claims" in README
+    assert renewed(RESULTS, runs) == RESULTS
+    assert len([line for line in RESULTS.split("\n") if ROW.match(line)]) > 20
+    assert f"all {len(runs[0])} claims" in RESULTS
     main = read_json(FAMILY)["main"]
-    assert f"{main['dropped_rows']} tokens" in README and f"{main['rows']:,} that are fitted" in README
+    assert f"{main['dropped_rows']} tokens" in RESULTS and f"{main['rows']:,} that are fitted" in RESULTS
 
 
 def of_claim(low: float, high: float, **more) -> dict:
@@ -118,14 +125,56 @@ def test_a_component_has_its_own_number_and_outcome():
         renewed(text.replace(END, "", 1).replace(END, ""), [here, there])
 
 
-def test_every_figure_is_in_the_table_and_every_link_resolves():
+def test_every_figure_is_in_the_table():
     for entry in FIGURES:
-        assert entry.id in README
-    for target in re.findall(r"\]\((?!http|#)([^)#]+)\)", README):
-        assert (ROOT / target).exists(), target
+        assert entry.id in FIGURES_PAGE
 
 
-@pytest.mark.parametrize("setting", sorted(set(re.findall(r"-S '?([a-z_.]+)=", README)) - {"profile"}))
+@pytest.mark.parametrize("page", [ROOT / "README.md", *sorted(DOCS.glob("*.md"))], ids=lambda page: page.name)
+def test_every_link_resolves(page):
+    for target in re.findall(r"\]\((?!http|#)([^)#]+)(?:#[^)]*)?\)", page.read_text()):
+        assert (page.parent / target).exists(), target
+
+
+def test_the_index_has_every_page():
+    listed = re.findall(r"^\| \[([\w-]+\.md)\]\(\1\)", (DOCS / "index.md").read_text(), re.MULTILINE)
+    assert sorted([*listed, "index.md"]) == sorted(page.name for page in DOCS.glob("*.md"))
+
+
+def test_a_first_reader_gets_through_the_readme():
+    assert len(README.split()) <= LONGEST
+
+
+def test_what_a_first_run_takes_is_the_plan():
+    plan = make_plan(from_params(load_params(ROOT / "params.yaml")), REFERENCE)
+    reflinks, copies = plan.layouts[0].peak, plan.layouts[0].copied
+    text = " ".join(README.split())
+    said = f"about {5 * round(plan.seconds / 300)} minutes on two cores, {plan.memory / 1e9:.1f} GB of memory"
+    assert f"{said}, {plan.download / 1e6:.0f} MB of download" in text
+    assert f"{reflinks / 1e9:.0f} GB of disk where the file system has reflinks and {copies / 1e9:.0f} GB" in text
+
+
+def test_the_output_of_decompose_is_that_of_the_committed_run():
+    results = load_results(ROOT / "reports" / "results", load_params(ROOT / "params.yaml").hookpoints, [])
+    (given,) = re.findall(r"--sae data/saes/(\S+)", README)
+    hookpoint, name = given.split("/")
+    (sae,) = [one for one in results.saes(hookpoint) if one["name"] == name]
+    labels = {"FVU": "fvu", "FVU_nonlinear": "fvu_nonlinear", "R² of the error vector (Eq. 11)": "vector_r2"}
+    for label, name in labels.items():
+        (shown,) = re.findall(rf"^{re.escape(label)} {{2,}}(.*)$", README, re.MULTILINE)
+        both = [estimate(sae, name, split=split) for split in ("token", "context")]
+        numbers = [f"{one['value']:.4f} ({one['low']:.4f} to {one['high']:.4f})" for one in both]
+        assert shown.split("  ") == numbers
+
+
+def test_the_output_of_derive_is_what_it_prints(monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    (command, shown) = re.search(r"^\$ darkmatter (audit derive .*)\n((?:.+\n)+)```", README, re.MULTILINE).groups()
+    main(command.split())
+    assert capsys.readouterr().out == shown
+
+
+@pytest.mark.parametrize("setting", sorted(set(re.findall(r"-S '?([a-z_.]+)=", README + RUNNING)) - {"profile"}))
 def test_every_parameter_named_exists(setting):
     section = yaml.safe_load((ROOT / "params.yaml").read_text())
     for key in setting.split("."):

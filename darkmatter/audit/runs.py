@@ -1,0 +1,118 @@
+"""The reports of one run: those of a folder, or those that a git revision holds."""
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from darkmatter.audit.history import git
+from darkmatter.ledger.claims import CLAIM_RESULTS
+from darkmatter.ledger.estimands.evidence import ALIKE
+from darkmatter.storage.artifacts import ArtifactError
+from darkmatter.storage.paths import RECEIPTS, REPORTS, RESULTS
+
+Content = dict[str, Any]
+
+
+class NoRunError(ValueError):
+    """What should name a run is neither a revision nor a folder with reports: a wrong argument."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """The reports of one run, as far as they are needed to compare it.
+
+    Attributes:
+        name: as people know it, such as `HEAD (30ddcf46)`.
+        claims: of claims.json.
+        receipts: stage → receipt, of the profile of the claims.
+        seed_freedom: degrees of freedom of the spread over training seeds; 0 where no SAE was trained from two seeds.
+    """
+
+    name: str
+    claims: Content
+    receipts: dict[str, Content]
+    seed_freedom: int
+
+    @property
+    def profile(self) -> str:
+        return self.claims["profile"]
+
+
+def run_of(name: str, root: Path) -> Run:
+    """The run that a folder with `reports/` or else a git revision holds.
+
+    Raises:
+        NoRunError: it is neither.
+        ArtifactError: it holds no claims, or a file that is not valid JSON; or nothing is committed here.
+    """
+    if (Path(name) / REPORTS).is_dir():
+        return run_of_folder(Path(name), name)
+    commit = git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+    if commit is None and name == "HEAD":
+        raise ArtifactError(f"{root.resolve()} is no git repository with a commit, so there is no run to compare with")
+    if commit is None:
+        raise NoRunError(f"{name!r} is neither a git revision here nor a folder that holds {REPORTS}/")
+    revision = commit.decode().strip()
+
+    def names(folder: Path) -> list[Path]:
+        listed = git(root, "ls-tree", "--name-only", f"{revision}:./{folder.as_posix()}") or b""
+        return [folder / line for line in listed.decode().splitlines() if line.endswith(".json")]
+
+    label = revision[:8] if revision.startswith(name) else f"{name} ({revision[:8]})"
+    # `./`: root may lie inside a repository
+    return read_run(label, names, lambda path: git(root, "show", f"{revision}:./{path.as_posix()}"))
+
+
+def run_of_folder(folder: Path, name: str) -> Run:
+    """The run whose reports are in a folder.
+
+    Raises:
+        ArtifactError: it holds no claims, or a file that is not valid JSON.
+    """
+
+    def names(part: Path) -> list[Path]:
+        return [part / path.name for path in sorted((folder / part).glob("*.json"))]
+
+    def read(path: Path) -> bytes | None:
+        return (folder / path).read_bytes() if (folder / path).is_file() else None
+
+    return read_run(name, names, read)
+
+
+def read_run(name: str, names: Callable[[Path], list[Path]], read: Callable[[Path], bytes | None]) -> Run:
+    """A run from wherever its files can be listed and read.
+
+    Args:
+        names: the JSON files of a folder.
+        read: the bytes of a file; None where there is none.
+    """
+
+    def content(path: Path) -> Content:
+        try:
+            return json.loads(read(path) or b"")
+        except ValueError as error:
+            raise ArtifactError(f"{path} of {name} is not valid JSON ({error})") from None
+
+    if read(CLAIM_RESULTS) is None:
+        raise ArtifactError(f"{name} has no {CLAIM_RESULTS}. `make repro` makes it.")
+    claims = content(CLAIM_RESULTS)
+    receipts = {path.stem: content(path) for path in names(RECEIPTS)}
+    own = {stage: receipt for stage, receipt in receipts.items() if receipt["profile"] == claims["profile"]}
+    return Run(name, claims, own, seed_freedom(content(path) for path in names(RESULTS / "decomposition")))
+
+
+def seed_freedom(hookpoints: Iterable[Content]) -> int:
+    """One less than there are SAEs that differ in their seed alone, for each set of these.
+
+    Args:
+        hookpoints: results of the decomposition.
+    """
+    freedom = 0
+    for result in hookpoints:
+        sets: dict[tuple, list[int]] = {}
+        for sae in result["saes"]:
+            sets.setdefault(tuple(sae[name] for name in ALIKE), []).append(sae["seed"])
+        freedom += sum(len(seeds) - 1 for seeds in sets.values() if len(set(seeds)) > 1)
+    return freedom

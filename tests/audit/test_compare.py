@@ -1,0 +1,224 @@
+"""`darkmatter compare`: one run's reports against those of a revision or a folder."""
+
+import copy
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from darkmatter.audit.runs import run_of_folder
+from darkmatter.cli import main
+from darkmatter.ledger.claims import CLAIM_RESULTS
+from darkmatter.storage.artifacts import read_json, write_json
+from darkmatter.storage.paths import RECEIPTS, REPORTS, RESULTS
+
+ROOT = Path(__file__).parents[2]
+SEEDED = ("norm-r2-range", "r2", "resid_post.14/widths-2048-k32-s0")  # a width that was trained from two seeds
+EXACT = ("lemma-bernoulli", "rho", "")
+
+
+@pytest.fixture(scope="module")
+def committed(tmp_path_factory):
+    """A repository whose HEAD holds the committed claims, receipts and decomposition."""
+    folder = tmp_path_factory.mktemp("committed")
+    for part in (CLAIM_RESULTS, RECEIPTS, RESULTS / "decomposition"):
+        target = folder / part
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(ROOT / part, target) if (ROOT / part).is_dir() else shutil.copyfile(ROOT / part, target)
+    identity = ("-c", "user.name=a", "-c", "user.email=a@b.c")
+    for words in (("init", "-q"), ("add", "."), (*identity, "commit", "-q", "-m", "reports")):
+        subprocess.run(["git", *words], cwd=folder, check=True)
+    return folder
+
+
+@pytest.fixture
+def run(committed, tmp_path, monkeypatch):
+    """A clone of it to be changed at will, as the working directory."""
+    shutil.copytree(committed, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def compared(capsys, *words):
+    """The exit code of `darkmatter compare`, and what it printed."""
+    try:
+        main(["compare", *words])
+        code = 0
+    except SystemExit as stop:
+        code = stop.code
+    said = capsys.readouterr()
+    return code, said.out + said.err
+
+
+def in_json(capsys, *words):
+    code, text = compared(capsys, "--json", *words)
+    return code, json.loads(text)
+
+
+def row_of(content, claim):
+    return next(row for row in content["claims"] if row["id"] == claim)
+
+
+def estimate(content, claim, component, key):
+    results = row_of(content, claim)["components"][component]
+    return next(one for one in results if one.get("sae", one.get("layer", "")) == key)
+
+
+def edited(edit):
+    content = read_json(CLAIM_RESULTS)
+    edit(content)
+    write_json(CLAIM_RESULTS, content)
+
+
+def moved(number, shift):
+    """The number with its interval and those of its parts, as an SAE of other weights would have it."""
+    ends = [number, number["joint"], *number.get("intervals", {}).values()] if "joint" in number else [number]
+    for part in ends:
+        for name in ("value", "low", "high"):
+            if name in part:
+                part[name] += shift
+
+
+def test_equal(run, capsys):
+    code, text = compared(capsys)
+    assert code == 0
+    assert "outcomes: all 45 claims the same" in text and "do not overlap" not in text
+    assert ", 0 moved" in text and "none moved" in text
+    assert text.splitlines()[-1].startswith("reproduced: every outcome is that of HEAD (")
+
+
+def test_a_moved_digit_reproduces_and_is_counted(run, capsys):
+    edited(lambda content: moved(estimate(content, *SEEDED), 1e-13))
+    code, text = compared(capsys)
+    assert code == 0 and ", 1 moved" in text and "do not overlap" not in text and "reproduced:" in text
+
+
+def test_a_shift_is_told_in_standard_deviations_over_the_seeds(run, capsys):
+    """Of two seeds the standard deviation is |one − other|/√2, here from the decomposition itself."""
+    result = read_json(RESULTS / "decomposition" / "resid_post.14.json")
+    twins = [sae for sae in result["saes"] if sae["name"] in ("widths-2048-k32-s0", "seeds-2048-k32-s1")]
+    one, other = (sae["estimates"]["token"]["paper"]["norm_r2"]["value"] for sae in twins)
+    spread = abs(one - other) / np.sqrt(2)
+    edited(lambda content: moved(estimate(content, *SEEDED), 3 * spread))
+    code, content = in_json(capsys)
+    number = next(one for one in content["numbers"] if (one["claim"], one["component"], one["key"]) == SEEDED)
+    assert number["seed_spread"] == pytest.approx(spread, rel=1e-6)
+    assert number["in_seed_spreads"] == pytest.approx(3, rel=1e-6) and code == 0
+    _, text = compared(capsys)
+    shifts = text.partition("largest shifts in standard deviations over training seeds")[2].splitlines()
+    assert shifts[1].split()[:3] == ["3.00", "norm-r2-range", "r2"]
+
+
+def test_where_no_sae_has_a_second_seed_it_says_so(run, capsys):
+    path = RESULTS / "decomposition" / "resid_post.14.json"
+    content = read_json(path)
+    content["saes"] = [sae for sae in content["saes"] if sae["seed"] == 0]
+    write_json(path, content)
+    edited(lambda content: moved(estimate(content, *SEEDED), 1e-4))
+    shutil.copytree(REPORTS, "other/reports")
+    shutil.copyfile(ROOT / CLAIM_RESULTS, Path("other") / CLAIM_RESULTS)
+    code, text = compared(capsys, "other")
+    assert code == 0 and "spread over training seeds: not known for any number of other" in text
+    assert "half widths" in text and "norm-r2-range r2" in text.partition("half widths")[2]
+
+
+def test_a_changed_outcome_of_a_component_alone(run, capsys):
+    def edit(content):
+        row = row_of(content, "ce-proportional")
+        row["outcomes"]["linear_by_norm"] = {"verdict": row["verdict"], "analogue": "agrees"}
+
+    before = row_of(read_json(CLAIM_RESULTS), "ce-proportional")["outcomes"]["linear_by_norm"]["analogue"]
+    edited(edit)
+    code, text = compared(capsys)
+    assert code == 1 and "outcomes: changed in 1 of 45 claims" in text
+    assert f"  ce-proportional linear_by_norm: analogue {before} there, agrees here\n" in text
+    assert text.splitlines()[-1].startswith("NOT reproduced: outcomes of ce-proportional are not those of HEAD")
+
+
+def test_a_changed_outcome_by_another_rule_and_a_claim_left_out(run, capsys):
+    def edit(content):
+        row = row_of(content, "fvu-nl-flat")
+        row |= {"analogue": "agrees", "rule_sha256": "0" * 64}
+        content["claims"] = [row for row in content["claims"] if row["id"] != "asymptote-gap"]
+
+    edited(edit)
+    code, content = in_json(capsys)
+    changed = {(one["claim"], one["component"]): one for one in content["changed"]}
+    assert code == 1 and not content["same_outcomes"]
+    assert changed["fvu-nl-flat", None]["other_rule"] and changed["fvu-nl-flat", None]["here"][1] == "agrees"
+    assert changed["asymptote-gap", None]["here"] is None
+    assert "asymptote-gap: only there" in compared(capsys)[1]
+
+
+def test_disjoint_intervals_with_the_same_outcome(run, capsys):
+    def edit(content):
+        number = estimate(content, *SEEDED)
+        moved(number, number["low"] - number["high"] - 0.01)
+
+    edited(edit)
+    code, text = compared(capsys)
+    assert code == 0 and "intervals: 1 of 238 do not overlap\n  norm-r2-range r2 " in text
+
+
+def test_exact_numbers_that_rounding_sets_apart_are_not_disjoint(run, capsys):
+    edited(lambda content: moved(estimate(content, *EXACT), 1e-14))
+    assert "do not overlap" not in compared(capsys)[1]
+    edited(lambda content: moved(estimate(content, *EXACT), 1e-3))
+    assert "1 of 238 do not overlap" in compared(capsys)[1]
+
+
+def test_a_number_that_is_no_longer_defined(run, capsys):
+    edited(lambda content: estimate(content, *SEEDED).update(value=None, low=None, high=None, reason="no variance"))
+    code, text = compared(capsys)
+    assert code == 0 and f"  {' '.join(SEEDED)}: only HEAD (" in text
+
+
+def test_another_profile_is_one_line(run, capsys):
+    edited(lambda content: content.update(profile="smoke"))
+    code, text = compared(capsys)
+    assert code == 1 and len(text.splitlines()) == 1
+    assert "nothing to compare with: HEAD (" in text and "holds profile smollm2, and this run is of smoke" in text
+    code, content = in_json(capsys)
+    assert code == 1 and not content["comparable"] and "nothing to compare with" in content["reason"]
+
+
+def test_a_folder_with_another_machine(run, capsys):
+    shutil.copytree(REPORTS, "theirs/reports")
+    for path in (Path("theirs") / RECEIPTS).glob("*.json"):
+        receipt = read_json(path)
+        receipt["machine"]["cpu"] = "Intel Xeon"
+        receipt["libraries"]["numpy"] = "1.0"
+        write_json(path, receipt)
+    code, text = compared(capsys, "theirs")
+    assert code == 0 and "this run against theirs, both of profile smollm2" in text
+    assert "  cpu: Intel Xeon there, AMD EPYC here\n" in text and "  numpy: 1.0 there, " in text
+    assert "platform" not in text
+
+
+def test_a_folder_counts_receipts_of_its_profile_alone(run):
+    receipt = copy.deepcopy(read_json(RECEIPTS / "saes.json")) | {"profile": "smoke"}
+    write_json(RECEIPTS / "saes.json", receipt)
+    result = run_of_folder(Path(), "here").receipts
+    assert "saes" not in result and "claims" in result
+
+
+@pytest.mark.parametrize("name", ["no-such-revision", "--json=1", "tests", "HEAD~7"])
+def test_what_is_no_run_is_a_wrong_argument(run, capsys, name):
+    Path("tests").mkdir()  # a folder, but without reports
+    code, text = compared(capsys, name)
+    assert code == 2 and text.startswith("usage: darkmatter compare")
+
+
+def test_what_cannot_be_compared_is_an_error_with_code_1(run, capsys):
+    CLAIM_RESULTS.write_text("{")
+    code, text = compared(capsys)
+    assert code == 1 and "error: reports/claims.json of here is not valid JSON" in text
+    CLAIM_RESULTS.unlink()
+    assert compared(capsys) == (1, "error: here has no reports/claims.json. `make repro` makes it.\n")
+    shutil.rmtree(".git")
+    shutil.copyfile(ROOT / CLAIM_RESULTS, CLAIM_RESULTS)
+    code, text = compared(capsys)
+    assert code == 1 and "no git repository" in text
