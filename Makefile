@@ -47,11 +47,10 @@ lint: $(VENV)/installed
 	@# in a shallow clone these are the earlier commits, in any other a result or a receipt.
 	python -m darkmatter.cli audit verify --committed || { [ $$? = 7 ] && $(SHALLOW); }
 
+# What is faster than what, and by how much: reports/bench.json and docs/benchmarks.md, in a quarter of an hour. The
+# model, activations, SAEs and codes must be here: `dvc repro codes` makes them.
 bench: $(VENV)/installed
-	python -m tests.benches.bench_regression
-	python -m tests.benches.bench_synthetic
-	python -m tests.benches.bench_training
-	python -m tests.benches.bench_pursuit
+	python -m tests.benches
 
 # One published SAE on Gemma 2 2B, for a machine with a GPU and HF_TOKEN: docs/paper-scale.md. Writes gpu-check.json.
 gpu-check: $(VENV)/installed

@@ -1,33 +1,30 @@
-"""sae-lens's TopK training step against the sparse one, interleaved in one run; and FVU at an equal budget.
+"""The sparse TopK training step against that of sae-lens, step by step in turn; and FVU at equal budgets.
 
-    python -m tests.benches.bench_training [--activations FILE.npy] [--json OUT.json]
-
-Not collected by pytest. Both sides have one thread, the same data, initial weights, learning rate, batch and
-auxiliary loss; sae-lens keeps its own decoder normalisation and optimiser. Times are medians of steps taken in
-turn, so that whatever else the machine does falls on both. FVU is measured on rows that neither has seen.
+Both sides have the same data, initial weights, learning rate, batch and auxiliary loss; sae-lens keeps its own decoder
+normalisation and optimiser. FVU is measured on rows that neither has seen.
 """
 
-import argparse
-import json
-import time
 from pathlib import Path
-from statistics import median
 
 import numpy as np
 import torch
 from sae_lens import SAETrainer, TopKTrainingSAE, TopKTrainingSAEConfig
 from sae_lens.config import SAETrainerConfig
 
+from darkmatter.models.activation_files import open_activations
 from darkmatter.params.saes import Training
-from darkmatter.runner.processes import single_thread
 from darkmatter.saes.training.schedule import Schedule
 from darkmatter.saes.training.sparse_topk import SparseTopKTrainer, SparseTopKTrainingSAE
 from darkmatter.saes.training.training_rows import TrainingRows, open_rows
+from tests.benches.interleaved import Check, Limit, Peaks, Row, interleave
 
-ACTIVATIONS = Path("data/activations/train/resid_post.14")
-SYNTHETIC = Path("data/.bench/synthetic.npy")
-D_MODEL, K = 576, 32
-HELD_OUT_CONTEXTS = 8
+GROUP = "TopK training, a step"
+HOOKPOINT, K = "resid_post.14", 32
+HELD_OUT_CONTEXTS, PAIRS = 4, 5
+GOALS = {2048: None, 4096: 4.0, 8192: 5.0, 16384: 5.0}
+FVU_WIDTH, FVU_GAP = 4096, 0.005
+# The first two were tried first and the bound was missed at 100,000; every budget that was tried is in the table.
+FVU_BUDGETS = (60_000, 100_000, 200_000)
 TRAINING = Training(
     batch_size=1024,
     learning_rate=0.003,
@@ -40,10 +37,10 @@ TRAINING = Training(
     outlier_norm_ratio=5.0,
     curve_points=10,
 )
-STOCK, STOCK_SPARSE, OURS = "sae-lens", "sae-lens, sparse mode", "ours"
 
 
-def make_trainer(side: str, rows: TrainingRows, d_sae: int, schedule: Schedule) -> SAETrainer:
+def make_trainer(sparse: bool, rows: TrainingRows, d_sae: int, tokens: int) -> SAETrainer:
+    schedule = Schedule.of(TRAINING, d_sae, tokens)
     config = SAETrainerConfig(
         total_training_samples=schedule.tokens,
         train_batch_size_samples=schedule.batch_size,
@@ -53,25 +50,19 @@ def make_trainer(side: str, rows: TrainingRows, d_sae: int, schedule: Schedule) 
         lr_decay_steps=schedule.decay_steps,
         dead_feature_window=TRAINING.dead_after_tokens // schedule.batch_size,
     )
-    options = {
-        STOCK: {},
-        STOCK_SPARSE: {"use_sparse_activations": True, "rescale_acts_by_decoder_norm": False},
-        OURS: {"rescale_acts_by_decoder_norm": False},
-    }
     torch.manual_seed(0)
-    cls = SparseTopKTrainingSAE if side == OURS else TopKTrainingSAE
-    sae = cls(
+    sae = (SparseTopKTrainingSAE if sparse else TopKTrainingSAE)(
         TopKTrainingSAEConfig(
             d_in=rows.d_model,
             d_sae=d_sae,
             k=K,
             decoder_init_norm=1.0,
             aux_loss_coefficient=TRAINING.auxiliary_coefficient,
-            **options[side],
+            **({"rescale_acts_by_decoder_norm": False} if sparse else {}),
         )
     )
     batches = (torch.from_numpy(batch) for batch in rows.batches(schedule.batch_size, 0))
-    return (SparseTopKTrainer if side == OURS else SAETrainer)(config, sae, batches)
+    return (SparseTopKTrainer if sparse else SAETrainer)(config, sae, batches)
 
 
 def step(trainer: SAETrainer) -> None:
@@ -79,77 +70,44 @@ def step(trainer: SAETrainer) -> None:
     trainer.n_training_steps += 1
 
 
-def time_steps(rows: TrainingRows, d_sae: int, batch_size: int, repeats: int) -> dict[str, float]:
-    """Tokens per second of each side; steps are taken in turn, the first of each is not counted."""
-    settings = TRAINING.model_copy(update={"batch_size": batch_size})
-    schedule = Schedule.of(settings, d_sae, 1000 * batch_size)
-    trainers = {side: make_trainer(side, rows, d_sae, schedule) for side in (STOCK, STOCK_SPARSE, OURS)}
-    seconds = {side: [] for side in trainers}
-    for _ in range(repeats + 1):
-        for side, trainer in trainers.items():
-            start = time.perf_counter()
-            step(trainer)
-            seconds[side].append(time.perf_counter() - start)
-    return {side: batch_size / median(times[1:]) for side, times in seconds.items()}
-
-
-def fvu_after(side: str, rows: TrainingRows, held_out: torch.Tensor, d_sae: int, tokens: int) -> float:
-    schedule = Schedule.of(TRAINING, d_sae, tokens)
-    trainer = make_trainer(side, rows, d_sae, schedule)
-    for _ in range(schedule.steps):
+def fvu_after(sparse: bool, rows: TrainingRows, held_out: torch.Tensor, tokens: int) -> float:
+    trainer = make_trainer(sparse, rows, FVU_WIDTH, tokens)
+    for _ in range(tokens // TRAINING.batch_size):
         step(trainer)
     with torch.no_grad():
         error = sum((part - trainer.sae(part)).square().sum().item() for part in held_out.split(1024))
     return error / (held_out - held_out.mean(0)).square().sum().item()
 
 
-def make_synthetic(path: Path) -> Path:
-    """Sparse sums of 8,192 directions with heavy-tailed strengths, where no activations are at hand."""
-    rng = np.random.default_rng(0)
-    features = rng.normal(size=(8192, D_MODEL)).astype(np.float32)
-    features /= np.linalg.norm(features, axis=1, keepdims=True)
-    array = np.empty((80, 823, D_MODEL), np.float32)
-    for context in array:
-        codes = rng.exponential(size=(823, 8192)) * (rng.random((823, 8192)) < 30 / np.arange(20, 8212))
-        context[:] = codes.astype(np.float32) @ features + rng.normal(size=(823, D_MODEL)) * 0.02
-    path.parent.mkdir(parents=True, exist_ok=True)
-    np.save(path, array)
-    return path
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--activations", type=Path, default=ACTIVATIONS)
-    parser.add_argument("--d-sae", type=int, nargs="+", default=[4096, 8192, 16384])
-    parser.add_argument("--batch-size", type=int, nargs="+", default=[1024, 2048])
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--fvu-tokens", type=int, default=200_000, help="budget of the FVU comparison; 0: none")
-    parser.add_argument("--json", type=Path)
-    given = parser.parse_args()
-    single_thread()
-    path = given.activations if given.activations.exists() else make_synthetic(SYNTHETIC)
-    contexts = np.load(path, mmap_mode="r").shape[0]
-    rows = open_rows(path, contexts - HELD_OUT_CONTEXTS, TRAINING.outlier_norm_ratio, TRAINING.batch_size)
-    result = {"activations": path.as_posix(), "threads": 1, "k": K, "steps": [], "fvu": None}
-    print(f"{path}, {len(rows.kept)} rows, one thread, tokens/s")
-    for batch_size in given.batch_size:
-        for d_sae in given.d_sae:
-            rates = time_steps(rows, d_sae, batch_size, given.repeats)
-            ratio = rates[OURS] / rates[STOCK]
-            result["steps"].append(
-                {"batch_size": batch_size, "d_sae": d_sae, "tokens_per_second": rates, "ratio": ratio}
+def rows(data: Path, peaks: Peaks) -> list[Row]:
+    path = data / "activations" / "train" / HOOKPOINT
+    activations = open_activations(path)
+    kept = open_rows(path, len(activations) - HELD_OUT_CONTEXTS, TRAINING.outlier_norm_ratio, TRAINING.batch_size)
+    last = range(len(activations) - HELD_OUT_CONTEXTS, len(activations))
+    block = np.concatenate([np.array(activations[number]) for number in last])
+    held_out = torch.from_numpy((block - kept.mean) * np.float32(1 / kept.scale))
+    fvu = {tokens: [fvu_after(sparse, kept, held_out, tokens) for sparse in (True, False)] for tokens in FVU_BUDGETS}
+    result = []
+    for d_sae, goal in GOALS.items():
+        ours, stock = (make_trainer(sparse, kept, d_sae, 1000 * TRAINING.batch_size) for sparse in (True, False))
+        pairs = interleave(lambda t=ours: step(t), lambda t=stock: step(t), PAIRS, warm_up=1)
+        checks, note = [], f"A step of {TRAINING.batch_size:,} rows of {HOOKPOINT}, k = {K}."
+        if d_sae == FVU_WIDTH:
+            for tokens, (mine, theirs) in fvu.items():
+                checks.append(Check(f"FVU less sae-lens's after {tokens:,} tokens", mine - theirs, FVU_GAP, False))
+                note += f" FVU on other rows after {tokens:,} tokens: {mine:.4f}, sae-lens {theirs:.4f}; one seed."
+        # what no exact step can leave out: every pre-activation
+        least = 2 * TRAINING.batch_size * d_sae * kept.d_model / peaks.float32
+        result.append(
+            Row(
+                GROUP,
+                f"{d_sae:,} latents",
+                "sae-lens, TopK",
+                goal,
+                pairs,
+                checks=checks,
+                limit=Limit("float32 product of the pre-activations alone", least / min(pairs.ours)),
+                note=note,
             )
-            listing = ", ".join(f"{side} {rate:,.0f}" for side, rate in rates.items())
-            print(f"batch {batch_size}, d_sae {d_sae}: {listing}; {ratio:.1f}x sae-lens", flush=True)
-    if given.fvu_tokens:
-        block = np.load(path, mmap_mode="r")[-HELD_OUT_CONTEXTS:].reshape(-1, rows.d_model)
-        held_out = torch.from_numpy((block - rows.mean) * np.float32(1 / rows.scale))
-        fvu = {side: fvu_after(side, rows, held_out, 4096, given.fvu_tokens) for side in (STOCK, OURS)}
-        result["fvu"] = fvu | {"d_sae": 4096, "tokens": given.fvu_tokens, "difference": fvu[OURS] - fvu[STOCK]}
-        print(f"FVU at 4096 latents after {given.fvu_tokens:,} tokens: {fvu}, difference {fvu[OURS] - fvu[STOCK]:+.4f}")
-    if given.json:
-        given.json.write_text(json.dumps(result, indent=2, sort_keys=True) + "\n")
-
-
-if __name__ == "__main__":
-    main()
+        )
+    return result

@@ -1,0 +1,109 @@
+"""docs/benchmarks.md, made of reports/bench.json.
+
+python -m tests.benches.page      # writes the page again and prints the README's sentence; a test compares both
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from darkmatter.storage.artifacts import read_json, write_text
+from darkmatter.storage.document_tables import lines
+
+RESULT, PAGE = Path("reports/bench.json"), Path("docs/benchmarks.md")
+HEAD = ["what", "rival", "ratio (spread)", "goal", "reached", "ours", "rival's", "of the limit"]
+INTRODUCTION = """# Benchmarks
+
+Made by `make bench` from [reports/bench.json](../reports/bench.json); do not edit. Each row is a ratio of runs taken in
+turn: ours, rival, ours, rival. Given are the median of the pairs' ratios and, in brackets, the least and the largest.
+More than 1 is in our favour. Both sides have one thread, as in the stages, and the same input. A goal that is not
+reached stays in the table. *Of the limit* is the shortest time that a limit measured in the same run allows, over our
+time: at 100 % our side could not be faster by doing the same faster.
+"""
+
+Content = Mapping[str, Any]
+
+
+def page(content: Content) -> str:
+    """The whole page."""
+    machine, peaks, rows = content["machine"], content["peaks"], content["rows"]
+    reached = sum(row["reached"] for row in with_goal(rows))
+    parts = [
+        INTRODUCTION,
+        f"{machine['cpu']}, {machine['cores']} cores, {machine['threads']} thread; torch {machine['torch']}, NumPy "
+        f"{machine['numpy']}, Python {machine['python']}. Measured in this run, one thread: "
+        f"{peaks['float32'] / 1e9:.0f} GFLOP/s in float32 and {peaks['float64'] / 1e9:.0f} in float64 matrix products, "
+        f"{peaks['bandwidth'] / 1e9:.0f} GB/s of memory. The run took {content['seconds'] / 60:.0f} minutes. "
+        f"{reached} of {len(with_goal(rows))} goals are reached.",
+    ]
+    for group in dict.fromkeys(row["group"] for row in rows):
+        chosen = [row for row in rows if row["group"] == group]
+        parts += [f"## {group}", lines(HEAD, [cells(row) for row in chosen])]
+        parts.append("\n".join(f"- {row['name']}, {row['rival']}: {remarks(row)}" for row in chosen))
+    return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def with_goal(rows: list[Content]) -> list[Content]:
+    return [row for row in rows if row["goal"] is not None or row["checks"]]
+
+
+def sentence(content: Content) -> str:
+    """What the README says: the strongest timed line of each of the three strongest groups, among those that reached
+    their goals, and how many goals were reached."""
+    timed = [row for row in content["rows"] if row["goal"] is not None]
+    strongest: dict[str, Content] = {}
+    for row in sorted((row for row in timed if row["reached"]), key=lambda row: -row["ratio"]["median"]):
+        strongest.setdefault(row["group"], row)
+    shown = [
+        f"{row['ratio']['median']:.1f}× in *{row['group']}* ({row['name']}; rival: {row['rival']})"
+        for row in list(strongest.values())[:3]
+    ]
+    goals = with_goal(content["rows"])
+    return (
+        f"Measured in turn with others on one thread, this code is faster by {', '.join(shown)}; "
+        f"{sum(row['reached'] for row in goals)} of {len(goals)} goals are reached, the others are next to their "
+        "measured limits in [docs/benchmarks.md](docs/benchmarks.md)."
+    )
+
+
+def cells(row: Content) -> list[str]:
+    limit = row["limit"]
+    return [
+        row["name"],
+        row["rival"],
+        ratio(row),
+        "" if row["goal"] is None else f"≥ {row['goal']:g}×",
+        ("yes" if row["reached"] else "**no**") if with_goal([row]) else "",
+        f"{row['ours']:.3g} {row['unit']}",
+        f"{row['rivals']:.3g} {row['unit']}",
+        "" if limit is None else f"{100 * limit['share']:.0f} %",
+    ]
+
+
+def ratio(row: Content) -> str:
+    number = row["ratio"]
+    return f"{number['median']:.1f}× ({number['low']:.1f} to {number['high']:.1f})"
+
+
+def remarks(row: Content) -> str:
+    """What was compared beside the time, the limit, and what the two sides did."""
+    checks = [
+        f"{check['name']}: {check['value']:.3g} (goal: {'≥' if check['at_least'] else '≤'} {check['bound']:g}, "
+        f"{'reached' if check['reached'] else 'not reached'})."
+        for check in row["checks"]
+    ]
+    limit = [f"Limit: {row['limit']['what']}."] if row["limit"] else []
+    return " ".join([*checks, *limit, row["note"]])
+
+
+def summary(row: Content) -> str:
+    """One line for the terminal."""
+    goal = "" if row["goal"] is None else f", goal {row['goal']:g}×"
+    return (
+        f"{row['group']}, {row['name']}, {row['rival']}: {ratio(row)}{goal}{'' if row['reached'] else ', not reached'}"
+    )
+
+
+if __name__ == "__main__":
+    write_text(PAGE, page(read_json(RESULT)))
+    print(sentence(read_json(RESULT)))

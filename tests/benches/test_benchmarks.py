@@ -1,0 +1,58 @@
+"""The page of benchmarks is that of the committed run, and so is what the README says of it."""
+
+from pathlib import Path
+
+import pytest
+
+from darkmatter.storage.artifacts import read_json
+from tests.benches.interleaved import Check, Pairs, Row, interleave
+from tests.benches.page import PAGE, RESULT, page, sentence
+
+ROOT = Path(__file__).parents[2]
+CONTENT = read_json(ROOT / RESULT)
+
+
+def test_the_page_is_made_of_the_committed_run():
+    assert (ROOT / PAGE).read_text(encoding="utf-8") == page(CONTENT)
+
+
+def test_whether_a_goal_is_reached_follows_from_the_numbers():
+    for row in CONTENT["rows"]:
+        reached = row["goal"] is None or row["ratio"]["median"] >= row["goal"]
+        for check in row["checks"]:
+            above, below = check["value"] >= check["bound"], check["value"] <= check["bound"]
+            assert check["reached"] == (above if check["at_least"] else below)
+            reached = reached and check["reached"]
+        assert row["reached"] == reached, row["name"]
+
+
+def test_the_readme_has_the_sentence_of_the_committed_run():
+    text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert sentence(CONTENT) in text
+
+
+def test_the_sentence_has_the_strongest_line_of_each_group_and_none_that_missed_its_goal():
+    def row(group: str, name: str, ratio: float, goal: float | None) -> dict:
+        return Row(group, name, "r", goal, Pairs([1.0], [ratio], (None, None))).facts()
+
+    rows = [row("a", "a1", 3.0, 2.0), row("a", "a2", 4.0, 2.0), row("b", "b1", 50.0, 60.0), row("c", "c1", 9.0, None)]
+    result = sentence({"rows": [*rows, row("d", "d1", 5.0, 2.0)]})
+    assert [result.find(name) > 0 for name in ("a1", "a2", "b1", "c1", "d1")] == [False, True, False, False, True]
+    assert result.index("5.0× in *d*") < result.index("4.0× in *a*") and "3 of 4 goals" in result
+
+
+def test_sides_are_run_in_turn_and_the_warm_up_is_not_counted():
+    order = []
+    pairs = interleave(lambda: order.append("ours"), lambda: order.append("rival"), 2, scale=3.0, warm_up=1)
+    assert order == ["ours", "rival"] * 3
+    assert len(pairs.ours) == len(pairs.rival) == 2
+
+
+@pytest.mark.parametrize(
+    ("goal", "value", "reached"), [(2.0, 1.0, True), (2.1, 1.0, False), (2.0, 0.9, False), (None, 1.0, True)]
+)
+def test_a_row_reaches_its_goal_by_the_median_and_every_check(goal, value, reached):
+    pairs = Pairs([1.0, 1.0, 1.0], [2.0, 1.0, 9.0], (None, None))
+    facts = Row("g", "n", "r", goal, pairs, checks=(Check("c", value, 1.0, True),)).facts()
+    assert facts["ratio"] == {"median": 2.0, "low": 1.0, "high": 9.0, "pairs": 3}
+    assert facts["reached"] is reached
