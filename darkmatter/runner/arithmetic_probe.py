@@ -10,8 +10,8 @@ from darkmatter.runner.arithmetic import BFLOAT16, FLOAT32, products
 AUTO = "auto"
 ROWS, D_MODEL, D_MLP = 2048, 576, 1536  # two contexts through the widest product of a block of SmolLM2
 TIMES = 5
-# bfloat16 must multiply so many times faster. Some two thirds of a pass gain from it: at this ratio a pass takes four
-# fifths of its time, and less is not worth numbers that other CPUs do not repeat as closely.
+# bfloat16 must multiply so many times faster. Passes gain from it in little more than half of their time: at this ratio
+# they save a fifth of it, and less is not worth numbers that another CPU does not repeat as closely.
 MARGIN = 1.5
 
 

@@ -1,9 +1,9 @@
 """Float32 matrix products of factors rounded to bfloat16, summed in float32: by the CPU's own unit where it has one.
 
 oneDNN computes so on a CPU with AMX once it is told, several times faster than float32. On any other CPU it pays no
-attention and stays in float32, so there the factors are rounded before the product: the same arithmetic, no faster. So a
-run in bfloat16 can be repeated on any CPU, though not as closely as one in float32: where sums come in another order,
-later factors round otherwise. At layer 14 of SmolLM2 that moves a row by 0.4 % of its norm, as far as bfloat16 itself.
+attention and stays in float32, so there the factors are rounded before the product: the same arithmetic, no faster.
+So a run in bfloat16 can be repeated on any CPU, though not as closely as one in float32: where sums come in another
+order, later factors round otherwise. At layer 14 of SmolLM2 that moves a row by 0.4 % of its norm.
 """
 
 import contextlib
