@@ -1,6 +1,7 @@
 """The arithmetic of products: what the switch changes and what it leaves alone, what is recorded, what does not mix."""
 
 import json
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from darkmatter.params.types import ParamsError
 from darkmatter.runner import arithmetic_probe, rounded_products, units
 from darkmatter.runner.arithmetic import MARK, arithmetic_of, check_mark, mark, products, said
 from darkmatter.runner.arithmetic_probe import MARGIN, ProductRates, measure_rates, settle
+from darkmatter.runner.ray_executor import compute_on_node
 from darkmatter.runner.units import Unit, run_units
 from darkmatter.storage.artifacts import ArtifactError, sha256_bytes, write_json
 
@@ -95,8 +97,18 @@ def test_the_switch_is_taken_back_after_an_error():
     assert distance(LEFT @ RIGHT, LEFT.double() @ RIGHT.double()) < 1e-6
 
 
+def square(seed: int) -> torch.Tensor:
+    return torch.from_numpy(np.random.default_rng(seed).standard_normal((SIZE, SIZE))).float()
+
+
+def assert_made_in_its_arithmetic(unit: Unit, folder: Path) -> None:
+    a = square(unit.arguments["seed"]).double()
+    far = distance(torch.from_numpy(np.load(folder / "product.npy")), a @ a)
+    assert far < 1e-6 if unit.arithmetic == "float32" else far > 1e-3
+
+
 def multiply_here(out: Path, seed: int) -> None:
-    a = torch.from_numpy(np.random.default_rng(seed).standard_normal((SIZE, SIZE))).float()
+    a = square(seed)
     np.save(out / "product.npy", (a @ a).numpy())
 
 
@@ -109,14 +121,18 @@ def test_a_unit_computes_in_its_own_arithmetic_wherever_it_runs(tmp_path, monkey
             for seed in (0, 1) for name in ("float32", "bfloat16")]  # fmt: skip
     run_units(multiply_here, made, tmp_path / "out", "s")
     for unit in made:
-        a = (
-            torch.from_numpy(np.random.default_rng(unit.arguments["seed"]).standard_normal((SIZE, SIZE)))
-            .float()
-            .double()
-        )
-        far = distance(torch.from_numpy(np.load(tmp_path / "out" / unit.name / "product.npy")), a @ a)
-        assert far < 1e-6 if unit.arithmetic == "float32" else far > 1e-3
+        assert_made_in_its_arithmetic(unit, tmp_path / "out" / unit.name)
     assert len({units.key(multiply_here, unit) for unit in made}) == len(made)
+
+
+@pytest.mark.parametrize("arithmetic", ["float32", "bfloat16"])
+def test_a_node_of_a_cluster_computes_in_the_arithmetic_of_the_unit(tmp_path, monkeypatch, arithmetic):
+    """Without a cluster: what Ray calls on a node, with what it sends there."""
+    monkeypatch.chdir(tmp_path)
+    unit = pickle.loads(pickle.dumps(Unit("u", {"seed": 0}, arithmetic=arithmetic)))  # noqa: S301 - its own bytes
+    place = tmp_path / "stored"
+    compute_on_node(f"{__name__}:multiply_here", unit, place, tmp_path, units.library_versions(), fresh=False)
+    assert_made_in_its_arithmetic(unit, place)
 
 
 def test_what_is_float32_keeps_the_key_that_it_had_before_there_was_a_choice():
