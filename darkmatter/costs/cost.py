@@ -11,6 +11,7 @@ class Work:
 
     Attributes:
         forward: FLOP of passes through the language model, in the model's dtype.
+        training: FLOP of the products that train SAEs; on a CPU in the arithmetic of the run, like `forward`.
         single, double: FLOP of other matrix products in float32 and float64.
         traffic: bytes through memory outside of products: sparse sums, sorting, optimiser, elementwise.
         python: seconds of interpreter and text that no accelerator shortens, on the machine of the receipts.
@@ -19,9 +20,10 @@ class Work:
             the CPU.
     """
 
-    KINDS: ClassVar = ("forward", "single", "double", "traffic", "python")
+    KINDS: ClassVar = ("forward", "training", "single", "double", "traffic", "python")
 
     forward: float = 0.0
+    training: float = 0.0
     single: float = 0.0
     double: float = 0.0
     traffic: float = 0.0
@@ -32,7 +34,7 @@ class Work:
 
     @property
     def flops(self) -> float:
-        return self.forward + self.single + self.double
+        return self.forward + self.training + self.single + self.double
 
     def speedup(self, workers: int) -> float:
         """Of equal units on so many processes, of which the last round may leave some idle."""

@@ -32,12 +32,12 @@ def training(w: Workload, sae: PlannedSae, dense: bool) -> tuple[Work, float]:
         dense: through every latent, as JumpReLU does everywhere and TopK anywhere but on the CPU.
     """
     products = DENSE_PRODUCTS if dense else 1
-    single = 2.0 * products * sae.d_model * sae.d_sae * sae.train_tokens
+    flop = 2.0 * products * sae.d_model * sae.d_sae * sae.train_tokens
     per_token = FLOAT32 * sae.d_sae * (TOPK_PASSES + OPTIMISER_PASSES * sae.d_model / w.params.saes.training.batch_size)
     if not dense:
         per_token += FLOAT32 * SPARSE_PASSES * sae.d_model * sae.l0
     memory = 4 * sae.size + FLOAT32 * 4 * w.params.saes.training.batch_size * sae.d_sae
-    return Work(single=single, traffic=per_token * sae.train_tokens), memory
+    return Work(training=flop, traffic=per_token * sae.train_tokens), memory
 
 
 def encoding(rows: int, sae: PlannedSae) -> Work:

@@ -9,7 +9,7 @@ import functools
 import importlib
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import yaml
 from pydantic import ValidationError, model_validator
@@ -40,8 +40,16 @@ EXPERIMENTS = sorted(path.parent.name for path in (Path(__file__).parents[1] / "
 
 
 class Params(Section):
+    """Everything that params.yaml says.
+
+    Attributes:
+        arithmetic: of matrix products in passes through the model and in training; auto: what is faster where the model
+            is made.
+    """
+
     profile: FileName
     device: Device
+    arithmetic: Literal["auto", "float32", "bfloat16"]
     corpus: Corpus
     model: Model
     tokens: Tokens
@@ -69,6 +77,11 @@ class Params(Section):
 
     @model_validator(mode="after")
     def consistent(self) -> "Params":
+        if self.arithmetic == "bfloat16" and self.device != "cpu":
+            raise ValueError(
+                f"arithmetic bfloat16 is about products on the CPU, and device is {self.device}. Set arithmetic to "
+                "float32: there `model.dtype` says what a model computes in"
+            )
         tokens = self.tokens
         if tokens.positions < 1:
             raise ValueError(

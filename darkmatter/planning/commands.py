@@ -73,8 +73,11 @@ def run_doctor(given: argparse.Namespace) -> int:
     return doctor.run_doctor(given)
 
 
-def device_of(given: argparse.Namespace) -> Device:
+def device_of(given: argparse.Namespace, arithmetic: str) -> Device:
     """The device that the command line names; this machine is probed where it asks for that.
+
+    Args:
+        arithmetic: as the parameters have it.
 
     Raises:
         ParamsError: the table has no such device.
@@ -93,13 +96,13 @@ def device_of(given: argparse.Namespace) -> Device:
         if note := busy():
             print(f"note: {note}", file=sys.stderr)
         print("measuring this machine (20 s; --no-probe does without) …", file=sys.stderr)
-    return calibrated()
+    return calibrated(arithmetic)
 
 
 def run_plan(given: argparse.Namespace) -> int:
     try:
         w = from_params(wanted(given))
-        device = device_of(given)
+        device = device_of(given, w.params.arithmetic)
         if given.check:
             return run_check(w, device, given.json)
         plan = make_plan(w, device)

@@ -112,7 +112,7 @@ def saes(w: Workload) -> Cost:
         return Cost()
     runs = [training(w, sae, sae.dense) for sae in trained]
     work = Work(
-        single=sum(run.single for run, _ in runs),
+        training=sum(run.training for run, _ in runs),
         traffic=sum(run.traffic for run, _ in runs),
         units=len(runs),
         loads="sae_lens",

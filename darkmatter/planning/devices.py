@@ -9,11 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from darkmatter.costs.cost import Cost, Work
+from darkmatter.runner.arithmetic import FLOAT32
 
 NETWORK = 100e6  # bytes/s, a connection of 1 Gbit/s four fifths full: an assumption
 USED = {  # of an accelerator's published peak
     "forward": 0.40,  # what well-tuned passes of transformers reach (PaLM: 0.46 of the peak, arXiv 2204.02311, table 3)
-    "single": 0.60,  # large products in one kernel; an assumption
+    "training": 0.60,  # large products in one kernel; an assumption
+    "single": 0.60,
     "double": 0.60,
     "traffic": 0.60,  # sums over gathered rows rather than plain copies; an assumption
 }
@@ -31,6 +33,7 @@ class Device:
         model_bytes: of one number while a language model runs there.
         disk: bytes/s of files written and read.
         imports: seconds that a library takes to import.
+        arithmetic: of a CPU's products in passes and training; `peak` has the rates of these.
         host: of an accelerator, the machine that it is in; the stages compute there what they do not compute on it.
     """
 
@@ -42,6 +45,7 @@ class Device:
     model_bytes: int
     disk: float
     imports: Mapping[str, float]
+    arithmetic: str = FLOAT32
     host: "Device | None" = None
 
     @property
@@ -58,7 +62,7 @@ IMPORTS = {"torch": 3.0, "sae_lens": 11.0}  # measured on the machine of the rec
 # the stages reach, not a product's best: 101 TFLOP of passes took 778 s on two cores.
 REFERENCE = Device(
     "cpu",
-    {"forward": 65e9, "single": 65e9, "double": 32e9, "traffic": 15e9},
+    {"forward": 65e9, "training": 65e9, "single": 65e9, "double": 32e9, "traffic": 15e9},
     dict.fromkeys(USED, 1.0),
     24e9,
     2,
@@ -72,8 +76,8 @@ HOST = dataclasses.replace(REFERENCE, workers=16, memory=200e9, disk=2e9)  # cor
 
 def gpu(name: str, bf16: float, float32: float, float64: float, bandwidth: float, memory: float) -> Device:
     """One accelerator in the machine HOST, whose cores are as fast as those of the receipts."""
-    peak = {"forward": bf16, "single": float32, "double": float64, "traffic": bandwidth}
-    return Device(name, peak, USED, memory, 1, 2, HOST.disk, IMPORTS, HOST)
+    peak = {"forward": bf16, "training": float32, "single": float32, "double": float64, "traffic": bandwidth}
+    return Device(name, peak, USED, memory, 1, 2, HOST.disk, IMPORTS, host=HOST)
 
 
 GPUS = {
@@ -102,8 +106,7 @@ def named(name: str) -> Device | None:
 def work_seconds(work: Work, device: Device) -> float:
     """Of one step, on the device or on its host. Python is the host's in any case."""
     place = device if work.on_device or device.host is None else device.host
-    kinds = ("forward", "single", "double", "traffic")
-    computing = sum(getattr(work, kind) / place.rate(kind) for kind in kinds)
+    computing = sum(getattr(work, kind) / place.rate(kind) for kind in Work.KINDS if kind != "python")
     starting = place.imports[work.loads] if work.loads else 0.0
     return starting + (computing + work.python) / work.speedup(place.workers)
 

@@ -188,7 +188,10 @@ def assumptions(costs: Mapping[str, Cost], device: Device) -> tuple[str, ...]:
         *(cost.note for cost in costs.values() if cost.note),
     ]
     if not device.is_gpu:
-        return (f"{device.workers} processes of one thread each.", *notes)
+        return (
+            f"{device.workers} processes of one thread each; {device.arithmetic} products in passes and training.",
+            *notes,
+        )
     on_device = [name for name, cost in costs.items() if any(step.on_device for step in cost.steps)]
     used = ", ".join(f"{share:.0%} of {kind}" for kind, share in USED.items())
     return (

@@ -9,6 +9,7 @@ from darkmatter.params.schema import Params
 from darkmatter.report.numbers import digits, estimate_text
 from darkmatter.results.headline import listing, span
 from darkmatter.results.load import Results
+from darkmatter.runner.arithmetic import FLOAT32
 from darkmatter.statistics.rounding import same
 
 Content = Mapping[str, Any]
@@ -138,6 +139,8 @@ def opening(params: Params, results: Results, claims: Content, data: Content, ma
     main = results.decomposition.get(params.figures.main_hookpoint, runs[0])
     domains = sorted({source["domain"] for source in data["corpus"]["sources"].values()})
     hardware = f"{machine['cores']} cores of {machine['cpu']}" if machine else "a machine that no receipt names"
+    arithmetic = data["model"].get("arithmetic", FLOAT32)
+    products = "" if arithmetic == FLOAT32 else f" with {arithmetic} products in passes and training"
     analogues = counted(analogue_counts(claims), ANALOGUES).split(", ")
     disagreement = strongest_disagreement(claims)
     strongest = f"; the strongest disagreement is {disagreement}" if disagreement else ""
@@ -145,7 +148,7 @@ def opening(params: Params, results: Results, claims: Content, data: Content, ma
         f"Profile {params.profile} took apart the errors of {len(widths)} sparse autoencoders with {span(widths)} "
         f"latents at {len(runs)} hookpoints of {data['model']['label']}, on {main['rows']:,} tokens of "
         f"{main['contexts']} contexts.",
-        f"It ran on {hardware}, with text of {len(domains)} domains: {listing(domains)}.",
+        f"It ran on {hardware}{products}, with text of {len(domains)} domains: {listing(domains)}.",
         f"The paper's {claims['tested']} claims came out as {counted(claims['verdicts'], VERDICTS)}; of the "
         f"{sum(analogue_counts(claims).values())} with an analogue on this model {listing(analogues)}{strongest}.",
     ]

@@ -18,6 +18,7 @@ import psutil
 
 from darkmatter.params.schema import Params, load_params
 from darkmatter.params.types import ParamsError
+from darkmatter.runner.arithmetic import FLOAT32
 from darkmatter.runner.code_identity import ROOT, closure, source_of
 from darkmatter.runner.pipeline_file import current_params, declared_params
 from darkmatter.runner.processes import die_with_parent, worker_count
@@ -29,7 +30,11 @@ from darkmatter.storage.paths import DATA, RECEIPTS
 
 
 class Stage:
-    """What a running stage knows: its parameters, what it has read and written, and its units."""
+    """What a running stage knows: its parameters, what it has read and written, and its units.
+
+    Attributes:
+        arithmetic: of its passes through the model and its training; the receipt has it beside the CPU.
+    """
 
     def __init__(self, name: str, params: Params, source: Path) -> None:
         self.name = name
@@ -40,6 +45,7 @@ class Stage:
         self.outputs: list[Path] = []
         self.notes: dict[str, Any] = {}
         self.units = UnitRecord()
+        self.arithmetic = FLOAT32
 
     def reads(self, path: Path) -> Path:
         """Register an input and return it.
@@ -76,7 +82,8 @@ class Stage:
             "seconds": round(time.time() - self.started, 2),
             "cpu_seconds": round(cpu_seconds, 2),
             "peak_memory_bytes": max(peaks),  # of the largest process
-            "machine": machine() | {"workers": worker_count(self.params.device), "threads_per_worker": 1},
+            "machine": machine()
+            | {"workers": worker_count(self.params.device), "threads_per_worker": 1, "arithmetic": self.arithmetic},
             "libraries": library_versions(),
             "units": {"computed": self.units.computed, "reused": self.units.reused},
             "code": {path.relative_to(ROOT).as_posix(): input_hash(path) for path in closure(self.source)},

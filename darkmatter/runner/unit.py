@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from darkmatter.runner.arithmetic import FLOAT32, products
 from darkmatter.storage.artifacts import ArtifactError, plain, replacing_folder
 
 LIBRARIES = ("numpy", "scipy", "torch", "transformers", "sae-lens", "safetensors")
@@ -28,12 +29,14 @@ class Unit:
             folders that the function reads: their content enters the key too, and the function gets their names.
         inputs: what the function reads and no argument names; as a path among the arguments.
         cost: expected work, in any unit common to the stage; longest first, and weights the progress bar.
+        arithmetic: of the function's matrix products, in whatever process it runs.
     """
 
     name: str
     arguments: dict[str, Any]
     inputs: tuple[Path, ...] = ()
     cost: float = 1.0
+    arithmetic: str = FLOAT32
 
     @property
     def reads(self) -> set[Path]:
@@ -79,7 +82,7 @@ def peak_memory(who: int) -> int:
 
 def compute(function: Callable[..., None], unit: Unit, place: Path) -> None:
     try:
-        with replacing_folder(place) as folder:
+        with products(unit.arithmetic), replacing_folder(place) as folder:
             function(out=folder, **plain(unit.arguments))
     except ArtifactError:
         raise

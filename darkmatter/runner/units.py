@@ -17,12 +17,14 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from darkmatter.runner.code_identity import code_hash, source_of
+from darkmatter.runner.arithmetic import FLOAT32
+from darkmatter.runner.code_identity import ROOT, code_hash, source_of
 from darkmatter.runner.local_executor import execute_here
 from darkmatter.runner.unit import ResourceUse, Unit, UnitError, library_versions
 from darkmatter.storage.artifacts import ArtifactError, plain, replacing_folder, sha256_bytes, sha256_path, walk_files
 
 STORE = Path("data/.units")
+ROUNDING = ROOT / "darkmatter" / "runner" / "rounded_products.py"
 
 
 @dataclass
@@ -61,6 +63,8 @@ def key(function: Callable[..., None], unit: Unit) -> str:
         "inputs": {path.as_posix(): input_hash(path) for path in unit.reads},
         "libraries": library_versions(),
     }
+    if unit.arithmetic != FLOAT32:  # what is float32 keeps the key that it had before there was a choice
+        content |= {"arithmetic": unit.arithmetic, "rounding": code_hash(ROUNDING)}
     return sha256_bytes(json.dumps(content, sort_keys=True).encode())[:32]
 
 

@@ -46,8 +46,9 @@ from darkmatter.models.hookpoints import module_of
 from darkmatter.models.load import load_model
 from darkmatter.regression.splits import draw_splits
 from darkmatter.results.load import Results
+from darkmatter.runner import rounded_products
 from darkmatter.saes.decoder import load_decoder
-from darkmatter.storage.artifacts import ArtifactError, read_arrays, write_arrays, write_json
+from darkmatter.storage.artifacts import ArtifactError, read_arrays, read_json, write_arrays, write_json
 
 BOOTSTRAP = {"resamples": 200, "level": 0.95, "seed": 0}
 
@@ -153,6 +154,41 @@ def test_residual_gap_is_relative_to_each_row():
     for changed in (stored + torch.tensor([[1e-3, 0], [0, 0]]), stored * float("nan")):
         with pytest.raises(ArtifactError, match="of its norm"):
             residual_gap(changed, stored, "x")
+
+
+def test_passes_have_the_models_arithmetic_and_what_is_judged_stays_float32(tmp_path, monkeypatch):
+    """A product inside the decomposition is measured while the passes of the same unit round their factors."""
+    monkeypatch.setattr(rounded_products, "rounds_by_itself", lambda: False)
+    folder = make_case(tmp_path)
+    fit_map(folder / "map", **shared(folder), **files(folder))
+    before = splice(folder, 0)
+    manifest = folder / "model" / "manifest.json"
+    write_json(manifest, read_json(manifest) | {"arithmetic": "bfloat16"})
+    distances, split = [], downstream.split_context
+
+    def measured(sample, context, linear_map, place):
+        parts = split(sample, context, linear_map, place)
+        centred = parts["x"].double() - sample.prepared.x_shift.double()
+        exact = centred @ torch.from_numpy(linear_map["weight"]).double() + torch.from_numpy(linear_map["intercept"])
+        distances.append(float((parts["linear"] - exact).norm() / exact.norm()))
+        return parts
+
+    monkeypatch.setattr(downstream, "split_context", measured)
+    after = splice(folder, 0)
+    assert distances and max(distances) < 1e-6
+    assert before["residual_gap"] < 1e-5 < 1e-3 < after["residual_gap"] < 0.1
+    for name in ("ce/clean", "one/ce/sae", "one/ce/linear"):
+        assert 1e-6 < abs(after[name] / before[name] - 1) < 0.05, name
+    for name in ("one/norm/error", "one/norm/linear", "one/left/nonlinear"):
+        assert np.array_equal(after[name], before[name]), name
+
+
+def test_rounded_passes_may_differ_as_far_as_those_of_a_bfloat16_model():
+    stored = torch.tensor([[3.0, 4.0]])
+    assert residual_gap(stored * 1.01, stored, "x", "bfloat16") == pytest.approx(0.01, rel=0.01)
+    for far, arithmetic in ((1.01, "float32"), (1.2, "bfloat16")):
+        with pytest.raises(ArtifactError, match="of its norm"):
+            residual_gap(stored * far, stored, "x", arithmetic)
 
 
 def test_an_sae_of_another_width_is_refused(case, tmp_path):

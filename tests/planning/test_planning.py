@@ -349,11 +349,30 @@ def test_outside_of_the_repository_the_command_says_so(tmp_path, monkeypatch, ca
 
 def test_the_probe_sets_the_rates_of_this_machine(monkeypatch):
     one = {"float32": 100e9, "float64": 50e9, "copy": 10e9, "import_torch": 2.0, "import_sae_lens": 8.0}
+    one["bfloat16"] = 120e9
     monkeypatch.setattr(probe, "measure_together", lambda count: [one, one | {"float32": 200e9}][:count])
-    device = probe.calibrated(workers=2)
+    device = probe.calibrated("auto", workers=2)
+    assert device.arithmetic == "float32" and device.rate("forward") == device.rate("training") == device.rate("single")
     assert device.rate("single") == pytest.approx(150e9 * probe.REACHED["single"]) and device.workers == 2
     assert device.imports == {"torch": 2.0, "sae_lens": 10.0} and device.disk > 0 and device.memory > 0
     assert named("CPU") is REFERENCE and named("A100") is GPUS["a100-80gb"] and named("tpu") is None
+
+
+@pytest.mark.parametrize(("arithmetic", "forward"), [("auto", 1870 / 925), ("bfloat16", 1870 / 925), ("float32", 1)])
+def test_passes_and_training_have_the_rate_of_the_arithmetic_that_is_taken(monkeypatch, default, arithmetic, forward):
+    """The Intel CPU with AMX on which both were measured: passes at 925 and 1,870 tokens a second."""
+    intel = {"float32": 150e9, "bfloat16": 1300e9, "float64": 70e9, "copy": 10e9}
+    intel |= {"import_torch": 2.0, "import_sae_lens": 8.0}
+    monkeypatch.setattr(probe, "measure_together", lambda count: [intel] * count)
+    device = probe.calibrated(arithmetic, workers=2)
+    assert device.rate("forward") / device.rate("single") == pytest.approx(forward, rel=0.02)
+    assert device.rate("training") == device.rate("forward")
+    slow = dataclasses.replace(device, peak=device.peak | dict.fromkeys(("forward", "training"), 150e9))
+    faster = {stage: seconds(stage_cost(stage)(default), slow) / seconds(stage_cost(stage)(default), device)
+              for stage in ("activations", "saes", "downstream", "error_saes", "codes")}  # fmt: skip
+    assert all((faster[stage] > 1.05) == (forward > 1) for stage in ("activations", "saes", "downstream"))
+    assert faster["error_saes"] == faster["codes"] == 1  # what is judged stays in float32
+    assert device.arithmetic in " ".join(make_plan(default, device).notes)
 
 
 def test_a_probe_that_fails_is_told(monkeypatch):

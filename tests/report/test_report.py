@@ -35,6 +35,7 @@ from darkmatter.report.errata_page import page as errata_page
 from darkmatter.report.numbers import digits, estimate_text
 from darkmatter.report.render import number, plain_value, render, visible
 from darkmatter.report.sources import Provenance, results_shown
+from darkmatter.report.summary import opening
 from darkmatter.report.tokens import tokens_content
 from darkmatter.results.load import Results
 from darkmatter.runner.stage import Stage
@@ -281,6 +282,19 @@ def test_visible_text_round_trips_and_shows_every_character(text: str) -> None:
     shown = visible(text)
     assert shown.isprintable()
     assert json.loads(shown) == text
+
+
+def test_the_first_screen_names_an_arithmetic_that_is_not_float32() -> None:
+    params, claims = profile_params("smoke"), fake_claims([claim("norm-r2-range", "4.1", 0.7)])
+    data, results = fake_data(params), fake_results(params)
+    machine = fake_receipt("figures")["machine"]
+    exact = opening(params, results, claims, data, machine)
+    data["model"]["arithmetic"] = "bfloat16"
+    rounded = opening(params, results, claims, data, machine)
+    assert exact[1].startswith("It ran on 2 cores of Some CPU, with text") and "float32" not in exact[1]
+    assert rounded[1].startswith(
+        "It ran on 2 cores of Some CPU with bfloat16 products in passes and training, with text"
+    )
 
 
 def test_main_table_has_every_split_and_convention(content: dict[str, Any], page: Page) -> None:

@@ -29,6 +29,7 @@ from darkmatter.models.activation_files import open_activations
 from darkmatter.models.device import usable
 from darkmatter.models.extract import load_once
 from darkmatter.models.splice import residual_at, spliced, spliced_loss
+from darkmatter.runner.arithmetic import BFLOAT16, FLOAT32, arithmetic_of, products
 from darkmatter.storage.artifacts import ArtifactError, open_array, read_arrays, sha256_bytes, write_arrays
 
 MAP = "map.npz"  # b* of one SAE: weight [d_model, d_model], intercept [d_model], rank, rows
@@ -96,16 +97,19 @@ def splice_context(
     """
     place = usable(device)
     language_model = load_once(Path(model), place)
+    arithmetic = arithmetic_of(Path(model) / "manifest.json")  # of the passes alone
     texts = open_array(Path(tokens), (None, None), "int32")
     ids = torch.from_numpy(texts[context : context + 1].astype(np.int64)).to(place)
-    residual = residual_at(language_model, ids, hookpoint)
+    with products(arithmetic):
+        residual = residual_at(language_model, ids, hookpoint)
     file = open_activations(Path(activations))
     stored = torch.from_numpy(np.array(file[context])).to(place)
-    gap = residual_gap(residual[0, first_position:-1], stored, f"{activations}, context {context}")
+    gap = residual_gap(residual[0, first_position:-1], stored, f"{activations}, context {context}", arithmetic)
     kept = torch.from_numpy(read_arrays(Path(prepared) / FILE)["kept"][context]).to(place)
 
     def loss_of(spliced_residual: Tensor, name: str) -> np.ndarray:
-        loss = spliced_loss(language_model, ids, hookpoint, spliced_residual, first_position)
+        with products(arithmetic):
+            loss = spliced_loss(language_model, ids, hookpoint, spliced_residual, first_position)
         if not loss.isfinite().all():
             raise ArtifactError(f"context {context}, splice {name}: the model returned NaN or infinity")
         return loss.flatten()[kept].sum(dtype=torch.float64).cpu().numpy()
@@ -127,8 +131,11 @@ def splice_context(
     write_arrays(out / SUMS, sums)
 
 
-def residual_gap(result: Rows, stored: Float[Tensor, "_ _"], where: str) -> float:
+def residual_gap(result: Rows, stored: Float[Tensor, "_ _"], where: str, arithmetic: str = FLOAT32) -> float:
     """Largest ‖result − stored‖ / ‖stored‖ of a row; 0 where the pass repeats to the last bit.
+
+    Args:
+        arithmetic: of the products of both passes.
 
     Raises:
         ArtifactError: it exceeds RESIDUAL_TOLERANCE, or the shapes differ.
@@ -138,7 +145,8 @@ def residual_gap(result: Rows, stored: Float[Tensor, "_ _"], where: str) -> floa
         raise ArtifactError(f"{where}: stored {list(stored.shape)}, the model gives {list(result.shape)}. {fix}")
     distance = (result.double() - stored.double()).norm(dim=1)
     gap = float((distance / stored.double().norm(dim=1).clamp(min=1e-300)).max())
-    if not gap <= RESIDUAL_TOLERANCE[result.dtype]:
+    rounds = torch.bfloat16 if arithmetic == BFLOAT16 else result.dtype
+    if not gap <= RESIDUAL_TOLERANCE[rounds]:
         raise ArtifactError(f"{where}: a row differs by {gap:.1e} of its norm from what the model gives now. {fix}")
     return gap
 

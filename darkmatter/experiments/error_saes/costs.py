@@ -28,7 +28,7 @@ def cost(w: Workload) -> Cost:
     steps = (
         *(encoding(trained + w.rows, erring), parts) * len(PARTS),
         Work(
-            single=runs * run.single,
+            single=runs * run.training,  # in float32: what the SAE leaves is judged in the same unit
             traffic=runs * run.traffic,
             units=runs,
             loads="sae_lens",
