@@ -1,0 +1,57 @@
+"""Numbers in the words of a title: what a figure found, true whatever it found."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+UNKNOWN = "undefined"
+
+
+def known(values: Iterable[float | None]) -> list[float]:
+    return [value for value in values if value is not None]
+
+
+def values_of(estimates: Iterable[dict[str, Any]]) -> list[float]:
+    """The values that are not null."""
+    return known(estimate["value"] for estimate in estimates)
+
+
+def decimals(value: float | None, digits: int = 2) -> str:
+    return UNKNOWN if value is None else f"{value:.{digits}f}".replace("-", "−")
+
+
+def percent(share: float | None, digits: int = 0) -> str:
+    return UNKNOWN if share is None else f"{100 * share:.{digits}f} %".replace("-", "−")
+
+
+def span(values: Sequence[float], digits: int = 2) -> str:
+    """0.74 to 0.83; one number where both would read the same."""
+    if not values:
+        return UNKNOWN
+    ends = decimals(min(values), digits), decimals(max(values), digits)
+    return ends[0] if ends[0] == ends[1] else " to ".join(ends)
+
+
+def percent_span(shares: Sequence[float], digits: int = 0) -> str:
+    """12 to 32 %."""
+    return f"{span([100 * share for share in shares], digits)} %" if shares else UNKNOWN
+
+
+def change(before: float | None, after: float | None, falls: str = "falls", rises: str = "rises") -> str:
+    """Falls by 33 %; stays within half a per cent."""
+    if before is None or after is None or before == 0:
+        return f"change {UNKNOWN}"
+    relative = after / before - 1
+    if abs(relative) < 0.005:
+        return "stays the same"
+    return f"{falls if relative < 0 else rises} by {percent(abs(relative))}"
+
+
+def counted(number: int, name: str) -> str:
+    return f"{number} {name}" if number == 1 else f"{number} {name}s"
+
+
+def than(one: float, other: float, digits: int = 2) -> str:
+    """Lower than, higher than, or the same as: at the digits that are printed."""
+    if decimals(one, digits) == decimals(other, digits):
+        return "the same as"
+    return "lower than" if one < other else "higher than"
