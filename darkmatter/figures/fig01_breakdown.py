@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from darkmatter.figures.style import COMPONENTS, INTERVAL, MUTED, Style, log2_axis, name_at, points_with_intervals
-from darkmatter.figures.words import change, decimals
+from darkmatter.figures.words import changes, decimals
 from darkmatter.params.schema import Params
 from darkmatter.results.breakdown import Breakdown, breakdown
 from darkmatter.results.load import NotDrawn, Results, context_note, estimate
@@ -29,7 +29,8 @@ PAPER = "Fig. 1, section 4.3"
 DOUBLINGS_BEYOND = 3  # of the extrapolation, past the widest SAE
 SAMPLES = 81
 THIN = 0.07  # of the highest FVU: bands lower than this are named from above
-LABEL_AT = 13  # sample of the curve at which the bands are named
+LABEL_AT = 9  # sample of the curve at which the bands are named
+NAME_AT = 0.4  # share of a band's height: the curve falls, and a name reaches to where it is lower
 
 
 def data(results: Results, params: Params) -> dict[str, Any]:
@@ -69,7 +70,7 @@ def finding(saes: list[dict[str, Any]]) -> str:
     if len(saes) == 1:
         return f"At {first['d_sae']:,} latents FVU is {decimals(fvu[0])}; {decimals(nonlinear[0])} of it is nonlinear"
     widths = f"From {first['d_sae']:,} to {last['d_sae']:,} latents"
-    return f"{widths} FVU {change(*fvu)}, and the part of it that is nonlinear {change(*nonlinear)}"
+    return f"{widths} {changes(('FVU', *fvu), ('its nonlinear part', *nonlinear))}"
 
 
 def encoder_note(result: Breakdown) -> str:
@@ -112,11 +113,7 @@ def name_of_series(axes: Axes, data: dict[str, Any]) -> None:
     first = data["saes"][0]
     if first["fvu"]["value"] is not None:
         place = {"xytext": (9, 5), "va": "bottom"}
-        name_at(axes, float(np.log2(first["d_sae"])), first["fvu"]["value"], "FVU of Sae(x)", error_colour(), **place)
-
-
-def error_colour() -> str:
-    return COMPONENTS["error"].colour
+        name_at(axes, float(np.log2(first["d_sae"])), first["fvu"]["value"], "FVU of Sae(x)", **place)
 
 
 def draw_levels(axes: Axes, data: dict[str, Any], right: float) -> None:
@@ -124,17 +121,17 @@ def draw_levels(axes: Axes, data: dict[str, Any], right: float) -> None:
     law, line = data["power_law"], data["line"]
     names = []
     if line["points"] > 1:
-        names.append((line["value"], f"FVU_nonlinear,\nmean {line['value']:.3f}", COMPONENTS["nonlinear"].colour))
+        names.append((line["value"], f"FVU_nonlinear,\nmean {line['value']:.3f}"))
     if (value := law["asymptote"]) is not None:
         colour = COMPONENTS["absent"].colour
         axes.axhline(value, color=colour, linestyle=":")
         interval = "no interval" if law["low"] is None else f"{law['low']:.3f} to {law['high']:.3f}"
-        names.append((value, f"asymptote {value:.3f}\n({interval})", colour))
+        names.append((value, f"asymptote {value:.3f}\n({interval})"))
         if law["low"] is not None:
             bars = [[max(value - law["low"], 0)], [max(law["high"] - value, 0)]]
             axes.errorbar([right], [value], yerr=bars, color=colour, marker="_", capsize=3, elinewidth=INTERVAL)
-    for (height, text, colour), va in zip(sorted(names), ("top", "bottom")[-len(names) :], strict=False):
-        name_at(axes, right, height, text, colour, va=va, xytext=(6, 2 if va == "bottom" else -2))
+    for (height, text), va in zip(sorted(names), ("top", "bottom")[-len(names) :], strict=False):
+        name_at(axes, right, height, text, va=va, xytext=(6, 2 if va == "bottom" else -2))
 
 
 def band_edges(data: dict[str, Any]) -> list[tuple[str, str, float, np.ndarray]]:
@@ -172,7 +169,7 @@ def label_band(axes: Axes, name: str, x: float, low: float, high: float, top: fl
         line = {"arrowstyle": "-", "linewidth": 0.6, "color": MUTED}
         axes.annotate(name, (x, (low + high) / 2), xytext=(10, 26), textcoords="offset points", arrowprops=line)
         return
-    axes.annotate(name, (x, (low + high) / 2), va="center")
+    axes.annotate(name, (x, low + NAME_AT * (high - low)), va="center")
 
 
 def trend(axes: Axes, x: np.ndarray, y: np.ndarray, data: dict[str, Any], component: str) -> None:

@@ -61,10 +61,8 @@ def finding(rows: list[dict[str, Any]]) -> str:
     least, most = (choose(shown, key=lambda row: row["norm_r2"]["value"]) for choose in (min, max))
     if least["layer"] == most["layer"]:
         return f"At layer {most['layer']} x predicts the error norm with R² {decimals(most['norm_r2']['value'])}"
-    return (
-        f"x predicts the error norm best at layer {most['layer']} (R² {decimals(most['norm_r2']['value'])}) and worst at "
-        f"layer {least['layer']} ({decimals(least['norm_r2']['value'])})"
-    )
+    best, worst = (f"layer {row['layer']} (R² {decimals(row['norm_r2']['value'])})" for row in (most, least))
+    return f"x predicts the error norm best at {best} and worst at {worst}"
 
 
 def series_of(row: dict[str, Any]) -> tuple[Any, ...]:

@@ -104,7 +104,7 @@ def draw(data: dict[str, Any], style: Style) -> Figure:
     if data["exponential"] is not None:
         axes.axhline(data["exponential"], color=MUTED, linestyle="--", linewidth=1.0, zorder=0)
         text = f"linear features,\nexponential\nweights: {data['exponential']:.2f}"
-        name_at(axes, len(COLUMNS) - 0.4, data["exponential"], text, MUTED)
+        name_at(axes, len(COLUMNS) - 0.4, data["exponential"], text, color=MUTED)
     for face, label in ((MUTED, "main hookpoint"), ("white", "other hookpoints")):
         axes.plot([], [], color=MUTED, marker="o", mfc=face, linestyle="none", label=label)
     figure.legend(loc="outside lower left", ncols=2)
@@ -128,6 +128,7 @@ def column(axes: Axes, place: int, values: np.ndarray, main: np.ndarray, look: C
             density_norm="width",
             width=0.85,
             color=look.colour,
+            saturation=1,
             alpha=0.2,
             linewidth=0,
         )

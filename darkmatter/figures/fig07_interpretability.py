@@ -32,8 +32,8 @@ def finding(data: dict[str, Any]) -> str:
         return "One of the parts has no judged latent"
     word = "more" if lead >= 0 else "less"
     return (
-        f"Where latents fire, LinearError's are judged rightly {percent(abs(lead), 1)} {word} often than NonlinearError's "
-        f"(the paper: about {percent(INTERPRETABLE_LEAD.low)} more)"
+        f"Where latents fire, LinearError's are judged rightly {percent(abs(lead), 1)} {word} often than "
+        f"NonlinearError's (the paper: about {percent(INTERPRETABLE_LEAD.low)} more)"
     )
 
 

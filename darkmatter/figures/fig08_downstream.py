@@ -58,8 +58,8 @@ def finding(saes: list[dict[str, Any]]) -> str:
     linear, nonlinear = (recovered([sae["recovered_percent"].get(part) for sae in saes]) for part in PARTS)
     by_linear, by_nonlinear = (recovered([sae["expected_percent"]["variance"][part] for sae in saes]) for part in PARTS)
     return (
-        f"LinearError recovers {linear} of the lost cross-entropy where its variance lets expect {by_linear}; "
-        f"NonlinearError {nonlinear} of {by_nonlinear}"
+        f"LinearError recovers {linear} of the lost cross-entropy (its share of the variance: {by_linear}), "
+        f"NonlinearError {nonlinear} ({by_nonlinear})"
     )
 
 
@@ -121,9 +121,7 @@ def place(number: int, count: int) -> float:
 
 def draw_splice(axes: Axes, results: Sequence[dict[str, Any] | None], number: int, count: int, splice: str) -> None:
     shown = [(at + place(number, count), item) for at, item in enumerate(results) if item is not None]
-    bars_with_intervals(
-        axes, [at for at, _ in shown], [item for _, item in shown], 0.9 * GROUP / count, **look(splice)
-    )
+    bars_with_intervals(axes, [at for at, _ in shown], [item for _, item in shown], 0.9 * GROUP / count, **look(splice))
 
 
 def draw_expected(axes: Axes, saes: Sequence[dict[str, Any]], part: str, number: int, count: int) -> None:

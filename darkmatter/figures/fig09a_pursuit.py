@@ -65,11 +65,11 @@ def of_variant(result: dict[str, Any]) -> dict[str, Any]:
 
 def finding(saes: list[dict[str, Any]], variant: str) -> str:
     changes = [
-        known(percent(sae[variant]["compared"]["paper"][name], factor)["value"] for sae in saes)
+        known(in_percent(sae[variant]["compared"]["paper"][name], factor)["value"] for sae in saes)
         for name, (_, _, factor) in CHANGES.items()
     ]
     fvu, nonlinear = map(changed, changes)
-    return f"With gradient pursuit FVU {fvu} and FVU_nonlinear {nonlinear}"
+    return f"With gradient pursuit FVU {fvu}, and FVU_nonlinear {nonlinear}"
 
 
 def changed(values: list[float]) -> str:
@@ -109,7 +109,7 @@ def draw(data: dict[str, Any], style: Style) -> Figure:
     for number, (component, _, factor) in CHANGES.items():
         look = COMPONENTS[component]
         for variant, marker, aside in ((data["claimed"], look.marker, -ASIDE), (other(data), "x", ASIDE)):
-            estimates = [percent(sae[variant]["compared"]["paper"][number], factor) for sae in saes]
+            estimates = [in_percent(sae[variant]["compared"]["paper"][number], factor) for sae in saes]
             points_with_intervals(
                 right, places + aside, estimates, color=look.colour, marker=marker, mfc="white", linestyle="none"
             )
@@ -129,7 +129,7 @@ def other(data: dict[str, Any]) -> str:
     return next(name for name in data["variants"] if name != data["claimed"])
 
 
-def percent(item: dict[str, Any], factor: int) -> dict[str, Any]:
+def in_percent(item: dict[str, Any], factor: int) -> dict[str, Any]:
     """An estimate in per cent; a negative factor turns a decrease into a change."""
     ends = [None if item[end] is None else factor * item[end] for end in ("low", "high")]
     low, high = ends if factor > 0 else ends[::-1]

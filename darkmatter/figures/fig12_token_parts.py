@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 
 from darkmatter.figures.style import COMPONENTS, MUTED, Style, legend, log2_axis
 from darkmatter.figures.token_norms import draw_run, ends, name_tokens, token_data
-from darkmatter.figures.words import change
+from darkmatter.figures.words import changes
 from darkmatter.params.schema import Params
 from darkmatter.results.load import Results
 
@@ -35,9 +35,8 @@ def finding(data: dict[str, Any]) -> str:
     saes = ends(data)
     if len(saes) < 2:
         return f"Both parts of the error of {saes[0]['d_sae']:,} latents, token by token"
-    linear, nonlinear = (change(*(sae[f"mean_{part}_sq"] for sae in saes)) for part in PARTS)
-    widths = f"From {saes[0]['d_sae']:,} to {saes[-1]['d_sae']:,} latents"
-    return f"{widths} the mean squared norm of LinearError {linear}, that of NonlinearError {nonlinear}"
+    parts = [(f"mean ‖{COMPONENTS[part].label}‖²", *(sae[f"mean_{part}_sq"] for sae in saes)) for part in PARTS]
+    return f"From {saes[0]['d_sae']:,} to {saes[-1]['d_sae']:,} latents {changes(*parts)}"
 
 
 def draw(data: dict[str, Any], style: Style) -> Figure:

@@ -43,8 +43,8 @@ def data(results: Results, params: Params) -> dict[str, Any]:
         f"never fired, {counts['below_min_firings']:,} fired fewer than {counts['min_firings']} times on "
         f"{result['rows']:,} tokens; {len(curve['latent']):,} drawn, evenly over their order. Probe "
         f"fitted on the token split, with intercept; {level} intervals over latents. With g = latent·(Sae(x) − b_dec) "
-        f"the squared norm is Σ wg; g is w where latents are orthogonal. {premise(result, split, convention)} Spearman's "
-        f"rank correlations: {ranks(against)}.",
+        f"the squared norm is Σ wg; g is w where latents are orthogonal. {premise(result, split, convention)} "
+        f"Spearman's rank correlations: {ranks(against)}.",
         "latents": counts,
         "against": against,
         "probe_r2": {way: result["probe_r2"][split][way] for way in CONVENTIONS},
@@ -57,7 +57,7 @@ def finding(against: dict[str, Any]) -> str:
     mean, product = (against[average]["ratio"]["value"] for average in (LARGE, BESIDE))
     if mean is None or product is None:
         return "The median of a*·latent over an average of the latent is undefined"
-    return f"a*·latent is {short(mean)} times a latent's mean activation, and {short(product)} times its E(wg)/E(w) (medians)"
+    return f"a*·latent is {short(mean)} times a latent's mean activation and {short(product)} times its E(wg)/E(w)"
 
 
 def ranks(against: dict[str, Any]) -> str:
@@ -121,7 +121,9 @@ def panel(axes: Axes, data: dict[str, Any], average: str, probe: np.ndarray) -> 
     axes.plot(shown, probe, ".", color=points.colour, ms=3.5, alpha=0.4, mew=0, label="latent", rasterized=True)
     high = float(np.quantile(shown, 1 - OUTSIDE)) or 1.0
     axes.plot([0, high], [0, high], color=INK, linewidth=1.1, label="equal (paper)")
-    x, mean, low, top = ([group[key] for group in data["smooth"][average]] for key in ("average", "mean", "low", "high"))
+    x, mean, low, top = (
+        [group[key] for group in data["smooth"][average]] for key in ("average", "mean", "low", "high")
+    )
     axes.fill_between(x, low, top, color=curve.colour, alpha=0.25, linewidth=0, label="quartiles of neighbours")
     axes.plot(x, mean, color=curve.colour, label="mean of neighbours", **({"marker": "o"} if len(x) == 1 else {}))
     axes.set_xlim(0, high)

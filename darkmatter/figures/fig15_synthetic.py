@@ -23,10 +23,10 @@ CAPTION = (
     "x' = Sae(x) is taken as the truth and passes through the SAE again. Top: FVU (solid), its level at no ablation "
     "(dotted) and FVU_nonlinear (dashed, hollow) against the share of latents ablated, with noise on x' alone (left) "
     "and on its reconstruction alone (right). Bottom: what the decomposition estimates at no ablation against the "
-    "variance planted, one line for each amount of the other noise, with Table 1's correlation and in grey the paper's; "
-    "and for SAEs of every width the share of what ablation adds to FVU that is nonlinear, where grey is what counts as "
-    "the horizontal line that the paper reports. The SAE encodes x' without the noise. Intervals are over seeds, each "
-    "with noise and contexts of its own, at fixed SAEs."
+    "variance planted, one line for each amount of the other noise, with Table 1's correlation and in grey the "
+    "paper's; and for SAEs of every width the share of what ablation adds to FVU that is nonlinear, where grey is what "
+    "counts as the horizontal line that the paper reports. The SAE encodes x' without the noise. Intervals are over "
+    "seeds, each with noise and contexts of its own, at fixed SAEs."
 )
 PAPER = "Fig. 15, appendices B.2 and C.3"
 
@@ -46,8 +46,8 @@ def data(results: Results, params: Params) -> dict[str, Any]:
         "note": f"x' = Sae(x) of {result['sae']} at {result['hookpoint']}; {rows:,} held-out of {result['rows']:,} "
         f"tokens, token split; means over {len(result['seeds'])} seeds, each with noise and contexts of its own, with "
         f"{100 * result['level']:g} % t intervals over them. Noise in units of the SAE's root mean square error per "
-        f"dimension, {result['unit']:.3g}: a variance of 1 is as much as the SAE's error. Bottom right: of all that ablation "
-        "adds to FVU, over all noise settings, the share that is nonlinear; planted Dense and Introduced do not "
+        f"dimension, {result['unit']:.3g}: a variance of 1 is as much as the SAE's error. Bottom right: of all that "
+        "ablation adds to FVU, over all noise settings, the share that is nonlinear; planted Dense and Introduced do not "
         "change, so a line as flat as Fig. 1's is at 0, and what is above it is absent features that a linear map does "
         "not find.",
         "ablated_latents": result["ablated"],
@@ -60,13 +60,12 @@ def data(results: Results, params: Params) -> dict[str, Any]:
 
 def finding(found: dict[str, Any]) -> str:
     correlations, flatness = found["synthetic_correlations"], found["synthetic_line_fits"]["flatness"]["value"]
-    follow = [
-        f"{ESTIMATES[side][1]} follows {SIDES[side][1]} with r = {decimals(correlations[f'{noise}_{part}']['value'])} "
+    pairs = [
+        f"of {SIDES[side][1]} with {ESTIMATES[side][1]}: {decimals(correlations[f'{noise}_{part}']['value'])} "
         f"(paper {decimals(CORRELATIONS[noise][part])})"
         for side, (noise, part) in TABLE.items()
     ]
-    text = f"{', '.join(follow)}; {percent(flatness)} of what ablation adds to FVU is nonlinear (paper: none)"
-    return text[0].upper() + text[1:]
+    return f"Correlation {', '.join(pairs)}; {percent(flatness)} of what ablation adds to FVU is nonlinear"
 
 
 def draw(data: dict[str, Any], style: Style) -> Figure:

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from darkmatter.figures.pair_panels import draw_lines, draw_matrix
 from darkmatter.figures.paper import SCALING_GAIN
 from darkmatter.figures.style import RULE, Style, paper_range
-from darkmatter.figures.words import known, percent_span
+from darkmatter.figures.words import known, percent, percent_span
 from darkmatter.params.conventions import PRIMARY
 from darkmatter.params.schema import Params
 from darkmatter.results.load import NotDrawn, Results
@@ -55,7 +55,7 @@ def finding(pairs: list[dict[str, Any]]) -> str:
     verb = "raises" if high < 0 else "lowers"
     return (
         f"NonlinearError's norm {verb} the FVU of the predicted error norm by {by} "
-        f"(the paper: up to {100 * SCALING_GAIN.high:.0f} %)"
+        f"(the paper: up to {percent(SCALING_GAIN.high)})"
     )
 
 
@@ -66,14 +66,14 @@ def sentence(largest: dict[str, Any], level: str) -> str:
     return f" Largest decrease: {value:.1f} % ({low:.1f} to {high:.1f}, {level} interval of the maximum)."
 
 
-def percent(result: dict[str, Any]) -> dict[str, Any]:
+def in_percent(result: dict[str, Any]) -> dict[str, Any]:
     return {key: None if result[key] is None else 100 * result[key] for key in ("value", "low", "high")}
 
 
 def draw(data: dict[str, Any], style: Style) -> Figure:
     figure = style.figure(3.3)
     matrix, lines = figure.subplots(1, 2, width_ratios=(1, 1.2))
-    pairs = [pair | {"shown": percent(pair["paper"]["decrease"])} for pair in data["pairs"]]
+    pairs = [pair | {"shown": in_percent(pair["paper"]["decrease"])} for pair in data["pairs"]]
     draw_matrix(matrix, pairs, style, fmt=".1f")
     matrix.set_title("decrease of FVU in %, each pair")
     draw_lines(lines, pairs, style, apart=0.06)

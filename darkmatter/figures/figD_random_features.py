@@ -48,7 +48,7 @@ def finding(random: dict[str, Any]) -> str:
     value, masked = min(shown)
     vertex = random["parabola"]["vertex"]["value"]
     fitted = "" if vertex is None else f"; the vertex of the parabola is at {decimals(vertex)}"
-    return f"In random order the least is explained, {percent(value)}, with {percent(masked)} of the features masked{fitted}"
+    return f"In random order least is explained, {percent(value)}, with {percent(masked)} of features masked{fitted}"
 
 
 def sentence(parabola: dict[str, Any]) -> str:

@@ -26,8 +26,8 @@ def data(results: Results, params: Params) -> dict[str, Any]:
 def finding(data: dict[str, Any]) -> str:
     linear, nonlinear = (decimals(data["parts"][part]["balanced"]["value"]) for part in PARTS)
     return (
-        f"The surrogate, no language model, has a balanced accuracy of {linear} on latents of LinearError and {nonlinear} "
-        "on NonlinearError; chance is 0.50"
+        f"The surrogate, no language model, has a balanced accuracy of {linear} on latents of LinearError and "
+        f"{nonlinear} on NonlinearError; chance is 0.50"
     )
 
 

@@ -70,7 +70,7 @@ def draw_judged(data: dict[str, Any], style: Style) -> Figure:
         if part["silent"]["value"] is not None:
             chance = 1 - part["silent"]["value"]
             active.plot([0.5, deciles + 0.5], [chance] * 2, color=look.colour, linestyle="--", linewidth=1.0)
-            name_at(active, deciles + 0.5, chance, "chance", look.colour)
+            name_at(active, deciles + 0.5, chance, "chance")
     silent.set_xticks([0], ["silent"])
     silent.set_xlim(-0.5, 0.5)
     silent.set_ylabel("share judged rightly")

@@ -11,7 +11,7 @@ from matplotlib.tri import Triangulation
 from scipy.spatial import QhullError
 
 from darkmatter.figures.paper import NORM_R2, VECTOR_R2, Printed
-from darkmatter.figures.style import BAND, MUTED, Style, log2_axis
+from darkmatter.figures.style import BAND, INK, MUTED, ON_DARK, ON_LIGHT, Style, log2_axis
 from darkmatter.figures.words import span, values_of
 from darkmatter.results.density import beside_the_papers
 from darkmatter.results.load import NotDrawn, Results, context_note, estimate, one_per_cell
@@ -30,7 +30,6 @@ PANELS = (  # key, title, colour map, decimals
 )
 PRINTED: dict[str, Printed] = {"norm_r2": NORM_R2, "vector_r2": VECTOR_R2}
 LEVELS = 12
-LIGHT = "#fdfdfd"  # below the values on a map, whose colours no ground changes
 
 
 def map_data(results: Results, hookpoint: str, groups: list[str] | None) -> dict[str, Any]:
@@ -112,7 +111,7 @@ def panel(
     if (triangles := triangulate(x, y)) is not None and np.ptp(value) > 0:
         axes.tricontourf(x, y, triangles, value, levels=LEVELS, cmap=cmap, alpha=0.85)
     draw_scale(scale, float(value.min()), float(value.max()), cmap, PRINTED.get(key))
-    axes.scatter(x, y, s=9, color="black", edgecolor=LIGHT, linewidth=0.5, zorder=3)
+    axes.scatter(x, y, s=9, color=ON_LIGHT, edgecolor=ON_DARK, linewidth=0.5, zorder=3)
     for at_x, at_y, number in zip(x, y, value, strict=True):
         axes.annotate(
             f"{number:.{decimals}f}".replace("0.", ".", 1),
@@ -120,9 +119,9 @@ def panel(
             xytext=(0, 4),
             textcoords="offset points",
             ha="center",
-            color="black",
+            color=ON_LIGHT,
             fontsize=style.small * 0.95,
-            bbox={"boxstyle": "round,pad=0.12", "facecolor": LIGHT, "edgecolor": "none", "alpha": 0.8},
+            bbox={"boxstyle": "round,pad=0.12", "facecolor": ON_DARK, "edgecolor": "none", "alpha": 0.8},
         )
 
 
@@ -141,7 +140,7 @@ def draw_scale(axes: Axes, low: float, high: float, cmap: str, printed: Printed 
         colours = np.linspace(0, 1, 256)[None]
         axes.imshow(colours, extent=(low, high, 0.2, 1), aspect="auto", cmap=cmap, alpha=0.85, zorder=2)
     else:
-        axes.plot([low, low], [0, 1], color="black")
+        axes.plot([low, low], [0, 1], color=INK)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
     axes.xaxis.set_major_locator(MaxNLocator(4))

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 
-from darkmatter.figures.style import Style, points_with_intervals, short
+from darkmatter.figures.style import ON_DARK, ON_LIGHT, Style, points_with_intervals, short
 
 Pairs = list[dict[str, Any]]
 WRITTEN = 10  # SAEs of a matrix whose cells have room for their values
@@ -43,6 +44,8 @@ def draw_matrix(axes: Axes, pairs: Pairs, style: Style, **look: Any) -> None:
         linewidths=0.5,
         **look,
     )
+    for text in axes.texts:
+        text.set_color(ON_DARK if to_hex(text.get_color()) == "#ffffff" else ON_LIGHT)
     axes.set_xlabel("width of SAE₁ (predicts)")
     axes.set_ylabel("width of SAE₂ (predicted)")
     axes.tick_params(rotation=0, length=0)

@@ -1,7 +1,7 @@
 """What the paper prints, as the figures mark it in grey: each value with the section where it stands.
 
-What the ledger holds as well is the same there, which a test checks. Where the paper shows a figure without printing its
-values, there is no mark: nothing here is read off an image.
+What the ledger holds as well is the same there, which a test checks. Where the paper shows a figure without printing
+its values, there is no mark: nothing here is read off an image.
 """
 
 from dataclasses import dataclass

@@ -104,7 +104,7 @@ def draw_curves(axes: Axes, saes: list[dict[str, Any]]) -> None:
             above = sae["part"] == "linear"
             place = {"xytext": (0, 24 if above else -24), "ha": "center"}
             middle = len(tokens) // 2
-            name_at(axes, tokens[middle] / 1000, fvu[middle], look.label, look.colour, **place)
+            name_at(axes, tokens[middle] / 1000, fvu[middle], look.label, **place)
         named.add(sae["part"])
     axes.set_xlabel("thousand tokens trained on")
     axes.set_ylabel("FVU of the part")
@@ -124,7 +124,7 @@ def draw_final(axes: Axes, data: dict[str, Any]) -> None:
             points_with_intervals(axes, [place + side - 0.05], [data["over_seeds"][measure][part]], ms=6, **shared)
             if place == 0:
                 text = f"paper {printed:.2f}"
-                name_at(axes, place + side, printed, text, MUTED, xytext=(0, -3), ha="center", va="top")
+                name_at(axes, place + side, printed, text, color=MUTED, xytext=(0, -3), ha="center", va="top")
     axes.set_xticks(range(len(MEASURES)), list(MEASURES.values()))
     axes.set_xlim(-0.5, len(MEASURES) - 0.5)
     axes.set_title("other documents")

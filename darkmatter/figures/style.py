@@ -49,8 +49,8 @@ COMPONENTS = {
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 SHADES = tuple(to_hex(mpl.colormaps["viridis"](at)) for at in (0.78, 0.62, 0.47, 0.32, 0.17, 0.02))
 
-# Every colour that a figure may have, but for those of maps and of text on them. An SVG writes each as it stands here, so
-# that a page with a dark ground can replace colour by colour.
+# Every colour that a figure may have, but for those of maps and of text on them. An SVG writes each as it stands here,
+# so that a page with a dark ground can replace colour by colour.
 PALETTE = {
     "ground": "#ffffff",
     "ink": "#222222",
@@ -62,6 +62,7 @@ PALETTE = {
     **{f"shade-{number}": colour for number, colour in enumerate(SHADES)},
 }
 GROUND, INK, MUTED, RULE, MARK, BAND = (PALETTE[name] for name in ("ground", "ink", "muted", "rule", "paper", "band"))
+ON_DARK, ON_LIGHT = "#fdfdfd", "#101010"  # text on the colours of a map, which no ground changes
 INKED = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
 
 
@@ -118,7 +119,7 @@ def wrapped(text: str, size: float, room: float) -> str:
     """The text in lines no wider than `room` points, in bold type."""
     bold = FontProperties(family=mpl.rcParams["font.family"], weight="bold")
     lines: list[str] = []
-    for word in text.split():
+    for word in text.split(" "):
         longer = f"{lines[-1]} {word}" if lines else word
         if lines and TextPath((0, 0), longer, size=size, prop=bold).get_extents().width <= room:
             lines[-1] = longer
@@ -185,10 +186,15 @@ def paper_range(axes: Axes, low: float, high: float, text: str) -> None:
     axes.text(0.995, high, text, transform=axes.get_yaxis_transform(), color=MUTED, **place)
 
 
-def name_at(axes: Axes, x: float, y: float, text: str, colour: str, **place: Any) -> None:
-    """The name of a series beside its end, in its colour: no legend to look up."""
-    aside = {"xytext": (6, 0), "textcoords": "offset points", "va": "center", "fontsize": mpl.rcParams["legend.fontsize"]}
-    axes.annotate(text, (x, y), color=colour, annotation_clip=False, **(aside | place))
+def name_at(axes: Axes, x: float, y: float, text: str, **place: Any) -> None:
+    """The name of a line beside it: no legend to look up. In ink, as most colours are too light for small type."""
+    aside = {
+        "xytext": (6, 0),
+        "textcoords": "offset points",
+        "va": "center",
+        "fontsize": mpl.rcParams["legend.fontsize"],
+    }
+    axes.annotate(text, (x, y), annotation_clip=False, **(aside | place))
 
 
 def legend(axes: Axes, **place: Any) -> None:

@@ -61,6 +61,6 @@ def finding(found: dict[str, Any]) -> str:
         for pairs in ((("x", "dense"), ("sae", "introduced")), (("x", "introduced"), ("sae", "dense")))
     )
     return (
-        f"Each noise and its own estimate correlate with r = {own[0]} (Dense) and {own[1]} (Introduced), each noise and "
-        f"the other estimate with {other[0]} and {other[1]}"
+        f"Each noise correlates with its own estimate by {own[0]} (Dense) and {own[1]} (Introduced), with the other "
+        f"one by {other[0]} and {other[1]}"
     )

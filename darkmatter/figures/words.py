@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 UNKNOWN = "undefined"
+FIXED = "\N{NO-BREAK SPACE}"  # before a per cent sign, which begins no line
 
 
 def known(values: Iterable[float | None]) -> list[float]:
@@ -20,7 +21,7 @@ def decimals(value: float | None, digits: int = 2) -> str:
 
 
 def percent(share: float | None, digits: int = 0) -> str:
-    return UNKNOWN if share is None else f"{100 * share:.{digits}f} %".replace("-", "−")
+    return UNKNOWN if share is None else f"{decimals(100 * share, digits)}{FIXED}%"
 
 
 def span(values: Sequence[float], digits: int = 2) -> str:
@@ -33,17 +34,26 @@ def span(values: Sequence[float], digits: int = 2) -> str:
 
 def percent_span(shares: Sequence[float], digits: int = 0) -> str:
     """12 to 32 %."""
-    return f"{span([100 * share for share in shares], digits)} %" if shares else UNKNOWN
+    return f"{span([100 * share for share in shares], digits)}{FIXED}%" if shares else UNKNOWN
 
 
-def change(before: float | None, after: float | None, falls: str = "falls", rises: str = "rises") -> str:
-    """Falls by 33 %; stays within half a per cent."""
-    if before is None or after is None or before == 0:
-        return f"change {UNKNOWN}"
-    relative = after / before - 1
-    if abs(relative) < 0.005:
-        return "stays the same"
-    return f"{falls if relative < 0 else rises} by {percent(abs(relative))}"
+def changes(*parts: tuple[str, float | None, float | None]) -> str:
+    """FVU falls by 33 %, its nonlinear part by 7 %: a verb that is the same again is left out.
+
+    Args:
+        parts: name, value before and value after of each.
+    """
+    sentences, last = [], ""
+    for name, before, after in parts:
+        if before is None or after is None or before == 0:
+            verb, amount = "has no defined change", ""
+        elif abs(after / before - 1) < 0.005:
+            verb, amount = "stays the same", ""
+        else:
+            verb, amount = "falls" if after < before else "rises", f" by {percent(abs(after / before - 1))}"
+        sentences.append(f"{name}{amount}" if amount and verb == last else f"{name} {verb}{amount}")
+        last = verb
+    return ", ".join(sentences)
 
 
 def counted(number: int, name: str) -> str:
