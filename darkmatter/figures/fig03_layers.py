@@ -6,7 +6,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from darkmatter.figures.paper import NORM_R2_MIDDLE
-from darkmatter.figures.style import COMPONENTS, MARKERS, Style, layer_axes, legend, paper_range, points_with_intervals
+from darkmatter.figures.style import COMPONENTS, MARKERS, Style, layer_axes, paper_range, points_with_intervals
 from darkmatter.figures.words import decimals, span
 from darkmatter.params.schema import Params
 from darkmatter.results.load import NotDrawn, Results, context_note, estimate
@@ -95,5 +95,6 @@ def draw(data: dict[str, Any], style: Style) -> Figure:
     axes.set_ylim(min(low, NORM_R2_MIDDLE.low - 0.05), max(high, 1.0))
     printed = span([NORM_R2_MIDDLE.low, NORM_R2_MIDDLE.high])
     paper_range(axes, NORM_R2_MIDDLE.low, NORM_R2_MIDDLE.high, f"paper, middle layers: {printed}")
-    legend(axes, loc="lower left")
+    if axes.get_legend_handles_labels()[0]:
+        figure.legend(loc="outside lower left", ncols=2)
     return figure

@@ -55,6 +55,8 @@ def data(results: Results, params: Params) -> dict[str, Any]:
 
 
 def finding(saes: list[dict[str, Any]]) -> str:
+    if not any(values_of(sae["recovered_percent"].values()) for sae in saes):
+        return "The share of the cross-entropy that the parts recover is undefined"
     linear, nonlinear = (recovered([sae["recovered_percent"].get(part) for sae in saes]) for part in PARTS)
     by_linear, by_nonlinear = (recovered([sae["expected_percent"]["variance"][part] for sae in saes]) for part in PARTS)
     return (

@@ -25,6 +25,7 @@ PAPER = "Fig. 9a, section 6.1"
 
 NUMBERS = {"fvu": ("error", "FVU"), "fvu_nonlinear": ("nonlinear", "FVU_nonlinear")}
 CHANGES = {"decrease": ("error", "FVU", -100), "change": ("nonlinear", "FVU_nonlinear", 100)}
+SMALLEST = 0.5  # per cent that do not round to 0
 ASIDE = 0.07  # doublings of width that the variants stand aside of their SAE
 
 
@@ -76,6 +77,8 @@ def changed(values: list[float]) -> str:
     """Falls by 3 to 5 %; changes by −1 to 2 % where the signs differ."""
     if not values:
         return "has no defined change"
+    if max(map(abs, values)) < SMALLEST:
+        return "stays the same"
     if max(values) < 0 or min(values) > 0:
         word = "falls" if max(values) < 0 else "rises"
         return f"{word} by {percent_span([abs(value) / 100 for value in values])}"

@@ -50,7 +50,9 @@ def data(results: Results, params: Params) -> dict[str, Any]:
 
 def finding(pairs: list[dict[str, Any]]) -> str:
     gains = known(pair["paper"]["decrease"]["value"] for pair in pairs)
-    low, high = (min(gains), max(gains)) if gains else (0.0, 0.0)
+    if not gains:
+        return "What NonlinearError's norm adds to the prediction is undefined"
+    low, high = min(gains), max(gains)
     by = percent_span([abs(gain) for gain in gains] if low >= 0 or high <= 0 else gains, 1)
     verb = "raises" if high < 0 else "lowers"
     return (
@@ -79,5 +81,6 @@ def draw(data: dict[str, Any], style: Style) -> Figure:
     draw_lines(lines, pairs, style, apart=0.06)
     lines.set_ylabel("decrease of FVU in %")
     lines.axhline(0, color=RULE, linewidth=0.7, zorder=0)
+    lines.set_ylim(top=max(lines.get_ylim()[1], 120 * SCALING_GAIN.high))
     paper_range(lines, 100 * SCALING_GAIN.low, 100 * SCALING_GAIN.high, "paper: up to 5 %")
     return figure

@@ -3,8 +3,9 @@
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
-from darkmatter.figures.style import COMPONENTS, Style, name_at, points_with_intervals
+from darkmatter.figures.style import COMPONENTS, MUTED, Style, points_with_intervals
 from darkmatter.params.schema import Params
 from darkmatter.results.load import NotDrawn, Results
 
@@ -70,7 +71,6 @@ def draw_judged(data: dict[str, Any], style: Style) -> Figure:
         if part["silent"]["value"] is not None:
             chance = 1 - part["silent"]["value"]
             active.plot([0.5, deciles + 0.5], [chance] * 2, color=look.colour, linestyle="--", linewidth=1.0)
-            name_at(active, deciles + 0.5, chance, "chance")
     silent.set_xticks([0], ["silent"])
     silent.set_xlim(-0.5, 0.5)
     silent.set_ylabel("share judged rightly")
@@ -79,5 +79,6 @@ def draw_judged(data: dict[str, Any], style: Style) -> Figure:
     active.set_ylim(bottom=0)
     handles, labels = active.get_legend_handles_labels()
     if handles:
-        figure.legend(handles, labels, loc="outside lower left", ncols=2)
+        handles.append(Line2D([], [], color=MUTED, linestyle="--", linewidth=1.0))
+        figure.legend(handles, [*labels, "chance: silent windows called active"], loc="outside lower left", ncols=3)
     return figure

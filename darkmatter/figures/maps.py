@@ -61,9 +61,9 @@ def finding(points: list[dict[str, Any]]) -> str:
     ranges = f"x predicts the error's norm with R² {span(norm)} and the error itself with {span(vector)}"
     falling = [all_fall(points, key) for key in ("norm_r2", "vector_r2")]
     if all(falling):
-        return f"{ranges}; both fall with width"
+        return f"{ranges}; both fall at each step in width"
     if any(falling):
-        return f"{ranges}; {'the first' if falling[0] else 'the second'} falls with width"
+        return f"{ranges}; {'the first' if falling[0] else 'the second'} falls at each step in width"
     return f"{ranges}; FVU_nonlinear is {span(nonlinear)}"
 
 

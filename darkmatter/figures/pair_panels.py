@@ -10,7 +10,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 
-from darkmatter.figures.style import ON_DARK, ON_LIGHT, Style, points_with_intervals, short
+from darkmatter.figures.style import GROUND, ON_DARK, ON_LIGHT, Style, points_with_intervals, short
 
 Pairs = list[dict[str, Any]]
 WRITTEN = 10  # SAEs of a matrix whose cells have room for their values
@@ -45,7 +45,7 @@ def draw_matrix(axes: Axes, pairs: Pairs, style: Style, **look: Any) -> None:
         **look,
     )
     for text in axes.texts:
-        text.set_color(ON_DARK if to_hex(text.get_color()) == "#ffffff" else ON_LIGHT)
+        text.set_color(ON_DARK if to_hex(text.get_color()) == GROUND else ON_LIGHT)
     axes.set_xlabel("width of SAE₁ (predicts)")
     axes.set_ylabel("width of SAE₂ (predicted)")
     axes.tick_params(rotation=0, length=0)

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from darkmatter.figures.paper import ERROR_SAE_FVU
-from darkmatter.figures.style import COMPONENTS, MARK, MUTED, Style, name_at, points_with_intervals
+from darkmatter.figures.style import COMPONENTS, MARK, MUTED, Style, legend, name_at, points_with_intervals
 from darkmatter.figures.words import decimals
 from darkmatter.params.schema import Params
 from darkmatter.results.load import Results
@@ -99,16 +99,13 @@ def draw_curves(axes: Axes, saes: list[dict[str, Any]]) -> None:
     for sae in saes:
         look = COMPONENTS[sae["part"]]
         tokens, fvu = ([point[key] for point in sae["curve"]] for key in ("tokens", "fvu"))
-        axes.plot(np.array(tokens) / 1000, fvu, color=look.colour, linewidth=0.9)
-        if sae["part"] not in named and fvu:
-            above = sae["part"] == "linear"
-            place = {"xytext": (0, 24 if above else -24), "ha": "center"}
-            middle = len(tokens) // 2
-            name_at(axes, tokens[middle] / 1000, fvu[middle], look.label, **place)
+        label = None if sae["part"] in named else look.label
+        axes.plot(np.array(tokens) / 1000, fvu, color=look.colour, linewidth=0.9, label=label)
         named.add(sae["part"])
     axes.set_xlabel("thousand tokens trained on")
     axes.set_ylabel("FVU of the part")
     axes.set_title("training batches")
+    legend(axes, loc="upper right")
 
 
 def draw_final(axes: Axes, data: dict[str, Any]) -> None:

@@ -58,10 +58,3 @@ def changes(*parts: tuple[str, float | None, float | None]) -> str:
 
 def counted(number: int, name: str) -> str:
     return f"{number} {name}" if number == 1 else f"{number} {name}s"
-
-
-def than(one: float, other: float, digits: int = 2) -> str:
-    """Lower than, higher than, or the same as: at the digits that are printed."""
-    if decimals(one, digits) == decimals(other, digits):
-        return "the same as"
-    return "lower than" if one < other else "higher than"
