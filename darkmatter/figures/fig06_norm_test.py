@@ -65,7 +65,7 @@ def finding(saes: list[dict[str, Any]]) -> str:
     for target in ("linear", "nonlinear", "error", "x"):
         values = values_of(sae["norm_test"][target] for sae in scored(saes, target))
         middle[target] = f"{COMPONENTS[target].label} {decimals(median(values) if values else None)}"
-    return f"x predicts squared norms with a median R² of: {', '.join(middle.values())}"
+    return f"Median R² of a squared norm predicted from x: {', '.join(middle.values())}"
 
 
 def scored(saes: list[dict[str, Any]], target: str) -> list[dict[str, Any]]:

@@ -67,8 +67,10 @@ def finding(rows: list[dict[str, Any]]) -> str:
     pairs = [(row["layer"], row["r2"][SEEN]["value"], row["r2"][TOKEN_SEEN]["value"]) for row in rows]
     compared = [(layer, one, other) for layer, one, other in pairs if None not in (one, other)]
     lost = [layer for layer, one, other in compared if other > one]
-    won = f"The activation predicts the error norm better than token identity does for {len(compared) - len(lost)} of "
-    won += counted(len(compared), "SAE")
+    won = (
+        "On tokens that the fit has met, the activation predicts the error norm better than token identity does for "
+        f"{len(compared) - len(lost)} of {counted(len(compared), 'SAE')}"
+    )
     if not lost:
         return won
     layers = sorted(set(lost))

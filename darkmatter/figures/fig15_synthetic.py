@@ -46,10 +46,10 @@ def data(results: Results, params: Params) -> dict[str, Any]:
         "note": f"x' = Sae(x) of {result['sae']} at {result['hookpoint']}; {rows:,} held-out of {result['rows']:,} "
         f"tokens, token split; means over {len(result['seeds'])} seeds, each with noise and contexts of its own; "
         f"{100 * result['level']:g} % t intervals over them. Noise in units of the SAE's root mean square error "
-        f"per dimension, {result['unit']:.3g}: a variance of 1 is as much as the SAE's error. Bottom right: of all "
-        "that ablation adds to FVU, over all noise settings, the share that is nonlinear; planted Dense and Introduced "
-        "do not change, so a line as flat as Fig. 1's is at 0, and what is above it is absent features that a linear map "
-        "does not find.",
+        f"per dimension, {result['unit']:.3g}: a variance of 1 is as much as the SAE's error. Bottom right: of what "
+        "ablation adds to FVU, over all noise settings, the share that is nonlinear; planted Dense and Introduced "
+        "do not change, so a line as flat as Fig. 1's is at 0, and what is above it is absent features that a linear "
+        "map does not find.",
         "ablated_latents": result["ablated"],
         "cells": result["cells"],
         "by_width": result["by_width"],

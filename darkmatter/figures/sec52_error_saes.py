@@ -53,7 +53,7 @@ def finding(over_seeds: dict[str, Any]) -> str:
     for measure in MEASURES:
         linear, nonlinear = (over_seeds[measure][part]["value"] for part in PARTS)
         if linear is None or nonlinear is None:
-            return "The FVU of one of the two parts is undefined"
+            return "The mean FVU of one of the two parts is undefined"
         lower.append(COMPONENTS[min(PARTS, key=lambda part, m=measure: over_seeds[m][part]["value"])].label)
         numbers.append(f"{decimals(min(linear, nonlinear))} against {decimals(max(linear, nonlinear))}")
     if lower[0] == lower[1]:
