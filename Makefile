@@ -26,7 +26,7 @@ help: ## what can be made
 	@echo 'make lock         write the lock files again (needs uv)'
 
 demo: $(VENV)/installed
-	python -m darkmatter.cli demo
+	@python -m darkmatter.cli demo
 
 repro: $(VENV)/installed
 	python -m darkmatter.cli repro

