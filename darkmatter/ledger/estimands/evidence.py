@@ -26,7 +26,9 @@ from darkmatter.statistics.bootstrap import Statistic, Weights
 from darkmatter.statistics.sae_estimates import HookpointSums, RowSet, dimension_estimates, scalar_estimates
 from darkmatter.storage.artifacts import ArtifactError, read_arrays
 
-NOT_PULLED = "the sums of every dimension are not here (`make repro`, or `dvc pull` from a remote that has them)"
+NOT_PULLED = (
+    "the sums of every dimension are not here: `make repro`, or from a remote that has them `dvc pull decomposition`"
+)
 POOLED, PER_DIMENSION = "pooled", "per-dimension"
 MET = "met"  # rows whose token is among those fitted
 OF_VARIANCE = ("fvu", "fvu_nonlinear")  # what may be pooled over dimensions or averaged over them
