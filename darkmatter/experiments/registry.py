@@ -33,7 +33,8 @@ class Record:
         section: of the paper, or "ours"; its figures say the same.
         figures: modules of `darkmatter.figures` that show its results.
         stored: files that hold its sums. Those below `reports/` are committed. Those below `data/` come with
-            `make repro` or `dvc pull`; where one is missing, `derive` is called without it and leaves out the numbers that need it.
+            `make repro` or `dvc pull`; where one is missing, `derive` is called without it and leaves out the numbers
+            that need it.
         derive: makes the results file again from its sums; of the committed results it takes names and text, never a
             number that it returns. None where the results are no numbers of its own.
         estimands: what claims may take from `estimands` of its results.
