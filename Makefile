@@ -1,4 +1,5 @@
-# Two commands do everything, on a machine with Python 3.11-3.13, git and make:
+# Three commands do everything, on a machine with Python 3.11-3.13, git and make:
+#     make demo     build .venv from the lock files, decompose a committed SAE on a real model: three minutes
 #     make repro    build .venv from the lock files, run every stage that is not up to date, say what came out
 #                  and whether it is what HEAD has
 #     make test     build .venv, run the tests
@@ -11,9 +12,10 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONPATH := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help repro plots test lint bench gpu-check clean-units lock
+.PHONY: help demo repro plots test lint bench gpu-check clean-units lock
 
 help: ## what can be made
+	@echo 'make demo         build .venv from the lock files, decompose a committed SAE on a real model: three minutes'
 	@echo 'make repro        build .venv from the lock files, run what is not up to date, compare with HEAD'
 	@echo 'make test         build .venv, run the tests'
 	@echo 'make lint         style, types, and whether the committed reports are those of this code'
@@ -22,6 +24,9 @@ help: ## what can be made
 	@echo 'make gpu-check    one published SAE on Gemma 2 2B, on a machine with a GPU'
 	@echo 'make clean-units  forget stored units: the next run computes every SAE again'
 	@echo 'make lock         write the lock files again (needs uv)'
+
+demo: $(VENV)/installed
+	@python -m darkmatter.cli demo
 
 repro: $(VENV)/installed
 	python -m darkmatter.cli repro

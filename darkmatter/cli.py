@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read when NumPy is imported: sums come out as the stages made them
 
 from darkmatter.api.commands import add_decompose
+from darkmatter.api.demo import add_demo
 from darkmatter.api.gpu_check.commands import add_gpu_check
 from darkmatter.audit.command_line import add_command, drop_output
 from darkmatter.audit.commands import add_audit
@@ -58,6 +59,7 @@ def parser() -> argparse.ArgumentParser:
     add_compare(commands)
     add_audit(commands)
     add_decompose(commands)
+    add_demo(commands)
     add_plan(commands)
     add_doctor(commands)
     add_repro(commands)

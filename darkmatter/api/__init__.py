@@ -1,1 +1,4 @@
-"""Your own activations and your own SAE: `decompose` in Python, `darkmatter decompose` on the command line."""
+"""Your own activations and your own SAE: `decompose` in Python, `darkmatter decompose` on the command line.
+
+`darkmatter demo` is `decompose` on a packaged model and an SAE that git holds.
+"""

@@ -102,6 +102,7 @@ def add_decompose(commands: argparse._SubParsersAction) -> None:
         "--device", metavar="DEVICE", default="cpu", help="cpu (default), cuda, cuda:N: where to compute"
     )
     parser.add_argument("--out", metavar="FILE", type=Path, help="write the whole result there, as JSON")
+    parser.add_argument("--figure", metavar="FILE", type=Path, help="draw both parts of the error there, as SVG")
     parser.add_argument("--json", action="store_true", help="print the result as JSON, no table")
     parser.set_defaults(run=run)
 
@@ -116,18 +117,28 @@ def positive(text: str) -> int:
 def run(given: argparse.Namespace) -> int:
     """The exit code: 0, or 1 with the error on standard error."""
     try:
-        if given.out and not given.out.resolve().parent.is_dir():
-            raise ArtifactError(f"--out {given.out}: there is no such folder")
-        if given.out and given.out.is_dir():
-            raise ArtifactError(f"--out {given.out} is a folder; give the name of a file in it")
+        check_written("--out", given.out)
+        check_written("--figure", given.figure)
         result = decomposed(given)
         if given.out:
             write_text(given.out, result.to_json())
+        if given.figure:
+            from darkmatter.api.parts_figure import write_parts  # matplotlib: only who draws waits for it
+
+            write_parts(given.figure, {given.sae: result}, given.convention)
     except (ArtifactError, ParamsError, OSError) as error:
         print(json.dumps({"error": str(error)}) if given.json else f"error: {error}", file=sys.stderr)
         return 1
     print(result.to_json() if given.json else result.table(given.convention), end="" if given.json else "\n")
     return 0
+
+
+def check_written(option: str, path: Path | None) -> None:
+    """Refuse a place that cannot be written to, before the long work."""
+    if path and not path.resolve().parent.is_dir():
+        raise ArtifactError(f"{option} {path}: there is no such folder")
+    if path and path.is_dir():
+        raise ArtifactError(f"{option} {path} is a folder; give the name of a file in it")
 
 
 def decomposed(given: argparse.Namespace) -> Any:

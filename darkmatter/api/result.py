@@ -61,13 +61,16 @@ class Decomposed:
 
     def table(self, convention: str = "paper") -> str:
         """L0, FVU, FVU_nonlinear and both R² with their intervals, one column per split."""
-        columns = [[name, *self.column(split, convention)] for split, name in SPLIT_NAMES.items()]
         level = f"{100 * self.settings['bootstrap']['level']:g} %"
+        return "\n".join([*self.head(), "", *self.rows_of_table(convention), "", *self.footnotes(level, convention)])
+
+    def rows_of_table(self, convention: str = "paper") -> list[str]:
+        """The numbers alone, with the names of their columns first."""
+        columns = [[name, *self.column(split, convention)] for split, name in SPLIT_NAMES.items()]
         lines = [["", *SHOWN.values(), "rows scored", "contexts scored", "rank of the regression"], *columns]
         widths = [max(map(len, line)) for line in lines]
         columns = [[cell.ljust(width) for cell in line] for line, width in zip(lines, widths, strict=True)]
-        rows = ["  ".join(cells).rstrip() for cells in zip(*columns, strict=True)]
-        return "\n".join([*self.head(), "", *rows, "", *self.footnotes(level, convention)])
+        return ["  ".join(cells).rstrip() for cells in zip(*columns, strict=True)]
 
     def column(self, split: str, convention: str) -> list[str]:
         vector = self.estimate("vector_r2", split, convention)

@@ -34,7 +34,8 @@ from darkmatter.statistics.sae_estimates import HookpointSums, dimension_estimat
 from darkmatter.storage.artifacts import ArtifactError, plain, read_arrays, read_json
 from darkmatter.storage.paths import DECOMPOSITION, FIGURES, METRICS, RESULTS
 
-BY_DIMENSION = str(VARIANT)  # the only variant that needs more than committed sums
+BY_DIMENSION = str(VARIANT)  # the only variant that may need more than committed sums
+GET = "`make repro`, or from a remote that has them `dvc pull {}`"
 
 
 @dataclass
@@ -230,7 +231,7 @@ class Deriver:
         path, committed = record.results, read_json(record.results)
         absent = [file for file in record.pulled if not Path(file).exists()]
         sums = {file: read_arrays(Path(file)) for file in record.sums if file not in absent}
-        lacking = f"numbers that need {', '.join(absent)}: `dvc pull {name}`" if absent else None
+        lacking = f"numbers that need {', '.join(absent)}: {GET.format(name)}" if absent else None
         try:
             derived = plain(record.derive(sums, committed, self.params))
         except KeyError as error:
@@ -266,5 +267,5 @@ class Deriver:
                         estimates[split][way] |= dimension_estimates(shared, moments, dimensions, split, way)
             facts = {"l0": float(own["sum/l0"][-1].sum() / shared.rows[-1].sum())}
             saes.append(facts | {"estimates": estimates})
-        lacking = None if moments else f"R² and FVU per dimension: `dvc pull decomposition@{hookpoint}`"
+        lacking = None if moments else f"R² and FVU per dimension: {GET.format(f'decomposition@{hookpoint}')}"
         return Derived(hookpoint, path, compare(committed, plain({"saes": saes})), lacking)

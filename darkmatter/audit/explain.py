@@ -8,12 +8,15 @@ from darkmatter.audit.command_line import did_you_mean
 from darkmatter.audit.lock import Pipeline, read_pipeline
 from darkmatter.audit.receipts import read_receipts
 from darkmatter.audit.rules import earlier_rules
+from darkmatter.experiments.registry import needs_data
 from darkmatter.ledger.claims import CLAIM_RESULTS, CLAIMS, Claim, load_claims, present_hashes
 from darkmatter.ledger.estimands.registry import estimand
 from darkmatter.report.claims import component, outcome_words, paper_value, rule_words
 from darkmatter.report.summary import VERDICTS
 from darkmatter.runner.staleness import makers, stages_behind, stale_stages
 from darkmatter.storage.artifacts import ArtifactError, read_json
+
+NEEDS_DATA = "   # needs data: make repro"
 
 Content = dict[str, Any]
 
@@ -70,6 +73,7 @@ def explain(identity: str) -> Content:
         "stages": chain,
         "commands": {
             "derive": f"darkmatter audit derive {claim.id}",
+            "needs_data": needs_data([claim.experiment], claim.estimand.name),
             "rerun": [f"darkmatter audit rerun {item['stage']}" for item in chain],
         },
     }
@@ -112,7 +116,7 @@ def in_brief(content: Content) -> list[str]:
     ]
     return [
         *lines,
-        f"  command    {content['commands']['derive']}",
+        f"  command    {derive_line(content)}",
         f"  more       darkmatter audit explain --full {claim['id']}",
     ]
 
@@ -167,5 +171,10 @@ def as_text(content: Content) -> list[str]:
         lines += [f"               {key} = {shorten(str(value), 100)}" for key, value in item["params"].items()]
         lines += [f"               in  {path} {sha256[:12]}" for path, sha256 in item["inputs"].items()]
         lines += [f"               out {path} {sha256[:12]}" for path, sha256 in item["outputs"].items()]
-    again = [content["commands"]["derive"], *content["commands"]["rerun"]]
+    again = [derive_line(content), *(f"{command}{NEEDS_DATA}" for command in content["commands"]["rerun"])]
     return [*lines, *(f"  again      {command}" for command in again)]
+
+
+def derive_line(content: Content) -> str:
+    """The command that makes a claim's numbers again, with a remark where a bare clone lacks what it needs."""
+    return content["commands"]["derive"] + (NEEDS_DATA if content["commands"]["needs_data"] else "")

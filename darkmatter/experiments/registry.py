@@ -6,7 +6,7 @@ Records are imported by name: in dvc.yaml, a stage that asks for them depends on
 
 import functools
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,10 +33,12 @@ class Record:
         section: of the paper, or "ours"; its figures say the same.
         figures: modules of `darkmatter.figures` that show its results.
         stored: files that hold its sums. Those below `reports/` are committed. Those below `data/` come with
-            `dvc pull`; where one is missing, `derive` is called without it and leaves out the numbers that need it.
+            `make repro` or `dvc pull`; where one is missing, `derive` is called without it and leaves out the numbers
+            that need it.
         derive: makes the results file again from its sums; of the committed results it takes names and text, never a
             number that it returns. None where the results are no numbers of its own.
         estimands: what claims may take from `estimands` of its results.
+        averaged: those of them that average over dimensions, which only sums below `data/` give.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Record:
     stored: tuple[Path, ...] = ()
     derive: Derive | None = None
     estimands: tuple[str, ...] = ()
+    averaged: tuple[str, ...] = ()
 
     @property
     def results(self) -> Path:
@@ -71,6 +74,20 @@ def records() -> dict[str, Record]:
     names = sorted(path.parent.name for path in Path(__file__).parent.glob("*/record.py"))
     modules = [importlib.import_module(f"darkmatter.experiments.{name}.record") for name in names]
     return {module.RECORD.name: module.RECORD for module in modules}
+
+
+def needs_data(results: Iterable[str], estimand: str | None = None) -> bool:
+    """Whether deriving them again needs sums below `data/`, which a bare clone lacks.
+
+    Args:
+        results: names of results.
+        estimand: that of a claim on them; None for the results as a whole.
+    """
+    known = records()
+    pulled = [known[name] for name in results if name in known and known[name].pulled]
+    if estimand is None:
+        return bool(pulled) or "decomposition" in results
+    return any(estimand not in record.estimands or estimand in record.averaged for record in pulled)
 
 
 def drawn() -> list[str]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
+from darkmatter.experiments.registry import needs_data
 from darkmatter.ledger.estimands.evidence import BY_DIMENSION, EVERY_ROW
 from darkmatter.ledger.estimands.experiments import KEYS
 from darkmatter.ledger.verdicts import NOT_TESTABLE, said
@@ -97,7 +98,9 @@ def claim_row(row: Content, provenance: Provenance) -> Content:
         "files": row["results"],
         "not_computed": [f"{name.replace('_', ' ')}: {why}" for name, why in row["not_computed"].items()],
         "made_by": provenance.made_by(
-            list(dict.fromkeys([*results, "claims"])), [f"derive {row['id']}", f"explain {row['id']}"]
+            list(dict.fromkeys([*results, "claims"])),
+            [f"derive {row['id']}", f"explain {row['id']}"],
+            data=[f"derive {row['id']}"] if needs_data(results, row["estimand"]) else [],
         ),
     }
 

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from darkmatter.experiments.registry import needs_data
 from darkmatter.figures import FigureModule
 from darkmatter.report.numbers import estimate_text
 from darkmatter.report.sources import Provenance, results_shown
@@ -18,7 +19,7 @@ Content = dict[str, Any]
 def figure_content(entry: FigureModule, folder: Path, provenance: Provenance) -> Content:
     path = folder / f"{entry.id}.json"
     results = results_shown(entry.id)
-    data = read_json(path)
+    data, from_sums = read_json(path), f"derive {' '.join(results)}"
     result = {
         "id": entry.id,
         "title": entry.title,
@@ -32,8 +33,9 @@ def figure_content(entry: FigureModule, folder: Path, provenance: Provenance) ->
         "stale": provenance.why_stale(results, "figures"),
         "made_by": provenance.made_by(
             [*results, "figures"],
-            [f"derive {entry.id} --values", f"derive {' '.join(results)}"],  # from the results; these from their sums
+            [f"derive {entry.id} --values", from_sums],  # from the results; these from their sums
             data.get("hookpoint"),
+            [from_sums] if needs_data(results) else [],
         ),
     }
     if entry.is_table:

@@ -48,6 +48,7 @@ def test_every_subcommand_is_here():
         "keep",
         "compare",
         "decompose",
+        "demo",
         "plan",
         "doctor",
         "repro",

@@ -55,14 +55,13 @@ def sentence(content: Content) -> str:
     for row in sorted((row for row in timed if row["reached"]), key=lambda row: -row["ratio"]["median"]):
         strongest.setdefault(row["group"], row)
     shown = [
-        f"{row['ratio']['median']:.1f}× in *{row['group']}* ({row['name']}; rival: {row['rival']})"
+        f"{row['ratio']['median']:.1f}× *{row['group']}* (against {row['rival']})"
         for row in list(strongest.values())[:3]
     ]
     goals = with_goal(content["rows"])
     return (
-        f"Measured in turn with others on one thread, this code is faster by {', '.join(shown)}; "
-        f"{sum(row['reached'] for row in goals)} of {len(goals)} goals are reached, the others are next to their "
-        "measured limits in [docs/benchmarks.md](docs/benchmarks.md)."
+        f"Faster: {', '.join(shown)}; {sum(row['reached'] for row in goals)} of {len(goals)} goals are reached "
+        "([docs/benchmarks.md](docs/benchmarks.md))."
     )
 
 

@@ -154,19 +154,6 @@ def test_what_a_first_run_takes_is_the_plan():
     assert f"{reflinks / 1e9:.0f} GB of disk where the file system has reflinks and {copies / 1e9:.0f} GB" in text
 
 
-def test_the_output_of_decompose_is_that_of_the_committed_run():
-    results = load_results(ROOT / "reports" / "results", load_params(ROOT / "params.yaml").hookpoints, [])
-    (given,) = re.findall(r"--sae data/saes/(\S+)", README)
-    hookpoint, name = given.split("/")
-    (sae,) = [one for one in results.saes(hookpoint) if one["name"] == name]
-    labels = {"FVU": "fvu", "FVU_nonlinear": "fvu_nonlinear", "R² of the error vector (Eq. 11)": "vector_r2"}
-    for label, name in labels.items():
-        (shown,) = re.findall(rf"^{re.escape(label)} {{2,}}(.*)$", README, re.MULTILINE)
-        both = [estimate(sae, name, split=split) for split in ("token", "context")]
-        numbers = [f"{one['value']:.4f} ({one['low']:.4f} to {one['high']:.4f})" for one in both]
-        assert shown.split("  ") == numbers
-
-
 def test_the_output_of_derive_is_what_it_prints(monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
     (command, shown) = re.search(r"^\$ darkmatter (audit derive .*)\n((?:.+\n)+)```", README, re.MULTILINE).groups()

@@ -4,6 +4,7 @@ from darkmatter.experiments.components.costs import cost
 from darkmatter.experiments.components.results import STORED, STORED_DIMENSIONS, derive
 from darkmatter.experiments.registry import Record
 
+ESTIMANDS = ("components_explain_error", "components_explain_nonlinear", "sae_explains_nonlinear")
 RECORD = Record(
     name="components",
     cost=cost,
@@ -11,5 +12,6 @@ RECORD = Record(
     figures=("fig09b_components",),
     stored=(STORED, STORED_DIMENSIONS),
     derive=derive,
-    estimands=("components_explain_error", "components_explain_nonlinear", "sae_explains_nonlinear"),
+    estimands=ESTIMANDS,
+    averaged=ESTIMANDS,
 )

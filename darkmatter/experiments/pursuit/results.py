@@ -1,6 +1,6 @@
 """The results file of section 6.1 from sums per context, as they are stored."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from darkmatter.decomposition.results import regressions
+from darkmatter.decomposition.rounded_sums import DIMENSIONS, fit_for_git, rounded, rounded_x
 from darkmatter.experiments.pursuit.estimates import CLAIMED, OWN, VARIANTS, compared, estimands
 from darkmatter.params.conventions import CONVENTIONS, PRIMARY
 from darkmatter.params.schema import Params
@@ -24,12 +25,14 @@ from darkmatter.storage.artifacts import read_arrays
 from darkmatter.storage.packed_sums import gather, select
 from darkmatter.storage.paths import DATA, RESULTS
 
-STORED = RESULTS / "pursuit_sums.npz"  # of the hookpoint: rows, square, cross, FIT SET/facts; SAE/ENCODER/SUM
+STORED = (
+    RESULTS / "pursuit_sums.npz"
+)  # of the hookpoint: rows, square, cross, FIT SET/facts; SAE/ENCODER/SUM, and rounded SAE/ENCODER/dimensions
 STORED_DIMENSIONS = DATA / "sums" / "pursuit.npz"  # x_sum, x_square; SAE/ENCODER/SUM [row set, context, d_model]
 BELOW_L0 = "tokens_below_l0"  # [context] of a variant: tokens that have fewer latents than the SAE gave them
 
 
-def stored(moments: Path, decomposed: Path, saes: Iterable[str]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+def stored(moments: Path, decomposed: Path, saes: Sequence[str]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Content of STORED and of STORED_DIMENSIONS.
 
     Args:
@@ -50,7 +53,20 @@ def stored(moments: Path, decomposed: Path, saes: Iterable[str]) -> tuple[dict[s
         scalars |= gather(sums)
         of_dimensions = {encoder: read_arrays(folder / "dimension_sums.npz") for encoder, folder in folders.items()}
         dimensions |= gather({f"{sae}/{encoder}": arrays for encoder, arrays in of_dimensions.items()})
-    return scalars, dimensions
+    return scalars | committed_dimensions(hookpoint.rows, dimensions, saes), dimensions
+
+
+def committed_dimensions(rows: np.ndarray, dimensions: Sums, saes: Sequence[str]) -> dict[str, np.ndarray]:
+    """What STORED has of every dimension, of the encoders that a claim compares: `decomposition.rounded_sums`.
+
+    Args:
+        dimensions: content of STORED_DIMENSIONS.
+    """
+    names = [f"{sae}/{encoder}" for sae in saes for encoder in (OWN, CLAIMED)]
+    if not fit_for_git(rows, dimensions["x_sum"].shape[-1], len(names)):
+        return {}
+    of_judged = {f"{name}/{DIMENSIONS}": rounded(rows, select(dimensions, name), PRIMARY[:1]) for name in names}
+    return rounded_x(rows, dimensions) | gather(of_judged)
 
 
 def encoder_results(hookpoint: HookpointSums, sums: Sums, x_sums: Sums | None, dimension_sums: Sums) -> dict[str, Any]:

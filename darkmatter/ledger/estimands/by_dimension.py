@@ -4,10 +4,12 @@ What an experiment judges stands in its results pooled. Here is where the same n
 """
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from darkmatter.decomposition.rounded_sums import DIMENSIONS, restored, restored_x
 from darkmatter.experiments.pursuit.estimates import CLAIMED, OWN
 from darkmatter.ledger.estimands.evidence import NOT_PULLED, Evidence, Missing, SymbolicSums
 from darkmatter.ledger.estimands.quantities import Components, Formula, Keyed, single
@@ -91,22 +93,40 @@ def of_pursuit(evidence: Evidence, numbers: dict[str, Callable[[Fvus, Fvus], np.
     if evidence.pursuit_sums is None:
         raise Missing(NOT_PULLED)
     content = evidence.results.experiments["pursuit"]
-    stored, dimensions = (evidence.once(path, lambda path=path: read_arrays(path)) for path in evidence.pursuit_sums)
-    sums = dimensions | {"rows": stored["rows"]}
+    shared, of_encoders = evidence.once("sums of pursuit", lambda: pursuit_sums(*evidence.pursuit_sums, content))
+    rows = shared["rows"]
     fits = {name: int(fit["rank"]) for name, fit in content["regressions"].items()}
-    nothing = np.zeros(sums["rows"].shape)
+    nothing = np.zeros(rows.shape)
     bootstrap = evidence.params.decomposition.bootstrap.model_dump()
-    hookpoint = SymbolicSums(sums["rows"], nothing, nothing, fits, bootstrap)
+    hookpoint = SymbolicSums(rows, nothing, nothing, fits, bootstrap)
     view, rank = hookpoint.views[PRIMARY[0]], fits[PRIMARY[0]]
 
     def formula(sae: str, number: Callable[[Fvus, Fvus], np.ndarray]) -> Formula:
-        sides = [select(sums, f"{sae}/{encoder}") for encoder in (OWN, CLAIMED)]
-        return Formula(view, lambda weights: number(*(fvus(view, sums, side, weights) for side in sides)), rank)
+        sides = [of_encoders[f"{sae}/{encoder}"] for encoder in (OWN, CLAIMED)]
+        return Formula(view, lambda weights: number(*(fvus(view, shared, side, weights) for side in sides)), rank)
 
     names = [sae["name"] for sae in content["saes"]]
     return {
         name: [Keyed({"sae": sae}, single(formula(sae, number))) for sae in names] for name, number in numbers.items()
     }
+
+
+def pursuit_sums(stored: Path, dimensions: Path | None, content: Content) -> tuple[Sums, dict[str, Sums]]:
+    """What all encoders share, and the sums of every dimension of each: the committed ones, or those below data/.
+
+    Raises:
+        Missing: the committed sums lack them, and there are no others here.
+    """
+    arrays = read_arrays(stored)
+    names = [f"{sae['name']}/{encoder}" for sae in content["saes"] for encoder in (OWN, CLAIMED)]
+    rows = {"rows": arrays["rows"]}
+    if "x_sum" in arrays:
+        own = {name: restored(rows["rows"], select(arrays, f"{name}/{DIMENSIONS}")) for name in names}
+        return rows | restored_x(rows["rows"], arrays), own
+    if dimensions is None:
+        raise Missing(NOT_PULLED)
+    whole = read_arrays(dimensions)
+    return rows | whole, {name: select(whole, name) for name in names}
 
 
 def fvus(view: RowSet, shared: Sums, own: Sums, weights: Weights) -> Fvus:

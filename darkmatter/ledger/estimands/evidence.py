@@ -1,7 +1,8 @@
 """What estimands are made from: results, per-context sums, and the profile's choice of hookpoints and groups.
 
 Scalar and pooled numbers come from the committed sums alone. The R² of the error vector is a mean over dimensions and
-needs the sums of every dimension, which the decomposition leaves in its DVC output.
+needs the sums of every dimension: those that are committed, rounded, where they are few enough for git, or else those
+that the decomposition leaves in its DVC output.
 """
 
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from darkmatter.decomposition.results import MOMENTS
+from darkmatter.decomposition.rounded_sums import DIMENSION_SUMS, DIMENSIONS, restored, restored_x
 from darkmatter.ledger.estimands.quantities import Formula, remembered
 from darkmatter.ledger.estimands.seed_noise import NO_SEEDS, SeedNoise
 from darkmatter.params import conventions
@@ -24,7 +26,9 @@ from darkmatter.statistics.bootstrap import Statistic, Weights
 from darkmatter.statistics.sae_estimates import HookpointSums, RowSet, dimension_estimates, scalar_estimates
 from darkmatter.storage.artifacts import ArtifactError, read_arrays
 
-NOT_PULLED = "the sums of every dimension were not pulled (`dvc pull decomposition`)"
+NOT_PULLED = (
+    "the sums of every dimension are not here: `make repro`, or from a remote that has them `dvc pull decomposition`"
+)
 POOLED, PER_DIMENSION = "pooled", "per-dimension"
 MET = "met"  # rows whose token is among those fitted
 OF_VARIANCE = ("fvu", "fvu_nonlinear")  # what may be pooled over dimensions or averaged over them
@@ -98,9 +102,9 @@ class Evidence:
     Attributes:
         results: of the decomposition, and of the stages that have any.
         sums: folder of HOOKPOINT.npz, the committed sums.
-        dimension_sums: folder of HOOKPOINT/SAE/dimension_sums.npz; None where it was not pulled.
+        dimension_sums: folder of HOOKPOINT/SAE/dimension_sums.npz, for SAEs without committed ones; None without it.
         layers: of the model.
-        pursuit_sums: of gradient pursuit, the committed sums and those of every dimension; None without the latter.
+        pursuit_sums: of gradient pursuit, the committed sums, and those of every dimension where they are here.
         manifests: model of the paper → the list of its published SAEs; None where one is not here.
     """
 
@@ -109,7 +113,7 @@ class Evidence:
     sums: Path
     dimension_sums: Path | None
     layers: int
-    pursuit_sums: tuple[Path, Path] | None = None
+    pursuit_sums: tuple[Path, Path | None] | None = None
     manifests: dict[str, Any] | None = None
     opened: dict[Any, Any] = field(default_factory=dict, compare=False)  # files and formulas, each once
 
@@ -220,16 +224,22 @@ class Evidence:
         Raises:
             Missing: the sums of every dimension are not here.
         """
-        if self.dimension_sums is None:
-            raise Missing(NOT_PULLED)
-        moments, own = (
-            self.once(path, lambda path=path: read_arrays(path))
-            for path in (
-                self.dimension_sums / point.hookpoint / MOMENTS,
-                self.dimension_sums / point.path / "dimension_sums.npz",
+        hookpoint, committed = self.hookpoint_sums(point.hookpoint)
+
+        def sums() -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+            prefix = f"{point.sae['name']}/{DIMENSIONS}/"
+            own = {key.removeprefix(prefix): array for key, array in committed.items() if key.startswith(prefix)}
+            if own:
+                return restored_x(hookpoint.rows, committed), restored(hookpoint.rows, own)
+            if self.dimension_sums is None:
+                raise Missing(NOT_PULLED)
+            folder = self.dimension_sums
+            moments = self.once(
+                folder / point.hookpoint / MOMENTS, lambda: read_arrays(folder / point.hookpoint / MOMENTS)
             )
-        )
-        hookpoint, _ = self.hookpoint_sums(point.hookpoint)
+            return moments, read_arrays(folder / point.path / DIMENSION_SUMS)
+
+        moments, own = self.once(("sums of dimensions", point.path), sums)
 
         def formulas() -> dict[str, Formula]:
             result = dimension_estimates(hookpoint, moments, own, variant.split, variant.convention)

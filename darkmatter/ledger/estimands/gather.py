@@ -21,7 +21,7 @@ def gather(params: Params, reads: Callable[[Path], Path] = Path) -> Evidence:
         reads: is told every path that is read, such as `Stage.reads`.
 
     Raises:
-        ArtifactError: results are missing or damaged. Sums of every dimension may be absent: they are pulled apart.
+        ArtifactError: results are missing or damaged. Sums of every dimension below data/ may be absent.
     """
     reads(RESULTS / "decomposition")
     names = ["lemmas", *(name for name, record in records().items() if record.estimands)]
@@ -34,7 +34,7 @@ def gather(params: Params, reads: Callable[[Path], Path] = Path) -> Evidence:
         reads(RESULTS / "sums"),
         reads(dimension_sums) if dimension_sums.is_dir() else None,
         read_json(reads(RESULTS / "data.json"))["model"]["layers"],
-        (reads(STORED), reads(STORED_DIMENSIONS)) if STORED.exists() and STORED_DIMENSIONS.exists() else None,
+        (reads(STORED), reads(STORED_DIMENSIONS) if STORED_DIMENSIONS.exists() else None) if STORED.exists() else None,
         manifests(reads),
     )
 
