@@ -88,12 +88,11 @@ def draw(data: dict[str, Any], style: Style) -> Figure:
             axes.errorbar([right + 0.15], [law["asymptote"]], yerr=bars, color=absent.colour, marker="_", capsize=3)
     for key, component, name in (("fvu", "error", "FVU of Sae(x)"), ("fvu_nonlinear", "nonlinear", "FVU_nonlinear")):
         look = COMPONENTS[component]
-        for saes, face, label in ((data["saes"], look.colour, name), (data["other_seeds"], "white", None)):
-            places = [float(np.log2(sae["d_sae"])) for sae in saes]
-            estimates = [sae[key] for sae in saes]
-            points_with_intervals(
-                axes, places, estimates, color=look.colour, marker=look.marker, mfc=face, linestyle="none", label=label
-            )
+        for saes, face, label in (("saes", look.colour, name), ("other_seeds", "white", None)):
+            places = [float(np.log2(sae["d_sae"])) for sae in data[saes]]
+            estimates = [sae[key] for sae in data[saes]]
+            marks = {"color": look.colour, "marker": look.marker, "mfc": face, "linestyle": "none", "label": label}
+            points_with_intervals(axes, places, estimates, gid=f"values-{saes}-{key}", **marks)
     finish(axes, data, right, style)
     return figure
 

@@ -74,7 +74,8 @@ def panel(axes: Axes, points: list[dict[str, Any]], key: str, cmap: str, decimal
     if (triangles := triangulate(x, y)) is not None and np.ptp(value) > 0:
         filled = axes.tricontourf(x, y, triangles, value, levels=LEVELS, cmap=cmap, alpha=0.85)
         axes.figure.colorbar(filled, ax=axes, shrink=0.9, ticks=MaxNLocator(4), drawedges=False)
-    axes.scatter(x, y, s=9, color="black", edgecolor="white", linewidth=0.5, zorder=3)
+    gid = f"values-points-{key}"  # of these numbers each mark is one
+    axes.scatter(x, y, s=9, color="black", edgecolor="white", linewidth=0.5, zorder=3, gid=gid)
     for at_x, at_y, number in zip(x, y, value, strict=True):
         axes.annotate(
             f"{number:.{decimals}f}".replace("0.", ".", 1),

@@ -91,9 +91,13 @@ def empty(reason: str, style: Style) -> Figure:
 
 
 def points_with_intervals(
-    axes: Axes, x: Sequence[float], estimates: Sequence[dict[str, Any]], **look: Any
+    axes: Axes, x: Sequence[float], estimates: Sequence[dict[str, Any]], gid: str | None = None, **look: Any
 ) -> list[float]:
-    """Draw estimates at x with their intervals; leaves out null values. Returns the x that were drawn."""
+    """Draw estimates at x with their intervals; leaves out null values. Returns the x that were drawn.
+
+    Args:
+        gid: `values-LIST-KEY` names the marks after the numbers they show, which the report says under the pointer.
+    """
     shown = [(at, item) for at, item in zip(x, estimates, strict=True) if item["value"] is not None]
     if not shown:
         return []
@@ -105,7 +109,7 @@ def points_with_intervals(
     )
     # A percentile interval may leave its value outside by rounding; a bar cannot be negative.
     bars = np.maximum(np.stack([value - low, high - value]), 0)
-    axes.errorbar(at, value, yerr=bars, elinewidth=0.8, **look)
+    axes.errorbar(at, value, yerr=bars, elinewidth=0.8, **look).lines[0].set_gid(gid)
     return at
 
 
