@@ -33,7 +33,7 @@ REFERENCE = re.compile(r"url\(#([\w-]+)\)")
 LOCAL = re.compile(r"#([\w-]+)")
 PICTURE = re.compile(r"data:image/png;base64,[A-Za-z0-9+/=\s]+")
 NUMBER = re.compile(r"-?\d+\.?\d*")
-INK = "#000000"
+INK, PAPER = "#000000", "#ffffff"
 GROUND = 0x15  # grey of the dark page, nearly
 BRIGHT = 0xE6  # grey of its text
 CONTRAST = 3.0  # of a line or mark against the page, as WCAG asks of graphics
@@ -147,6 +147,8 @@ class Figures:
         return identity if GLYPH.fullmatch(identity) else f"{figure}-{identity}"
 
     def colour(self, value: str, area: bool) -> str:
+        if value == PAPER:
+            return "var(--paper)"
         name = f"--{'area' if area else 'line'}-{value[1:]}"
         self.colours[value, area] = name
         return f"var({name})"

@@ -1,0 +1,227 @@
+"""What the page tells before its tables: five sentences, the headline claims on every model, the paper by section.
+
+What the paper is and says is fixed text. What came out here is made from the rows of claims.json and of the kept runs.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from darkmatter.ledger.verdicts import subject_of
+from darkmatter.params.schema import Params
+from darkmatter.report.families import judged_by
+from darkmatter.report.outcomes import (
+    ANSWERS,
+    DECIDED,
+    HOLDS,
+    change,
+    judged,
+    outcome_of,
+    over,
+    sentence,
+    strength,
+    values_text,
+)
+from darkmatter.report.words import Outline, Section, outline, words_of
+from darkmatter.results.headline import listing, span
+from darkmatter.results.load import Results
+
+Content = dict[str, Any]
+Rows = Mapping[str, Content]  # claim → its row
+
+NUMERALS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+
+
+def story(
+    params: Params, results: Results, claims: Content, model: str, families: Sequence[Content], figures: Mapping[str, Any]
+) -> Content:
+    """All that stands before the tables.
+
+    Args:
+        claims: of claims.json, with the verdicts that the page shows.
+        model: its label.
+        families: kept runs of other profiles.
+        figures: id → what the page shows of a figure or table.
+    """
+    order = outline()
+    rows = {row["id"]: row for row in claims["claims"]}
+    runs = {model: rows} | {run["model"]: rows_of_run(rows, run) for run in families}
+    headline = headline_rows(order, runs)
+    first = rows.get(order.first_claim)
+    return {
+        "opening": opening(params, results, headline, runs),
+        "first_figure": figures.get(order.first_figure),
+        "first_claim": first and told(first),
+        "models": list(runs),
+        "headline": headline,
+        "sections": [section(one, rows, figures) for one in order.sections],
+        "appendix": [section(one, rows, figures) for one in order.appendix],
+        "beyond": [figures[name] for name in order.beyond if name in figures],
+    }
+
+
+def rows_of_run(rows: Rows, run: Content) -> Rows:
+    """A kept run's rows with the rule that judged each; without those whose rule is not in this ledger."""
+    result = {}
+    for content in run["claims"]:
+        row = rows.get(content["id"])
+        one = judged_by(row, content) if row else None
+        if row and one:
+            result[row["id"]] = row | {"stale": None} | content | {"rule": one["rule"]}
+    return result
+
+
+def headline_rows(order: Outline, runs: Mapping[str, Rows]) -> list[Content]:
+    """The headline claims, the strongest evidence first.
+
+    First by the models on which a claim came out the same way and not open, then by the weakest of these outcomes.
+    """
+    first = next(iter(runs.values()))
+    result = []
+    for name, short in order.headline.items():
+        if name not in first:
+            continue
+        known = [rows.get(name) for rows in runs.values()]
+        words = words_of(first[name])
+        result.append(
+            {
+                "id": name,
+                "short": short,
+                "plain": words.plain,
+                "paper": words.paper,
+                "cells": [headline_cell(row) for row in known],
+                "evidence": evidence([row for row in known if row]),
+            }
+        )
+    return sorted(result, key=lambda one: one["evidence"], reverse=True)
+
+
+def evidence(rows: Sequence[Content]) -> tuple[int, float]:
+    """How many runs agree on an outcome that is not open, and how far the weakest of these is from being open."""
+    decided = [row for row in rows if outcome_of(row) in DECIDED]
+    yes = [strength(row) for row in decided if outcome_of(row) in HOLDS]
+    no = [strength(row) for row in decided if outcome_of(row) not in HOLDS]
+    most = max((yes, no), key=len)
+    return len(most) - len(min((yes, no), key=len)), min(most, default=0.0)
+
+
+def headline_cell(row: Content | None) -> Content | None:
+    """One claim on one model: the answer, and the numbers that decide it."""
+    if row is None:
+        return None
+    words, outcome = words_of(row), outcome_of(row)
+    names = [name for name in judged(row) if row["components"].get(name)]
+    numbers = [{"label": words.part(name), "text": values_text(row["components"][name])} for name in names]
+    return {"outcome": outcome, "answer": ANSWERS[outcome], "numbers": numbers, "judge": row["judge"]}
+
+
+def told(row: Content) -> Content:
+    """One claim as the story has it."""
+    words = words_of(row)
+    return {
+        "id": row["id"],
+        "plain": words.plain,
+        "paper": words.paper,
+        "outcome": outcome_of(row),
+        "answer": ANSWERS[outcome_of(row)],
+        "sentence": sentence(row, words),
+        "over": over(row),
+        "change": change(row, words),
+        "strength": strength(row),
+    }
+
+
+def section(one: Section, rows: Rows, figures: Mapping[str, Any]) -> Content:
+    """One section with the claims and figures of it that this run has, and its outcome that is nearest to another."""
+    claims = [told(rows[name]) for name in one.claims if name in rows]
+    open_to_change = [claim for claim in claims if claim["change"]]
+    return {
+        "title": one.title,
+        "paper": one.paper,
+        "claims": claims,
+        "nearest": min(open_to_change, key=lambda claim: claim["strength"], default=None),
+        "figures": [figures[name] for name in one.figures if name in figures],
+    }
+
+
+def opening(params: Params, results: Results, headline: Sequence[Content], runs: Mapping[str, Rows]) -> list[str]:
+    """Five sentences: what dark matter is, what the paper found, what ran here, what holds, how strong that is."""
+    return [
+        "A sparse autoencoder (SAE) rewrites a language model's activation x as a sparse sum of learned features; its "
+        "dark matter is what it misses, SaeError = x − Sae(x).",
+        "The paper found that a linear function of x predicts about half of this error and most of its norm, and that "
+        "the rest, the nonlinear error, hardly shrinks as SAEs grow.",
+        rerun(params, results, list(runs)[1:]),
+        holds(headline),
+        how_strong(params, headline, list(runs)),
+    ]
+
+
+def rerun(params: Params, results: Results, others: Sequence[str]) -> str:
+    """What was run again, on what."""
+    runs = list(results.decomposition.values())
+    saes = [sae for run in runs for sae in run["saes"]]
+    main = results.decomposition.get(params.figures.main_hookpoint, runs[0])
+    models = listing(sorted({run["model"] for run in runs}))
+    made = "trained here" if any(sae["train_tokens"] for sae in saes) else "as published"
+    hookpoints = f"{len(runs)} hookpoints" if len(runs) > 1 else "one hookpoint"
+    again = f" The same ran on {listing(list(others))}." if others else ""
+    return (
+        f"Here its experiments ran again on {models}: {len(saes)} SAEs, {made}, of "
+        f"{span([sae['d_sae'] for sae in saes])} latents at {hookpoints}, and {main['rows']:,} tokens of "
+        f"{main['contexts']} contexts.{again}"
+    )
+
+
+def holds(headline: Sequence[Content]) -> str:
+    """Which headline claims hold on the model of this page, which do not, which stay open."""
+    names: dict[str, list[str]] = {}
+    for one in headline:
+        names.setdefault(group_of(one["cells"][0]["outcome"]), []).append(one["short"])
+    parts = [
+        f"{numeral(len(names[group]))} {verb[len(names[group]) > 1]} ({'; '.join(names[group])})"
+        for group, verb in GROUPS.items()
+        if group in names
+    ]
+    if not parts:
+        return "None of the paper's headline claims is in this run."
+    return f"Of the paper's {numeral(len(headline))} headline claims {listing(parts)}."
+
+
+# Outcomes that the first sentences tell apart → the verb of one claim, and of more.
+GROUPS = {
+    "holds": ("holds", "hold"),
+    "fails": ("does not hold", "do not hold"),
+    "open": ("stays open", "stay open"),
+    "untested": ("is not tested", "are not tested"),
+}
+
+
+def group_of(outcome: str) -> str:
+    if outcome in DECIDED:
+        return "holds" if outcome in HOLDS else "fails"
+    return "open" if outcome == "inconclusive" else "untested"
+
+
+def how_strong(params: Params, headline: Sequence[Content], models: Sequence[str]) -> str:
+    """How much these outcomes say of the paper: whose models, how many runs, which of them agree."""
+    if subject_of(params).published_saes:
+        kind = "The model and its SAEs are the paper's own, so a claim about them is reproduced or refuted"
+    else:
+        kind = "This is evidence by analogy, since none of the models and SAEs is the paper's"
+    if len(models) < 2:
+        return f"{kind}; it rests on one run."
+    known = [[group_of(cell["outcome"]) if cell else "untested" for cell in one["cells"]] for one in headline]
+    same = sum(len(set(groups)) == 1 and groups[0] in ("holds", "fails") for groups in known)
+    apart = sum({"holds", "fails"} <= set(groups) for groups in known)
+    return (
+        f"{kind}; {numeral(same)} of the {numeral(len(headline))} came out the same way on {both(len(models))} models, "
+        f"{numeral(apart)} in opposite ways, and the others are open on at least one."
+    )
+
+
+def both(count: int) -> str:
+    return "both" if count == 2 else f"all {numeral(count)}"
+
+
+def numeral(count: int) -> str:
+    return NUMERALS[count] if count < len(NUMERALS) else str(count)
