@@ -18,7 +18,7 @@ from darkmatter.results.headline import listing
 Content = Mapping[str, Any]
 
 STALE = "stale"
-# What became of a claim → the answer to "holds?", and the verb of a sentence about it.
+# What became of a claim → the answer to "holds?", and how a sentence about it begins.
 ANSWERS = {
     "agrees": "yes",
     "disagrees": "no",
@@ -30,14 +30,14 @@ ANSWERS = {
     STALE: "stale",
 }
 VERBS = {
-    "agrees": "It holds on this model",
-    "disagrees": "It does not hold on this model",
-    "inconclusive": "It stays open",
-    "none": "It is not tested here",
-    "reproduced": "It is reproduced",
-    "differs": "It differs here",
+    "agrees": "Holds here",
+    "disagrees": "Does not hold here",
+    "inconclusive": "Stays open",
+    "none": "Not tested here",
+    "reproduced": "Reproduced",
+    "differs": "Differs here",
     "paper-inconsistent": "The paper contradicts itself",
-    STALE: "These results are of other code or data than is here",
+    STALE: "Of other code or data than is here",
 }
 DECIDED = {"agrees", "disagrees", "reproduced", "differs", "paper-inconsistent"}
 HOLDS = {"agrees", "reproduced"}
@@ -67,16 +67,15 @@ def judged(row: Content) -> dict[str, Content]:
     return dict((row["rule"].get(row["judged_by"]) or {}).items())
 
 
-def sentence(row: Content, words: Words) -> str:
-    """What came out, with the numbers that it follows from."""
+def evidence_words(row: Content, words: Words) -> str:
+    """The numbers that an outcome follows from, with what the rule asks of each; or why there is none."""
     outcome = outcome_of(row)
     found = [number_sentence(name, region, row, words) for name, region in judged(row).items()]
     found = [text for text in found if text]
     if outcome in (STALE, "none") or not found:
         why = row.get("stale") or row["reason"] or row["out_of_scope"] or "this profile lacks what it needs"
-        return f"{VERBS[outcome]}: {why}."
-    because = f" ({row['reason']})" if outcome == "inconclusive" and row["reason"] else ""
-    return f"{VERBS[outcome]}{because}: {'; '.join(found)}."
+        return f"{why}."
+    return f"{'; '.join(found)}."
 
 
 def number_sentence(name: str, region: Content, row: Content, words: Words) -> str:
@@ -84,7 +83,8 @@ def number_sentence(name: str, region: Content, row: Content, words: Words) -> s
     estimates = row["components"].get(name, [])
     if not estimates or (region.get("may_be_null") and all(one["value"] is None for one in estimates)):
         return ""
-    return f"{words.part(name)} {values_text(estimates)} (asked: {wanted(region)}; {place_words(estimates)})"
+    where = "" if outcome_of(row) in HOLDS else f"; {place_words(estimates)}"  # of what holds, all lies inside
+    return f"{words.part(name)} {values_text(estimates)} (asked: {wanted(region)}{where})"
 
 
 def values_text(estimates: Sequence[Content]) -> str:
@@ -125,8 +125,9 @@ def change(row: Content, words: Words) -> str | None:
     estimates = [(name, region, one) for name, region, one in judged_estimates(row) if one["value"] is not None]
     places: dict[str, str] = {"disagrees": "outside", "differs": "outside", "inconclusive": "across"}
     wanted_place = places.get(outcome, "inside")
-    if lacking := next((one["short"] for _, _, one in estimates if place_of(one) == "short"), None):
-        return f"An interval that holds what the claim needs: {lacking}."
+    if short := next((one for _, _, one in estimates if place_of(one) == "short"), None):
+        units = listing([UNITS[name] for name in short.get("absent", ())] or ["numbers"])
+        return f"Enough {units} for an interval: {short['short']}."
     chosen = [item for item in estimates if place_of(item[2]) == wanted_place and width(item[2]) > 0]
     if not chosen or outcome in (STALE, "none", "paper-inconsistent"):
         return None

@@ -13,11 +13,12 @@ from darkmatter.report.outcomes import (
     ANSWERS,
     DECIDED,
     HOLDS,
+    VERBS,
     change,
+    evidence_words,
     judged,
     outcome_of,
     over,
-    sentence,
     strength,
     values_text,
 )
@@ -28,7 +29,7 @@ from darkmatter.results.load import Results
 Content = dict[str, Any]
 Rows = Mapping[str, Content]  # claim → its row
 
-NUMERALS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+NUMERALS = ("none", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 
 def story(
@@ -120,10 +121,10 @@ def told(row: Content) -> Content:
     return {
         "id": row["id"],
         "plain": words.plain,
-        "paper": words.paper,
         "outcome": outcome_of(row),
         "answer": ANSWERS[outcome_of(row)],
-        "sentence": sentence(row, words),
+        "verb": VERBS[outcome_of(row)],
+        "evidence": evidence_words(row, words),
         "over": over(row),
         "change": change(row, words),
         "strength": strength(row),
@@ -151,7 +152,7 @@ def opening(params: Params, results: Results, headline: Sequence[Content], runs:
         "The paper found that a linear function of x predicts about half of this error and most of its norm, and that "
         "the rest, the nonlinear error, hardly shrinks as SAEs grow.",
         rerun(params, results, list(runs)[1:]),
-        holds(headline),
+        holds(headline, next(iter(runs))),
         how_strong(params, headline, list(runs)),
     ]
 
@@ -161,10 +162,10 @@ def rerun(params: Params, results: Results, others: Sequence[str]) -> str:
     runs = list(results.decomposition.values())
     saes = [sae for run in runs for sae in run["saes"]]
     main = results.decomposition.get(params.figures.main_hookpoint, runs[0])
-    models = listing(sorted({run["model"] for run in runs}))
+    models = listing(sorted({brief(run["model"]) for run in runs}))
     made = "trained here" if any(sae["train_tokens"] for sae in saes) else "as published"
     hookpoints = f"{len(runs)} hookpoints" if len(runs) > 1 else "one hookpoint"
-    again = f" The same ran on {listing(list(others))}." if others else ""
+    again = f" The same ran on {listing([brief(model) for model in others])}." if others else ""
     return (
         f"Here its experiments ran again on {models}: {len(saes)} SAEs, {made}, of "
         f"{span([sae['d_sae'] for sae in saes])} latents at {hookpoints}, and {main['rows']:,} tokens of "
@@ -172,7 +173,7 @@ def rerun(params: Params, results: Results, others: Sequence[str]) -> str:
     )
 
 
-def holds(headline: Sequence[Content]) -> str:
+def holds(headline: Sequence[Content], model: str) -> str:
     """Which headline claims hold on the model of this page, which do not, which stay open."""
     names: dict[str, list[str]] = {}
     for one in headline:
@@ -184,7 +185,12 @@ def holds(headline: Sequence[Content]) -> str:
     ]
     if not parts:
         return "None of the paper's headline claims is in this run."
-    return f"Of the paper's {numeral(len(headline))} headline claims {listing(parts)}."
+    return f"Of its {numeral(len(headline))} headline claims, on {brief(model)} {listing(parts)}."
+
+
+def brief(model: str) -> str:
+    """A model's label without what stands in brackets."""
+    return model.split(" (")[0]
 
 
 # Outcomes that the first sentences tell apart → the verb of one claim, and of more.
