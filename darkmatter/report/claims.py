@@ -11,7 +11,7 @@ from darkmatter.params.conventions import CONVENTIONS, PRIMARY
 from darkmatter.regression.splits import SPLITS
 from darkmatter.report.editions import earlier_rules
 from darkmatter.report.numbers import digits, estimate_text, sample
-from darkmatter.report.outcomes import ANSWERS, STALE, key_of, outcome_of
+from darkmatter.report.outcomes import ANSWERS, STALE, change, key_of, outcome_of
 from darkmatter.report.sources import Provenance, results_name
 from darkmatter.report.summary import VERDICTS, wanted
 from darkmatter.report.words import Words, words_of
@@ -64,12 +64,6 @@ def of_stages(paths: Sequence[str]) -> list[str]:
 
 
 def claim_row(row: Content, provenance: Provenance) -> Content:
-    by_surrogate = "by the offline surrogate, no language model" if row["judge"] == "surrogate" else None
-    beyond = row["components"] and row["out_of_scope"]
-    verdict_notes = [] if beyond else [row["reason"]]
-    analogue_notes = [by_surrogate, row["reason"] if beyond else None]
-    if row["verdict"] == STALE:
-        verdict_notes = [row["stale"], f"it was {VERDICTS[row['was']]}"]
     results, words = of_stages(row["results"]), words_of(row)
     return {
         "id": row["id"],
@@ -81,9 +75,9 @@ def claim_row(row: Content, provenance: Provenance) -> Content:
         "answer": ANSWERS[outcome_of(row)],
         "verdict_name": row["verdict"],
         "verdict": VERDICTS[row["verdict"]],
-        "verdict_notes": [note for note in verdict_notes if note],
         "analogue": row["analogue"],
-        "analogue_notes": [note for note in analogue_notes if note],
+        "notes": notes(row),
+        "change": change(row, words),
         "numbers": own_numbers(row),
         "variants": [variant(row, name) for name in VARIANTS if name in row["variants"]],
         "scope": row["out_of_scope"],
@@ -102,6 +96,15 @@ def claim_row(row: Content, provenance: Provenance) -> Content:
             list(dict.fromkeys([*results, "claims"])), [f"derive {row['id']}", f"explain {row['id']}"]
         ),
     }
+
+
+def notes(row: Content) -> list[str]:
+    """What stands below the answer: why there is none, or who judged. Why a claim is open, its numbers say."""
+    if row["verdict"] == STALE:
+        return [row["stale"], f"it was {VERDICTS[row['was']]}"]
+    surrogate = ["by the offline surrogate, no language model"] if row["judge"] == "surrogate" else []
+    untested = outcome_of(row) == "none" or not row["components"]
+    return [*surrogate, *([row["reason"]] if untested and row["reason"] else [])]
 
 
 def own_numbers(row: Content) -> list[Content]:

@@ -60,8 +60,8 @@ def figure_content(entry: FigureModule, folder: Path, provenance: Provenance, dr
 
 
 def first_sentence(text: str) -> tuple[str, str]:
-    """The first sentence, and what follows."""
-    lead, *rest = re.split(r"(?<=\.) (?=[A-Z])", text, maxsplit=1)
+    """The first sentence, and what follows. Sentences that go from panel to panel stay together."""
+    lead, *rest = re.split(r"(?<=\.) (?=[A-Z])(?!(?:Middle|Right|Bottom)\b)", text, maxsplit=1)
     return lead, "".join(rest)
 
 

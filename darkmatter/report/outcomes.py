@@ -74,8 +74,9 @@ def evidence_words(row: Content, words: Words) -> str:
     found = [text for text in found if text]
     if outcome in (STALE, "none") or not found:
         why = row.get("stale") or row["reason"] or row["out_of_scope"] or "this profile lacks what it needs"
-        return f"{why}."
-    return f"{'; '.join(found)}."
+        return f"{why[0].upper()}{why[1:]}."
+    text = "; ".join(found)
+    return f"{text[0].upper()}{text[1:]}."
 
 
 def number_sentence(name: str, region: Content, row: Content, words: Words) -> str:
@@ -141,8 +142,7 @@ def change(row: Content, words: Words) -> str | None:
         case "outside":
             return f"{label} would have to reach {edge}" + (f", and {others} more their edges." if others else ".")
         case _:
-            narrow = f" More {units} would narrow it." if (units := over(row)) else ""
-            return f"{label} crosses {edge}" + (f", and {others} more their edges." if others else ".") + narrow
+            return f"{label} crosses {edge}" + (f", and {others} more their edges." if others else ".")
 
 
 def judged_estimates(row: Content) -> Iterator[tuple[str, Content, Content]]:
