@@ -11,13 +11,14 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONPATH := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help repro plots test lint bench gpu-check clean-units lock
+.PHONY: help repro plots experiments test lint bench gpu-check clean-units lock
 
 help: ## what can be made
 	@echo 'make repro        build .venv from the lock files, run what is not up to date, compare with HEAD'
 	@echo 'make test         build .venv, run the tests'
 	@echo 'make lint         style, types, and whether the committed reports are those of this code'
 	@echo 'make plots        the page of plots of DVC'
+	@echo 'make experiments  each run of dvc exp run, with what it changed and what came out'
 	@echo 'make bench        how fast the heaviest computations are'
 	@echo 'make gpu-check    one published SAE on Gemma 2 2B, on a machine with a GPU'
 	@echo 'make clean-units  forget stored units: the next run computes every SAE again'
@@ -33,6 +34,10 @@ repro: $(VENV)/installed
 plots: $(VENV)/installed
 	python -m darkmatter.report.plots_page
 	dvc plots show "FVU by width" "Maps over width and L0" reports/figures/*.svg
+
+# The parameters that differ between runs, and the numbers of the widest SAE.
+experiments: $(VENV)/installed
+	dvc exp show --no-pager --only-changed --drop 'Created|.*/.*' --keep 'widest_sae\.(fvu|vector_r2)|asymptote$$'
 
 test: $(VENV)/installed
 	python -m pytest -n 2 --dist loadfile --no-loadscope-reorder

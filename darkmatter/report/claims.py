@@ -151,7 +151,10 @@ def component(label: str, results: Sequence[Content], judged: bool, outcome: str
     places = Counter(estimate["place"] for estimate in results if judged)
     where = ", ".join(f"{places[place]} {word}" for place, word in PLACES.items() if places[place])
     text = f"{len(results)} values, {span}" + (f"; {where}" if where else "")
-    each = [{"key": key_of(one).removeprefix(" of "), "text": estimate_text(one), "place": PLACES.get(one.get("place"))} for one in results]
+    each = [
+        {"key": key_of(one).removeprefix(" of "), "text": estimate_text(one), "place": PLACES.get(one.get("place"))}
+        for one in results
+    ]
     return known | {"text": text, "n": sample(results[0]) if results else "", "all": each}
 
 

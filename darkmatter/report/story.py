@@ -33,7 +33,12 @@ NUMERALS = ("none", "one", "two", "three", "four", "five", "six", "seven", "eigh
 
 
 def story(
-    params: Params, results: Results, claims: Content, model: str, families: Sequence[Content], figures: Mapping[str, Any]
+    params: Params,
+    results: Results,
+    claims: Content,
+    model: str,
+    families: Sequence[Content],
+    figures: Mapping[str, Any],
 ) -> Content:
     """All that stands before the tables.
 
@@ -45,14 +50,15 @@ def story(
     """
     order = outline()
     rows = {row["id"]: row for row in claims["claims"]}
-    runs = {model: rows} | {run["model"]: rows_of_run(rows, run) for run in families}
+    runs = [rows, *(rows_of_run(rows, run) for run in families)]
+    names = run_names([(model, params.profile), *((run["model"], run["profile"]) for run in families)])
     headline = headline_rows(order, runs)
     first = rows.get(order.first_claim)
     return {
-        "opening": opening(params, results, headline, runs),
+        "opening": opening(params, results, headline, names),
         "first_figure": figures.get(order.first_figure),
         "first_claim": first and told(first),
-        "models": list(runs),
+        "runs": names,
         "headline": headline,
         "sections": [section(one, rows, figures) for one in order.sections],
         "appendix": [section(one, rows, figures) for one in order.appendix],
@@ -71,17 +77,17 @@ def rows_of_run(rows: Rows, run: Content) -> Rows:
     return result
 
 
-def headline_rows(order: Outline, runs: Mapping[str, Rows]) -> list[Content]:
+def headline_rows(order: Outline, runs: Sequence[Rows]) -> list[Content]:
     """The headline claims, the strongest evidence first.
 
-    First by the models on which a claim came out the same way and not open, then by the weakest of these outcomes.
+    First by the runs in which a claim came out the same way and not open, then by the weakest of these outcomes.
     """
-    first = next(iter(runs.values()))
+    first = runs[0]
     result = []
     for name, short in order.headline.items():
         if name not in first:
             continue
-        known = [rows.get(name) for rows in runs.values()]
+        known = [rows.get(name) for rows in runs]
         words = words_of(first[name])
         result.append(
             {
@@ -144,53 +150,61 @@ def section(one: Section, rows: Rows, figures: Mapping[str, Any]) -> Content:
     }
 
 
-def opening(params: Params, results: Results, headline: Sequence[Content], runs: Mapping[str, Rows]) -> list[str]:
+def opening(params: Params, results: Results, headline: Sequence[Content], names: Sequence[str]) -> list[str]:
     """Five sentences: what dark matter is, what the paper found, what ran here, what holds, how strong that is."""
     return [
         "A sparse autoencoder (SAE) rewrites a language model's activation x as a sparse sum of learned features; its "
         "dark matter is what it misses, SaeError = x − Sae(x).",
         "The paper found that a linear function of x predicts about half of this error and most of its norm, and that "
         "the rest, the nonlinear error, hardly shrinks as SAEs grow.",
-        rerun(params, results, list(runs)[1:]),
-        holds(headline, next(iter(runs))),
-        how_strong(params, headline, list(runs)),
+        rerun(params, results, names),
+        holds(headline, names[0]),
+        how_strong(params, headline),
     ]
 
 
-def rerun(params: Params, results: Results, others: Sequence[str]) -> str:
+def rerun(params: Params, results: Results, names: Sequence[str]) -> str:
     """What was run again, on what."""
     runs = list(results.decomposition.values())
     saes = [sae for run in runs for sae in run["saes"]]
     main = results.decomposition.get(params.figures.main_hookpoint, runs[0])
-    models = listing(sorted({brief(run["model"]) for run in runs}))
     made = "trained here" if any(sae["train_tokens"] for sae in saes) else "as published"
     hookpoints = f"{len(runs)} hookpoints" if len(runs) > 1 else "one hookpoint"
-    again = f" The same ran on {listing([brief(model) for model in others])}." if others else ""
+    again = f" The same ran on {listing(list(names[1:]))}." if names[1:] else ""
     return (
-        f"Here its experiments ran again on {models}: {len(saes)} SAEs, {made}, of "
+        f"Here its experiments ran again on {names[0]}: {len(saes)} SAEs, {made}, of "
         f"{span([sae['d_sae'] for sae in saes])} latents at {hookpoints}, and {main['rows']:,} tokens of "
         f"{main['contexts']} contexts.{again}"
     )
 
 
-def holds(headline: Sequence[Content], model: str) -> str:
-    """Which headline claims hold on the model of this page, which do not, which stay open."""
-    names: dict[str, list[str]] = {}
+def holds(headline: Sequence[Content], name: str) -> str:
+    """Which headline claims hold in the run of this page, which do not, which stay open."""
+    members: dict[str, list[str]] = {}
     for one in headline:
-        names.setdefault(group_of(one["cells"][0]["outcome"]), []).append(one["short"])
-    parts = [
-        f"{numeral(len(names[group]))} {verb[len(names[group]) > 1]} ({'; '.join(names[group])})"
-        for group, verb in GROUPS.items()
-        if group in names
-    ]
-    if not parts:
+        members.setdefault(group_of(one["cells"][0]["outcome"]), []).append(one["short"])
+    if not members:
         return "None of the paper's headline claims is in this run."
-    return f"Of its {numeral(len(headline))} headline claims, on {brief(model)} {listing(parts)}."
+    parts = []
+    for group, (singular, plural) in GROUPS.items():
+        if shorts := members.get(group):
+            of_all = "" if parts else f" of the paper's {numeral(len(headline))} headline claims"
+            verb = singular if len(shorts) == 1 else plural
+            parts.append(f"{numeral(len(shorts))}{of_all} {verb} ({'; '.join(shorts)})")
+    return f"On {name} {listing(parts)}."
 
 
-def brief(model: str) -> str:
-    """A model's label without what stands in brackets."""
-    return model.split(" (")[0]
+def run_names(runs: Sequence[tuple[str, str]]) -> list[str]:
+    """What each run is called: its model without what stands in brackets, with the profile where two have the same.
+
+    Args:
+        runs: model and profile of each.
+    """
+    models = [model.split(" (")[0] for model, _ in runs]
+    return [
+        model if models.count(model) == 1 else f"{model} ({profile})"
+        for model, (_, profile) in zip(models, runs, strict=True)
+    ]
 
 
 # Outcomes that the first sentences tell apart → the verb of one claim, and of more.
@@ -208,25 +222,26 @@ def group_of(outcome: str) -> str:
     return "open" if outcome == "inconclusive" else "untested"
 
 
-def how_strong(params: Params, headline: Sequence[Content], models: Sequence[str]) -> str:
+def how_strong(params: Params, headline: Sequence[Content]) -> str:
     """How much these outcomes say of the paper: whose models, how many runs, which of them agree."""
     if subject_of(params).published_saes:
         kind = "The model and its SAEs are the paper's own, so a claim about them is reproduced or refuted"
     else:
         kind = "This is evidence by analogy, since none of the models and SAEs is the paper's"
-    if len(models) < 2:
-        return f"{kind}; it rests on one run."
     known = [[group_of(cell["outcome"]) if cell else "untested" for cell in one["cells"]] for one in headline]
+    count = max(map(len, known), default=1)
+    if count < 2:
+        return f"{kind}; it rests on one run."
     same = sum(len(set(groups)) == 1 and groups[0] in ("holds", "fails") for groups in known)
     apart = sum({"holds", "fails"} <= set(groups) for groups in known)
+    rest = len(known) - same - apart
+    untested = " or not tested" if any("untested" in groups for groups in known) else ""
+    others = f", and {numeral(rest)} {'is' if rest == 1 else 'are'} open{untested} in at least one" if rest else ""
+    runs = "both" if count == 2 else f"all {numeral(count)}"
     return (
-        f"{kind}; {numeral(same)} of the {numeral(len(headline))} came out the same way on {both(len(models))} models, "
-        f"{numeral(apart)} in opposite ways, and the others are open on at least one."
+        f"{kind}; {numeral(same)} of the {numeral(len(known))} came out the same way in {runs} runs, "
+        f"{numeral(apart)} in opposite ways{others}."
     )
-
-
-def both(count: int) -> str:
-    return "both" if count == 2 else f"all {numeral(count)}"
 
 
 def numeral(count: int) -> str:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from html import escape
 from typing import Any
-from xml.etree import ElementTree as xml
+from xml.etree import ElementTree
 
 from darkmatter.report.numbers import estimate_text
 from darkmatter.storage.artifacts import ArtifactError
@@ -64,7 +64,7 @@ class Figures:
         Raises:
             ArtifactError: the file holds something that does not draw.
         """
-        root = xml.fromstring(text)  # noqa: S314 - our own file; expat expands no outside entity
+        root = ElementTree.fromstring(text)  # noqa: S314 - our own file; expat expands no outside entity
         box = root.get("viewBox", "")
         if root.tag != f"{SVG}svg" or not re.fullmatch(r"[\d. -]+", box):
             raise ArtifactError(f"{figure}.svg is no drawing with a viewBox. Run `dvc repro figures`.")
@@ -77,7 +77,7 @@ class Figures:
 
     def written(
         self,
-        element: xml.Element,
+        element: ElementTree.Element,
         figure: str,
         data: Content,
         says: Iterator[str] | None = None,
@@ -115,7 +115,7 @@ class Figures:
             return f'<g class="says"><title>{escape(word)}</title>{shown}<circle {at} r="{HIT:g}"/></g>'
         return "" if name in {"g", "defs"} and not inside else shown
 
-    def attributes(self, element: xml.Element, figure: str, keep_id: bool = False, kept: bool = False) -> str:
+    def attributes(self, element: ElementTree.Element, figure: str, keep_id: bool = False, kept: bool = False) -> str:
         """The attributes that draw, with colours as variables and references to this figure's own ids."""
         given = {key: value for key, value in element.attrib.items() if key not in {"style", HREF}}
         given |= dict(part.split(":", 1) for part in element.get("style", "").split(";") if ":" in part)
@@ -166,7 +166,7 @@ class Figures:
         return f":root{{{light}}}\n@media screen and (prefers-color-scheme: dark){{:root{{{dark}}}}}\n"
 
 
-def written_on_cells(axes: xml.Element) -> set[str]:
+def written_on_cells(axes: ElementTree.Element) -> set[str]:
     """Ids of the texts that stand on the coloured cells of a table: they are dark or light as their cell asks."""
     if not any(child.get("id", "").startswith("QuadMesh") for child in axes):
         return set()

@@ -1,4 +1,4 @@
-"""Plain words for the claims and the order in which the page tells them: words.yaml and story.yaml, read and checked."""
+"""Plain words for the claims, and the order in which the page tells them: words.yaml and story.yaml."""
 
 import functools
 from collections.abc import Mapping

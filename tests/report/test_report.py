@@ -385,7 +385,7 @@ def test_both_stages_from_files_to_files(tmp_path: Path, monkeypatch: pytest.Mon
 
     stages.figures.main(Stage("figures", params, Path(stages.figures.__file__)))
     assert not Path("reports/figures/stale.svg").exists()
-    assert {"fvu", "asymptote"} <= json.loads(Path("reports/metrics.json").read_text()).keys()
+    assert {"widest_sae", "asymptote"} <= json.loads(Path("reports/metrics.json").read_text()).keys()
     write_json(Path("reports/receipts/figures.json"), fake_receipt("figures"))
     stages.report.main(Stage("report", params, Path(stages.report.__file__)))
     words = Page(Path("reports/report.html").read_text(encoding="utf-8")).words
