@@ -84,7 +84,8 @@ def number_sentence(name: str, region: Content, row: Content, words: Words) -> s
     estimates = row["components"].get(name, [])
     if not estimates or (region.get("may_be_null") and all(one["value"] is None for one in estimates)):
         return ""
-    where = "" if outcome_of(row) in HOLDS else f"; {place_words(estimates)}"  # of what holds, all lies inside
+    places = place_words(estimates)
+    where = "" if places == "inside" and outcome_of(row) in HOLDS else f"; {places}"
     return f"{words.part(name)} {values_text(estimates)} (asked: {wanted(region)}{where})"
 
 
@@ -204,7 +205,8 @@ def strength(row: Content) -> float:
     holds = outcome in HOLDS
     for _, region, one in judged_estimates(row):
         if holds or place_of(one) == "outside":
-            readings.setdefault(region.get("reading"), []).append(slack(one, region))
+            far = slack(one, region) if holds == (place_of(one) == "inside") else 0.0
+            readings.setdefault(region.get("reading"), []).append(far)
     if not readings:
         return 0.0
     return max(map(min, readings.values())) if holds else min(map(max, readings.values()))

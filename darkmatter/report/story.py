@@ -13,6 +13,7 @@ from darkmatter.report.outcomes import (
     ANSWERS,
     DECIDED,
     HOLDS,
+    STALE,
     VERBS,
     change,
     evidence_words,
@@ -213,13 +214,14 @@ GROUPS = {
     "fails": ("does not hold", "do not hold"),
     "open": ("stays open", "stay open"),
     "untested": ("is not tested", "are not tested"),
+    STALE: ("is stale", "are stale"),
 }
 
 
 def group_of(outcome: str) -> str:
     if outcome in DECIDED:
         return "holds" if outcome in HOLDS else "fails"
-    return "open" if outcome == "inconclusive" else "untested"
+    return {"inconclusive": "open", STALE: STALE}.get(outcome, "untested")
 
 
 def how_strong(params: Params, headline: Sequence[Content]) -> str:
@@ -235,7 +237,7 @@ def how_strong(params: Params, headline: Sequence[Content]) -> str:
     same = sum(len(set(groups)) == 1 and groups[0] in ("holds", "fails") for groups in known)
     apart = sum({"holds", "fails"} <= set(groups) for groups in known)
     rest = len(known) - same - apart
-    untested = " or not tested" if any("untested" in groups for groups in known) else ""
+    untested = " or not tested" if any({"untested", STALE} & {*groups} for groups in known) else ""
     others = f", and {numeral(rest)} {'is' if rest == 1 else 'are'} open{untested} in at least one" if rest else ""
     runs = "both" if count == 2 else f"all {numeral(count)}"
     return (
