@@ -204,7 +204,7 @@ def strength(row: Content) -> float:
     readings: dict[str | None, list[float]] = {}
     holds = outcome in HOLDS
     for _, region, one in judged_estimates(row):
-        if holds or place_of(one) == "outside":
+        if one["value"] is not None and (holds or place_of(one) == "outside"):
             far = slack(one, region) if holds == (place_of(one) == "inside") else 0.0
             readings.setdefault(region.get("reading"), []).append(far)
     if not readings:

@@ -14,6 +14,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from darkmatter.report.numbers import estimate_text
+from darkmatter.report.render import escaped_controls
 from darkmatter.storage.artifacts import ArtifactError
 
 Content = Mapping[str, Any]
@@ -112,7 +113,9 @@ class Figures:
         shown += f">{inside}</{name}>" if inside else "/>"
         if name == "use" and says is not None and (word := next(says, None)):
             at = f'cx="{float(element.get("x", 0)):g}" cy="{float(element.get("y", 0)):g}"'
-            return f'<g class="says"><title>{escape(word)}</title>{shown}<circle {at} r="{HIT:g}"/></g>'
+            return (
+                f'<g class="says"><title>{escape(escaped_controls(word))}</title>{shown}<circle {at} r="{HIT:g}"/></g>'
+            )
         return "" if name in {"g", "defs"} and not inside else shown
 
     def attributes(self, element: ElementTree.Element, figure: str, keep_id: bool = False, kept: bool = False) -> str:
