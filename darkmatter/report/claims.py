@@ -78,7 +78,8 @@ def claim_row(row: Content, provenance: Provenance) -> Content:
         "analogue": row["analogue"],
         "notes": notes(row),
         "change": change(row, words),
-        "numbers": own_numbers(row),
+        "numbers": own_numbers(row, judged=True),
+        "beside": own_numbers(row, judged=False),
         "variants": [variant(row, name) for name in VARIANTS if name in row["variants"]],
         "scope": row["out_of_scope"],
         "estimand": row["estimand"],
@@ -107,12 +108,13 @@ def notes(row: Content) -> list[str]:
     return [*surrogate, *([row["reason"]] if untested and row["reason"] else [])]
 
 
-def own_numbers(row: Content) -> list[Content]:
-    """The components under the primary split and conventions, those that are not judged, too."""
-    words, called, judged = outcome_words(row["outcomes"]), words_of(row), row["rule"].get(row["judged_by"]) or {}
+def own_numbers(row: Content, judged: bool) -> list[Content]:
+    """The components under the primary split and conventions: those that are judged, or those beside them."""
+    words, called, regions = outcome_words(row["outcomes"]), words_of(row), row["rule"].get(row["judged_by"]) or {}
     numbers = [
-        component(called.part(name), result, name in judged, words.get(name))
+        component(called.part(name), result, judged, words.get(name))
         for name, result in row["components"].items()
+        if (name in regions) == judged
     ]
     for number, following in pairwise(numbers):
         if number["n"] == following["n"]:  # said once, below the last of them

@@ -65,6 +65,29 @@ def test_nothing_is_wider_than_the_screen(width: int, page: Page) -> None:
             assert path.stat().st_size > 10_000
 
 
+def test_tables_name_their_columns_on_a_phone(page: Page) -> None:
+    """The heads are gone there, so each cell says its own; what is wider than the screen says that it scrolls."""
+    page.set_viewport_size({"width": 380, "height": 900})
+    before = "all => all.map(cell => [cell.dataset.label, getComputedStyle(cell, '::before').content])"
+    cells = page.eval_on_selector_all("table.claims:not(.all) td", before)
+    assert len(cells) > 16 and all(label and label in shown for label, shown in cells)
+    hint = "node => getComputedStyle(node, '::before').content"
+    assert "Scroll" in page.locator("#fig01_breakdown figcaption").evaluate(hint)
+    page.set_viewport_size({"width": 1440, "height": 900})
+    assert page.locator("#fig01_breakdown figcaption").evaluate(hint) == "none"
+
+
+def test_figures_wear_the_colours_of_the_page(page: Page) -> None:
+    ground = "node => [getComputedStyle(document.body).backgroundColor, getComputedStyle(node).fill]"
+    seen = {}
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        seen[scheme] = page.locator("#fig01_breakdown svg path").first.evaluate(ground)
+        assert seen[scheme][0] == seen[scheme][1]
+    assert seen["light"] != seen["dark"]
+    page.emulate_media(color_scheme="light")
+
+
 def test_no_violation_of_accessibility_rules(page: Page) -> None:
     """With every fold open, in the light all rules of axe, in the dark that of contrast. Comes last: it cuts the page.
 

@@ -32,6 +32,7 @@ from darkmatter.report.content import report_content
 from darkmatter.report.errata import errata, inconsistent
 from darkmatter.report.errata_page import PAGE
 from darkmatter.report.errata_page import page as errata_page
+from darkmatter.report.figures import first_sentence
 from darkmatter.report.numbers import digits, estimate_text
 from darkmatter.report.render import number, plain_value, render, visible
 from darkmatter.report.sources import Provenance, results_shown
@@ -430,6 +431,12 @@ def test_values_of_lemmas(value: Any, text: str) -> None:
 
 def test_negative_numbers_have_a_minus_sign() -> None:
     assert number(-0.25) == "−0.250"
+
+
+def test_a_caption_is_cut_behind_its_first_sentence() -> None:
+    assert first_sentence("R² of Fig. 4 by layer. More of it.") == ("R² of Fig. 4 by layer.", "More of it.")
+    assert first_sentence("Left: one. Middle: two. Dots are SAEs.") == ("Left: one. Middle: two.", "Dots are SAEs.")
+    assert first_sentence("One alone.") == ("One alone.", "")
 
 
 class Tracking(Results):
