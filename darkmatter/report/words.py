@@ -83,4 +83,9 @@ def words_of(row: Mapping[str, Any]) -> Words:
     Args:
         row: of claims.json.
     """
-    return known_words().get(row["id"]) or Words(row["reads"], paper_value(row["paper_value"]))
+    return known_words().get(row["id"]) or bare_words(row)
+
+
+def bare_words(row: Mapping[str, Any]) -> Words:
+    """A claim in the words of the paper, its components by their names in the ledger, as commands take them."""
+    return Words(row["reads"], paper_value(row["paper_value"]))
