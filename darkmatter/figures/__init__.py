@@ -1,6 +1,7 @@
 """The figures and tables: one module each, named after its output, and the list of them all.
 
-A module has its TITLE, its CAPTION, its place in the PAPER, `data`, and `draw` if it is a figure.
+A module has its TITLE (what it is about), its CAPTION, its place in the PAPER, `data`, and `draw` if it is a figure.
+Data has the `finding`, which stands above the figure: a sentence made from the numbers, true whatever they are.
 """
 
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from darkmatter.figures import (
     fig15_synthetic,
     fig16_nonlinear_scaling,
     figD_random_features,
+    figX_surrogate,
     sec52_error_saes,
     tab1_correlations,
     tabA1_shrinkage,
@@ -88,6 +90,7 @@ MODULES = (  # in the order of the report
     fig15_synthetic,
     fig16_nonlinear_scaling,
     figD_random_features,
+    figX_surrogate,
     tab1_correlations,
     tabA1_shrinkage,
     tabX_controls,
@@ -105,8 +108,11 @@ def figure_data(entry: FigureModule, results: Results, params: Params) -> dict[s
 
 def figure_svg(entry: FigureModule, data: dict[str, Any], style: Style) -> str:
     with style.context():
-        figure = empty(data["not_drawn"], style) if "not_drawn" in data else entry.module.draw(data, style)
-        return style.svg(figure, entry.title)
+        if "not_drawn" in data:
+            return style.svg(empty(data["not_drawn"], style), entry.title)
+        figure = entry.module.draw(data, style)
+        style.title(figure, data["finding"])
+        return style.svg(figure, data["finding"])
 
 
 def write_figures(results: Results, params: Params, folder: Path) -> None:

@@ -7,7 +7,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from darkmatter.figures.style import COMPONENTS, DOUBLE, Style, log2_axis, points_with_intervals
+from darkmatter.figures.style import COMPONENTS, INTERVAL, MUTED, Style, log2_axis, name_at, points_with_intervals
+from darkmatter.figures.words import changes, decimals
 from darkmatter.params.schema import Params
 from darkmatter.results.breakdown import Breakdown, breakdown
 from darkmatter.results.load import NotDrawn, Results, context_note, estimate
@@ -15,18 +16,21 @@ from darkmatter.results.load import NotDrawn, Results, context_note, estimate
 TITLE = "Breakdown of the error by width"
 CAPTION = (
     "FVU of Sae(x) with the power law c + a·W^−m, and FVU_nonlinear with a horizontal line; dotted beyond the widest "
-    "SAE. The asymptote c has its 95 % profile interval at the right edge. Bands: absent features above the "
-    "asymptote, linear error down to FVU_nonlinear (none where the asymptote lies lower), encoder error down to what "
-    "gradient pursuit leaves of FVU_nonlinear (its relative change, measured with both encoders on the same, fewer "
-    "rows, applied to the line), nonlinear error below. Hollow points: the same width and L0 with another training "
-    "seed."
+    "SAE. Bands: absent features above the asymptote, linear error down to FVU_nonlinear (none where the asymptote "
+    "lies lower), encoder error down to what gradient pursuit leaves of FVU_nonlinear (its relative change, measured "
+    "with both encoders on the same, fewer rows, applied to the line), nonlinear error below. Hollow points: the same "
+    "width and L0 with another training seed. Intervals of points are over contexts, at fixed SAEs. That of the "
+    "asymptote is the 95 % profile interval of the fit through these points: it holds how they scatter about the "
+    "curve, and neither contexts nor the training of SAEs; the claim on the asymptote is judged by an interval that "
+    "holds all three. The paper prints no value of its Fig. 1."
 )
 PAPER = "Fig. 1, section 4.3"
 
 DOUBLINGS_BEYOND = 3  # of the extrapolation, past the widest SAE
 SAMPLES = 81
 THIN = 0.07  # of the highest FVU: bands lower than this are named from above
-LABEL_AT = 12  # sample of the curve at which the bands are named
+LABEL_AT = 9  # sample of the curve at which the bands are named
+NAME_AT = 0.4  # share of a band's height: the curve falls, and a name reaches to where it is lower
 
 
 def data(results: Results, params: Params) -> dict[str, Any]:
@@ -44,9 +48,11 @@ def data(results: Results, params: Params) -> dict[str, Any]:
     widths = [sae["d_sae"] for sae in result.saes]
     grid = np.geomspace(min(widths), max(widths) * 2**DOUBLINGS_BEYOND, SAMPLES)
     curve = result.law.predict(grid)
+    saes = [point(sae) for sae in result.saes]
     return {
+        "finding": finding(saes),
         "note": f"{result.sparsity}; " + context_note(results, params.figures.main_hookpoint) + encoder_note(result),
-        "saes": [point(sae) for sae in result.saes],
+        "saes": saes,
         "other_seeds": [point(sae) for sae in result.other_seeds],
         "power_law": asdict(result.law),
         "line": asdict(result.line),
@@ -55,6 +61,16 @@ def data(results: Results, params: Params) -> dict[str, Any]:
         "curve": {"d_sae": grid.tolist(), "fvu": None if curve is None else curve.tolist()},
         "widest": max(widths),
     }
+
+
+def finding(saes: list[dict[str, Any]]) -> str:
+    """What is measured, without the extrapolation: the claim on that is judged elsewhere, by a wider interval."""
+    first, last = saes[0], saes[-1]
+    fvu, nonlinear = ([sae[key]["value"] for sae in (first, last)] for key in ("fvu", "fvu_nonlinear"))
+    if len(saes) == 1:
+        return f"At {first['d_sae']:,} latents FVU is {decimals(fvu[0])}; {decimals(nonlinear[0])} of it is nonlinear"
+    widths = f"From {first['d_sae']:,} to {last['d_sae']:,} latents"
+    return f"{widths} {changes(('FVU', *fvu), ('its nonlinear part', *nonlinear))}"
 
 
 def encoder_note(result: Breakdown) -> str:
@@ -70,31 +86,51 @@ def encoder_note(result: Breakdown) -> str:
 
 
 def draw(data: dict[str, Any], style: Style) -> Figure:
-    figure = style.figure(DOUBLE, 3.2)
+    figure = style.figure(3.6)
     axes = figure.add_subplot()
     right = float(np.log2(data["curve"]["d_sae"][-1]))
-    law, line = data["power_law"], data["line"]
+    line = data["line"]
     if data["curve"]["fvu"] is not None:
         bands(axes, data)
     if line["points"] > 1:
         trend(axes, np.array([np.log2(data["saes"][0]["d_sae"]), right]), np.full(2, line["value"]), data, "nonlinear")
-    if law["asymptote"] is not None:
-        absent = COMPONENTS["absent"]
-        interval = "no interval" if law["low"] is None else f"{law['low']:.3f} to {law['high']:.3f}"
-        label = f"asymptote {law['asymptote']:.3f} ({interval})"
-        axes.axhline(law["asymptote"], color=absent.colour, linestyle=absent.line, label=label)
-        if law["low"] is not None:
-            bars = [[law["asymptote"] - law["low"]], [law["high"] - law["asymptote"]]]
-            axes.errorbar([right + 0.15], [law["asymptote"]], yerr=bars, color=absent.colour, marker="_", capsize=3)
-    for key, component, name in (("fvu", "error", "FVU of Sae(x)"), ("fvu_nonlinear", "nonlinear", "FVU_nonlinear")):
+    draw_levels(axes, data, right)
+    for key, component in (("fvu", "error"), ("fvu_nonlinear", "nonlinear")):
         look = COMPONENTS[component]
-        for saes, face, label in (("saes", look.colour, name), ("other_seeds", "white", None)):
+        for saes, face in (("saes", look.colour), ("other_seeds", "white")):
             places = [float(np.log2(sae["d_sae"])) for sae in data[saes]]
             estimates = [sae[key] for sae in data[saes]]
-            marks = {"color": look.colour, "marker": look.marker, "mfc": face, "linestyle": "none", "label": label}
+            marks = {"color": look.colour, "marker": look.marker, "mfc": face, "linestyle": "none"}
             points_with_intervals(axes, places, estimates, gid=f"values-{saes}-{key}", **marks)
-    finish(axes, data, right, style)
+    name_of_series(axes, data)
+    finish(axes, data, right)
     return figure
+
+
+def name_of_series(axes: Axes, data: dict[str, Any]) -> None:
+    """FVU beside its first point, where the curve is far from everything else."""
+    first = data["saes"][0]
+    if first["fvu"]["value"] is not None:
+        place = {"xytext": (9, 5), "va": "bottom"}
+        name_at(axes, float(np.log2(first["d_sae"])), first["fvu"]["value"], "FVU of Sae(x)", **place)
+
+
+def draw_levels(axes: Axes, data: dict[str, Any], right: float) -> None:
+    """The asymptote's line with its interval at the right edge; its number and that of the line, the upper above."""
+    law, line = data["power_law"], data["line"]
+    names = []
+    if line["points"] > 1:
+        names.append((line["value"], f"FVU_nonlinear,\nmean {line['value']:.3f}"))
+    if (value := law["asymptote"]) is not None:
+        colour = COMPONENTS["absent"].colour
+        axes.axhline(value, color=colour, linestyle=":")
+        interval = "no interval" if law["low"] is None else f"{law['low']:.3f} to {law['high']:.3f}"
+        names.append((value, f"asymptote {value:.3f}\n({interval})"))
+        if law["low"] is not None:
+            bars = [[max(value - law["low"], 0)], [max(law["high"] - value, 0)]]
+            axes.errorbar([right], [value], yerr=bars, color=colour, marker="_", capsize=3, elinewidth=INTERVAL)
+    for (height, text), va in zip(sorted(names), ("top", "bottom")[-len(names) :], strict=False):
+        name_at(axes, right, height, text, va=va, xytext=(6, 2 if va == "bottom" else -2))
 
 
 def band_edges(data: dict[str, Any]) -> list[tuple[str, str, float, np.ndarray]]:
@@ -122,26 +158,17 @@ def bands(axes: Axes, data: dict[str, Any]) -> None:
     curve = np.array(data["curve"]["fvu"])
     for component, name, low, high in band_edges(data):
         axes.fill_between(x, low, high, where=high >= low, color=COMPONENTS[component].colour, alpha=0.22, linewidth=0)
-        asymptote = data["power_law"]["asymptote"]
-        label_band(axes, name, float(x[LABEL_AT]), low, float(high[LABEL_AT]), asymptote, float(curve.max()))
+        label_band(axes, name, float(x[LABEL_AT]), low, float(high[LABEL_AT]), float(curve.max()))
     trend(axes, x, curve, data, "error")
 
 
-def label_band(axes: Axes, name: str, x: float, low: float, high: float, line: float, top: float) -> None:
-    """Name a band inside it and off the asymptote's line, or from above where the band is too thin for a word."""
+def label_band(axes: Axes, name: str, x: float, low: float, high: float, top: float) -> None:
+    """Name a band inside it, or from above where the band is too thin for a word."""
     if high - low < THIN * top:
-        axes.annotate(
-            name,
-            (x, (low + high) / 2),
-            xytext=(8, 24),
-            textcoords="offset points",
-            fontsize="small",
-            arrowprops={"arrowstyle": "-", "linewidth": 0.6},
-        )
+        line = {"arrowstyle": "-", "linewidth": 0.6, "color": MUTED}
+        axes.annotate(name, (x, (low + high) / 2), xytext=(10, 26), textcoords="offset points", arrowprops=line)
         return
-    places = [low + share * (high - low) for share in (0.5, 0.3, 0.7)]
-    clear = max(places, key=lambda y: min(abs(y - line), 0.15 * (high - low)))
-    axes.annotate(name, (x, clear), va="center", fontsize="small")
+    axes.annotate(name, (x, low + NAME_AT * (high - low)), va="center")
 
 
 def trend(axes: Axes, x: np.ndarray, y: np.ndarray, data: dict[str, Any], component: str) -> None:
@@ -154,10 +181,9 @@ def trend(axes: Axes, x: np.ndarray, y: np.ndarray, data: dict[str, Any], compon
     axes.plot([last, *x[beyond]], [y_last, *y[beyond]], color=colour, linestyle=":")
 
 
-def finish(axes: Axes, data: dict[str, Any], right: float, style: Style) -> None:
+def finish(axes: Axes, data: dict[str, Any], right: float) -> None:
     left = float(np.log2(data["saes"][0]["d_sae"]))
     log2_axis(axes, "x", [2**tick for tick in np.arange(np.ceil(left), right + 0.01)], "width d_sae (latents)")
-    axes.set_xlim(left - 0.25, right + 0.4)
-    axes.set_ylim(0, 1.08 * axes.get_ylim()[1])
+    axes.set_xlim(left - 0.2, right + 0.05)
+    axes.set_ylim(0, 1.04 * axes.get_ylim()[1])
     axes.set_ylabel("fraction of variance unexplained")
-    axes.legend(loc="upper right", fontsize=style.small)

@@ -5,14 +5,17 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from darkmatter.figures.style import COMPONENTS, LINES, SINGLE, Style, layer_axes, legend, points_with_intervals
+from darkmatter.figures.paper import NORM_R2_MIDDLE
+from darkmatter.figures.style import COMPONENTS, MARKERS, Style, layer_axes, paper_range, points_with_intervals
+from darkmatter.figures.words import decimals, span
 from darkmatter.params.schema import Params
 from darkmatter.results.load import NotDrawn, Results, context_note, estimate
 
 TITLE = "Predictability of the error norm by layer"
 CAPTION = (
     "R² of the squared error norm from the activation, with 95 % intervals over contexts. SAEs that were trained "
-    "here share one budget."
+    "here share one budget, and an interval does not hold how the training of one came out. Grey: what the paper "
+    "prints for the layers between its first and its last few, where it finds the R² low and steeply falling."
 )
 PAPER = "Fig. 3, section 4.1"
 
@@ -45,9 +48,21 @@ def data(results: Results, params: Params) -> dict[str, Any]:
         f"Mean L0 {' to '.join(sorted({f'{value:.1f}' for value in (min(l0), max(l0))}, key=float))}; " if l0 else ""
     )
     return {
+        "finding": finding(rows),
         "note": stated + context_note(results, rows[0]["hookpoint"]).replace(f", {rows[0]['hookpoint']}", ""),
         "rows": rows,
     }
+
+
+def finding(rows: list[dict[str, Any]]) -> str:
+    shown = [row for row in rows if row["norm_r2"]["value"] is not None]
+    if not shown:
+        return "No layer has an R² of the error norm"
+    least, most = (choose(shown, key=lambda row: row["norm_r2"]["value"]) for choose in (min, max))
+    if least["layer"] == most["layer"]:
+        return f"At layer {most['layer']} x predicts the error norm with R² {decimals(most['norm_r2']['value'])}"
+    best, worst = (f"layer {row['layer']} (R² {decimals(row['norm_r2']['value'])})" for row in (most, least))
+    return f"x predicts the error norm best at {best} and worst at {worst}"
 
 
 def series_of(row: dict[str, Any]) -> tuple[Any, ...]:
@@ -61,20 +76,25 @@ def l0_of(rows: list[dict[str, Any]]) -> str:
 
 
 def draw(data: dict[str, Any], style: Style) -> Figure:
-    figure = style.figure(SINGLE, 2.5)
+    figure = style.figure(2.9)
     axes = figure.add_subplot()
     series = [(key, list(rows)) for key, rows in groupby(data["rows"], key=series_of)]
-    look = COMPONENTS["error"]
+    colours = [COMPONENTS["error"].colour] if len(series) == 1 else [colour for colour, _ in style.series(len(series))]
     for number, ((site, d_sae, *_), rows) in enumerate(series):
         points_with_intervals(
             axes,
             [row["layer"] for row in rows],
             [row["norm_r2"] for row in rows],
-            color=look.colour,
-            marker=look.marker,
-            linestyle=LINES[number % len(LINES)],
+            color=colours[number],
+            marker=MARKERS[number % len(MARKERS)],
             label=f"{site}, {d_sae:,} latents, {l0_of(rows)}",
         )
     layer_axes(axes, [row["layer"] for row in data["rows"]])
-    legend(axes, loc="lower center")
+    axes.set_ylabel("R² of ‖SaeError‖²")
+    low, high = axes.get_ylim()
+    axes.set_ylim(min(low, NORM_R2_MIDDLE.low - 0.05), max(high, 1.0))
+    printed = span([NORM_R2_MIDDLE.low, NORM_R2_MIDDLE.high])
+    paper_range(axes, NORM_R2_MIDDLE.low, NORM_R2_MIDDLE.high, f"paper, middle layers: {printed}")
+    if axes.get_legend_handles_labels()[0]:
+        figure.legend(loc="outside lower left", ncols=2)
     return figure

@@ -5,40 +5,55 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
-from darkmatter.figures.style import COMPONENTS, DOUBLE, Style, legend, log2_axis
-from darkmatter.figures.token_norms import draw_series, token_data
+from darkmatter.figures.style import COMPONENTS, MUTED, Style, legend, log2_axis
+from darkmatter.figures.token_norms import draw_run, ends, name_tokens, token_data
+from darkmatter.figures.words import changes
 from darkmatter.params.schema import Params
 from darkmatter.results.load import Results
 
 TITLE = "Linear and nonlinear error token by token"
 CAPTION = (
-    "Squared norms of both parts of the error on the tokens of Fig. 5, one line per width, both on one scale; right: "
-    "their means over all tokens against width."
+    "Squared norms of both parts of the error on the first tokens of Fig. 5, whose text stands below, both on one "
+    "scale: hollow at the narrowest SAE, filled at the widest. Right: their means over all tokens at every width. One "
+    "context, so there is no interval; the claim's slopes have one over contexts and SAEs. The paper prints no value "
+    "of its Fig. 12: linear error falls with width, nonlinear error “mostly stays constant”."
 )
 PAPER = "Fig. 12, appendix A.4"
 
 PARTS = ("linear", "nonlinear")
+SHOWN = slice(0, 40)
 
 
 def data(results: Results, params: Params) -> dict[str, Any]:
-    return token_data(results, tuple(f"{part}_sq" for part in PARTS))
+    result = token_data(results, tuple(f"{part}_sq" for part in PARTS))
+    return {"finding": finding(result), **result}
+
+
+def finding(data: dict[str, Any]) -> str:
+    saes = ends(data)
+    if len(saes) < 2:
+        return f"Both parts of the error of {saes[0]['d_sae']:,} latents, token by token"
+    parts = [(f"mean ‖{COMPONENTS[part].label}‖²", *(sae[f"mean_{part}_sq"] for sae in saes)) for part in PARTS]
+    return f"From {saes[0]['d_sae']:,} to {saes[-1]['d_sae']:,} latents {changes(*parts)}"
 
 
 def draw(data: dict[str, Any], style: Style) -> Figure:
-    figure = style.figure(DOUBLE, 3.6)
-    panels = figure.subplot_mosaic([["linear", "mean"], ["nonlinear", "mean"]], width_ratios=(2.3, 1))
+    figure = style.figure(4.3)
+    panels = figure.subplot_mosaic([["linear", "mean"], ["nonlinear", "mean"]], width_ratios=(2.7, 1))
     for part in PARTS:
-        axes = panels[part]
-        draw_series(axes, data, f"{part}_sq", style)
-        axes.set_ylabel(f"‖{COMPONENTS[part].label}‖²")
-    panels["linear"].sharex(panels["nonlinear"])
-    panels["linear"].tick_params(labelbottom=False)
-    panels["nonlinear"].set_xlabel("position of the token in its context")
+        look = COMPONENTS[part]
+        draw_run(panels[part], data, f"{part}_sq", SHOWN, look)
+        panels[part].set_title(look.label, color=look.colour)
+        panels[part].set_ylabel("squared norm")
+    panels["linear"].set_xticks([])
+    name_tokens(panels["nonlinear"], data, SHOWN, style)
     same_scale(panels["linear"], panels["nonlinear"])
     draw_means(panels["mean"], data)
-    handles, labels = panels["linear"].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=max(len(labels), 1), title="width")
+    points = [Line2D([], [], color=MUTED, marker="o", mfc=face, linestyle="none") for face in ("white", MUTED)]
+    widths = [f"{sae['d_sae']:,} latents" for sae in ends(data)]
+    figure.legend(points[-len(widths) :], widths, loc="outside lower left", ncols=2)
     return figure
 
 
@@ -55,7 +70,7 @@ def draw_means(axes: Axes, data: dict[str, Any]) -> None:
         points = [(sae["d_sae"], sae[f"mean_{part}_sq"]) for sae in data["saes"] if sae[f"mean_{part}_sq"] is not None]
         if points:
             x, y = zip(*points, strict=True)
-            axes.plot(np.log2(x), y, color=look.colour, marker=look.marker, linestyle=look.line, label=look.label)
+            axes.plot(np.log2(x), y, color=look.colour, marker=look.marker, label=look.label)
     log2_axis(axes, "x", [sae["d_sae"] for sae in data["saes"]], "width d_sae")
     axes.set_ylim(0, 1.05 * axes.get_ylim()[1])
     axes.set_title("mean over all tokens")

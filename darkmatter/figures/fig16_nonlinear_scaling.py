@@ -5,7 +5,9 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from darkmatter.figures.pair_panels import draw_lines, draw_matrix
-from darkmatter.figures.style import DOUBLE, Style
+from darkmatter.figures.paper import SCALING_GAIN
+from darkmatter.figures.style import RULE, Style, paper_range
+from darkmatter.figures.words import known, percent, percent_span
 from darkmatter.params.conventions import PRIMARY
 from darkmatter.params.schema import Params
 from darkmatter.results.load import NotDrawn, Results
@@ -14,7 +16,8 @@ TITLE = "What the nonlinear error's norm adds to the scaling prediction"
 CAPTION = (
     "Decrease of the FVU of predicting the larger SAE's squared error norm when the squared norm of the smaller "
     "one's NonlinearError is a second regressor, relative to Fig. 4's prediction. Left: every pair; right: "
-    "the same against the ratio of the widths, with intervals."
+    "the same against the ratio of the widths, with intervals over contexts, at fixed SAEs. Grey: the largest decrease "
+    "that the paper prints."
 )
 PAPER = "Fig. 16, appendix E"
 
@@ -37,11 +40,25 @@ def data(results: Results, params: Params) -> dict[str, Any]:
     rows = ", ".join(sorted({f"{pair['paper']['r2'].get('rows', 0):,} held-out tokens" for pair in pairs}))
     largest = scaling["estimands"]["nonlinear_scaling_gain"]["largest"]
     return {
+        "finding": finding(pairs),
         "note": f"{scaling['hookpoint']}, {rows}; squared norms with intercept, token split; {level} intervals over "
         f"contexts, paired.{sentence(largest, level)}",
         "largest": largest,
         "pairs": pairs,
     }
+
+
+def finding(pairs: list[dict[str, Any]]) -> str:
+    gains = known(pair["paper"]["decrease"]["value"] for pair in pairs)
+    if not gains:
+        return "What NonlinearError's norm adds to the prediction is undefined"
+    low, high = min(gains), max(gains)
+    by = percent_span([abs(gain) for gain in gains] if low >= 0 or high <= 0 else gains, 1)
+    verb = "raises" if high < 0 else "lowers"
+    return (
+        f"NonlinearError's norm {verb} the FVU of the predicted error norm by {by} "
+        f"(the paper: up to {percent(SCALING_GAIN.high)})"
+    )
 
 
 def sentence(largest: dict[str, Any], level: str) -> str:
@@ -51,17 +68,19 @@ def sentence(largest: dict[str, Any], level: str) -> str:
     return f" Largest decrease: {value:.1f} % ({low:.1f} to {high:.1f}, {level} interval of the maximum)."
 
 
-def percent(result: dict[str, Any]) -> dict[str, Any]:
+def in_percent(result: dict[str, Any]) -> dict[str, Any]:
     return {key: None if result[key] is None else 100 * result[key] for key in ("value", "low", "high")}
 
 
 def draw(data: dict[str, Any], style: Style) -> Figure:
-    figure = style.figure(DOUBLE, 2.9)
-    matrix, lines = figure.subplots(1, 2, width_ratios=(1, 1.1))
-    pairs = [pair | {"shown": percent(pair["paper"]["decrease"])} for pair in data["pairs"]]
+    figure = style.figure(3.3)
+    matrix, lines = figure.subplots(1, 2, width_ratios=(1, 1.2))
+    pairs = [pair | {"shown": in_percent(pair["paper"]["decrease"])} for pair in data["pairs"]]
     draw_matrix(matrix, pairs, style, fmt=".1f")
     matrix.set_title("decrease of FVU in %, each pair")
     draw_lines(lines, pairs, style, apart=0.06)
     lines.set_ylabel("decrease of FVU in %")
-    lines.axhline(0, color="0.6", linewidth=0.7, zorder=0)
+    lines.axhline(0, color=RULE, linewidth=0.7, zorder=0)
+    lines.set_ylim(top=max(lines.get_ylim()[1], 120 * SCALING_GAIN.high))
+    paper_range(lines, 100 * SCALING_GAIN.low, 100 * SCALING_GAIN.high, "paper: up to 5 %")
     return figure

@@ -1,5 +1,6 @@
 """Maps over width × L0 (Figs. 2, 10, 11): two R² and FVU_nonlinear, interpolated linearly between SAEs."""
 
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -9,20 +10,25 @@ from matplotlib.ticker import MaxNLocator
 from matplotlib.tri import Triangulation
 from scipy.spatial import QhullError
 
-from darkmatter.figures.style import DOUBLE, Style, log2_axis
+from darkmatter.figures.paper import NORM_R2, VECTOR_R2, Printed
+from darkmatter.figures.style import BAND, INK, MUTED, ON_DARK, ON_LIGHT, Style, log2_axis
+from darkmatter.figures.words import span, values_of
 from darkmatter.results.density import beside_the_papers
 from darkmatter.results.load import NotDrawn, Results, context_note, estimate, one_per_cell
 
 MAP_CAPTION = (
     "Left: R² of predicting the squared norm of the SAE's error from the activation. Middle: R² of predicting the "
     "error vector. Right: what stays unexplained by Sae(x) and the linear error together. Dots are SAEs, each with "
-    "its value; between them the colours interpolate linearly in log width and log L0, and say nothing outside."
+    "its value; between them the colours interpolate linearly in log width and log L0, and say nothing outside. The "
+    "scale below each map holds its colours, and in grey the range that the paper prints for all its SAEs. The values "
+    "have no interval here; the claims on them are judged by intervals over contexts and SAEs."
 )
 PANELS = (  # key, title, colour map, decimals
     ("norm_r2", "R² of ‖SaeError‖² (Eq. 10)", "viridis", 2),
     ("vector_r2", "R² of SaeError (Eq. 11)", "viridis", 2),
     ("fvu_nonlinear", "FVU_nonlinear (Eq. 12)", "magma_r", 3),
 )
+PRINTED: dict[str, Printed] = {"norm_r2": NORM_R2, "vector_r2": VECTOR_R2}
 LEVELS = 12
 
 
@@ -42,6 +48,7 @@ def map_data(results: Results, hookpoint: str, groups: list[str] | None) -> dict
     d_model = results.decomposition[hookpoint]["d_model"]
     density = f" {beside_the_papers(points, d_model)}"
     return {
+        "finding": finding(points),
         "note": f"{budget}{context_note(results, hookpoint)}{density}",
         "hookpoint": hookpoint,
         "points": points,
@@ -49,33 +56,63 @@ def map_data(results: Results, hookpoint: str, groups: list[str] | None) -> dict
     }
 
 
+def finding(points: list[dict[str, Any]]) -> str:
+    norm, vector, nonlinear = (values_of(point[key] for point in points) for key, *_ in PANELS)
+    ranges = f"x predicts the error's norm with R² {span(norm)} and the error itself with {span(vector)}"
+    falling = [all_fall(points, key) for key in ("norm_r2", "vector_r2")]
+    if all(falling):
+        return f"{ranges}; both fall at each step in width"
+    if any(falling):
+        return f"{ranges}; {'the first' if falling[0] else 'the second'} falls at each step in width"
+    return f"{ranges}; FVU_nonlinear is {span(nonlinear)}"
+
+
+def all_fall(points: list[dict[str, Any]], key: str) -> bool:
+    """Whether the value falls from each width to the next wherever SAEs of several widths have one k."""
+    order = sorted(points, key=lambda point: (point["k"] or 0, point["d_sae"]))
+    steps = []
+    for _, row in groupby(order, key=lambda point: point["k"]):
+        values = values_of(point[key] for point in row)
+        steps += [after < before for before, after in zip(values, values[1:], strict=False)]
+    return bool(steps) and all(steps)
+
+
 def draw_maps(data: dict[str, Any], style: Style) -> Figure:
-    figure = style.figure(DOUBLE, 2.7)
-    rows = figure.subplots(1, len(PANELS), sharex=True, sharey=True)
-    for axes, (key, title, cmap, decimals) in zip(rows, PANELS, strict=True):
-        panel(axes, data["points"], key, cmap, decimals, style)
-        axes.set_title(title)
-        log2_axis(axes, "x", [point["d_sae"] for point in data["points"]], "width d_sae")
-        log2_axis(axes, "y", spaced([point["l0"] for point in data["points"]]), "")
-        axes.use_sticky_edges = False  # a contour's edges would forbid the margin that the outer dots need
-        axes.margins(0.13, 0.13)
-    rows[0].set_ylabel("L0")
+    figure = style.figure(3.5)
+    names = [key for key, *_ in PANELS]
+    axes = figure.subplot_mosaic([names, [f"{name} scale" for name in names]], height_ratios=(1, 0.07))
+    first = axes[names[0]]
+    for key, title, cmap, decimals in PANELS:
+        panel(axes[key], axes[f"{key} scale"], data["points"], key, cmap, decimals, style)
+        axes[key].set_title(title)
+        log2_axis(axes[key], "x", [point["d_sae"] for point in data["points"]], "width d_sae")
+        log2_axis(axes[key], "y", spaced([point["l0"] for point in data["points"]]), "")
+        axes[key].use_sticky_edges = False  # a contour's edges would forbid the margin that the outer dots need
+        axes[key].margins(0.12, 0.12)
+        if axes[key] is not first:
+            axes[key].sharex(first)
+            axes[key].sharey(first)
+            axes[key].tick_params(labelleft=False)
+    first.set_ylabel("L0")
     return figure
 
 
-def panel(axes: Axes, points: list[dict[str, Any]], key: str, cmap: str, decimals: int, style: Style) -> None:
-    """Contours in log width and log L0; dots with their values where SAEs exist."""
+def panel(
+    axes: Axes, scale: Axes, points: list[dict[str, Any]], key: str, cmap: str, decimals: int, style: Style
+) -> None:
+    """Contours in log width and log L0; dots with their values where SAEs exist; the scale of the colours."""
     shown = [point for point in points if point[key]["value"] is not None]
     if not shown:
         axes.text(0.5, 0.5, "no value", transform=axes.transAxes, ha="center", va="center")
+        scale.set_axis_off()
         return
     x, y = (np.log2([point[name] for point in shown]) for name in ("d_sae", "l0"))
     value = np.array([point[key]["value"] for point in shown])
     if (triangles := triangulate(x, y)) is not None and np.ptp(value) > 0:
-        filled = axes.tricontourf(x, y, triangles, value, levels=LEVELS, cmap=cmap, alpha=0.85)
-        axes.figure.colorbar(filled, ax=axes, shrink=0.9, ticks=MaxNLocator(4), drawedges=False)
+        axes.tricontourf(x, y, triangles, value, levels=LEVELS, cmap=cmap, alpha=0.85)
+    draw_scale(scale, float(value.min()), float(value.max()), cmap, PRINTED.get(key))
     gid = f"values-points-{key}"  # of these numbers each mark is one
-    axes.scatter(x, y, s=9, color="black", edgecolor="white", linewidth=0.5, zorder=3, gid=gid)
+    axes.scatter(x, y, s=9, color=ON_LIGHT, edgecolor=ON_DARK, linewidth=0.5, zorder=3, gid=gid)
     for at_x, at_y, number in zip(x, y, value, strict=True):
         axes.annotate(
             f"{number:.{decimals}f}".replace("0.", ".", 1),
@@ -83,9 +120,31 @@ def panel(axes: Axes, points: list[dict[str, Any]], key: str, cmap: str, decimal
             xytext=(0, 4),
             textcoords="offset points",
             ha="center",
-            fontsize=style.small * 0.9,
-            bbox={"boxstyle": "round,pad=0.12", "facecolor": "white", "edgecolor": "none", "alpha": 0.75},
+            color=ON_LIGHT,
+            fontsize=style.small * 0.95,
+            bbox={"boxstyle": "round,pad=0.12", "facecolor": ON_DARK, "edgecolor": "none", "alpha": 0.8},
         )
+
+
+def draw_scale(axes: Axes, low: float, high: float, cmap: str, printed: Printed | None) -> None:
+    """The colours over the values that they stand for, inside the range that the paper prints."""
+    ends = [low, high] + ([printed.low, printed.high] if printed else [])
+    room = 0.04 * (max(ends) - min(ends)) or 0.01
+    axes.set_xlim(min(ends) - room, max(ends) + room)
+    axes.set_ylim(0, 1)
+    if printed:
+        axes.axvspan(printed.low, printed.high, color=BAND, linewidth=0, zorder=0)
+        axes.set_xlabel(f"grey: the paper, {span([printed.low, printed.high])}", color=MUTED)
+    else:
+        axes.set_xlabel("the paper prints no range", color=MUTED)
+    if high > low:
+        colours = np.linspace(0, 1, 256)[None]
+        axes.imshow(colours, extent=(low, high, 0.2, 1), aspect="auto", cmap=cmap, alpha=0.85, zorder=2)
+    else:
+        axes.plot([low, low], [0, 1], color=INK)
+    axes.set_yticks([])
+    axes.spines["left"].set_visible(False)
+    axes.xaxis.set_major_locator(MaxNLocator(4))
 
 
 def triangulate(x: np.ndarray, y: np.ndarray) -> np.ndarray | None:

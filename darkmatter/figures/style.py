@@ -1,6 +1,6 @@
-"""One look for all figures: a colour, a marker and a line style for each component, sizes, and how an SVG is written.
+"""One look for all figures: the palette, a look for each component, sizes, titles, and how an SVG is written.
 
-Colours are Okabe and Ito's, told apart by colour-blind readers; marker and line say the same again in print.
+Colours of components are Okabe and Ito's, told apart by colour-blind readers; the marker says the same again in print.
 """
 
 import io
@@ -15,11 +15,17 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import TextPath
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 SHEET = Path(__file__).with_name("dark.mplstyle")
 LAYER_TICKS = 12
-SINGLE, DOUBLE = 3.4, 7.0  # inches: one and two columns of a page
+DOUBLE = 7.0  # inches: two columns of a page, the width of every figure
+TITLE_SIZE = 1.17  # of the title, in sizes of type
+SMALL_SIZE = 0.88
+TITLE_ROOM = 0.97  # share of the figure's width that a line of the title may take
+INTERVAL = 0.9  # points: width of an interval's bar
 
 
 @dataclass(frozen=True)
@@ -29,20 +35,35 @@ class Component:
     label: str
     colour: str
     marker: str
-    line: Any
 
 
 COMPONENTS = {
-    "x": Component("x", "#000000", "s", "-"),
-    "sae": Component("Sae(x)", "#0072B2", "D", "-"),
-    "error": Component("SaeError", "#D55E00", "o", "-"),
-    "linear": Component("LinearError", "#009E73", "^", "--"),
-    "nonlinear": Component("NonlinearError", "#CC79A7", "v", "-."),
-    "absent": Component("absent features", "#E69F00", "P", ":"),
-    "encoder": Component("encoder error", "#56B4E9", "X", (0, (1, 1))),
+    "x": Component("x", "#3a3a3a", "s"),
+    "sae": Component("Sae(x)", "#0072b2", "D"),
+    "error": Component("SaeError", "#d55e00", "o"),
+    "linear": Component("LinearError", "#009e73", "^"),
+    "nonlinear": Component("NonlinearError", "#cc79a7", "v"),
+    "absent": Component("absent features", "#e69f00", "P"),
+    "encoder": Component("encoder error", "#56b4e9", "X"),
 }
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (7, 2)), (0, (3, 1, 1, 1)))
+SHADES = tuple(to_hex(mpl.colormaps["viridis"](at)) for at in (0.78, 0.62, 0.47, 0.32, 0.17, 0.02))
+
+# Every colour that a figure may have, but for those of maps and of text on them. An SVG writes each as it stands here,
+# so that a page with a dark ground can replace colour by colour.
+PALETTE = {
+    "ground": "#ffffff",
+    "ink": "#222222",
+    "muted": "#666666",  # what is beside the point: reference lines' names, random vectors
+    "rule": "#b4b4b4",  # lines to compare with
+    "paper": "#8a8a8a",  # what the paper prints: a mark and its name
+    "band": "#e4e4e4",  # what the paper prints: a range
+    **{f"component-{name}": look.colour for name, look in COMPONENTS.items()},
+    **{f"shade-{number}": colour for number, colour in enumerate(SHADES)},
+}
+GROUND, INK, MUTED, RULE, MARK, BAND = (PALETTE[name] for name in ("ground", "ink", "muted", "rule", "paper", "band"))
+ON_DARK, ON_LIGHT = "#fdfdfd", "#101010"  # text on the colours of a map, which no ground changes
+INKED = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
 
 
 @dataclass(frozen=True)
@@ -50,7 +71,7 @@ class Style:
     """The look of a figure, at one size of type.
 
     Attributes:
-        font_size: points, of labels and titles; ticks and legends are one step smaller.
+        font_size: points, of labels; ticks and legends are one step smaller, the title one step larger.
     """
 
     font_size: float
@@ -58,21 +79,34 @@ class Style:
     @contextmanager
     def context(self) -> Iterator[None]:
         with mpl.rc_context(fname=SHEET):
-            mpl.rcParams["font.size"] = self.font_size
+            mpl.rcParams.update(dict.fromkeys(INKED, INK))
+            mpl.rcParams.update({"figure.facecolor": GROUND, "savefig.facecolor": GROUND, "axes.facecolor": GROUND})
+            mpl.rcParams.update({"font.size": self.font_size, "axes.titlesize": self.font_size})
+            mpl.rcParams.update(
+                dict.fromkeys(
+                    ("xtick.labelsize", "ytick.labelsize", "legend.fontsize", "legend.title_fontsize"), self.small
+                )
+            )
             yield
 
     @property
     def small(self) -> float:
-        return self.font_size * 0.833
+        return self.font_size * SMALL_SIZE
 
-    def figure(self, width: float, height: float) -> Figure:
-        """Inches. No pyplot: it would keep every figure of a long process alive."""
-        return Figure(figsize=(width, height))
+    def figure(self, height: float) -> Figure:
+        """A figure of this height in inches. No pyplot: it would keep every figure of a long process alive."""
+        return Figure(figsize=(DOUBLE, height))
 
-    def series(self, count: int) -> list[tuple[str, str, Any]]:
-        """(colour, marker, line) of `count` ordered things, such as widths: light to dark, also in grey."""
-        shades = mpl.colormaps["viridis"](np.linspace(0.85, 0.0, count) if count > 1 else [0.3])
-        return [(to_hex(shade), MARKERS[i % len(MARKERS)], LINES[i % len(LINES)]) for i, shade in enumerate(shades)]
+    def title(self, figure: Figure, finding: str) -> None:
+        """Write the finding above the figure, in as many lines as it needs."""
+        size = self.font_size * TITLE_SIZE
+        room = TITLE_ROOM * 72 * figure.get_figwidth()
+        figure.suptitle(wrapped(finding, size, room), x=0.008, ha="left", fontsize=size, fontweight="bold")
+
+    def series(self, count: int) -> list[tuple[str, str]]:
+        """(colour, marker) of `count` ordered things, such as widths: light to dark, also in grey."""
+        places = np.linspace(0, len(SHADES) - 1, count) if count > 1 else [len(SHADES) / 2]
+        return [(SHADES[round(place)], MARKERS[i % len(MARKERS)]) for i, place in enumerate(places)]
 
     def svg(self, figure: Figure, title: str) -> str:
         """The figure as SVG text; the same figure always gives the same bytes."""
@@ -81,9 +115,22 @@ class Style:
         return buffer.getvalue()
 
 
+def wrapped(text: str, size: float, room: float) -> str:
+    """The text in lines no wider than `room` points, in bold type."""
+    bold = FontProperties(family=mpl.rcParams["font.family"], weight="bold")
+    lines: list[str] = []
+    for word in text.split(" "):
+        longer = f"{lines[-1]} {word}" if lines else word
+        if lines and TextPath((0, 0), longer, size=size, prop=bold).get_extents().width <= room:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return "\n".join(lines)
+
+
 def empty(reason: str, style: Style) -> Figure:
     """In place of a figure whose inputs this profile does not have."""
-    figure = style.figure(SINGLE, 1.0)
+    figure = style.figure(0.8)
     axes = figure.add_subplot()
     axes.set_axis_off()
     axes.text(0.5, 0.5, f"not drawn:\n{reason}", ha="center", va="center", wrap=True, transform=axes.transAxes)
@@ -103,14 +150,56 @@ def points_with_intervals(
         return []
     at = [place for place, _ in shown]
     value = np.array([item["value"] for _, item in shown])
-    low, high = (
-        np.array([value[i] if item[end] is None else item[end] for i, (_, item) in enumerate(shown)])
-        for end in ("low", "high")
-    )
-    # A percentile interval may leave its value outside by rounding; a bar cannot be negative.
-    bars = np.maximum(np.stack([value - low, high - value]), 0)
-    axes.errorbar(at, value, yerr=bars, elinewidth=0.8, **look).lines[0].set_gid(gid)
+    bars = interval_lengths([item for _, item in shown])
+    axes.errorbar(at, value, yerr=bars, **({"elinewidth": INTERVAL} | look)).lines[0].set_gid(gid)
     return at
+
+
+def bars_with_intervals(
+    axes: Axes, x: Sequence[float], estimates: Sequence[dict[str, Any]], width: float, **look: Any
+) -> None:
+    """Draw estimates as bars from 0 with their intervals; leaves out null values."""
+    shown = [(at, item) for at, item in zip(x, estimates, strict=True) if item["value"] is not None]
+    if not shown:
+        return
+    at = [place for place, _ in shown]
+    heights = [item["value"] for _, item in shown]
+    axes.bar(at, heights, width, linewidth=0, **look)
+    lengths = interval_lengths([item for _, item in shown])
+    axes.errorbar(at, heights, yerr=lengths, color=INK, elinewidth=INTERVAL, linestyle="none")
+
+
+def interval_lengths(estimates: Sequence[dict[str, Any]]) -> np.ndarray:
+    """Below and above the values, shape (2, estimate).
+
+    A percentile interval may leave its value outside by rounding; a bar cannot be negative.
+    """
+    value = np.array([item["value"] for item in estimates])
+    low, high = (
+        np.array([item["value"] if item[end] is None else item[end] for item in estimates]) for end in ("low", "high")
+    )
+    return np.maximum(np.stack([value - low, high - value]), 0)
+
+
+def paper_range(axes: Axes, low: float, high: float, text: str) -> None:
+    """A grey band of y values that the paper prints, named at its right end; a line where both ends are one."""
+    if low == high:
+        axes.axhline(low, color=MARK, linewidth=1.6, zorder=0.5)
+    else:
+        axes.axhspan(low, high, color=BAND, linewidth=0, zorder=0)
+    place = {"ha": "right", "va": "top" if high > low else "bottom", "fontsize": mpl.rcParams["legend.fontsize"]}
+    axes.text(0.995, high, text, transform=axes.get_yaxis_transform(), color=MUTED, **place)
+
+
+def name_at(axes: Axes, x: float, y: float, text: str, **place: Any) -> None:
+    """The name of a line beside it: no legend to look up. In ink, as most colours are too light for small type."""
+    aside = {
+        "xytext": (6, 0),
+        "textcoords": "offset points",
+        "va": "center",
+        "fontsize": mpl.rcParams["legend.fontsize"],
+    }
+    axes.annotate(text, (x, y), annotation_clip=False, **(aside | place))
 
 
 def legend(axes: Axes, **place: Any) -> None:
@@ -119,16 +208,13 @@ def legend(axes: Axes, **place: Any) -> None:
         axes.legend(**place)
 
 
-def layer_axes(axes: Axes, layers: Sequence[int], target: str = "‖SaeError‖²") -> None:
-    """R² of the error norm by layer: one tick per layer as long as they have room, and at least 0 to 1."""
+def layer_axes(axes: Axes, layers: Sequence[int]) -> None:
+    """One tick per layer as long as they have room."""
     axes.set_xlabel("layer")
-    axes.set_ylabel(f"R² of {target}")
     if len(set(layers)) <= LAYER_TICKS:
         axes.set_xticks(sorted(set(layers)))
     else:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    low, high = axes.get_ylim()
-    axes.set_ylim(min(low, 0), max(high, 1))
 
 
 def log2_axis(axes: Axes, which: str, values: Sequence[float], label: str) -> None:

@@ -49,12 +49,19 @@ def data(results: Results, params: Params) -> dict[str, Any]:
             }
         )
     level = 100 * result["simultaneous"]
+    all_rows = [*rows, starts_row(result["power_law_starts"])]
     return {
+        "finding": finding(all_rows),
         "note": f"{result['hookpoint']}, {result['sae']}, {result['contexts']} contexts of {result['positions']} "
         f"tokens; the {result['checks']} intervals of a split hold together at {level:g} %, over contexts.",
         "columns": [{"key": key, "label": label} for key, label in COLUMNS.items()],
-        "rows": [*rows, starts_row(result["power_law_starts"])],
+        "rows": all_rows,
     }
+
+
+def finding(rows: list[dict[str, Any]]) -> str:
+    holding = sum(row["holds"] is True for row in rows)
+    return f"{holding} of {len(rows)} controls find what is known"
 
 
 def starts_row(starts: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ RECORD = Record(
     name="controls",
     cost=cost,
     section="ours",
-    figures=("tabX_controls",),
+    figures=("fig06_norm_test", "tabX_controls"),
     stored=(STORED, STORED_DIMENSIONS),
     derive=derive,
 )
