@@ -63,7 +63,7 @@ def story(
         "headline": headline,
         "sections": [section(one, rows, figures) for one in order.sections],
         "appendix": [section(one, rows, figures) for one in order.appendix],
-        "beyond": [figures[name] for name in order.beyond if name in figures],
+        "beyond": [figure for name, figure in figures.items() if name not in order.placed],
     }
 
 

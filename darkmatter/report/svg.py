@@ -1,18 +1,19 @@
 """Figures inside the page: matplotlib's SVG, read strictly and written again as markup that takes the page's colours.
 
 Only elements and attributes that draw pass, so that no file can bring a script, a link or a style sheet with it. Each
-colour becomes a variable of the style sheet, which has another value in the dark. The outlines of letters, the same in
-every figure, stand once in the page. Where a figure names its marks (`values-LIST-KEY`), each says its number under the
-pointer.
+colour becomes a variable of the style sheet, which has another value in the dark; text on the colours of a map keeps
+its own. The outlines of letters, the same in every figure, stand once in the page. Where a figure names its marks
+(`values-LIST-KEY`), each says its number under the pointer.
 """
 
 import colorsys
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from html import escape
 from typing import Any
 from xml.etree import ElementTree
 
+from darkmatter.figures.style import ON_DARK, ON_LIGHT, PALETTE
 from darkmatter.report.numbers import estimate_text
 from darkmatter.report.render import escaped_controls
 from darkmatter.storage.artifacts import ArtifactError
@@ -33,8 +34,7 @@ COLOUR = re.compile(r"#[0-9a-f]{6}")
 REFERENCE = re.compile(r"url\(#([\w-]+)\)")
 LOCAL = re.compile(r"#([\w-]+)")
 PICTURE = re.compile(r"data:image/png;base64,[A-Za-z0-9+/=\s]+")
-NUMBER = re.compile(r"-?\d+\.?\d*")
-INK, PAPER = "#000000", "#ffffff"
+DEFAULT = "#000000"  # of what has no colour of its own
 GROUND = 0x15  # grey of the dark page, nearly
 BRIGHT = 0xE6  # grey of its text
 CONTRAST = 3.0  # of a line or mark against the page, as WCAG asks of graphics
@@ -70,7 +70,7 @@ class Figures:
         if root.tag != f"{SVG}svg" or not re.fullmatch(r"[\d. -]+", box):
             raise ArtifactError(f"{figure}.svg is no drawing with a viewBox. Run `dvc repro figures`.")
         inside = "".join(self.written(child, figure, data) for child in root)
-        ink = self.colour(INK, area=False)
+        ink = self.colour(DEFAULT, area=False)
         return (
             f'<svg viewBox="{box}" role="img" aria-label="{escape(label)}" fill="{ink}" '
             f'stroke-linejoin="round">{inside}</svg>'
@@ -82,13 +82,11 @@ class Figures:
         figure: str,
         data: Content,
         says: Iterator[str] | None = None,
-        kept: Collection[str] = (),
     ) -> str:
         """An element with all that is in it.
 
         Args:
             says: what the marks in it say, each in its turn.
-            kept: ids of groups whose colours are the same in the dark; "" stands for all.
         """
         name = element.tag.removeprefix(SVG)
         if name in LEFT_OUT:
@@ -101,15 +99,9 @@ class Figures:
             return ""
         if name == "g" and identity.startswith("values-"):
             says = marks_say(identity, data)
-        if name == "g" and identity.startswith("axes_"):
-            kept = written_on_cells(element)
-        elif name == "g" and identity in kept:
-            kept = ("",)
-        inside = "".join(self.written(child, figure, data, says, kept) for child in element)
+        inside = "".join(self.written(child, figure, data, says) for child in element)
         defines = name in {"clipPath", "path"} and bool(identity)
-        if kept == ("",) and name == "g" and identity:
-            inside = f'<g fill="{INK}">{inside}</g>'
-        shown = f"<{name}{self.attributes(element, figure, defines, kept == ('',))}"
+        shown = f"<{name}{self.attributes(element, figure, defines)}"
         shown += f">{inside}</{name}>" if inside else "/>"
         if name == "use" and says is not None and (word := next(says, None)):
             at = f'cx="{float(element.get("x", 0)):g}" cy="{float(element.get("y", 0)):g}"'
@@ -118,7 +110,7 @@ class Figures:
             )
         return "" if name in {"g", "defs"} and not inside else shown
 
-    def attributes(self, element: ElementTree.Element, figure: str, keep_id: bool = False, kept: bool = False) -> str:
+    def attributes(self, element: ElementTree.Element, figure: str, keep_id: bool = False) -> str:
         """The attributes that draw, with colours as variables and references to this figure's own ids."""
         given = {key: value for key, value in element.attrib.items() if key not in {"style", HREF}}
         given |= dict(part.split(":", 1) for part in element.get("style", "").split(";") if ":" in part)
@@ -128,10 +120,12 @@ class Figures:
                 raise ArtifactError(f"{figure}.svg has an attribute {key!r}, which draws nothing.")
             if key == "id":
                 value = self.own(value, figure) if keep_id else None
-            elif COLOUR.fullmatch(value.lower()) and not kept:
+            elif COLOUR.fullmatch(value.lower()):
                 value = self.colour(value.lower(), area=key == "fill" and element.tag == f"{SVG}path")
-            elif "url(" in value:
-                value = REFERENCE.sub(lambda match: f"url(#{self.own(match[1], figure)})", value)
+            elif match := REFERENCE.fullmatch(value):
+                value = f"url(#{self.own(match[1], figure)})"
+            elif "url" in value.lower():
+                raise ArtifactError(f"{figure}.svg points at {value[:60]!r}, outside of itself.")
             if value is not None:
                 result.append(f' {key}="{escape(value)}"')
         if (target := element.get(HREF)) is not None:
@@ -150,7 +144,9 @@ class Figures:
         return identity if GLYPH.fullmatch(identity) else f"{figure}-{identity}"
 
     def colour(self, value: str, area: bool) -> str:
-        if value == PAPER:
+        if value in (ON_DARK, ON_LIGHT):
+            return value
+        if value == PALETTE["ground"]:
             return "var(--paper)"
         name = f"--{'area' if area else 'line'}-{value[1:]}"
         self.colours[value, area] = name
@@ -167,22 +163,6 @@ class Figures:
         light = "".join(f"{name}:{value};" for (value, _), name in self.colours.items())
         dark = "".join(f"{name}:{darkened(value, area)};" for (value, area), name in self.colours.items())
         return f":root{{{light}}}\n@media screen and (prefers-color-scheme: dark){{:root{{{dark}}}}}\n"
-
-
-def written_on_cells(axes: ElementTree.Element) -> set[str]:
-    """Ids of the texts that stand on the coloured cells of a table: they are dark or light as their cell asks."""
-    if not any(child.get("id", "").startswith("QuadMesh") for child in axes):
-        return set()
-    outline = axes.find(f"{SVG}g/{SVG}path")
-    numbers = [float(number) for number in NUMBER.findall("" if outline is None else outline.get("d", ""))]
-    (left, right), (top, bottom) = ((min(side), max(side)) for side in (numbers[::2], numbers[1::2]))
-    result = set()
-    for child in axes:
-        inner = child.find(f"{SVG}g")
-        at = [float(number) for number in NUMBER.findall("" if inner is None else inner.get("transform", ""))[:2]]
-        if child.get("id", "").startswith("text_") and at and left <= at[0] <= right and top <= at[1] <= bottom:
-            result.add(child.get("id", ""))
-    return result
 
 
 def marks_say(identity: str, data: Content) -> Iterator[str]:

@@ -49,7 +49,6 @@ class Outline(BaseModel):
     Attributes:
         headline: claim → its short name.
         first_claim: the one that the first figure is drawn for.
-        beyond: figures and tables that the paper does not have.
         mathematics: errata that are no mere slips.
     """
 
@@ -60,8 +59,13 @@ class Outline(BaseModel):
     first_claim: str
     sections: list[Section]
     appendix: list[Section]
-    beyond: list[str]
     mathematics: list[str]
+
+    @property
+    def placed(self) -> list[str]:
+        """The figures and tables of the paper, in order; what is left is beyond it."""
+        parts = (*self.sections, *self.appendix)
+        return [self.first_figure, *(name for part in parts for name in part.figures)]
 
 
 @functools.cache

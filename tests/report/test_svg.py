@@ -10,6 +10,7 @@ import pytest
 from fake_results import fake_estimate, null_estimate
 
 from darkmatter.figures import FIGURES
+from darkmatter.figures.style import ON_DARK, ON_LIGHT
 from darkmatter.report.svg import CONTRAST, GROUND, Figures, darkened, luminance
 from darkmatter.storage.artifacts import ArtifactError
 
@@ -47,6 +48,7 @@ def drawn_figures(drawn: Path) -> tuple[Figures, dict[str, str]]:
         '<a xlink:href="https://example.org"><path d="M 0 0"/></a>',
         '<path d="M 0 0" onclick="alert(1)"/>',
         '<path d="M 0 0" style="background: url(https://example.org)"/>',
+        '<path d="M 0 0" style="fill: url(https://example.org/x.svg#a)"/>',
         '<use xlink:href="https://example.org/x.svg#a"/>',
         '<image xlink:href="data:image/svg+xml;base64,AAAA"/>',
     ],
@@ -87,8 +89,7 @@ def test_every_colour_is_a_variable(drawn_figures: tuple[Figures, dict[str, str]
     used = set(re.findall(r"var\((--[\w-]+)\)", "".join(texts.values())))
     light, dark = figures.style.split("@media")
     assert used - {"--paper"} == set(re.findall(r"(--[\w-]+):", light)) == set(re.findall(r"(--[\w-]+):", dark))
-    kept = {name for name, text in texts.items() if re.search(r'="#[0-9a-f]{6}"', text)}
-    assert kept <= {"fig04_per_token_scaling", "fig16_nonlinear_scaling"}  # texts on the cells of a table
+    assert set(re.findall(r'="(#[0-9a-f]{6})"', "".join(texts.values()))) <= {ON_DARK, ON_LIGHT}
 
 
 @pytest.mark.parametrize("colour", ["#440154", "#0072b2", "#d55e00", "#fde725", "#3f4788"])
@@ -117,9 +118,7 @@ def test_marks_say_the_numbers_that_they_show() -> None:
 ESTIMATES = (fake_estimate(0.5), null_estimate(), fake_estimate(0.25))
 
 
-def test_texts_on_cells_keep_their_colour() -> None:
-    box = '<g id="patch_1"><path d="M 0 9 L 9 9 L 9 0 L 0 0"/></g><g id="QuadMesh_1"><path d="M 0 0"/></g>'
-    word = '<g id="text_{}"><g style="fill: #262626" transform="translate(2 {}) scale(1)"><path d="M 0 0"/></g></g>'
-    axes = f'<g id="axes_1">{{}}{word.format(1, 5)}{word.format(2, -4)}</g>'
-    assert page_of(axes.format(box))[1].count("#262626") == 1
-    assert page_of(axes.format(box.replace("QuadMesh", "Line2D")))[1].count("#262626") == 0
+def test_text_on_the_colours_of_a_map_keeps_its_own() -> None:
+    (figures, text) = page_of(f'<path d="M 0 0" style="fill: {ON_DARK}; stroke: {ON_LIGHT}"/>')
+    assert f'fill="{ON_DARK}"' in text and f'stroke="{ON_LIGHT}"' in text
+    assert "--area" not in figures.style and "--line-000000" in figures.style
