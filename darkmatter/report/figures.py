@@ -50,7 +50,8 @@ def figure_content(entry: FigureModule, folder: Path, provenance: Provenance, dr
         return result
     svg = folder / f"{entry.id}.svg"
     text, drawn = svg.read_text(encoding="utf-8"), "not_drawn" not in data
-    label = f"{data['finding']} Its numbers are in figures/{entry.id}.json." if drawn else f"{entry.title}: not drawn."
+    says = data.get("finding", entry.title)
+    label = f"{says} Its numbers are in figures/{entry.id}.json." if drawn else f"{entry.title}: not drawn."
     return result | {
         "numbers": numbers_of(data) if drawn else None,
         "svg": Markup(drawings.add(entry.id, text, data, label)),  # noqa: S704 - of drawing elements alone
