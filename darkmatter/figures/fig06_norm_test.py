@@ -45,7 +45,8 @@ def data(results: Results, params: Params) -> dict[str, Any]:
             "norm_test_cross_fit": {target: estimate(sae, "norm_test_cross_fit", target) for target in CROSS_FITTED},
         }
         for hookpoint, run in sorted(results.decomposition.items())
-        for sae in run["saes"]
+        if run["saes"]
+        for sae in results.saes(hookpoint)
     ]
     if not saes:
         raise NotDrawn("no SAE at any hookpoint")
@@ -75,7 +76,10 @@ def scored(saes: list[dict[str, Any]], target: str) -> list[dict[str, Any]]:
 
 def exponential(results: Results) -> float | None:
     """What linear features with exponential weights score: known exactly, and found by the control."""
-    rows = results.experiments.get("controls", {}).get("controls", [])
+    try:
+        rows = results.experiment("controls")["controls"]
+    except NotDrawn:
+        return None
     return next((row["value"] for row in rows if row["id"] == CONTROL), None)
 
 
