@@ -13,6 +13,7 @@ from darkmatter.report.svg import Figures
 from darkmatter.storage.artifacts import read_json, sha256_file
 
 PIXELS_PER_POINT = 96 / 72
+SHORT = 30  # words of a first sentence that stands in the open
 Content = dict[str, Any]
 
 
@@ -31,6 +32,7 @@ def figure_content(entry: FigureModule, folder: Path, provenance: Provenance, dr
         "title": entry.title,
         "lead": lead,
         "rest": rest,
+        "short": len(lead.split()) <= SHORT,
         "paper": entry.paper,
         "is_table": entry.is_table,
         "wide": False,

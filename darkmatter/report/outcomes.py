@@ -48,6 +48,8 @@ PLACES = {
     "short": "not decided by its interval",
     "null": "undefined",
 }
+# Of what a rule asks each → the word for several.
+EVERY = {"sae": "SAEs", "layer": "layers", "pair": "pairs", "regressor": "components", "decile": "deciles"}
 UNITS = {
     "context": "contexts",
     "sae": "SAEs",
@@ -74,9 +76,8 @@ def evidence_words(row: Content, words: Words) -> str:
     found = [text for text in found if text]
     if outcome in (STALE, "none") or not found:
         why = row.get("stale") or row["reason"] or row["out_of_scope"] or "this profile lacks what it needs"
-        return f"{why[0].upper()}{why[1:]}."
-    text = "; ".join(found)
-    return f"{text[0].upper()}{text[1:]}."
+        return f"{why}."
+    return f"{'; '.join(found)}."
 
 
 def number_sentence(name: str, region: Content, row: Content, words: Words) -> str:
@@ -86,17 +87,18 @@ def number_sentence(name: str, region: Content, row: Content, words: Words) -> s
         return ""
     places = place_words(estimates)
     where = "" if places == "inside" and outcome_of(row) in HOLDS else f"; {places}"
-    return f"{words.part(name)} {values_text(estimates)} (asked: {wanted(region)}{where})"
+    return f"{words.part(name)} {values_text(estimates, region)} (asked: {wanted(region)}{where})"
 
 
-def values_text(estimates: Sequence[Content]) -> str:
-    """The value with its interval; of several, their range."""
+def values_text(estimates: Sequence[Content], region: Content) -> str:
+    """The value with its interval; of several, their range, and of how many of what."""
     if len(estimates) == 1:
         return estimate_text(dict(estimates[0]))
     values = [one["value"] for one in estimates if one["value"] is not None]
     if not values:
         return "undefined"
-    return f"{digits(min(values))} to {digits(max(values))} ({len(estimates)} values)"
+    what = EVERY.get(region.get("every", ""), "values")
+    return f"{digits(min(values))} to {digits(max(values))} in {len(estimates)} {what}"
 
 
 def place_of(estimate: Content) -> str:
@@ -139,7 +141,7 @@ def change(row: Content, words: Words) -> str | None:
     edge, others = digits(nearest_edge(one, region)), len(chosen) - 1
     match wanted_place:
         case "inside":
-            return f"An interval that crosses its edge; nearest is {label}, whose edge is {edge}."
+            return f"{label} would have to cross {edge}."
         case "outside":
             return f"{label} would have to reach {edge}" + (f", and {others} more their edges." if others else ".")
         case _:

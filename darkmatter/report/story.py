@@ -117,8 +117,11 @@ def headline_cell(row: Content | None) -> Content | None:
     if row is None:
         return None
     words, outcome = words_of(row), outcome_of(row)
-    names = [name for name in judged(row) if row["components"].get(name)]
-    numbers = [{"label": words.part(name), "text": values_text(row["components"][name])} for name in names]
+    shown = {name: region for name, region in judged(row).items() if row["components"].get(name)}
+    numbers = [
+        {"label": words.part(name), "text": values_text(row["components"][name], region)}
+        for name, region in shown.items()
+    ]
     return {"outcome": outcome, "answer": ANSWERS[outcome], "numbers": numbers, "judge": row["judge"]}
 
 

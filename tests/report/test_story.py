@@ -143,9 +143,7 @@ def at(value: float, place: str, half: float = 0.01, **more: Any) -> dict[str, A
 
 def test_what_would_change_an_outcome() -> None:
     inside = row("agrees", at(0.9, "inside", sae="far"), at(0.75, "inside", sae="near"))
-    assert change(inside, WORDS) == (
-        "An interval that crosses its edge; nearest is R² of x of near (0.74 to 0.76), whose edge is 0.7."
-    )
+    assert change(inside, WORDS) == "R² of x of near (0.74 to 0.76) would have to cross 0.7."
     outside = row("disagrees", at(0.5, "outside"), at(0.1, "outside"), at(0.9, "inside"))
     assert change(outside, WORDS) == "R² of x (0.49 to 0.51) would have to reach 0.7, and 1 more their edges."
     across = row("inconclusive", at(0.7, "across"), at(0.9, "inside"))
