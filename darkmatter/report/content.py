@@ -23,7 +23,7 @@ from darkmatter.report.figures import figure_content
 from darkmatter.report.sources import Provenance, short_revision
 from darkmatter.report.story import story
 from darkmatter.report.summary import duration, total_seconds
-from darkmatter.report.svg import Figures
+from darkmatter.report.svg import Drawings
 from darkmatter.report.tokens import tokens_content
 from darkmatter.results.headline import METRICS, span
 from darkmatter.results.load import Results, Sae, estimate
@@ -55,7 +55,7 @@ def report_content(
         provenance: what receipts and lock say; without receipts its places say so.
         families: kept runs of other profiles.
     """
-    receipts, drawings = provenance.receipts, Figures()
+    receipts, drawings = provenance.receipts, Drawings()
     claims, model = judged_now(claims, provenance), data["model"]["label"]
     machine = next((receipt["machine"] for _, receipt in sorted(receipts.items())), None)
     entries = {entry.id: figure_content(entry, figures, provenance, drawings) for entry in FIGURES}

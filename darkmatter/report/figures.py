@@ -9,7 +9,7 @@ from markupsafe import Markup
 from darkmatter.figures import FigureModule
 from darkmatter.report.numbers import estimate_text
 from darkmatter.report.sources import Provenance, results_shown
-from darkmatter.report.svg import Figures
+from darkmatter.report.svg import Drawings
 from darkmatter.storage.artifacts import read_json, sha256_file
 
 PIXELS_PER_POINT = 96 / 72
@@ -17,7 +17,7 @@ SHORT = 30  # words of a first sentence that stands in the open
 Content = dict[str, Any]
 
 
-def figure_content(entry: FigureModule, folder: Path, provenance: Provenance, drawings: Figures) -> Content:
+def figure_content(entry: FigureModule, folder: Path, provenance: Provenance, drawings: Drawings) -> Content:
     """One figure or table.
 
     Args:

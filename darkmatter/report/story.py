@@ -23,7 +23,7 @@ from darkmatter.report.outcomes import (
     strength,
     values_text,
 )
-from darkmatter.report.words import Outline, Section, outline, words_of
+from darkmatter.report.words import Outline, Part, outline, words_of
 from darkmatter.results.headline import listing, span
 from darkmatter.results.load import Results
 
@@ -141,7 +141,7 @@ def told(row: Content) -> Content:
     }
 
 
-def section(one: Section, rows: Rows, figures: Mapping[str, Any]) -> Content:
+def section(one: Part, rows: Rows, figures: Mapping[str, Any]) -> Content:
     """One section with the claims and figures of it that this run has, and its outcome that is nearest to another."""
     claims = [told(rows[name]) for name in one.claims if name in rows]
     open_to_change = [claim for claim in claims if claim["change"]]

@@ -1,4 +1,4 @@
-"""Figures inside the page: matplotlib's SVG, read strictly and written again as markup that takes the page's colours.
+"""Drawings inside the page: matplotlib's SVG, read strictly and written again as markup that takes the page's colours.
 
 Only elements and attributes that draw pass, so that no file can bring a script, a link or a style sheet with it. Each
 colour becomes a variable of the style sheet, which has another value in the dark; text on the colours of a map keeps
@@ -41,7 +41,7 @@ CONTRAST = 3.0  # of a line or mark against the page, as WCAG asks of graphics
 HIT = 6.0  # points; a finger's share of a mark
 
 
-class Figures:
+class Drawings:
     """The figures of one page, and what they share.
 
     Attributes:

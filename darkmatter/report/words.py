@@ -32,7 +32,7 @@ class Words:
         return self.parts.get(component, component.replace("_", " "))
 
 
-class Section(BaseModel):
+class Part(BaseModel):
     """One section of the paper, with the claims and figures that stand in it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -57,8 +57,8 @@ class Outline(BaseModel):
     headline: dict[str, str] = Field(min_length=1)
     first_figure: str
     first_claim: str
-    sections: list[Section]
-    appendix: list[Section]
+    sections: list[Part]
+    appendix: list[Part]
     mathematics: list[str]
 
     @property

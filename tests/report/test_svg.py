@@ -1,4 +1,4 @@
-"""Figures inside the page: nothing but drawing gets in, ids stay apart, colours have their counterparts in the dark."""
+"""Drawings inside the page: nothing but drawing gets in, ids stay apart, colours have their counterparts in the dark."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from fake_results import fake_estimate, null_estimate
 
 from darkmatter.figures import FIGURES
 from darkmatter.figures.style import ON_DARK, ON_LIGHT
-from darkmatter.report.svg import CONTRAST, GROUND, Figures, darkened, luminance
+from darkmatter.report.svg import CONTRAST, GROUND, Drawings, darkened, luminance
 from darkmatter.storage.artifacts import ArtifactError
 
 HEAD = '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="0 0 9 9">'
@@ -22,15 +22,15 @@ def parsed(text: str) -> ElementTree.Element:
     return ElementTree.fromstring(text)  # noqa: S314 - what the code here wrote
 
 
-def page_of(inside: str, data: dict[str, Any] | None = None) -> tuple[Figures, str]:
-    figures = Figures()
+def page_of(inside: str, data: dict[str, Any] | None = None) -> tuple[Drawings, str]:
+    figures = Drawings()
     return figures, figures.add("fig", f"{HEAD}{inside}</svg>", data or {}, "a label")
 
 
 @pytest.fixture(scope="module")
-def drawn_figures(drawn: Path) -> tuple[Figures, dict[str, str]]:
+def drawn_figures(drawn: Path) -> tuple[Drawings, dict[str, str]]:
     """Every figure of the profile smoke, as one page holds them."""
-    figures = Figures()
+    figures = Drawings()
     folder = [entry.id for entry in FIGURES if not entry.is_table]
     return figures, {
         name: figures.add(
@@ -66,7 +66,7 @@ def test_text_of_a_file_stays_text() -> None:
     assert path.attrib == {"d": 'a" onload="alert(1)><b'}
 
 
-def test_every_figure_is_whole(drawn_figures: tuple[Figures, dict[str, str]]) -> None:
+def test_every_figure_is_whole(drawn_figures: tuple[Drawings, dict[str, str]]) -> None:
     """Well-formed, its references lead somewhere, and each id is there once in the whole page."""
     figures, texts = drawn_figures
     whole = figures.letters + "".join(texts.values())
@@ -78,13 +78,13 @@ def test_every_figure_is_whole(drawn_figures: tuple[Figures, dict[str, str]]) ->
 
 
 def test_letters_stand_once() -> None:
-    figures = Figures()
+    figures = Drawings()
     for name in ("one", "two"):
         assert 'href="#DejaVuSans-18"' in figures.add(name, f"{HEAD}{GLYPH}</svg>", {}, "a label")
     assert figures.letters.count("<path") == 1
 
 
-def test_every_colour_is_a_variable(drawn_figures: tuple[Figures, dict[str, str]]) -> None:
+def test_every_colour_is_a_variable(drawn_figures: tuple[Drawings, dict[str, str]]) -> None:
     figures, texts = drawn_figures
     used = set(re.findall(r"var\((--[\w-]+)\)", "".join(texts.values())))
     light, dark = figures.style.split("@media")
