@@ -28,7 +28,8 @@ PAPER = "Fig. 1, section 4.3"
 
 DOUBLINGS_BEYOND = 3  # of the extrapolation, past the widest SAE
 SAMPLES = 81
-THIN = 0.07  # of the highest FVU: bands lower than this are named from above
+THIN = 0.07  # of the highest FVU: bands lower than this are named from below
+THIN_ASIDE = 1.5  # doublings
 LABEL_AT = 9  # sample of the curve at which the bands are named
 NAME_AT = 0.4  # share of a band's height: the curve falls, and a name reaches to where it is lower
 
@@ -163,10 +164,11 @@ def bands(axes: Axes, data: dict[str, Any]) -> None:
 
 
 def label_band(axes: Axes, name: str, x: float, low: float, high: float, top: float) -> None:
-    """Name a band inside it, or from above where the band is too thin for a word."""
+    """Name a band inside it, or from below and further right where the band is too thin for a word."""
     if high - low < THIN * top:
         line = {"arrowstyle": "-", "linewidth": 0.6, "color": MUTED}
-        axes.annotate(name, (x, (low + high) / 2), xytext=(10, 26), textcoords="offset points", arrowprops=line)
+        at = (x + THIN_ASIDE, (low + high) / 2)
+        axes.annotate(name, at, xytext=(10, -20), textcoords="offset points", arrowprops=line)
         return
     axes.annotate(name, (x, low + NAME_AT * (high - low)), va="center")
 

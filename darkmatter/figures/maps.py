@@ -1,6 +1,6 @@
 """Maps over width × L0 (Figs. 2, 10, 11): two R² and FVU_nonlinear, interpolated linearly between SAEs."""
 
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import Any
 
 import numpy as np
@@ -73,7 +73,7 @@ def all_fall(points: list[dict[str, Any]], key: str) -> bool:
     steps = []
     for _, row in groupby(order, key=lambda point: point["k"]):
         values = values_of(point[key] for point in row)
-        steps += [after < before for before, after in zip(values, values[1:], strict=False)]
+        steps += [after < before for before, after in pairwise(values)]
     return bool(steps) and all(steps)
 
 
