@@ -1,4 +1,4 @@
-"""Drawings inside the page: nothing but drawing gets in, ids stay apart, colours have their counterparts in the dark."""
+"""Drawings inside the page: nothing else gets in, ids stay apart, colours have their counterparts in the dark."""
 
 import json
 import re
