@@ -174,7 +174,7 @@ def rerun(params: Params, results: Results, names: Sequence[str]) -> str:
     main = results.decomposition.get(params.figures.main_hookpoint, runs[0])
     made = "trained here" if any(sae["train_tokens"] for sae in saes) else "as published"
     hookpoints = f"{len(runs)} hookpoints" if len(runs) > 1 else "one hookpoint"
-    again = f" The same ran on {listing(list(names[1:]))}." if names[1:] else ""
+    again = f" The same experiments ran on {listing(list(names[1:]))}." if names[1:] else ""
     return (
         f"Here its experiments ran again on {names[0]}: {len(saes)} SAEs, {made}, of "
         f"{span([sae['d_sae'] for sae in saes])} latents at {hookpoints}, and {main['rows']:,} tokens of "
