@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
-from rendered import draw_again, report_folder, run_report
+from rendered import report_folder, run_report
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 ARGUMENTS = [
@@ -44,9 +44,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="session")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """reports/report.html of the default profile, beside copies of the committed files that it links to."""
-    folder = report_folder(tmp_path_factory.mktemp("report"))
-    draw_again(folder, "fig02_maps")
-    return run_report(folder)
+    return run_report(report_folder(tmp_path_factory.mktemp("report")))
 
 
 @pytest.fixture(scope="module")

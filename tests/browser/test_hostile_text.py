@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hostile import NODES, PAYLOADS, PLACES, harmless, payloads, plant
 from playwright.sync_api import Page
-from rendered import draw_again, report_folder, run_report
+from rendered import report_folder, run_report
 
 from darkmatter.report.render import escaped_controls, visible
 from darkmatter.storage.artifacts import write_json, write_text
@@ -30,7 +30,6 @@ def pages(open_page: Callable[..., Page], tmp_path_factory: pytest.TempPathFacto
     opened = {}
     for name, texts in (("payloads", payloads()), ("words", harmless())):
         folder = report_folder(tmp_path_factory.mktemp(name))
-        draw_again(folder, "fig02_maps")
         plant(folder / "reports", texts)
         opened[name] = open_page(run_report(folder), bypass_csp=True)
     return opened
