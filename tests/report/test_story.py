@@ -14,7 +14,7 @@ from darkmatter.ledger.claims import EXACT_KINDS, load_claims
 from darkmatter.ledger.families import FAMILIES, read_families
 from darkmatter.params.schema import load_params
 from darkmatter.report.outcomes import ANSWERS, VERBS, change, evidence_words, outcome_of, over, slack, strength
-from darkmatter.report.story import evidence, how_strong, run_names, story
+from darkmatter.report.story import evidence, how_strong, rows_of_run, run_names, story
 from darkmatter.report.words import Words, known_words, outline, words_of
 from darkmatter.results.load import Results, load_results
 from darkmatter.storage.artifacts import read_json
@@ -80,6 +80,13 @@ def test_sentences_follow_other_outcomes(outcome: str, results: Results) -> None
     assert contradictions(content, {row["id"]: row for row in claims["claims"]}) == []
     here = told_by(results, CLAIMS, KEPT)
     assert contradictions(here, {row["id"]: row for row in claims["claims"]}) != []  # the search can find one
+
+
+@pytest.mark.parametrize("run", KEPT, ids=lambda run: run["profile"])
+def test_the_story_of_a_kept_run_is_its_own(run: dict[str, Any], results: Results) -> None:
+    rows = rows_of_run({row["id"]: row for row in CLAIMS["claims"]}, run)
+    assert len(rows) == len(run["claims"])
+    assert contradictions(told_by(results, CLAIMS | {"claims": [*rows.values()]}, []), dict(rows)) == []
 
 
 def test_numbers_of_a_sentence_are_those_of_its_row(results: Results) -> None:
