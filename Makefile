@@ -12,7 +12,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONPATH := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo repro plots test lint bench gpu-check clean-units lock
+.PHONY: help demo repro plots experiments test lint bench gpu-check clean-units lock
 
 help: ## what can be made
 	@echo 'make demo         build .venv from the lock files, decompose a committed SAE on a real model: three minutes'
@@ -20,6 +20,7 @@ help: ## what can be made
 	@echo 'make test         build .venv, run the tests'
 	@echo 'make lint         style, types, and whether the committed reports are those of this code'
 	@echo 'make plots        the page of plots of DVC'
+	@echo 'make experiments  each run of dvc exp run, with what it changed and what came out'
 	@echo 'make bench        how fast the heaviest computations are'
 	@echo 'make gpu-check    one published SAE on Gemma 2 2B, on a machine with a GPU'
 	@echo 'make clean-units  forget stored units: the next run computes every SAE again'
@@ -38,6 +39,10 @@ repro: $(VENV)/installed
 plots: $(VENV)/installed
 	python -m darkmatter.report.plots_page
 	dvc plots show "FVU by width" "Maps over width and L0" reports/figures/*.svg
+
+# The parameters that differ between runs, and the numbers of the widest SAE.
+experiments: $(VENV)/installed
+	dvc exp show --no-pager --only-changed --drop 'Created|.*/.*' --keep 'widest_sae\.(fvu|vector_r2)|asymptote$$'
 
 test: $(VENV)/installed
 	python -m pytest -n 2 --dist loadfile --no-loadscope-reorder

@@ -112,13 +112,18 @@ def numbers_of(item: Derived) -> list[str]:
     lines = []
     words = outcome_words(item.row["outcomes"])
     for one in (
-        component(name, result, name in judged, words.get(name)) for name, result in item.row["components"].items()
+        component(name.replace("_", " "), result, name in judged, words.get(name))
+        for name, result in item.row["components"].items()
     ):
         alone = f": {one['outcome']}" if one["outcome"] else ""
         lines.append(f"  {one['label']}: {one['text']}" + (f" ({one['n']})" if one["n"] else "") + alone)
         lines += [f"    {part['key']}: {part['text']}" for part in one["all"]]
     for variant, result in item.row["variants"].items():
-        shown = [component(name, part, True) for name, part in result["components"].items() if name in judged]
+        shown = [
+            component(name.replace("_", " "), part, True)
+            for name, part in result["components"].items()
+            if name in judged
+        ]
         lines.append(
             f"  {variant}: {result['outcome']}; " + "; ".join(f"{one['label']} {one['text']}" for one in shown)
         )

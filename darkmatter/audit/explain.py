@@ -11,8 +11,10 @@ from darkmatter.audit.rules import earlier_rules
 from darkmatter.experiments.registry import needs_data
 from darkmatter.ledger.claims import CLAIM_RESULTS, CLAIMS, Claim, load_claims, present_hashes
 from darkmatter.ledger.estimands.registry import estimand
-from darkmatter.report.claims import component, outcome_words, paper_value, rule_words
+from darkmatter.report.claims import component, outcome_words, rule_words
+from darkmatter.report.numbers import paper_value
 from darkmatter.report.summary import VERDICTS
+from darkmatter.report.words import bare_words
 from darkmatter.runner.staleness import makers, stages_behind, stale_stages
 from darkmatter.storage.artifacts import ArtifactError, read_json
 
@@ -59,7 +61,7 @@ def explain(identity: str) -> Content:
             "of_earlier_edition": earlier_rules(ledger).get(identity, {}).get(row["rule_sha256"]),
             "earlier": row["earlier"],
             "regions": row["rule"],
-            "words": rule_words(row),
+            "words": rule_words(row, bare_words(row)),
         },
         "result": {
             "verdict": "stale" if any(item["stale"] for item in chain) else row["verdict"],
@@ -133,7 +135,9 @@ def ours(content: Content) -> list[str]:
     judged = next((regions[side] for side in ("real", "analogue") if side in regions), {})
     lines = []
     for name, estimates in result["components"].items():
-        shown = component(name, estimates, name in judged, outcome_words(result["outcomes"]).get(name))
+        shown = component(
+            name.replace("_", " "), estimates, name in judged, outcome_words(result["outcomes"]).get(name)
+        )
         alone = f": {shown['outcome']}" if shown["outcome"] else ""
         sampled = f" ({shown['n']})" if shown["n"] else ""
         lines.append(f"  here       {shown['label']}: {shown['text']}{sampled}{alone}")

@@ -98,12 +98,11 @@ def draw(data: dict[str, Any], style: Style) -> Figure:
     draw_levels(axes, data, right)
     for key, component in (("fvu", "error"), ("fvu_nonlinear", "nonlinear")):
         look = COMPONENTS[component]
-        for saes, face in ((data["saes"], look.colour), (data["other_seeds"], "white")):
-            places = [float(np.log2(sae["d_sae"])) for sae in saes]
-            estimates = [sae[key] for sae in saes]
-            points_with_intervals(
-                axes, places, estimates, color=look.colour, marker=look.marker, mfc=face, linestyle="none"
-            )
+        for saes, face in (("saes", look.colour), ("other_seeds", "white")):
+            places = [float(np.log2(sae["d_sae"])) for sae in data[saes]]
+            estimates = [sae[key] for sae in data[saes]]
+            marks = {"color": look.colour, "marker": look.marker, "mfc": face, "linestyle": "none"}
+            points_with_intervals(axes, places, estimates, gid=f"values-{saes}-{key}", **marks)
     name_of_series(axes, data)
     finish(axes, data, right)
     return figure

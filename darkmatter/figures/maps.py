@@ -111,7 +111,8 @@ def panel(
     if (triangles := triangulate(x, y)) is not None and np.ptp(value) > 0:
         axes.tricontourf(x, y, triangles, value, levels=LEVELS, cmap=cmap, alpha=0.85)
     draw_scale(scale, float(value.min()), float(value.max()), cmap, PRINTED.get(key))
-    axes.scatter(x, y, s=9, color=ON_LIGHT, edgecolor=ON_DARK, linewidth=0.5, zorder=3)
+    gid = f"values-points-{key}"  # of these numbers each mark is one
+    axes.scatter(x, y, s=9, color=ON_LIGHT, edgecolor=ON_DARK, linewidth=0.5, zorder=3, gid=gid)
     for at_x, at_y, number in zip(x, y, value, strict=True):
         axes.annotate(
             f"{number:.{decimals}f}".replace("0.", ".", 1),

@@ -138,15 +138,20 @@ def empty(reason: str, style: Style) -> Figure:
 
 
 def points_with_intervals(
-    axes: Axes, x: Sequence[float], estimates: Sequence[dict[str, Any]], **look: Any
+    axes: Axes, x: Sequence[float], estimates: Sequence[dict[str, Any]], gid: str | None = None, **look: Any
 ) -> list[float]:
-    """Draw estimates at x with their intervals; leaves out null values. Returns the x that were drawn."""
+    """Draw estimates at x with their intervals; leaves out null values. Returns the x that were drawn.
+
+    Args:
+        gid: `values-LIST-KEY` names the marks after the numbers they show, which the report says under the pointer.
+    """
     shown = [(at, item) for at, item in zip(x, estimates, strict=True) if item["value"] is not None]
     if not shown:
         return []
     at = [place for place, _ in shown]
     value = np.array([item["value"] for _, item in shown])
-    axes.errorbar(at, value, yerr=interval_lengths([item for _, item in shown]), **({"elinewidth": INTERVAL} | look))
+    bars = interval_lengths([item for _, item in shown])
+    axes.errorbar(at, value, yerr=bars, **({"elinewidth": INTERVAL} | look)).lines[0].set_gid(gid)
     return at
 
 

@@ -7,26 +7,25 @@ from typing import Any
 
 from darkmatter.experiments.registry import needs_data
 from darkmatter.ledger.estimands.evidence import BY_DIMENSION, EVERY_ROW
-from darkmatter.ledger.estimands.experiments import KEYS
 from darkmatter.ledger.verdicts import NOT_TESTABLE, said
 from darkmatter.params.conventions import CONVENTIONS, PRIMARY
 from darkmatter.regression.splits import SPLITS
 from darkmatter.report.editions import earlier_rules
-from darkmatter.report.numbers import digits, estimate_text, paper_value, sample
+from darkmatter.report.numbers import digits, estimate_text, sample
+from darkmatter.report.outcomes import ANSWERS, STALE, change, key_of, outcome_of
 from darkmatter.report.sources import Provenance, results_name
 from darkmatter.report.summary import VERDICTS, wanted
+from darkmatter.report.words import Words, words_of
 from darkmatter.storage.paths import RESULTS
 
 Content = dict[str, Any]
 
-STALE = "stale"
 PLACES = {"inside": "inside", "outside": "outside", "across": "open", "null": "undefined"}
-# Variants of a claim, the primary one first, and what heads their columns.
+# Variants of a claim, the primary one first, and what the page calls them.
 VARIANTS = {f"{split}/{convention}": f"{split}, {convention}" for split in SPLITS for convention in CONVENTIONS} | {
     str(BY_DIMENSION): f"{', '.join(PRIMARY)}, FVU by dimension",
     str(EVERY_ROW): f"{', '.join(PRIMARY)}, with tokens of no fit",
 }
-FIRST = next(iter(VARIANTS))
 SINGLE = {"sae": "SAE"}
 
 
@@ -56,7 +55,6 @@ def claims_content(content: Content, provenance: Provenance) -> Content:
         ],
         "analogues": [{"analogue": name, "count": count} for name, count in content["analogues"].items()],
         "sections": list(dict.fromkeys(row["section"] for row in rows)),
-        "variants": list(VARIANTS.values()),
         "rows": [claim_row(row, provenance) for row in rows],
     }
 
@@ -67,32 +65,31 @@ def of_stages(paths: Sequence[str]) -> list[str]:
 
 
 def claim_row(row: Content, provenance: Provenance) -> Content:
-    by_surrogate = "by the offline surrogate, no language model" if row["judge"] == "surrogate" else None
-    beyond = row["components"] and row["out_of_scope"]
-    verdict_notes = [] if beyond else [row["reason"]]
-    analogue_notes = [by_surrogate, row["reason"] if beyond else None]
-    if row["verdict"] == STALE:
-        verdict_notes = [row["stale"], f"it was {VERDICTS[row['was']]}"]
-    results = of_stages(row["results"])
+    results, words = of_stages(row["results"]), words_of(row)
     return {
         "id": row["id"],
         "section": row["section"],
         "reads": row["reads"],
-        "paper": paper_value(row["paper_value"]),
+        "plain": words.plain,
+        "paper": words.paper,
+        "outcome": outcome_of(row),
+        "answer": ANSWERS[outcome_of(row)],
         "verdict_name": row["verdict"],
         "verdict": VERDICTS[row["verdict"]],
-        "verdict_notes": [note for note in verdict_notes if note],
         "analogue": row["analogue"],
-        "analogue_notes": [note for note in analogue_notes if note],
-        "cells": [cell(row, name) for name in VARIANTS],
+        "notes": notes(row),
+        "change": change(row, words),
+        "numbers": own_numbers(row, judged=True),
+        "beside": own_numbers(row, judged=False),
+        "variants": [variant(row, name) for name in VARIANTS if name in row["variants"]],
         "scope": row["out_of_scope"],
         "estimand": row["estimand"],
         "computes": row["computes"],
-        "rule": rule_words(row),
+        "rule": rule_words(row, words),
         "rule_sha256": row["rule_sha256"],
         "edition": row["edition"],
         "earlier": [
-            shown | {"rule": rule_words(before | {"judged_by": row["judged_by"]})}
+            shown | {"rule": rule_words(before | {"judged_by": row["judged_by"]}, words)}
             for shown, before in zip(earlier_rules(row), row["earlier"], strict=True)
         ],
         "files": row["results"],
@@ -105,30 +102,38 @@ def claim_row(row: Content, provenance: Provenance) -> Content:
     }
 
 
-def cell(row: Content, variant: str) -> Content | None:
-    """One claim under one split and one set of conventions; None where it has no such variant.
+def notes(row: Content) -> list[str]:
+    """What stands below the answer: why there is none, or who judged. Why a claim is open, its numbers say."""
+    if row["verdict"] == STALE:
+        return [row["stale"], f"it was {VERDICTS[row['was']]}"]
+    surrogate = ["by the offline surrogate, no language model"] if row["judge"] == "surrogate" else []
+    untested = outcome_of(row) == "none" or not row["components"]
+    return [*surrogate, *([row["reason"]] if untested and row["reason"] else [])]
 
-    The primary cell says its outcome in the columns of verdict and analogue, and shows what is not judged, too.
-    """
-    judged = row["rule"].get(row["judged_by"]) or {}
-    if variant == FIRST:
-        words = outcome_words(row["outcomes"])
-        numbers = [
-            component(name, result, name in judged, words.get(name)) for name, result in row["components"].items()
-        ]
-        for number, following in pairwise(numbers):
-            if number["n"] == following["n"]:  # said once, below the last of them
-                number["n"] = ""
-        return {"outcome": None, "flips": False, "numbers": numbers}
-    if variant not in row["variants"]:
-        return None
-    result = row["variants"][variant]
+
+def own_numbers(row: Content, judged: bool) -> list[Content]:
+    """The components under the primary split and conventions: those that are judged, or those beside them."""
+    words, called, regions = outcome_words(row["outcomes"]), words_of(row), row["rule"].get(row["judged_by"]) or {}
     numbers = [
-        component(name, item, True, result["outcomes"][name])
-        for name, item in result["components"].items()
-        if name in judged
+        component(called.part(name), result, judged, words.get(name))
+        for name, result in row["components"].items()
+        if (name in regions) == judged
     ]
-    return {"outcome": result["outcome"], "flips": variant in row["flips"], "numbers": numbers}
+    for number, following in pairwise(numbers):
+        if number["n"] == following["n"]:  # said once, below the last of them
+            number["n"] = ""
+    return numbers
+
+
+def variant(row: Content, name: str) -> Content:
+    """The judged components under another split or other conventions, and what the claim would come to."""
+    result, called, judged = row["variants"][name], words_of(row), row["rule"].get(row["judged_by"]) or {}
+    numbers = [
+        component(called.part(part), item, True, result["outcomes"][part])
+        for part, item in result["components"].items()
+        if part in judged
+    ]
+    return {"name": VARIANTS[name], "outcome": result["outcome"], "flips": name in row["flips"], "numbers": numbers}
 
 
 def outcome_words(outcomes: Content) -> dict[str, str | None]:
@@ -137,35 +142,34 @@ def outcome_words(outcomes: Content) -> dict[str, str | None]:
     return {name: None if word == "none" else word for name, word in words.items()}
 
 
-def component(name: str, results: Sequence[Content], judged: bool, outcome: str | None = None) -> Content:
+def component(label: str, results: Sequence[Content], judged: bool, outcome: str | None = None) -> Content:
     """One component: its number, or, of a list, the range and how many of its intervals lie where.
 
     Args:
         outcome: its own, which need not be the claim's; None where it has none.
     """
-    known = {"label": name.replace("_", " "), "judged": judged, "outcome": VERDICTS.get(outcome, outcome)}
-    if len(results) == 1 and not key_of(results[0]):
+    known = {"label": label, "judged": judged, "outcome": VERDICTS.get(outcome, outcome)}
+    if len(results) == 1:
         return known | {"text": estimate_text(results[0]), "n": sample(results[0]), "all": []}
     values = [estimate["value"] for estimate in results if estimate["value"] is not None]
     span = f"{digits(min(values))} to {digits(max(values))}" if values else "undefined"
     places = Counter(estimate["place"] for estimate in results if judged)
     where = ", ".join(f"{places[place]} {word}" for place, word in PLACES.items() if places[place])
     text = f"{len(results)} values, {span}" + (f"; {where}" if where else "")
-    each = [{"key": key_of(one), "text": estimate_text(one), "place": PLACES.get(one.get("place"))} for one in results]
+    each = [
+        {"key": key_of(one).removeprefix(" of "), "text": estimate_text(one), "place": PLACES.get(one.get("place"))}
+        for one in results
+    ]
     return known | {"text": text, "n": sample(results[0]) if results else "", "all": each}
 
 
-def key_of(estimate: Content) -> str:
-    return next((str(estimate[key]) for key in KEYS if key in estimate), "")
-
-
-def rule_words(row: Content) -> list[str]:
+def rule_words(row: Content, words: Words) -> list[str]:
     """The rule as sentences."""
     rule = row["rule"]
     sentences = []
     for side, whose in (("analogue", "On another model"), ("real", "On the paper's own models")):
         if rule.get(side):
-            wants = [f"{region_name(name, region)} {wanted(region)}" for name, region in rule[side].items()]
+            wants = [f"{region_name(words.part(name), region)} {wanted(region)}" for name, region in rule[side].items()]
             now = " (this judged here)" if side == row["judged_by"] else ""
             sentences.append(f"{whose} it wants {'; '.join(wants)}{now}.{readings_words(rule[side])}")
     if "level" in rule:
@@ -182,6 +186,6 @@ def readings_words(regions: Content) -> str:
     return f" All of one reading is enough: {' or '.join(names)}." if names else ""
 
 
-def region_name(name: str, region: Content) -> str:
-    quoted = f"“{name.replace('_', ' ')}”"
+def region_name(label: str, region: Content) -> str:
+    quoted = f"“{label}”"
     return f"{quoted} of every {SINGLE.get(region['every'], region['every'])}" if "every" in region else quoted

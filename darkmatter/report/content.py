@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
+
 from darkmatter.figures import FIGURES
 from darkmatter.ledger.claims import Ledger
 from darkmatter.ledger.verdicts import subject_of
@@ -18,19 +20,15 @@ from darkmatter.report.editions import editions_content
 from darkmatter.report.errata import errata, inconsistent
 from darkmatter.report.families import families_content
 from darkmatter.report.figures import figure_content
-from darkmatter.report.sources import Provenance
-from darkmatter.report.summary import duration, opening, strongest_disagreement, total_seconds
+from darkmatter.report.sources import Provenance, short_revision
+from darkmatter.report.story import story
+from darkmatter.report.summary import duration, total_seconds
+from darkmatter.report.svg import Drawings
 from darkmatter.report.tokens import tokens_content
-from darkmatter.results.headline import METRICS, headline_sentences, span
+from darkmatter.results.headline import METRICS, span
 from darkmatter.results.load import Results, Sae, estimate
 
 Content = dict[str, Any]
-
-
-def gap_of(claims: Content) -> Content | None:
-    """The estimate that the claim on the asymptote is judged by; None where it has no number."""
-    result = next((row["components"].get("gap") for row in claims["claims"] if row["id"] == "asymptote-gap"), None)
-    return result[0] if result else None
 
 
 def report_content(
@@ -57,18 +55,18 @@ def report_content(
         provenance: what receipts and lock say; without receipts its places say so.
         families: kept runs of other profiles.
     """
-    receipts = provenance.receipts
-    claims = judged_now(claims, provenance)
+    receipts, drawings = provenance.receipts, Drawings()
+    claims, model = judged_now(claims, provenance), data["model"]["label"]
     machine = next((receipt["machine"] for _, receipt in sorted(receipts.items())), None)
-    entries = [figure_content(entry, figures, provenance) for entry in FIGURES]
-    strongest = strongest_disagreement(claims)
+    entries = {entry.id: figure_content(entry, figures, provenance, drawings) for entry in FIGURES}
     return {
         "profile": params.profile,
-        "opening": opening(params, results, claims, data, machine),
-        "strongest": strongest and strongest.claim,
-        "headline": headline_sentences(results, params, gap_of(claims)),
+        "revision": short_revision(receipts["claims"]["revision"]) if "claims" in receipts else None,
+        "story": story(params, results, claims, data["model"], families, entries),
+        "letters": Markup(drawings.letters),  # noqa: S704 - of drawing elements alone
+        "colours": drawings.style,
         "claims": claims_content(claims, provenance),
-        "families": families_content(claims, data["model"]["label"], families),
+        "families": families_content(claims, model, families),
         "variants": [{"split": split, "convention": convention} for split in SPLITS for convention in CONVENTIONS],
         "metrics": METRICS,
         "hookpoints": [
@@ -78,8 +76,6 @@ def report_content(
         "results_made_by": provenance.made_by(
             ["decomposition", "results"], ["derive decomposition --values"], data=["derive decomposition --values"]
         ),
-        "figures": [entry for entry in entries if not entry["is_table"]],
-        "tables": [entry for entry in entries if entry["is_table"]],
         "tokens": tokens_content(tokens),
         "tokens_made_by": provenance.made_by(["token_view"], ["rerun token_view"], data=["rerun token_view"]),
         "lemmas": lemmas["lemmas"],

@@ -6,6 +6,7 @@ from darkmatter.ledger.claims import Ledger
 from darkmatter.ledger.verdicts import said
 from darkmatter.report.numbers import estimate_text
 from darkmatter.report.summary import VERDICTS
+from darkmatter.report.words import Words, words_of
 
 Content = dict[str, Any]
 
@@ -39,14 +40,14 @@ def earlier_rules(row: Content) -> list[Content]:
             "rule_sha256": one["rule_sha256"],
             "outcome": VERDICTS.get(word := said(one["verdict"], one["analogue"]), word),
             "reason": one["reason"],
-            "numbers": [number(name, one) for name in one["outcomes"]],
+            "numbers": [number(name, one, words_of(row)) for name in one["outcomes"]],
         }
         for one in row["earlier"]
     ]
 
 
-def number(name: str, row: Content) -> str:
+def number(name: str, row: Content, words: Words) -> str:
     """One judged component with what the rule made of it alone."""
     shown = ", ".join(estimate_text(estimate) for estimate in row["components"].get(name, []))
     word = said(row["outcomes"][name]["verdict"], row["outcomes"][name]["analogue"])
-    return f"{name.replace('_', ' ')} {shown}: {VERDICTS.get(word, word)}"
+    return f"{words.part(name)} {shown}: {VERDICTS.get(word, word)}"

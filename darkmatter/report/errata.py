@@ -3,8 +3,9 @@
 from typing import Any
 
 from darkmatter.ledger.claims import Claim, Ledger, Passage
-from darkmatter.report.numbers import estimate_text, paper_value
+from darkmatter.report.numbers import estimate_text
 from darkmatter.report.summary import VERDICTS
+from darkmatter.report.words import outline, words_of
 
 Content = dict[str, Any]
 
@@ -17,6 +18,7 @@ def errata(ledger: Ledger) -> list[Content]:
             "here": passage(erratum) | {"says": erratum.says.here},
             "there": passage(erratum.against) | {"says": erratum.says.there},
             "why": erratum.why,
+            "mathematics": erratum.id in outline().mathematics,
             "earlier": [
                 {"edition": one.edition, "outcome": VERDICTS[one.rule.otherwise], "why": one.why}
                 for one in erratum.earlier
@@ -41,12 +43,13 @@ def inconsistent(rows: list[Content], ledger: Ledger) -> list[Content]:
 
 
 def entry(row: Content, claim: Claim) -> Content:
+    words = words_of(row)
     numbers = [
-        f"{name.replace('_', ' ')} = {estimate_text(estimate)}"
+        f"{words.part(name)}: {estimate_text(estimate)}"
         for name, estimates in row["components"].items()
         for estimate in estimates
     ]
-    here = passage(claim) | {"says": paper_value(claim.paper_value)}
+    here = passage(claim) | {"says": words.plain, "value": words.paper}
     return {"id": claim.id, "here": here, "numbers": numbers, "why": claim.why}
 
 

@@ -15,7 +15,7 @@ HEAD = """<!-- Made from claims.yaml by `python -m darkmatter.report.errata_page
 {count} places where the paper prints one thing twice and differently. We found them by reading; nothing here is
 tested, and none of it counts among the claims. Section, figure and equation numbers are the paper's, quotes are without
 the noise of converted formulas; `claims.yaml` has each byte for byte, with its place and SHA-256. What does not follow
-from the paper's own formulas (lemmas, counts) is tested: see *Errata and lemmas* in `reports/report.html`.
+from the paper's own formulas (lemmas, counts) is tested: see *Errata* in `reports/report.html`.
 """
 
 

@@ -7,6 +7,7 @@ from darkmatter.ledger.rules import NAMED, Rule, sha256_of_content
 from darkmatter.ledger.verdicts import component_outcomes, verdict_of
 from darkmatter.report.claims import component, outcome_words
 from darkmatter.report.summary import duration
+from darkmatter.report.words import words_of
 
 Content = dict[str, Any]
 
@@ -28,7 +29,8 @@ def families_content(claims: Content, model: str, runs: Sequence[Content]) -> Co
     for row in claims["claims"]:
         founds = [row, *(run.get(row["id"]) for run in of_runs)]
         if any(result and result["analogue"] != "none" for result in founds):
-            rows.append({"id": row["id"], "reads": row["reads"], "cells": [cell(row, result) for result in founds]})
+            cells = [cell(row, result) for result in founds]
+            rows.append({"id": row["id"], "plain": words_of(row).plain, "cells": cells})
     return {"columns": columns, "rows": rows, "runs": [run_facts(run) for run in runs]}
 
 
@@ -43,9 +45,11 @@ def cell(row: Content, content: Content | None) -> Content | None:
         return None
     rule = (judged_by(row, content) or row)["rule"]
     judged = rule.get(content["judged_by"]) or {}
-    words = component_words(row, content)
+    words, called = component_words(row, content), words_of(row)
     numbers = [
-        component(name, item, True, words.get(name)) for name, item in content["components"].items() if name in judged
+        component(called.part(name), item, True, words.get(name))
+        for name, item in content["components"].items()
+        if name in judged
     ]
     notes = [] if judged_by(row, content) is row else [other_rule(row, content)]
     notes += [] if words or not numbers else [NO_OUTCOMES]

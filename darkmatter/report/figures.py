@@ -1,31 +1,43 @@
-"""Figures and tables of the page: an image or rows, the numbers behind them, and what made these."""
+"""Figures and tables of the page: a drawing or rows, the numbers behind them, and what made these."""
 
-import base64
 import re
 from pathlib import Path
 from typing import Any
+
+from markupsafe import Markup
 
 from darkmatter.experiments.registry import needs_data
 from darkmatter.figures import FigureModule
 from darkmatter.report.numbers import estimate_text
 from darkmatter.report.sources import Provenance, results_shown
-from darkmatter.report.specs import spec_of
+from darkmatter.report.svg import Drawings
 from darkmatter.storage.artifacts import read_json, sha256_file
 
 PIXELS_PER_POINT = 96 / 72
+SHORT = 30  # words of a first sentence that stands in the open
 Content = dict[str, Any]
 
 
-def figure_content(entry: FigureModule, folder: Path, provenance: Provenance) -> Content:
+def figure_content(entry: FigureModule, folder: Path, provenance: Provenance, drawings: Drawings) -> Content:
+    """One figure or table.
+
+    Args:
+        drawings: the page's, which it joins.
+    """
     path = folder / f"{entry.id}.json"
     results = results_shown(entry.id)
     data, from_sums = read_json(path), f"derive {' '.join(results)}"
+    lead, rest = first_sentence(entry.caption)
     result = {
         "id": entry.id,
         "title": entry.title,
-        "caption": entry.caption,
+        "lead": lead,
+        "rest": rest,
+        "short": len(lead.split()) <= SHORT,
         "paper": entry.paper,
         "is_table": entry.is_table,
+        "wide": False,
+        "numbers": None,
         "not_drawn": data.get("not_drawn"),
         "note": data.get("note"),
         "data": data,
@@ -40,12 +52,22 @@ def figure_content(entry: FigureModule, folder: Path, provenance: Provenance) ->
     }
     if entry.is_table:
         return result
-    drawn = "not_drawn" not in data
-    return (
-        result
-        | {"spec": spec_of(entry.id, data) if drawn else None, "numbers": numbers_of(data) if drawn else None}
-        | image(folder / f"{entry.id}.svg", result["hashes"])
-    )
+    svg = folder / f"{entry.id}.svg"
+    text, drawn = svg.read_text(encoding="utf-8"), "not_drawn" not in data
+    says = data.get("finding", entry.title)
+    label = f"{says} Its numbers are in figures/{entry.id}.json." if drawn else f"{entry.title}: not drawn."
+    return result | {
+        "numbers": numbers_of(data) if drawn else None,
+        "svg": Markup(drawings.add(entry.id, text, data, label)),  # noqa: S704 - of drawing elements alone
+        "wide": wide(text),
+        "hashes": result["hashes"] | {svg.name: sha256_file(svg)},
+    }
+
+
+def first_sentence(text: str) -> tuple[str, str]:
+    """The first sentence, and what follows. Sentences that go from panel to panel stay together."""
+    lead, *rest = re.split(r"(?<=\.) (?=[A-Z])(?!(?:Middle|Right|Bottom)\b)", text, maxsplit=1)
+    return lead, "".join(rest)
 
 
 def numbers_of(data: Content) -> Content | None:
@@ -71,13 +93,7 @@ METRIC_LABELS = {
 }
 
 
-def image(path: Path, hashes: dict[str, str]) -> Content:
-    """An SVG as the data URI of an <img>, where no script in it could run, and its size in CSS pixels."""
-    text = path.read_text(encoding="utf-8")
-    size = re.search(r'<svg[^>]*? height="([\d.]+)pt"[^>]*? width="([\d.]+)pt"|<svg[^>]*? width="([\d.]+)pt"', text)
-    width = float(size.group(2) or size.group(3)) if size else 500.0
-    return {
-        "uri": "data:image/svg+xml;base64," + base64.b64encode(text.encode()).decode(),
-        "wide": width * PIXELS_PER_POINT > 400,
-        "hashes": hashes | {path.name: sha256_file(path)},
-    }
+def wide(text: str) -> bool:
+    """Whether an SVG is as wide as a page."""
+    size = re.search(r'<svg[^>]*? width="([\d.]+)pt"', text)
+    return size is not None and float(size[1]) * PIXELS_PER_POINT > 400

@@ -7,7 +7,6 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import vl_convert
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
@@ -32,22 +31,21 @@ def render(content: dict[str, Any]) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"number": number, "plain": plain_value, "megabytes": megabytes, "visible": visible}
-    style = (FOLDER / "report.css").read_text(encoding="utf-8")
+    style = (FOLDER / "report.css").read_text(encoding="utf-8") + content["colours"]
     script = (FOLDER / "report.js").read_text(encoding="utf-8")
-    scripts = [vl_convert.javascript_bundle(), script]
     assets = {
         "style": Markup(style),  # noqa: S704 - our own file
-        "scripts": [Markup(text) for text in scripts],  # noqa: S704 - our own file, and a library's
-        "policy": policy([style], scripts),
+        "script": Markup(script),  # noqa: S704 - our own file
+        "policy": policy(style, script),
     }
     return environment.get_template("template.html").render(content | assets)
 
 
-def policy(styles: list[str], scripts: list[str]) -> str:
+def policy(style: str, script: str) -> str:
     """The page's Content-Security-Policy: it runs and wears what it carries, by hash, and asks nobody for anything."""
     digest = lambda text: f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"  # noqa: E731
     return (
-        f"default-src 'none'; script-src {' '.join(map(digest, scripts))}; style-src {' '.join(map(digest, styles))}; "
+        f"default-src 'none'; script-src {digest(script)}; style-src {digest(style)}; "
         "img-src data:; base-uri 'none'; form-action 'none'"
     )
 

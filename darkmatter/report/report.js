@@ -1,12 +1,12 @@
-// What the page does beyond standing there: the claims table filters and sorts, maps show values under the pointer, and
-// the token view says a token's numbers. Without this script everything is readable: tables in full, figures as images.
+// What the page does beyond standing there: the claims table filters and sorts, and the token view says a token's numbers.
+// Without this script everything is readable.
 (() => {
   "use strict";
   const all = (selector, root = document) => [...root.querySelectorAll(selector)];
   const one = (selector, root = document) => root.querySelector(selector);
 
   function claims() {
-    const table = one("#claims table.claims");
+    const table = one("#claims table.all");
     if (!table) return;
     const bodies = all("tbody", table);
     const rows = bodies.map((body) => one("tr[data-verdict]", body));
@@ -27,7 +27,15 @@
       });
       shown.textContent = `${count} of ${rows.length} claims shown`;
     };
-    for (const field of [...Object.values(fields), text]) field.addEventListener("input", filter);
+    // The filters stand in the address, as `#claims?analogue=agrees`, so that what is shown can be linked to.
+    const inputs = { ...fields, text };
+    const keep = () => {
+      filter();
+      const set = Object.entries(inputs).filter(([, field]) => field.value);
+      const query = new URLSearchParams(set.map(([name, field]) => [name, field.value]));
+      history.replaceState(null, "", set.length ? `#claims?${query}` : "#claims");
+    };
+    for (const field of Object.values(inputs)) field.addEventListener("input", keep);
     one("#claims .controls").hidden = false;
 
     const order = new Intl.Collator("en", { numeric: true });
@@ -51,40 +59,19 @@
     }
 
     const open = () => {
-      const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
-      if (target?.hidden) {
-        for (const field of [...Object.values(fields), text]) field.value = "";
+      const [place, query] = location.hash.slice(1).split("?");
+      const target = document.getElementById(decodeURIComponent(place));
+      if (query !== undefined || target?.hidden) {
+        const wanted = new URLSearchParams(query);
+        for (const [name, field] of Object.entries(inputs)) field.value = wanted.get(name) ?? "";
         filter();
       }
-      if (target?.matches("details")) target.open = true;
-      if (target?.matches("tr, details")) target.scrollIntoView();
+      const fold = target?.closest("details");
+      if (fold) fold.open = true;
+      if (fold || query !== undefined || target?.matches("tr")) target.scrollIntoView();
     };
     addEventListener("hashchange", open);
     open();
-  }
-
-  async function draw(holder) {
-    const spec = JSON.parse(document.getElementById(holder.dataset.spec).textContent);
-    const still = holder.parentElement.querySelector(".still");
-    holder.hidden = false;
-    const room = holder.parentElement.clientWidth;
-    const narrow = room < 760;
-    if (spec.columns && narrow) spec.columns = 1;
-    if (spec.width && narrow) spec.config.legend = { ...spec.config.legend, orient: "bottom", columns: 1 };
-    if (spec.width) spec.width = Math.max(220, Math.min(spec.width, room - (narrow ? 100 : 330)));
-    try {
-      await vegaEmbed(holder, spec, {
-        ast: true, // expressions are interpreted: the page allows no code made from text
-        actions: false,
-        renderer: "svg",
-        defaultStyle: false,
-        tooltip: { disableDefaultStyle: true },
-      });
-      still.hidden = true;
-    } catch (error) {
-      holder.hidden = true; // the image stays
-      throw error;
-    }
   }
 
   function tokens() {
@@ -124,19 +111,6 @@
     }
   }
 
-  function printing() {
-    let opened = [];
-    addEventListener("beforeprint", () => {
-      opened = all("details:not([open])");
-      for (const part of opened) part.open = true;
-    });
-    addEventListener("afterprint", () => {
-      for (const part of opened) part.open = false;
-    });
-  }
-
   claims();
   tokens();
-  printing();
-  for (const holder of all(".vega[data-spec]")) draw(holder);
 })();

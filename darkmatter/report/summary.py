@@ -1,15 +1,11 @@
-"""A run in a few lines: what was run, on what, what came out. The page opens with it, `make repro` ends with it."""
+"""A run in a few lines, with which `make repro` ends: what was run, on what, what came out."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from darkmatter.ledger.estimands.experiments import KEYS
-from darkmatter.params.schema import Params
 from darkmatter.report.numbers import digits, estimate_text
-from darkmatter.results.headline import listing, span
-from darkmatter.results.load import Results
-from darkmatter.runner.arithmetic import FLOAT32
 from darkmatter.statistics.rounding import same
 
 Content = Mapping[str, Any]
@@ -124,31 +120,3 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-
-
-def opening(params: Params, results: Results, claims: Content, data: Content, machine: Content | None) -> list[str]:
-    """Three sentences: what was run, on what, what came out.
-
-    Args:
-        claims: of claims.json, with the verdicts that the page shows.
-        data: of data.json.
-        machine: of a receipt, where there is one.
-    """
-    runs = list(results.decomposition.values())
-    widths = [sae["d_sae"] for run in runs for sae in run["saes"]]
-    main = results.decomposition.get(params.figures.main_hookpoint, runs[0])
-    domains = sorted({source["domain"] for source in data["corpus"]["sources"].values()})
-    hardware = f"{machine['cores']} cores of {machine['cpu']}" if machine else "a machine that no receipt names"
-    arithmetic = data["model"].get("arithmetic", FLOAT32)
-    products = "" if arithmetic == FLOAT32 else f" with {arithmetic} products in passes and training"
-    analogues = counted(analogue_counts(claims), ANALOGUES).split(", ")
-    disagreement = strongest_disagreement(claims)
-    strongest = f"; the strongest disagreement is {disagreement}" if disagreement else ""
-    return [
-        f"Profile {params.profile} took apart the errors of {len(widths)} sparse autoencoders with {span(widths)} "
-        f"latents at {len(runs)} hookpoints of {data['model']['label']}, on {main['rows']:,} tokens of "
-        f"{main['contexts']} contexts.",
-        f"It ran on {hardware}{products}, with text of {len(domains)} domains: {listing(domains)}.",
-        f"The paper's {claims['tested']} claims came out as {counted(claims['verdicts'], VERDICTS)}; of the "
-        f"{sum(analogue_counts(claims).values())} with an analogue on this model {listing(analogues)}{strongest}.",
-    ]

@@ -4,14 +4,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page
 
 from darkmatter.figures import FIGURES
-from darkmatter.report.specs import SPECS
 
-ROWS = "#claims table.claims tbody tr[data-verdict]"
+ROWS = "#claims table.all tbody tr[data-verdict]"
 FILTERS = ("#filter-verdict", "#filter-analogue", "#filter-section", "#filter-text")
-IMAGES = sum(not entry.is_table for entry in FIGURES)
+DRAWINGS = sum(not entry.is_table for entry in FIGURES)
 
 
 def shown(page: Page) -> list[str]:
@@ -20,21 +19,15 @@ def shown(page: Page) -> list[str]:
     return [row.removeprefix("claim-") for row in rows]
 
 
-def images_seen(page: Page) -> int:
-    """Images of figures that can be seen and hold a picture."""
-    seen = "all => all.map(image => image.checkVisibility() && image.naturalWidth > 100)"
-    return sum(page.eval_on_selector_all("figure img", seen))
+def drawings_seen(page: Page) -> int:
+    """Drawings of figures that can be seen and have a size."""
+    seen = "all => all.map(one => one.checkVisibility() && one.getBoundingClientRect().width > 100)"
+    return sum(page.eval_on_selector_all("figure svg[role=img]", seen))
 
 
 def seen(page: Page, *selectors: str) -> list[str]:
     """Those selectors of which at least one element can be seen."""
     return [selector for selector in selectors if page.locator(f"{selector}:visible").count()]
-
-
-def wait_for_plots(page: Page) -> Page:
-    """Until every plot that shows values under the pointer is drawn."""
-    expect(page.locator(".vega[data-spec] svg")).to_have_count(len(SPECS))
-    return page
 
 
 def claims_of(page: Page, report: Path) -> list[dict[str, Any]]:

@@ -18,6 +18,7 @@ def claim(analogue="agrees", **more):
     return {
         "id": "a-claim",
         "reads": "what it says",
+        "paper_value": 0.5,
         "rule": {
             "test": "inside",
             "level": 0.95,
