@@ -14,7 +14,7 @@ from typing import Any
 
 from darkmatter.api.result import Decomposed
 from darkmatter.api.results import DecomposedSaes
-from darkmatter.storage.text_files import write_text
+from darkmatter.storage.artifacts import write_text
 
 VERSION = "0.6.0"  # of SAEBench, whose schema this is
 CATEGORIES = {

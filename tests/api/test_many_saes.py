@@ -6,21 +6,25 @@ import math
 import jsonschema
 import numpy as np
 import pytest
-from api_case import D_MODEL, D_SAE, K, QUICK, Nonlinear, Stateful, TopK, make_activations
+import torch
+from api_case import D_MODEL, D_SAE, QUICK, K, Nonlinear, Stateful, TopK, make_activations
+from saebench_schema import CORE
 
 from darkmatter import decompose
+from darkmatter.api import one_sae
 from darkmatter.api.choose_saes import choose, short_names
+from darkmatter.api.decompose import DEFAULTS
 from darkmatter.api.parts import Parts
 from darkmatter.api.result import SHOWN
 from darkmatter.api.saebench import to_saebench
 from darkmatter.cli import main
-from darkmatter.runner.code_identity import ROOT
+from darkmatter.decomposition.shared_moments import write_moments
+from darkmatter.regression.splits import draw_splits
 from darkmatter.saes.published.registry import releases, saes_of
 from darkmatter.storage.artifacts import ArtifactError
 
 X = make_activations()
 SAES = {"linear": TopK(X), "tanh": Nonlinear(X), "group/stateful": Stateful(X)}
-SCHEMA = json.loads((ROOT / "tests" / "support" / "saebench_core.json").read_text())
 
 
 @pytest.fixture(scope="module")
@@ -36,12 +40,8 @@ def test_each_has_the_numbers_of_a_call_of_its_own(many):
 
 
 def test_the_moments_are_formed_once(monkeypatch):
-    from darkmatter.api import one_sae
-
     formed = []
-    monkeypatch.setattr(one_sae, "write_moments", lambda *a, **k: formed.append(1) or real(*a, **k))
-    from darkmatter.decomposition.shared_moments import write_moments as real
-
+    monkeypatch.setattr(one_sae, "write_moments", lambda *a: formed.append(1) or write_moments(*a))
     decompose(X, SAES, **QUICK)
     assert len(formed) == 1
 
@@ -111,7 +111,7 @@ def test_the_parts_add_up_and_have_the_norms_of_the_table(many):
     for name, sae in SAES.items():
         parts = many[name].parts
         sae.requires_grad_(False)
-        flat = __import__("torch").from_numpy(X.reshape(-1, D_MODEL))
+        flat = torch.from_numpy(X.reshape(-1, D_MODEL))
         error = (flat - sae.decode(sae.encode(flat))).numpy()
         assert isinstance(parts.error, np.memmap) and parts.error.shape == error.shape
         np.testing.assert_allclose(parts.error, error, atol=1e-4)
@@ -129,9 +129,6 @@ def test_the_parts_add_up_and_have_the_norms_of_the_table(many):
 
 def test_the_linear_part_of_a_row_comes_from_other_contexts(many):
     """Least squares on the contexts of the other folds, written out."""
-    from darkmatter.api.decompose import DEFAULTS
-    from darkmatter.regression.splits import draw_splits
-
     parts = many["linear"].parts
     fold = draw_splits(*X.shape[:2], DEFAULTS.fit_share, QUICK["folds"], 0).fold
     x = np.concatenate([X.reshape(-1, D_MODEL), np.ones((X[..., 0].size, 1))], 1).astype(np.float64)
@@ -165,7 +162,7 @@ def test_a_folder_with_something_in_it_is_left_alone(tmp_path):
 def test_the_document_fits_saebench_s_schema(many):
     for one in many.values():
         document = json.loads(json.dumps(to_saebench(one, "release", "id")))
-        jsonschema.validate(document, SCHEMA)
+        jsonschema.validate(document, CORE)
         missing = document["eval_result_unstructured"]["not_measured"]
         assert "kl_div_score" in missing and "explained_variance" not in missing and "l1" not in missing
         intervals = document["eval_result_unstructured"]["decomposition"]["estimates"]["token"]["paper"]
@@ -174,8 +171,6 @@ def test_the_document_fits_saebench_s_schema(many):
 
 def test_its_numbers_are_those_of_the_rows(many):
     """As SAEBench writes them out, on all rows at once."""
-    import torch
-
     sae = TopK(X).requires_grad_(False)
     x = torch.from_numpy(X.reshape(-1, D_MODEL))
     acts = sae.encode(x)
@@ -255,12 +250,12 @@ def test_the_command_prints_and_writes_all_of_them(inside, capsys):
     main([*command, "--out", "all.json", "--parts", "parts", "--saebench", "bench"])
     said = capsys.readouterr().out
     result = json.loads((inside / "all.json").read_text())
-    assert list(result) == ["widths-64", "widths-512"]
+    assert set(result) == {"widths-64", "widths-512"}
     own = decompose(X, TopK(X), threads=1)
     for name, one in result.items():
         assert one["estimates"] == own.estimates
         assert one["source"]["sae"]["reference"] == f"saes/{name}"
         assert len(Parts(inside / "parts" / name).error) == own.rows
         document = json.loads((inside / "bench" / f"{name}_eval_results.json").read_text())
-        jsonschema.validate(document, SCHEMA)
+        jsonschema.validate(document, CORE)
     assert said.startswith("widths-64\n720 rows") and "\n\nwidths-512\n720 rows" in said
