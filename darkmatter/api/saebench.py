@@ -43,7 +43,8 @@ CATEGORIES = {
 def to_saebench(result: Decomposed, release: str | None = None, sae_id: str | None = None) -> dict[str, Any]:
     """The document of one SAE.
 
-    `explained_variance` is 1 − FVU on all rows, as SAEBench computes it; FVU on held-out rows is among the estimates.
+    `explained_variance` is 1 − FVU on all rows, as sae-lens computes it (SAEBench 0.6.0 subtracts the square of a mean
+    of squares where the square of the mean belongs); FVU on held-out rows is among the estimates.
 
     Args:
         release, sae_id: of sae-lens's registry.

@@ -1,4 +1,4 @@
-"""docs/your_sae.md and its notebook: every command and program runs on tiny data, every number is the committed run's."""
+"""docs/your_sae.md and its notebook: commands and programs run on tiny data, numbers are the committed run's."""
 
 import ast
 import json
