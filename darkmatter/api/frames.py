@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # both take a second to import, and are asked for by name
 
 COLUMNS = ("value", "low", "high", "rows", "contexts", "rank", "reason")
 BARE = "without skip"
+LETTER = 0.075  # inches, of a label below a bar
 
 
 def to_frame(results: "Mapping[str, Decomposed]") -> "pd.DataFrame":
@@ -60,7 +61,9 @@ def plot(results: "Mapping[str, Decomposed]") -> "Figure":
     bars = list(with_bare(results))
     fvu, nonlinear = ([one.estimate(name) for *_, one in bars] for name in ("fvu", "fvu_nonlinear"))
     places = np.arange(len(bars))
-    figure = Figure(figsize=(max(3.2, 1.2 + 0.9 * len(bars)), 3.2), layout="constrained")
+    labels = [label(*bar) for bar in bars]
+    longest = max(len(line) for text in labels for line in text.split("\n"))
+    figure = Figure(figsize=(1.2 + len(bars) * max(0.9, LETTER * longest), 3.2), layout="constrained")
     axes = figure.subplots()
     axes.bar(places, values(nonlinear, "value"), width=0.6, color="#4c72b0", label="not linear in x")
     linear = values(fvu, "value") - values(nonlinear, "value")
@@ -69,7 +72,7 @@ def plot(results: "Mapping[str, Decomposed]") -> "Figure":
         middle = values(numbers, "value")
         reach = np.abs([middle - values(numbers, "low"), values(numbers, "high") - middle])
         axes.errorbar(places + shift, middle, yerr=reach, fmt="none", color="black", capsize=2, linewidth=1)
-    axes.set_xticks(places, [label(*bar) for bar in bars], fontsize=8)
+    axes.set_xticks(places, labels, fontsize=8)
     axes.set_ylabel("FVU, held-out tokens")
     axes.legend(frameon=False, fontsize=8)
     axes.spines[["top", "right"]].set_visible(False)

@@ -17,7 +17,8 @@ CASES, PAGE = ROOT / "docs" / "known_answers.json", ROOT / "docs" / "known-answe
 FOLDER = ROOT / ".venv" / "conformance"
 MARKS = ("<!-- written by `make conformance` -->", "<!-- end of conformance -->")
 SPARSIFY = ("natsort", "schedulefree", "simple-parsing", "docstring-parser")
-NNSIGHT = ("nnsight==0.3.7", "zstandard", "circuitsvis", "umap-learn", "plotly", "narwhals")
+SOCKETS = ("python-socketio", "python-engineio", "bidict", "simple-websocket", "wsproto")
+NNSIGHT = ("nnsight==0.3.7", "zstandard", *SOCKETS)
 SKLEARN = ("scikit-learn", "threadpoolctl", "joblib")
 BENCH = ("collectibles", "sae-probes==0.4.0", *SKLEARN, "tabulate", "plotly", "narwhals")
 # name, version → what it needs that this environment lacks
