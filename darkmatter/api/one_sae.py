@@ -11,7 +11,7 @@ from darkmatter.api import engine
 from darkmatter.api.checks import Opened
 from darkmatter.api.coders import keeps_codes
 from darkmatter.api.core_facts import row_means, sparsity
-from darkmatter.api.parts import Parts, PartsWriter
+from darkmatter.api.parts import RowParts, PartsWriter
 from darkmatter.api.result import Decomposed
 from darkmatter.api.rows import GivenRows
 from darkmatter.decomposition.passes import TABLE, Keep, write_sums
@@ -128,7 +128,7 @@ def result_of(
     rows: GivenRows,
     shared: SharedMoments,
     without_skip: Decomposed | None,
-    parts: Parts | None,
+    parts: RowParts | None,
     source: dict[str, Any],
 ) -> Decomposed:
     known = firings is not None

@@ -23,7 +23,7 @@ NORMS |= {f"{part}/cross-fit": f"norm_sq_{part}" for part in ("linear", "nonline
 
 
 @dataclass(frozen=True)
-class Parts:
+class RowParts:
     """e = linear + nonlinear of each row, [row, d_out]: files in a folder, mapped when they are read.
 
     The linear part of a row comes from a regression on the other folds of contexts, so that none has seen the row.
@@ -84,7 +84,7 @@ class PartsWriter:
         for file, part in zip(self.files, vectors, strict=True):
             file[place] = part.float().cpu().numpy()[there]
 
-    def close(self, table: dict[str, np.ndarray]) -> Parts:
+    def close(self, table: dict[str, np.ndarray]) -> RowParts:
         """Write what the rows are, from the table of the passes, and hand everything out for reading."""
         for file in self.files:
             file.flush()
@@ -99,4 +99,4 @@ class PartsWriter:
         columns["l0"] = x.of_rows(table["l0"]).astype(np.int32)
         write_arrays(self.folder / TABLE, columns)
         write_json(self.folder / ABOUT, {"rows": len(context), "d_out": self.rows.y.shape[2], "map": "cross-fit"})
-        return Parts(self.folder)
+        return RowParts(self.folder)

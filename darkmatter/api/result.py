@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from darkmatter.api import frames
-from darkmatter.api.parts import Parts
+from darkmatter.api.parts import RowParts
 from darkmatter.storage.artifacts import to_json
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Decomposed:
     source: dict[str, Any]
     notes: list[str]
     without_skip: "Decomposed | None"
-    parts: Parts | None
+    parts: RowParts | None
     seconds: float
 
     def estimate(self, name: str, split: str = "token", convention: str = "paper") -> dict[str, Any]:

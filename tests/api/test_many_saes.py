@@ -14,7 +14,7 @@ from darkmatter import decompose
 from darkmatter.api import one_sae
 from darkmatter.api.choose_saes import choose, short_names
 from darkmatter.api.decompose import DEFAULTS
-from darkmatter.api.parts import Parts
+from darkmatter.api.parts import RowParts
 from darkmatter.api.result import SHOWN
 from darkmatter.api.saebench import to_saebench
 from darkmatter.cli import main
@@ -142,7 +142,7 @@ def test_rows_that_are_masked_or_outliers_have_their_place(tmp_path):
     mask = np.ones(X.shape[:2], dtype=bool)
     mask[::2, 50:] = False
     parts = decompose(X, TopK(X), mask=mask, outlier_norm_ratio=1.8, parts=tmp_path / "p", **QUICK).parts
-    table = Parts(tmp_path / "p").to_frame()
+    table = RowParts(tmp_path / "p").to_frame()
     assert len(table) == mask.sum() == len(parts.error) and 0 < (~table.kept).sum() < 40
     assert not table[~table.kept].held_out_token.any()
     assert [*zip(table.context, table.position, strict=True)] == [*zip(*np.nonzero(mask), strict=True)]
@@ -153,7 +153,7 @@ def test_a_folder_with_something_in_it_is_left_alone(tmp_path):
     with pytest.raises(ArtifactError, match="is not empty"):
         decompose(X, TopK(X), parts=tmp_path, **QUICK)
     with pytest.raises(ArtifactError, match="holds no parts"):
-        Parts(tmp_path)
+        RowParts(tmp_path)
 
 
 # SAEBench.
@@ -255,7 +255,7 @@ def test_the_command_prints_and_writes_all_of_them(inside, capsys):
     for name, one in result.items():
         assert one["estimates"] == own.estimates
         assert one["source"]["sae"]["reference"] == f"saes/{name}"
-        assert len(Parts(inside / "parts" / name).error) == own.rows
+        assert len(RowParts(inside / "parts" / name).error) == own.rows
         document = json.loads((inside / "bench" / f"{name}_eval_results.json").read_text())
         jsonschema.validate(document, CORE)
     assert said.startswith("widths-64\n720 rows") and "\n\nwidths-512\n720 rows" in said
