@@ -11,7 +11,7 @@ from darkmatter.api import engine
 from darkmatter.api.checks import Opened
 from darkmatter.api.coders import keeps_codes
 from darkmatter.api.core_facts import row_means, sparsity
-from darkmatter.api.parts import RowParts, PartsWriter
+from darkmatter.api.parts import PartsWriter, RowParts
 from darkmatter.api.result import Decomposed
 from darkmatter.api.rows import GivenRows
 from darkmatter.decomposition.passes import TABLE, Keep, write_sums
