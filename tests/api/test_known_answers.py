@@ -1,7 +1,9 @@
 """FVU and R² give the known answers: by exact arithmetic, from per-context sums, and from a whole decomposition."""
 
 import re
+import runpy
 from fractions import Fraction
+from importlib.metadata import version
 
 import numpy as np
 import pytest
@@ -52,3 +54,22 @@ def test_the_page_has_every_case_with_its_answers():
     for name, case in CASES.items():
         shown = (str(Fraction(case[key])) if case[key] else "none" for key in KEYS)
         assert lines[name] == " | ".join(shown), name
+
+
+def test_the_table_of_other_packages_has_what_the_installed_one_answers():
+    """Of sae-lens, which is here; `make conformance` asks the others in environments of their own."""
+    rival = runpy.run_path(str(ROOT / "tests" / "conformance" / "rival.py"))
+    conform = runpy.run_path(str(ROOT / "tests" / "conformance" / "conform.py"))
+    head, *lines = re.findall(r"^\| (.+) \|$", PAGE.split(conform["MARKS"][0])[1], re.MULTILINE)
+    column = head.split(" | ").index(f"sae-lens {version('sae-lens')}")
+    shown = {cells[0]: cells for cells in (line.split(" | ") for line in lines)}
+    assert CASES.keys() <= shown.keys()
+    for name, case in CASES.items():
+        result = rival["sae_lens"](rival["in_batches"](case))
+        assert shown[name][column] == conform["cell"](result, case["fvu_pooled"]), name
+
+
+def test_an_answer_that_is_another_one_stands_out():
+    cell = runpy.run_path(str(ROOT / "tests" / "conformance" / "conform.py"))["cell"]
+    assert (cell(0.5, "1/2"), cell(0.501, "1/2"), cell(0.0, "0/1")) == ("0.5", "**0.501**", "0")
+    assert (cell("nan", None), cell("nan", "1/2"), cell(1.0, None)) == ("nan", "**nan**", "**1**")
