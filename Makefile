@@ -12,7 +12,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONPATH := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo repro plots experiments test lint bench gpu-check clean-units lock
+.PHONY: help demo repro plots experiments test lint bench gpu-check conformance clean-units lock
 
 help: ## what can be made
 	@echo 'make demo         build .venv from the lock files, decompose a committed SAE on a real model: three minutes'
@@ -23,6 +23,7 @@ help: ## what can be made
 	@echo 'make experiments  each run of dvc exp run, with what it changed and what came out'
 	@echo 'make bench        how fast the heaviest computations are'
 	@echo 'make gpu-check    one published SAE on Gemma 2 2B, on a machine with a GPU'
+	@echo 'make conformance  what other packages answer where FVU is known exactly: docs/known-answers.md'
 	@echo 'make clean-units  forget stored units: the next run computes every SAE again'
 	@echo 'make lock         write the lock files again (needs uv)'
 
@@ -65,6 +66,9 @@ bench: $(VENV)/installed
 # One published SAE on Gemma 2 2B, for a machine with a GPU and HF_TOKEN: docs/paper-scale.md. Writes gpu-check.json.
 gpu-check: $(VENV)/installed
 	python -m darkmatter.cli gpu-check
+
+conformance: $(VENV)/installed
+	python tests/conformance/conform.py
 
 clean-units: ## forget stored units: the next run computes every SAE again
 	rm -rf data/.units

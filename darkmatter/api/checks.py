@@ -1,13 +1,14 @@
 """What is refused before anything expensive: too little data, another d_model, an SAE that explains nothing here."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
+from torch import Tensor
 
-from darkmatter.api.coders import as_sae, linear_decoder
+from darkmatter.api.coders import as_sae, linear_decoder, skip_of
 from darkmatter.params.decomposition import Decomposition
 from darkmatter.regression.splits import Splits, draw_splits
 from darkmatter.saes.codes import DECODE_TOLERANCE, SAMPLE_ROWS, blocks
@@ -19,7 +20,10 @@ from darkmatter.saes.published.sae_lens_config import BATCH, FACTOR, WHITENING
 from darkmatter.saes.published.scalers import MATRICES
 from darkmatter.storage.artifacts import ArtifactError
 
+Rows = Float[np.ndarray, "row dim"]
+
 PROBE_ROWS = 2
+GIVE_TARGETS = "Give the activations that it predicts, of the same rows: --targets FILE (targets=)"
 UNFOLDED = {  # by sae-lens's `normalize_activations`: what its object expects, and how to fold it
     FACTOR: f"activations of mean norm √d_model (normalize_activations: {FACTOR}) and takes raw ones as they are. Fold "
     "the scale into its weights: sae.fold_activation_norm_scaling_factor(d_model**0.5 / mean_norm), with the mean norm "
@@ -65,11 +69,15 @@ def check_enough(
     return splits
 
 
-def check_declared(sae: Any, d_model: int) -> None:
+def check_declared(sae: Any, d_model: int, d_out: int | None = None) -> None:
     """Hold what an SAE says of itself against the activations.
 
+    Args:
+        d_out: width of a transcoder's targets; None where there are none.
+
     Raises:
-        ArtifactError: another d_model, a scale of the activations that nobody applied, or no SAE of one row by itself.
+        ArtifactError: another d_model, a scale of the activations that nobody applied, no SAE of one row by itself, or
+            a transcoder without targets.
     """
     config = getattr(sae, "cfg", None)
     d_in = getattr(sae, "d_model", None) or getattr(config, "d_in", None)
@@ -89,27 +97,45 @@ def check_declared(sae: Any, d_model: int) -> None:
         raise ArtifactError(f"the SAE is temporal: {REFUSED_LOADERS['temporal']}")
     metadata = getattr(config, "metadata", None)
     place, target = (getattr(metadata, name, None) for name in ("hook_name", "hook_name_out"))
-    if "transcoder" in str(architecture) or (target and target != place):
-        raise ArtifactError(f"the SAE predicts {target or 'another activation'}: {TRANSCODER}")
+    declared = "transcoder" in str(architecture) or bool(target and target != place)
+    if d_out is None and (declared or skip_of(sae) is not None):
+        raise ArtifactError(f"the SAE predicts {target or 'another activation'}: {TRANSCODER}. {GIVE_TARGETS}")
+    wide = getattr(config, "d_out", None)
+    if isinstance(wide, int) and d_out not in (None, wide):
+        raise ArtifactError(f"the transcoder has d_out {wide}, the targets {d_out}: another model or hookpoint")
 
 
-def checked_sae(sae: Any, sample: Float[np.ndarray, "row d_model"], max_fvu: float) -> Sae | DenseSae:
+@dataclass(frozen=True)
+class Opened:
+    """An SAE that has been checked; `skip` is a transcoder's, [d_model, d_out]."""
+
+    sae: Sae | DenseSae
+    skip: Tensor | None = None
+
+
+def checked_sae(sae: Any, sample: Rows, target: Rows, max_fvu: float, declared_d_out: int | None) -> Opened:
     """An SAE as one of the protocol that does on a sample what an SAE of these activations does.
 
     Args:
         sample: rows spread over the activations.
+        target: what it is to make of them; of an SAE the same.
         max_fvu: refuse an FVU on the sample of this or more.
+        declared_d_out: as `check_declared` takes it.
 
     Raises:
         ArtifactError: see `check_declared`, `as_sae`, `check_fvu`; or codes that are not finite.
     """
-    d_model = sample.shape[1]
-    check_declared(sae, d_model)
-    result = as_sae(sae, sample[:PROBE_ROWS])
+    d_model, d_out = sample.shape[1], target.shape[1]
+    check_declared(sae, d_model, declared_d_out)
+    skip = skip_of(sae)
+    if skip is not None and skip.shape != (d_model, d_out):
+        raise ArtifactError(f"the skip connection is {list(skip.shape)}, needed is {[d_model, d_out]}")
+    linear = np.zeros((1, d_out), dtype=np.float32) if skip is None else sample @ skip.numpy()
+    result = as_sae(sae, sample[:PROBE_ROWS], d_out)
     if not isinstance(result, DenseSae):
-        check_fvu(sample, np.asarray(result.decode(result.encode(sample))), max_fvu)
-        return result
-    decoder = linear_decoder(sae, result.d_sae, d_model)
+        check_fvu(target, np.asarray(result.decode(result.encode(sample))) + linear, max_fvu)
+        return Opened(result, skip)
+    decoder = linear_decoder(sae, result.d_sae, d_out)
     outputs, gap = [], 0.0
     for block in blocks(sample, result.d_sae):
         acts, output = result.run(block)
@@ -119,9 +145,9 @@ def checked_sae(sae: Any, sample: Float[np.ndarray, "row d_model"], max_fvu: flo
         if decoder is not None:
             gap += squared_gap(acts, output, decoder)
     output = np.concatenate(outputs)
-    check_fvu(sample, output, max_fvu)
-    linear = decoder is not None and gap <= DECODE_TOLERANCE**2 * squares(output)
-    return replace(result, decoder=decoder) if linear else result
+    check_fvu(target, output + linear, max_fvu)
+    follows = decoder is not None and gap <= DECODE_TOLERANCE**2 * squares(output)
+    return Opened(replace(result, decoder=decoder) if follows else result, skip)
 
 
 def squared_gap(acts: torch.Tensor, output: torch.Tensor, decoder: Decoder) -> float:
@@ -131,7 +157,7 @@ def squared_gap(acts: torch.Tensor, output: torch.Tensor, decoder: Decoder) -> f
     return squares((decoder.sum_of(top, acts.gather(1, top)) - output).numpy())
 
 
-def check_fvu(sample: np.ndarray, output: np.ndarray, max_fvu: float) -> None:
+def check_fvu(target: Rows, output: Rows, max_fvu: float) -> None:
     """Refuse a Sae(x) that approximates a sample of rows worse than it must.
 
     Raises:
@@ -139,14 +165,14 @@ def check_fvu(sample: np.ndarray, output: np.ndarray, max_fvu: float) -> None:
     """
     if not np.isfinite(output).all():
         raise ArtifactError("Sae(x) holds NaN or infinity on finite activations")
-    variance = squares(sample - sample.mean(0, dtype=np.float64))
+    variance = squares(target - target.mean(0, dtype=np.float64))
     if variance == 0:
         raise ArtifactError("the activations are the same in every row: there is nothing to explain")
-    fvu = squares(sample - output) / variance
+    fvu = squares(target - output) / variance
     if not fvu < max_fvu:
-        norms = [(squares(vectors) / len(sample)) ** 0.5 for vectors in (sample, output)]
+        norms = [(squares(vectors) / len(target)) ** 0.5 for vectors in (target, output)]
         raise ArtifactError(
-            f"FVU {fvu:.3g} on {len(sample)} rows, the limit is max_fvu = {max_fvu:g}; x has norm {norms[0]:.3g}, "
+            f"FVU {fvu:.3g} on {len(target)} rows, the limit is max_fvu = {max_fvu:g}; x has norm {norms[0]:.3g}, "
             f"Sae(x) {norms[1]:.3g}. Was the SAE trained on another model or hookpoint, or on activations scaled in "
             "another way (normalisation)? To go on all the same, raise max_fvu (--max-fvu)"
         )

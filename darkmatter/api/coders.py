@@ -56,8 +56,11 @@ def place_of(sae: Any) -> tuple[torch.device | None, torch.dtype | None]:
     )
 
 
-def as_sae(sae: Any, first: Rows) -> Sae | DenseSae:
+def as_sae(sae: Any, first: Rows, d_out: int) -> Sae | DenseSae:
     """An SAE as one of the protocol, from what it makes of some rows: itself, if its codes have index, value and l0.
+
+    Args:
+        d_out: width of what it is to make of them.
 
     Raises:
         ArtifactError: it cannot encode and decode them, changes their shape, or is random.
@@ -79,19 +82,34 @@ def as_sae(sae: Any, first: Rows) -> Sae | DenseSae:
         ) from error
     if acts.ndim != 2 or len(acts) != len(first):
         raise ArtifactError(f"encode makes {list(acts.shape)} of rows {list(first.shape)}, expected [row, d_sae]")
-    if output.shape != first.shape:
-        raise ArtifactError(f"the SAE makes {list(output.shape)} of rows {list(first.shape)}: it must rebuild them")
+    if output.shape != (len(first), d_out):
+        aim = "rebuild them" if d_out == first.shape[1] else f"give [row, {d_out}], as the targets have"
+        raise ArtifactError(f"the SAE makes {list(output.shape)} of rows {list(first.shape)}: it must {aim}")
     if not torch.equal(acts, dense.acts(first)):
         raise ArtifactError("encode gives other codes for the same rows the second time; switch its noise off")
     return replace(dense, d_sae=acts.shape[1])
 
 
-def linear_decoder(sae: Any, d_sae: int, d_model: int) -> Decoder | None:
+def skip_of(sae: Any) -> Float[Tensor, "d_model d_out"] | None:
+    """The skip connection of a transcoder: x W is added to what its codes give.
+
+    `skip` [d_model, d_out] of those read here, `W_skip` [d_out, d_model] of sae-lens's objects, whose `decode` leaves
+    it out.
+    """
+    for name, turned in (("skip", False), ("W_skip", True)):
+        weight = getattr(sae, name, None)
+        if isinstance(weight, Tensor) and weight.ndim == 2:
+            weight = weight.detach().float().cpu()
+            return (weight.T if turned else weight).contiguous()
+    return None
+
+
+def linear_decoder(sae: Any, d_sae: int, d_out: int) -> Decoder | None:
     """W_dec and b_dec of an SAE that has them in these shapes; whether they are its whole decoder, a sample shows."""
     weights = [getattr(sae, name, None) for name in ("W_dec", "b_dec")]
     if not all(isinstance(weight, Tensor) for weight in weights):
         return None
-    if weights[0].shape != (d_sae, d_model) or weights[1].shape != (d_model,):
+    if weights[0].shape != (d_sae, d_out) or weights[1].shape != (d_out,):
         return None
     return Decoder(*(weight.detach().float().cpu().contiguous() for weight in weights))
 

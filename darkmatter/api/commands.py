@@ -19,6 +19,7 @@ FVU_nonlinear and R² of the error vector and of its norm, with intervals, on he
 """
 FIRST_POSITION = 200  # the paper's
 OF_A_MODEL = ("text", "tokens", "revision", "first_position")
+OF_ACTIVATIONS = ("mask", "context_ids", "targets")
 
 
 def add_decompose(commands: argparse._SubParsersAction) -> None:
@@ -42,7 +43,18 @@ def add_decompose(commands: argparse._SubParsersAction) -> None:
         "--model", metavar="MODEL", help="a folder in transformers' format, or a Hugging Face id in the local cache"
     )
     parser.add_argument(
-        "--sae", metavar="SAE", required=True, help="a folder, release/id of sae-lens's registry, or org/repo:folder"
+        "--sae",
+        metavar="SAE",
+        required=True,
+        nargs="+",
+        help="a folder, release/id of sae-lens's registry, or org/repo:folder; several of them, or a regular "
+        "expression over folders or the registry, share one pass over the activations",
+    )
+    parser.add_argument(
+        "--targets",
+        metavar="FILE|FOLDER",
+        type=Path,
+        help="of a transcoder: what it is to give for the rows of --activations, in the same form",
     )
     parser.add_argument(
         "--hookpoint", metavar="HOOKPOINT", help="such as resid_post.12 (default: the one the SAE names)"
@@ -101,6 +113,12 @@ def add_decompose(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--device", metavar="DEVICE", default="cpu", help="cpu (default), cuda, cuda:N: where to compute"
     )
+    parser.add_argument(
+        "--parts", metavar="FOLDER", type=Path, help="keep the error of each row and its two parts there, as .npy"
+    )
+    parser.add_argument(
+        "--saebench", metavar="FOLDER", type=Path, help="write each result there in the schema of SAEBench's `core`"
+    )
     parser.add_argument("--out", metavar="FILE", type=Path, help="write the whole result there, as JSON")
     parser.add_argument("--figure", metavar="FILE", type=Path, help="draw both parts of the error there, as SVG")
     parser.add_argument("--json", action="store_true", help="print the result as JSON, no table")
@@ -123,9 +141,15 @@ def run(given: argparse.Namespace) -> int:
         if given.out:
             write_text(given.out, result.to_json())
         if given.figure:
-            from darkmatter.api.parts_figure import write_parts  # matplotlib: only who draws waits for it
+            from darkmatter.api.frames import write_plot  # matplotlib: only who draws waits for it
+            from darkmatter.api.result import Decomposed
 
-            write_parts(given.figure, {given.sae: result}, given.convention)
+            drawn = {given.sae[0]: result} if isinstance(result, Decomposed) else result
+            write_plot(given.figure, drawn, given.convention)
+        if given.saebench:
+            from darkmatter.api.saebench import write_all
+
+            write_all(result, given.saebench)
     except (ArtifactError, ParamsError, OSError) as error:
         print(json.dumps({"error": str(error)}) if given.json else f"error: {error}", file=sys.stderr)
         return 1
@@ -142,45 +166,75 @@ def check_written(option: str, path: Path | None) -> None:
 
 
 def decomposed(given: argparse.Namespace) -> Any:
+    from darkmatter.api.choose_saes import choose, short_names
     from darkmatter.api.decompose import decompose  # torch: seconds that `darkmatter --help` does not pay
     from darkmatter.api.masks import NONE
     from darkmatter.models.device import usable
-    from darkmatter.saes.published.load import load_pretrained
 
     usable(given.device)
     if given.activations:
         if other := [name for name in OF_A_MODEL if getattr(given, name) is not None]:
             raise ArtifactError(f"--{other[0].replace('_', '-')} is about --model; --activations are taken as they are")
         files = files_of(given)
-    elif given.mask or given.context_ids:
-        raise ArtifactError("--mask and --context-ids are about the rows of --activations; --model makes its own")
-    sae = load_pretrained(given.sae)
-    facts = {"reference": given.sae, "architecture": sae.architecture, **sae.source}
+    elif other := [name for name in OF_ACTIVATIONS if getattr(given, name) is not None]:
+        raise ArtifactError(f"--{other[0].replace('_', '-')} is about the rows of --activations; --model makes its own")
+    references, many = choose(given.sae)
+    names = short_names(references) if many else [""]
+    saes = {name: load(reference, given) for name, reference in zip(names, references, strict=True)}
+    facts = {
+        name: {"reference": reference, "architecture": sae.architecture, **sae.source}
+        for (name, sae), reference in zip(saes.items(), references, strict=True)
+    }
     options = {"max_fvu": given.max_fvu, "threads": given.threads, "device": given.device, "progress": True}
-    options["outlier_norm_ratio"] = given.outlier_norm_ratio
+    options |= {"outlier_norm_ratio": given.outlier_norm_ratio, "parts": given.parts}
     if given.activations:
         source = {"activations": given.activations.as_posix(), "sha256": sha256_path(files.pop("activations"))}
         source |= {name: {"file": path.as_posix(), "sha256": sha256_path(path)} for name, path in files.items()}
-        shape = {"context_length": given.context_length, "contexts": given.contexts}
-        shape |= {"mask": given.mask, "context_ids": given.context_ids}
-        label = {"sae": facts, "rows": source, "hookpoint": given.hookpoint or sae.hookpoint}
-        result = decompose(given.activations, sae.sae, **shape, **options, source=label)
-    else:
-        with tempfile.TemporaryDirectory(prefix="decompose-") as work:
-            rows, source, hookpoint = model_rows(given, sae, Path(work))
-            label = {"sae": facts, "rows": source, "hookpoint": hookpoint}
-            result = decompose(rows, sae.sae, mask=NONE, **options, source=label)  # whole contexts of tokens
-    for warning in [*result.notes, *warnings(given, sae, result.l0)]:
-        print(f"note: {warning}", file=sys.stderr)
+        rows: Any = given.activations
+        options |= {"context_length": given.context_length, "contexts": given.contexts, "targets": given.targets}
+        options |= {"mask": given.mask, "context_ids": given.context_ids}
+        places = {name: given.hookpoint or sae.hookpoint for name, sae in saes.items()}
+    with tempfile.TemporaryDirectory(prefix="decompose-") as work:
+        if given.model:
+            rows, source, place = model_rows(given, saes, Path(work))
+            options["mask"] = NONE  # whole contexts of tokens
+            places = dict.fromkeys(saes, place)
+        labels = {name: {"sae": facts[name], "rows": source, "hookpoint": places[name]} for name in saes}
+        objects = {name: sae.sae for name, sae in saes.items()}
+        if many:
+            result = decompose(rows, objects, **options, source=labels)
+        else:
+            result = decompose(rows, objects[""], **options, source=labels[""])
+    for name, one in result.items() if many else (("", result),):
+        for warning in [*one.notes, *warnings(given, saes[name], one.l0)]:
+            print(f"note: {': '.join(filter(None, (name, warning)))}", file=sys.stderr)
     return result
 
 
+def load(reference: str, given: argparse.Namespace) -> Any:
+    """An SAE, or with --targets a transcoder."""
+    from darkmatter.api.checks import GIVE_TARGETS
+    from darkmatter.saes.published.load import load_pretrained
+    from darkmatter.saes.published.options import TRANSCODER
+    from darkmatter.saes.published.transcoders import load_transcoder
+
+    if given.targets:
+        return load_transcoder(reference)
+    try:
+        return load_pretrained(reference)
+    except ArtifactError as error:
+        if TRANSCODER in str(error):
+            raise ArtifactError(f"{str(error).rstrip('.')}. {GIVE_TARGETS}") from None
+        raise
+
+
 def files_of(given: argparse.Namespace) -> dict[str, Path]:
-    """The files of --activations, --mask and --context-ids that were given."""
+    """The files of --activations, --targets, --mask and --context-ids that were given."""
     from darkmatter.api.containers import split_name
     from darkmatter.api.masks import NONE
 
     files = {"activations": split_name(given.activations)[0], "mask": given.mask, "context_ids": given.context_ids}
+    files["targets"] = split_name(given.targets)[0] if given.targets else None
     files = {name: path for name, path in files.items() if path is not None and (name, str(path)) != ("mask", NONE)}
     for name, path in files.items():
         if not path.exists():
@@ -188,7 +242,7 @@ def files_of(given: argparse.Namespace) -> dict[str, Path]:
     return files
 
 
-def model_rows(given: argparse.Namespace, sae: Any, work: Path) -> tuple[Any, dict[str, Any], str]:
+def model_rows(given: argparse.Namespace, saes: dict[str, Any], work: Path) -> tuple[Any, dict[str, Any], str]:
     """Activations as an iterator, what they come from, and their hookpoint; all that can be refused early is."""
     from darkmatter.api import decompose
     from darkmatter.api.checks import check_enough
@@ -197,10 +251,14 @@ def model_rows(given: argparse.Namespace, sae: Any, work: Path) -> tuple[Any, di
     from darkmatter.text.tokens import array_sha256
 
     model = open_model(given.model, given.revision, work)
-    hookpoint = check_hookpoint(given.hookpoint or sae.hookpoint, model)
+    places = {given.hookpoint or sae.hookpoint for sae in saes.values()}
+    if len(places) > 1:
+        raise ArtifactError(f"the SAEs are of several hookpoints ({', '.join(map(str, places))}): one at a time")
+    hookpoint = check_hookpoint(places.pop(), model)
     width = model.width(hookpoint)
-    if sae.d_model != width:
-        raise ArtifactError(f"the SAE has d_model {sae.d_model}, {given.model} {width}: it is another model's")
+    for sae in saes.values():
+        if sae.d_model != width:
+            raise ArtifactError(f"the SAE has d_model {sae.d_model}, {given.model} {width}: it is another model's")
     tokens = work / "tokens.npy"
     length = given.context_length or 1024
     first = FIRST_POSITION if given.first_position is None else given.first_position

@@ -5,7 +5,6 @@ activations is), and a folder of such files. Of several arrays in one file one i
 run code, or needs a library that is not here, is refused with the line of Python that converts it.
 """
 
-import re
 import shutil
 import zipfile
 from collections.abc import Iterable, Iterator
@@ -18,6 +17,7 @@ from torch import Tensor
 
 from darkmatter.api.arrow_rows import is_dataset, read_dataset
 from darkmatter.api.numbers import as_float32
+from darkmatter.api.ordering import by_number
 from darkmatter.storage.artifacts import ArtifactError
 from darkmatter.torch_files.read import map_tensors
 
@@ -149,11 +149,6 @@ def read_shards(folder: Path, scratch: Path, what: str) -> Any:
     if {shard.ndim for shard in shards} == {2}:
         return rows_joined(shards, scratch, f"{what}: {folder}")
     return joined(shards, f"{what}: {folder}")
-
-
-def by_number(name: str) -> list[tuple[int, str]]:
-    """shard_2 before shard_10."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
 def joined(parts: list[Any], where: str) -> Any:

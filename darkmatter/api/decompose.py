@@ -2,34 +2,31 @@
 
 import contextlib
 import math
+import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pydantic
 import torch
-from jaxtyping import Bool
 from torch import Tensor
 
-from darkmatter.api import engine
-from darkmatter.api.checks import check_declared, check_enough, check_fvu, checked_sae, spread
+from darkmatter.api.checks import Opened, check_declared, check_fvu, checked_sae
 from darkmatter.api.coders import inference, keeps_codes
-from darkmatter.api.contexts import Activations, store
-from darkmatter.api.grid import Grid
-from darkmatter.api.masks import Mask, PaddingWatch, every_row, read_mask
-from darkmatter.api.progress import Progress
+from darkmatter.api.contexts import Activations
+from darkmatter.api.masks import Mask
+from darkmatter.api.one_sae import SharedMoments, decompose_one
+from darkmatter.api.progress import Progress, SaePasses
 from darkmatter.api.result import Decomposed
-from darkmatter.api.survey import Survey
-from darkmatter.decomposition.passes import write_sums
-from darkmatter.decomposition.results import ESTIMATES, MOMENTS, estimate_sae, regressions
-from darkmatter.decomposition.samples import Rebuilt, SaeSample
-from darkmatter.decomposition.shared_moments import read_prepared, write_moments
+from darkmatter.api.results import DecomposedSaes
+from darkmatter.api.rows import GivenRows, read_rows
 from darkmatter.models.device import usable
 from darkmatter.params.decomposition import Bootstrap, Decomposition
-from darkmatter.storage.artifacts import ArtifactError, read_arrays, read_json
+from darkmatter.storage.artifacts import ArtifactError
 
 # Those of conf/profile/smollm2.yaml, where the reasons stand.
 DEFAULTS = Decomposition(
@@ -45,6 +42,7 @@ def decompose(
     activations: Activations,
     sae: Any = None,
     *,
+    targets: Activations | None = None,
     reconstructions: Activations | None = None,
     mask: Mask | None = None,
     context_ids: np.ndarray | Tensor | str | Path | None = None,
@@ -62,9 +60,10 @@ def decompose(
     threads: int | None = None,
     device: str = "cpu",
     work_folder: str | Path | None = None,
+    parts: str | Path | None = None,
     progress: bool = False,
     source: dict[str, Any] | None = None,
-) -> Decomposed:
+) -> Decomposed | DecomposedSaes:
     """Split an SAE's error e = x − Sae(x) into a linear function of x and the rest (sections 4 and 5.1).
 
     The same engine, splits and intervals as the pipeline's `decomposition` stage. Memory holds one context of
@@ -76,7 +75,11 @@ def decompose(
             [position, d_model]. Contexts may differ in length.
         sae: an object with `encode` and `decode` on [row, d_model] (sae-lens's, `saes.published`'s, your own),
             or the pair of functions. They get float32 tensors, in the SAE's own dtype and on its device where it says
-            them. `decode` need not be linear in the codes; it is then called anew in each of two passes.
+            them. `decode` need not be linear in the codes; it is then called anew in each of two passes. A mapping of
+            names to SAEs decomposes all of them on the same rows, and gives a mapping of names to results.
+        targets: of a transcoder, what it is to give for the same rows, in the form of the activations; e is then
+            targets − T(x), still as a function of x. With a skip connection (`W_skip` of sae-lens's objects) the result
+            has the error without it too.
         reconstructions: Sae(x) in the form of the activations, where you have it; `sae` then gives L0 only.
         mask: [context, position] or [row], 1 (or true) for each row that counts, as a tokenizer's attention_mask:
             array, tensor or path of an .npy. The others take part in nothing and may hold anything. Without a mask,
@@ -91,8 +94,10 @@ def decompose(
         threads: of torch; 1 gives the stages' very bits, None leaves torch as it is.
         device: cpu, cuda or cuda:N, for the passes over the rows; an SAE computes where it is.
         work_folder: where copies and codes are kept meanwhile (default: the system's temporary folder).
+        parts: folder to be made, for e and its two parts of each row, which the result then maps (`api.parts`); of many
+            SAEs it has a folder for each.
         progress: show a bar with the time left, on standard error where that is a terminal.
-        source: kept in the result as it is.
+        source: kept in the result as it is; of many SAEs by name.
 
     Raises:
         ParamsError: there is no such device here.
@@ -110,63 +115,88 @@ def decompose(
         eigen_cutoff=eigen_cutoff,
         outlier_norm_ratio=outlier_norm_ratio,
     )
-    if sae is None and reconstructions is None:
-        raise ArtifactError("give an SAE, or Sae(x) as reconstructions")
-    shape = getattr(activations, "shape", None)
-    if shape is not None and len(shape) in (2, 3):
-        check_declared(sae, shape[-1])
-    with tempfile.TemporaryDirectory(prefix="decompose-", dir=work_folder) as name, use_threads(threads):
-        work = Path(name)
-        cut = {"mask": read_mask(mask), "context_ids": context_ids, "context_length": context_length}
-        cut["contexts"] = contexts
-        survey = Survey(None if every_row(mask) else PaddingWatch(masked=mask is not None))
-        x = store(activations, work / "activations.npy", **cut, survey=survey)
-        kept = survey.kept(outlier_norm_ratio, x)
-        notes = survey.notes(x, kept)
-        splits = check_enough(*x.shape, settings, kept)
-        sample = spread(x.rows, x.of_rows(kept))
-        given = None
-        if reconstructions is not None:
-            given = store(reconstructions, work / "reconstructions.npy", "reconstructions", **cut)
-            if given.shape != x.shape or not np.array_equal(given.present, x.present):
-                raise ArtifactError(f"reconstructions are {described(given)}, activations {described(x)}")
-            check_fvu(sample, spread(given.rows, x.of_rows(kept)), max_fvu)
-        with inference(sae):
-            limit = math.inf if given is not None else max_fvu
-            opened = None if sae is None else checked_sae(sae, sample, limit)
-            anew = given is None and not keeps_codes(opened)
-            watch = Progress(len(x), opened.d_sae / x.shape[2] if opened is not None else 0, anew, progress)
-            firings, rebuilt = sae_rows(opened, x, kept, given, work, watch.tick)
-            moments = work / MOMENTS
-            moments.parent.mkdir()
-            write_moments(moments.parent, x, splits, settings.eigen_cutoff, place)
-            watch.tick(len(x))
-            rows = SaeSample(
-                engine.ProgressGrid(x, watch.tick), rebuilt, splits, read_prepared(moments.parent, splits, place)
-            )
-            (decomposed := work / "decomposed").mkdir()
-            nothing = engine.FiringCounts(x, kept, 0)  # of a given Sae(x) no latents are known
-            write_sums(decomposed, rows, (firings or nothing).of_contexts)
-            (estimated := work / "estimates").mkdir()
-            estimate_sae(estimated, moments.as_posix(), decomposed.as_posix(), **settings.bootstrap.model_dump())
-            watch.bar.close()
-        result = read_json(estimated / ESTIMATES)
-        return Decomposed(
-            rows=int(kept.sum()),
-            dropped_rows=int((x.present & ~kept).sum()),
-            masked_rows=x.masked,
-            contexts=x.shape[0],
-            d_model=x.shape[2],
-            d_sae=None if firings is None else len(firings.fired),
-            l0=None if firings is None else result["l0"],
-            dead_latents=None if firings is None else result["dead_latents"],
-            estimates=result["estimates"],
-            regressions=regressions(read_arrays(moments)),
-            settings=settings.model_dump(),
-            source=source or {},
-            notes=notes,
-            seconds=time.perf_counter() - start,
-        )
+    saes = named_saes(sae, reconstructions is not None)
+    shape, wide = (getattr(given, "shape", None) for given in (activations, targets))
+    if shape is not None and len(shape) in (2, 3) and (targets is None or wide is not None):
+        for name, one in saes.items():
+            with named(name):
+                check_declared(one, shape[-1], None if targets is None else wide[-1])
+    with (
+        tempfile.TemporaryDirectory(prefix="decompose-", dir=work_folder) as folder,
+        use_threads(threads),
+        contextlib.ExitStack() as stack,
+    ):
+        work = Path(folder)
+        cut = {"context_ids": context_ids, "context_length": context_length}
+        rows = read_rows(activations, targets, reconstructions, work, settings, mask, contexts, **cut)
+        for one in saes.values():
+            stack.enter_context(inference(one))
+        opened = open_saes(saes, rows, max_fvu)
+        passes = [passes_of(name, one, rows) for name, one in opened.items()]
+        watch = Progress(len(rows.x), passes, progress)
+        shared = SharedMoments.of(rows, settings, place, work, watch.tick)
+        results = DecomposedSaes()
+        for number, (name, one) in enumerate(opened.items()):
+            (own := work / str(number)).mkdir()
+            kept = None if parts is None else Path(parts, name)
+            about = (source or {}).get(name, {}) if name else source or {}
+            results[name] = decompose_one(one, rows, shared, own, watch.tick, kept, about)
+            shutil.rmtree(own)
+        watch.bar.close()
+    seconds = time.perf_counter() - start
+    if isinstance(sae, Mapping):
+        return DecomposedSaes({name: replace(one, seconds=seconds / len(results)) for name, one in results.items()})
+    return replace(results[""], seconds=seconds)
+
+
+def named_saes(sae: Any, given: bool) -> dict[str, Any]:
+    """The SAEs by name; a single one has no name.
+
+    Args:
+        given: Sae(x) is given.
+
+    Raises:
+        ArtifactError: there is none, many with one Sae(x), or a name that is none.
+    """
+    if not isinstance(sae, Mapping):
+        if sae is None and not given:
+            raise ArtifactError("give an SAE, or Sae(x) as reconstructions")
+        return {"": sae}
+    if not sae or given:
+        raise ArtifactError("many SAEs are {name: SAE, …}, at least one, without reconstructions")
+    for name in sae:
+        if not (isinstance(name, str) and name and set(Path(name).parts).isdisjoint({"..", "/"})):
+            raise ArtifactError(f"{name!r} is no name of an SAE: a text without `..` that does not begin with /")
+    return dict(sae)
+
+
+@contextlib.contextmanager
+def named(name: str) -> Iterator[None]:
+    """Say which of many SAEs an error is about."""
+    try:
+        yield
+    except ArtifactError as error:
+        raise ArtifactError(": ".join(filter(None, (name, str(error))))) from None
+
+
+def open_saes(saes: Mapping[str, Any], rows: GivenRows, max_fvu: float) -> dict[str, Opened | None]:
+    """Each SAE, once it has been tried on a sample; None where Sae(x) is given alone."""
+    if rows.given is not None:
+        check_fvu(rows.target_sample, rows.of_sample(rows.given), max_fvu)
+    limit = math.inf if rows.given is not None else max_fvu
+    d_out = rows.y.shape[2] if rows.has_targets else None
+    opened: dict[str, Opened | None] = {}
+    for name, one in saes.items():
+        with named(name):
+            opened[name] = None if one is None else checked_sae(one, rows.sample, rows.target_sample, limit, d_out)
+    return opened
+
+
+def passes_of(name: str, opened: Opened | None, rows: GivenRows) -> SaePasses:
+    if opened is None:
+        return SaePasses(name, 0, False)
+    anew = rows.given is None and not keeps_codes(opened.sae)
+    return SaePasses(name, opened.sae.d_sae / rows.x.shape[2], anew, 1 if opened.skip is None else 2)
 
 
 def settings_of(resamples: int, level: float, seed: int, **own: float | None) -> Decomposition:
@@ -177,33 +207,6 @@ def settings_of(resamples: int, level: float, seed: int, **own: float | None) ->
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         raise ArtifactError(f"{first['loc'][-1]} = {first['input']!r}: {first['msg']}") from None
-
-
-def sae_rows(
-    sae: engine.AnySae | None,
-    x: Grid,
-    kept: Bool[np.ndarray, "context position"],
-    given: Grid | None,
-    work: Path,
-    tick: engine.Tick,
-) -> tuple[engine.FiringCounts | None, Rebuilt]:
-    """What fires on the rows, and where Sae(x) of them comes from."""
-    if sae is None:
-        return None, engine.GivenReconstruction(given)
-    firings = engine.FiringCounts(x, kept, sae.d_sae)
-    if given is not None:
-        engine.encode_all(sae, x, firings, None, tick)
-        return firings, engine.GivenReconstruction(given)
-    if not keeps_codes(sae):
-        return firings, engine.Anew(sae, x, firings)
-    stored = engine.StoredCodes(work)
-    engine.encode_all(sae, x, firings, stored, tick)
-    return firings, engine.FromCodes(sae, stored, x)
-
-
-def described(grid: Grid) -> str:
-    """[context, position, d_model], and how many rows."""
-    return f"{list(grid.shape)} with {len(grid.rows):,} rows"
 
 
 @contextlib.contextmanager

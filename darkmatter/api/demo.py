@@ -50,9 +50,9 @@ def run(given: argparse.Namespace) -> int:
         print(here.table())
         print(f"\nreports/ hold, of the same SAE in float32 and {known.contexts} contexts")
         print("\n".join(known.rows_of_table()[: 1 + len(SHOWN)]))
-        from darkmatter.api.parts_figure import write_parts  # matplotlib
+        from darkmatter.api.frames import write_plot  # matplotlib
 
-        write_parts(FIGURE, {f"{here.contexts} contexts, here": here, f"{known.contexts} contexts, reports/": known})
+        write_plot(FIGURE, {f"{here.contexts} contexts, here": here, f"{known.contexts} contexts, reports/": known})
     except (ArtifactError, ParamsError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -144,6 +144,9 @@ def stored_run(params: Params) -> Decomposed:
         settings=params.decomposition.model_dump(),
         source={"results": path.as_posix()},
         notes=[],
+        d_out=None,
+        without_skip=None,
+        parts=None,
         seconds=0.0,
         **facts,
     )

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from darkmatter.api.coders import rows_at_once
 from darkmatter.api.grid import Grid
+from darkmatter.decomposition.samples import Rebuilt, SaeSample
+from darkmatter.decomposition.shared_moments import Contexts
 from darkmatter.saes.codes import Active
 from darkmatter.saes.dense import DenseSae, on_cpu
 from darkmatter.saes.protocol import Codes, Sae
@@ -45,23 +47,31 @@ def flat(codes: Codes) -> Active:
 
 
 class FiringCounts:
-    """How many latents fired on each row of a grid, and which ever did on a kept row."""
+    """How many latents fired on each row of a grid, on how many kept rows each of them did, and how much in all."""
 
     def __init__(self, grid: Grid, kept: Bool[np.ndarray, "context position"], d_sae: int) -> None:
         self.grid = grid
         self.kept = grid.of_rows(kept)
         self.l0 = np.zeros(len(grid.rows), dtype=np.int32)
-        self.fired = np.zeros(d_sae, dtype=bool)
+        self.rows_of_latent = np.zeros(d_sae, dtype=np.int64)
+        self.l1 = 0.0
 
     def count(self, start: int, codes: Codes) -> None:
         latents, values, counts = flat(codes)
         self.l0[start : start + len(counts)] = counts
         kept = self.kept[start : start + len(counts)].repeat(counts)
-        self.fired[latents[kept & (values != 0)]] = True
+        firing = kept & (values != 0)
+        self.rows_of_latent += np.bincount(latents[firing], minlength=len(self.rows_of_latent))
+        self.l1 += float(np.abs(values[firing]).sum(dtype=np.float64))
 
     def of_contexts(self) -> tuple[np.ndarray, np.ndarray]:
         """l0 [context, position], and whether each latent fired."""
-        return self.grid.on_grid(self.l0), self.fired
+        return self.grid.on_grid(self.l0), self.rows_of_latent > 0
+
+    def reset(self) -> None:
+        """Forget everything, before the rows are encoded once more."""
+        self.rows_of_latent[:] = 0
+        self.l1 = 0.0
 
 
 class StoredCodes:
@@ -142,5 +152,30 @@ class Anew:
     def context(self, number: int) -> Tensor:
         rows = self.grid.rows_of(number)
         codes, output = self.sae.rebuild(self.grid.rows[rows])
+        if number == 0:
+            self.firings.reset()  # of the pass before
         self.firings.count(rows.start, codes)
         return self.grid.spread(number, torch.from_numpy(output))
+
+
+@dataclass(frozen=True)
+class WithSkip:
+    """T(x) of a transcoder whose skip connection adds x W to what its codes give."""
+
+    rebuilt: Rebuilt
+    grid: Grid
+    skip: Float[Tensor, "d_model d_out"]
+
+    def context(self, number: int) -> Tensor:
+        return self.rebuilt.context(number) + torch.from_numpy(np.array(self.grid[number])) @ self.skip
+
+
+@dataclass(frozen=True)
+class TargetSample(SaeSample):
+    """What the passes read of a transcoder, which is to give `targets`."""
+
+    targets: Contexts
+
+    def with_target(self, number: int) -> tuple[Tensor, Tensor, Tensor]:
+        x, sae = self.context(number)
+        return x, torch.from_numpy(np.array(self.targets[number])).to(x), sae

@@ -1,9 +1,16 @@
 """What a decomposition found, as numbers, as JSON and as a table. No torch: a result can be read back anywhere."""
 
-from dataclasses import asdict, dataclass
-from typing import Any
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
+from darkmatter.api import frames
+from darkmatter.api.parts import RowParts
 from darkmatter.storage.artifacts import to_json
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
 
 SHOWN = {
     "fvu": "FVU",
@@ -23,14 +30,18 @@ class Decomposed:
         rows: that take part: neither masked nor outliers.
         dropped_rows: outliers.
         masked_rows: positions that the mask left out.
+        d_out: width of a transcoder's targets, of which all numbers then speak where they say x; None for an SAE.
         estimates: split (`token`, `context`) → convention (`paper`, `authors`) → name → estimate; an estimate is
             `value`, `low`, `high`, `rows`, `contexts`, `rank`, or a null value with its `reason`.
         l0: latents that fire per row; None where Sae(x) came without its SAE. So are d_sae and dead_latents.
         dead_latents: latents that fired on none of these rows.
+        core: means over rows and latents, by the names of SAEBench's `core` evaluation.
         regressions: rows, rank and condition number of each fit set.
         settings: shares, seeds and level that determine the numbers.
         notes: what a reader should know of the rows, such as that a few hold most of the variance.
         source: where activations and SAE came from, as far as the caller said.
+        without_skip: of a transcoder with a skip connection, the error of what its latents alone give.
+        parts: the error of each row and its parts, where they were asked for; not part of `to_json`.
         seconds: what it took, not part of `to_json`.
     """
 
@@ -39,30 +50,50 @@ class Decomposed:
     masked_rows: int
     contexts: int
     d_model: int
+    d_out: int | None
     d_sae: int | None
     l0: float | None
     dead_latents: int | None
     estimates: dict[str, Any]
+    core: dict[str, float]
     regressions: dict[str, dict[str, float]]
     settings: dict[str, Any]
     source: dict[str, Any]
     notes: list[str]
+    without_skip: "Decomposed | None"
+    parts: RowParts | None
     seconds: float
 
     def estimate(self, name: str, split: str = "token", convention: str = "paper") -> dict[str, Any]:
         """One estimate, such as `estimate("fvu_nonlinear")["value"]`."""
         return self.estimates[split][convention][name]
 
+    def content(self) -> dict[str, Any]:
+        """Everything but the time and the parts of each row."""
+        result = {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
+        del result["seconds"], result["parts"]
+        return result | {"without_skip": self.without_skip and self.without_skip.content()}
+
     def to_json(self) -> str:
-        """Everything but the time; the same bytes for the same numbers."""
-        content = asdict(self)
-        del content["seconds"]
-        return to_json(content)
+        """`content`; the same bytes for the same numbers."""
+        return to_json(self.content())
+
+    def to_frame(self) -> "pd.DataFrame":
+        """One line for each estimate, with its interval: split, convention, estimate, value, low, high, rows, …"""
+        return frames.to_frame({"": self})
+
+    def plot(self) -> "Figure":
+        """FVU on held-out tokens, split into what is linear in x and what is not, with intervals."""
+        return frames.plot({"": self})
 
     def table(self, convention: str = "paper") -> str:
         """L0, FVU, FVU_nonlinear and both R² with their intervals, one column per split."""
         level = f"{100 * self.settings['bootstrap']['level']:g} %"
-        return "\n".join([*self.head(), "", *self.rows_of_table(convention), "", *self.footnotes(level, convention)])
+        lines = [*self.head(), "", *self.rows_of_table(convention), "", *self.footnotes(level, convention)]
+        if self.without_skip is not None:
+            bare = self.without_skip.rows_of_table(convention)
+            lines += ["", "without the skip connection, whose part of the error is linear in x", *bare]
+        return "\n".join(lines)
 
     def rows_of_table(self, convention: str = "paper") -> list[str]:
         """The numbers alone, with the names of their columns first."""
@@ -82,6 +113,8 @@ class Decomposed:
         left_out = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
         left_out = f" ({left_out} left out)" if left_out else ""
         lines = [f"{self.rows:,} rows of {self.contexts:,} contexts{left_out}, d_model {self.d_model:,}"]
+        if self.d_out is not None:
+            lines = [f"{lines[0]}; error of a transcoder to d_out {self.d_out:,}"]
         if self.l0 is None:
             return [*lines, "Sae(x) given without its SAE: L0 unknown"]
         return [*lines, f"L0 {self.l0:.2f} of {self.d_sae:,} latents, {self.dead_latents:,} of them never fire here"]

@@ -7,6 +7,8 @@ Four passes over the rows, one context at a time; error vectors are rebuilt from
    cross-fitted by folds of contexts. Leaves the per-token table and the per-context sums of squares.
 3. Moments of x with the squared norms of all parts; a* for every fit set (Eq. 10, section 5.1).
 4. Residuals of those probes, summed per context.
+
+Of a transcoder e = y − T(x) with another activation y; the columns of the table that say x are then those of y.
 """
 
 from collections.abc import Callable
@@ -34,6 +36,8 @@ DIMENSION_SUMS = "dimension_sums.npz"  # per-context sums per dimension: [row se
 Table = dict[str, Float[np.ndarray, "context position"]]
 Sums = dict[str, np.ndarray]
 Firings = tuple[Int[np.ndarray, "context position"], Bool[np.ndarray, " latent"]]
+# (context, e, its linear part, the rest), rows [position, d_model]; the map is the one that did not see the context
+Keep = Callable[[int, Tensor, Tensor, Tensor], object]
 
 
 def decompose(
@@ -67,14 +71,15 @@ def decompose(
     write_sums(out, sample, lambda: (rebuilt.l0, fired))
 
 
-def write_sums(out: Path, sample: SaeSample, firings: Callable[[], Firings]) -> None:
+def write_sums(out: Path, sample: SaeSample, firings: Callable[[], Firings], keep: Keep | None = None) -> None:
     """Make the passes and write TABLE, SUMS and DIMENSION_SUMS.
 
     Args:
         firings: asked after the passes, since Sae(x) may come from an encoder that runs in them: l0 of every row, and
             whether each latent fired at all on a kept row.
+        keep: is shown the parts of each context, in order.
     """
-    table, sums, dimension_sums = split_error(sample, error_maps(sample))
+    table, sums, dimension_sums = split_error(sample, error_maps(sample), keep)
     l0, fired = firings()
     table["l0"] = l0.astype(np.float64)
     sums |= norm_probes(sample, table)
@@ -90,24 +95,24 @@ def error_maps(sample: SaeSample) -> dict[str, LinearMap]:
     """b* for every fit set (Eq. 11)."""
     d_model = sample.x.shape[-1]
     x_shift = sample.prepared.x_shift.to(sample.prepared.products)
-    x, sae = sample.context(0)
-    e_shift = (x - sae)[torch.from_numpy(sample.splits.kept[0, : len(x)]).to(x.device)].mean(0)
-    fitter = CrossMomentsFitter(sample.blocks, d_model, d_model, sample.prepared.products, sample.prepared.device)
+    x, y, sae = sample.with_target(0)
+    e_shift = (y - sae)[torch.from_numpy(sample.splits.kept[0, : len(x)]).to(x.device)].mean(0)
+    fitter = CrossMomentsFitter(sample.blocks, d_model, len(e_shift), sample.prepared.products, sample.prepared.device)
     for context in range(len(sample.x)):
-        x, sae = sample.context(context)
-        fitter.update(context, x - x_shift, x - sae - e_shift)
+        x, y, sae = sample.with_target(context)
+        fitter.update(context, x - x_shift, y - sae - e_shift)
     return {
         name: fit(factor, fitter.fit_set(name), sample.prepared.x_shift, e_shift.double())
         for name, factor in sample.prepared.factors.items()
     }
 
 
-def split_error(sample: SaeSample, maps: dict[str, LinearMap]) -> tuple[Table, Sums, Sums]:
+def split_error(sample: SaeSample, maps: dict[str, LinearMap], keep: Keep | None = None) -> tuple[Table, Sums, Sums]:
     """Per-token norms of all parts, and per-context sums of the error and of what the maps leave of it."""
-    contexts, _, d_model = sample.x.shape
+    contexts, width = len(sample.x), len(maps["all"].b_0)
     row_sets = torch.from_numpy(sample.splits.row_sets()).double().to(sample.prepared.device)
-    total, square = RowSums(row_sets, d_model), RowSums(row_sets, d_model)
-    left = {f"{split}/{way}": RowSums(row_sets, d_model) for split in SPLITS for way in ("paper", "authors")}
+    total, square = RowSums(row_sets, width), RowSums(row_sets, width)
+    left = {f"{split}/{way}": RowSums(row_sets, width) for split in SPLITS for way in ("paper", "authors")}
     table: Table = {}
     dtype = sample.prepared.products
     stacked = {
@@ -117,10 +122,10 @@ def split_error(sample: SaeSample, maps: dict[str, LinearMap]) -> tuple[Table, S
     x_shift = sample.prepared.x_shift.to(dtype)
     for context in range(contexts):
         fold = int(sample.splits.fold[context])
-        x, sae = sample.context(context)
-        shifted, e = x - x_shift, x - sae
-        products = (shifted @ stacked[fold]).split(d_model, 1)
-        row = {"x": norms(x), "sae": norms(sae), "error": norms(e)}
+        x, y, sae = sample.with_target(context)
+        shifted, e = x - x_shift, y - sae
+        products = (shifted @ stacked[fold]).split(width, 1)
+        row = {"x": norms(y), "sae": norms(sae), "error": norms(e)}
         row["norm_x"], row["norm_sae"] = row["x"].sqrt(), row["sae"].sqrt()
         total.update(context, e)
         square.update(context, e.square())
@@ -135,8 +140,10 @@ def split_error(sample: SaeSample, maps: dict[str, LinearMap]) -> tuple[Table, S
                 left[f"{name}/paper"].update(context, nonlinear.square())
                 through_origin = nonlinear - torch.outer(linear_map.excess(shifted), linear_map.b_0.to(dtype))
                 left[f"{name}/authors"].update(context, through_origin.square())
+            if keep and key == "cross-fit":
+                keep(context, e, linear, nonlinear)
             row[f"linear/{key}"], row[f"nonlinear/{key}"] = norms(linear), norms(nonlinear)
-            inner = (linear * x).sum(1, dtype=torch.float64)
+            inner = (linear * y).sum(1, dtype=torch.float64)
             row[f"cosine/{key}"] = inner / (row[f"linear/{key}"] * row["x"]).sqrt().clamp(min=1e-300)
         for name, values in row.items():
             table.setdefault(name, np.zeros(sample.x.shape[:2]))[context, : len(x)] = values.cpu().numpy()

@@ -50,6 +50,11 @@ class SaeSample:
         device, dtype = self.prepared.device, self.prepared.products
         return x.to(device, dtype), sae.to(device, dtype)
 
+    def with_target(self, number: int) -> tuple[Tensor, Tensor, Tensor]:
+        """(x, what Sae(x) is to equal, Sae(x)) of one context: of an SAE the second is x."""
+        x, sae = self.context(number)
+        return x, x, sae
+
 
 def open_sample(
     activations: str,

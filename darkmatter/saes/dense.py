@@ -52,12 +52,12 @@ class DenseSae:
     def encode(self, rows: Float[np.ndarray, "row d_model"]) -> Codes:
         return packed([active(self.acts(block), self.where) for block in blocks(rows, self.d_sae)])
 
-    def decode(self, codes: Codes) -> Float[np.ndarray, "row d_model"]:
+    def decode(self, codes: Codes) -> Float[np.ndarray, "row d_out"]:
         return given(self.decoder, f"a decoder of {self.where}").decode(codes)
 
     @torch.no_grad()
-    def rebuild(self, rows: Float[np.ndarray, "row d_model"]) -> tuple[Codes, Float[np.ndarray, "row d_model"]]:
-        """Encode the rows and decode them again: codes and reconstructions.
+    def rebuild(self, rows: Float[np.ndarray, "row d_model"]) -> tuple[Codes, Float[np.ndarray, "row d_out"]]:
+        """Encode the rows and decode them again: codes and reconstructions; d_out differs for a transcoder alone.
 
         Raises:
             ArtifactError: rows of another width, or NaN or infinity.

@@ -140,7 +140,13 @@ def test_a_decoder_that_is_not_linear_in_the_codes(kind):
 
 
 @pytest.mark.parametrize(
-    "given", [{"sae": TopK(X)}, {"sae": Nonlinear(X)}, {"sae": TopK(X), "reconstructions": 0.9 * X}]
+    "given",
+    [
+        {"sae": TopK(X)},
+        {"sae": Nonlinear(X)},
+        {"sae": TopK(X), "reconstructions": 0.9 * X},
+        {"sae": {"one": TopK(X), "other": Nonlinear(X)}},
+    ],
 )
 def test_the_bar_is_full_when_the_work_is_done(monkeypatch, given):
     bars = []
@@ -226,7 +232,7 @@ ERRORS = {
 
 @pytest.mark.parametrize("case", ERRORS)
 def test_what_cannot_be_decomposed_is_refused_before_the_work(monkeypatch, case):
-    monkeypatch.setattr("darkmatter.api.decompose.write_moments", lambda *a, **k: pytest.fail("the work had begun"))
+    monkeypatch.setattr("darkmatter.api.one_sae.write_moments", lambda *a, **k: pytest.fail("the work had begun"))
     changed, message = ERRORS[case]
     with pytest.raises(ArtifactError, match=message):
         decompose(**{"activations": X, "sae": TopK(X), **QUICK, **changed})

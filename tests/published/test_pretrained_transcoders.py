@@ -9,13 +9,17 @@ from pathlib import Path
 import numpy as np
 import published_saes as published
 import pytest
+import transcoder_case as case
 from fake_hub import COMMIT, Hub, serve
 from huggingface_hub import constants
 
+from darkmatter.saes.published import registry
 from darkmatter.saes.published.adopt import adopt_sae
 from darkmatter.saes.published.load import load_pretrained
 from darkmatter.saes.published.locate import local_files
 from darkmatter.saes.published.pointer import POINTER, open_pointer
+from darkmatter.saes.published.transcoders import REFUSED as REFUSED_CLT
+from darkmatter.saes.published.transcoders import load_transcoder
 from darkmatter.storage.artifacts import ArtifactError, read_json, sha256_file, write_json
 
 ROWS = published.rows()
@@ -317,3 +321,34 @@ def test_hookpoints_of_sparsify_are_modules(tmp_path, name, model, ours):
     folder = published.sparsify(tmp_path / "made").rename(tmp_path / name)
     (tmp_path / "config.json").write_text(json.dumps({"model": model}))
     assert load_pretrained(folder).hookpoint == ours
+
+
+# Opened as transcoders, where their targets are given.
+
+
+@pytest.mark.parametrize(
+    ("repo", "place", "write", "skip"),
+    [
+        ("google/gemma-scope-2-270m-pt", "transcoder_all/layer_9_width_16k_l0_small_affine", "gemma_scope_2", True),
+        ("google/gemma-scope-2b-pt-transcoders", "layer_0/width_16k/average_l0_76", "gemma_scope", False),
+        ("someone/skips", "layers/9", "sae_lens", True),
+        ("mwhanna/qwen3-4b-transcoders", "layer_0.safetensors", "layer", False),
+    ],
+)
+def test_a_transcoder_of_the_hub_is_fetched_at_one_commit(served, repo, place, write, skip):
+    folder = served.root / repo / (place if write != "layer" else ".made")
+    weights = case.make_weights(case.D_MODEL, skip)
+    made = getattr(case, write)(folder, weights)
+    if write == "layer":
+        made.rename(served.root / repo / place)
+    loaded = load_transcoder(f"{repo}:{place}")
+    assert loaded.source["revision"] == COMMIT and loaded.source["sha256"]
+    assert (getattr(loaded.sae, "skip", None) is not None or hasattr(loaded.sae, "W_skip")) == skip
+    assert (loaded.d_model, loaded.d_sae) == (case.D_MODEL, case.D_SAE)
+
+
+def test_a_layer_of_a_cross_layer_transcoder_is_refused_with_the_reason(served):
+    loaders = {name: facts.get("conversion_func") for name, facts in registry.content().items()}
+    release = next(name for name, loader in loaders.items() if loader in REFUSED_CLT)
+    with pytest.raises(ArtifactError, match="alone it predicts no activation"):
+        load_transcoder(f"{release}/{registry.saes_of(release)[0].id}")
