@@ -144,7 +144,7 @@ def test_a_decoder_that_is_not_linear_in_the_codes(kind):
 )
 def test_the_bar_is_full_when_the_work_is_done(monkeypatch, given):
     bars = []
-    monkeypatch.setattr("darkmatter.api.decompose.Progress", lambda *a: bars.append(Progress(*a)) or bars[0])
+    monkeypatch.setattr("darkmatter.api.split_error.Progress", lambda *a: bars.append(Progress(*a)) or bars[0])
     decompose(X, **given, **QUICK)
     assert bars[0].left == []
 
@@ -226,7 +226,7 @@ ERRORS = {
 
 @pytest.mark.parametrize("case", ERRORS)
 def test_what_cannot_be_decomposed_is_refused_before_the_work(monkeypatch, case):
-    monkeypatch.setattr("darkmatter.api.decompose.write_moments", lambda *a, **k: pytest.fail("the work had begun"))
+    monkeypatch.setattr("darkmatter.api.split_error.write_moments", lambda *a, **k: pytest.fail("the work had begun"))
     changed, message = ERRORS[case]
     with pytest.raises(ArtifactError, match=message):
         decompose(**{"activations": X, "sae": TopK(X), **QUICK, **changed})

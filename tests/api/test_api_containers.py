@@ -280,7 +280,7 @@ REFUSED = {
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_is_not_read_is_refused_with_what_to_do(tmp_path, monkeypatch, case):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("darkmatter.api.decompose.write_moments", lambda *a, **k: pytest.fail("the work had begun"))
+    monkeypatch.setattr("darkmatter.api.split_error.write_moments", lambda *a, **k: pytest.fail("the work had begun"))
     make, message = REFUSED[case]
     with pytest.raises(ArtifactError, match=message):
         decompose(make(tmp_path), TopK(X), **QUICK)

@@ -159,7 +159,7 @@ PADDED = {
 def test_what_is_evidently_padding_needs_a_mask_or_a_word(monkeypatch, form):
     message = "contexts 0 and 1 (end|start) with .*--mask FILE.npy"
     with monkeypatch.context() as patch, pytest.raises(ArtifactError, match=message):
-        patch.setattr("darkmatter.api.decompose.write_moments", lambda *a, **k: pytest.fail("the work had begun"))
+        patch.setattr("darkmatter.api.split_error.write_moments", lambda *a, **k: pytest.fail("the work had begun"))
         decompose(PADDED[form](), TopK(X), **QUICK)
     result = decompose(PADDED[form](), TopK(X), mask="none", max_fvu=10, **QUICK)
     count = "60 of 660" if "whole" in form else f"{(~MASK).sum()} of {MASK.size}"
@@ -216,7 +216,7 @@ def nearly(own):
 def test_rows_that_are_nearly_the_same_in_all_contexts_too_need_a_mask_or_a_word(monkeypatch, turn):
     x = nearly(0)[:, ::turn]
     with monkeypatch.context() as patch, pytest.raises(ArtifactError, match=r"from context to context too.*--mask"):
-        patch.setattr("darkmatter.api.decompose.write_moments", lambda *a, **k: pytest.fail("the work had begun"))
+        patch.setattr("darkmatter.api.split_error.write_moments", lambda *a, **k: pytest.fail("the work had begun"))
         decompose(x, TopK(X), **QUICK)
     assert decompose(x, TopK(X), mask="none", max_fvu=10, **QUICK).rows == MASK.size
     result = decompose(x, TopK(X), mask=MASK[:, ::turn], **QUICK)
@@ -313,7 +313,7 @@ ERRORS = {
 
 @pytest.mark.parametrize("case", ERRORS)
 def test_masks_that_cannot_be_meant_are_refused_before_the_work(monkeypatch, case):
-    monkeypatch.setattr("darkmatter.api.decompose.write_moments", lambda *a, **k: pytest.fail("the work had begun"))
+    monkeypatch.setattr("darkmatter.api.split_error.write_moments", lambda *a, **k: pytest.fail("the work had begun"))
     changed, message = ERRORS[case]
     with pytest.raises(ArtifactError, match=message):
         decompose(**{"activations": X, "sae": TopK(X), **QUICK, **changed})
