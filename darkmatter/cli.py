@@ -21,6 +21,8 @@ from darkmatter.planning.inputs import near_profiles
 from darkmatter.storage.artifacts import ArtifactError, read_json
 from darkmatter.storage.paths import RECEIPTS, REPORT, REPORTS
 
+EXTRAS = {"transformers": "models", "tokenizers": "models", "sae_lens": "saes"}  # package → what brings it
+
 
 def compose(profile: str) -> None:
     """Write params.yaml from conf/, the way `dvc exp run -S profile=...` does.
@@ -82,11 +84,22 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         code = given.run(given)
         sys.stdout.flush()
+    except ModuleNotFoundError as error:
+        code = not_installed(error)
     except BrokenPipeError:
         drop_output()
         code = 1
     if code:
         sys.exit(code)
+
+
+def not_installed(error: ModuleNotFoundError) -> str:
+    """What installs the package that a command wants and that `pip install darkmatter` does not bring."""
+    package = (error.name or "").split(".")[0]
+    if package in ("", "darkmatter"):
+        raise error
+    extra = EXTRAS.get(package, "pipeline")
+    return f"error: {package} is not installed, which this command needs. Run `pip install 'darkmatter[{extra}]'`."
 
 
 def run_params(given: argparse.Namespace) -> int | str:
