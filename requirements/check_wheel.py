@@ -1,4 +1,4 @@
-"""Build the wheel and use it in fresh environments with the oldest and the newest versions that pyproject.toml allows.
+"""Build the wheel of HEAD and use it in fresh environments with the oldest and the newest versions that pyproject.toml allows.
 
     uv must be on PATH; then:  python requirements/check_wheel.py
 
@@ -33,8 +33,10 @@ def check(resolution: str, python: str, wheel: Path, folder: Path) -> None:
 def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        source = folder / "source"  # a build leaves files in its folder
+        subprocess.run(["git", "clone", "--quiet", ROOT, source], check=True)
         build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder]
-        subprocess.run([*build, ROOT], check=True)
+        subprocess.run([*build, source], check=True)
         (wheel,) = folder.glob("*.whl")
         for resolution, python in ENVIRONMENTS.items():
             (folder / resolution).mkdir()
