@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONPATH := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help repro plots test lint bench gpu-check clean-units lock
+.PHONY: help repro plots test lint bench gpu-check clean-units lock release
 
 help: ## what can be made
 	@echo 'make repro        build .venv from the lock files, run what is not up to date, compare with HEAD'
@@ -21,6 +21,7 @@ help: ## what can be made
 	@echo 'make bench        how fast the heaviest computations are'
 	@echo 'make gpu-check    one published SAE on Gemma 2 2B, on a machine with a GPU'
 	@echo 'make clean-units  forget stored units: the next run computes every SAE again'
+	@echo 'make release      dist/: what an archive such as Zenodo needs of this version'
 	@echo 'make lock         write the lock files again (needs uv)'
 
 repro: $(VENV)/installed
@@ -59,6 +60,10 @@ gpu-check: $(VENV)/installed
 
 clean-units: ## forget stored units: the next run computes every SAE again
 	rm -rf data/.units
+
+# Refuses what is not committed, not verified or not a version; the same commit gives the same bytes.
+release: $(VENV)/installed
+	python -m darkmatter.audit.export.release
 
 lock: ## needs uv
 	$(PYTHON) requirements/lock.py

@@ -1,4 +1,4 @@
-"""Build the wheel of HEAD and use it in fresh environments with the oldest and the newest versions that pyproject.toml allows.
+"""Build the wheel of HEAD, and use it with the oldest and the newest versions that pyproject.toml allows.
 
     uv must be on PATH; then:  python requirements/check_wheel.py
 
