@@ -50,7 +50,7 @@ def run(given: argparse.Namespace) -> int:
             print(apart(there, here, given.json))
             return 1
         result = reproduction(there, here)
-        target = keep(result, given.keep) if given.keep else None
+        target = keep(result, given.keep) if given.keep is not None else None
     except (NoRunError, BadNameError) as error:
         given.usage_error(str(error))
     except (ArtifactError, OSError) as error:

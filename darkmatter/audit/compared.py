@@ -1,4 +1,4 @@
-"""A comparison of two runs as a small file that is kept: reports/compared/NAME.json, the columns of docs/compared.md."""
+"""A comparison of two runs as a small file that is kept: reports/compared/NAME.json, a column of docs/compared.md."""
 
 import re
 from collections.abc import Sequence
@@ -60,7 +60,7 @@ def kept(result: Reproduction) -> Content:
 
 
 def moved(pairs: Sequence[NumberPair]) -> Content:
-    """How many numbers of a claim both runs have, and the largest shift in each of the two units; null where unknown."""
+    """How many numbers of a claim both runs have, and the largest shift in each unit; null where it is not known."""
     seeds = [pair.in_spreads for pair in pairs if pair.in_spreads is not None]
     widths = [pair.in_half_widths for pair in pairs if pair.in_half_widths is not None]
     return {

@@ -5,7 +5,7 @@
 The report shows the same table by `sections/compared.html`, which `compared_content` fills.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from darkmatter.storage.paths import REPORTS
 
 COMPARED = REPORTS / "compared"
 PAGE = Path("docs/compared.md")
+SMALLEST = 1e-3  # of a unit: shifts below it are of the last digits
 PREFACE = """\
 # Runs that were compared
 
@@ -32,8 +33,6 @@ To add a column, on a machine of another class, after `make repro`:
 darkmatter compare HEAD --keep NAME     # writes reports/compared/NAME.json: commit it
 python -m darkmatter.report.compared    # writes this page
 ```
-
-No run on a CPU with AMX is among them yet: no commit holds the reports of one.
 """
 
 Content = dict[str, Any]
@@ -109,21 +108,36 @@ def shift(row: Content) -> str:
     if row["equal"] == row["numbers"]:
         return ""
     units = ((row["in_seed_spreads"], "σ"), (row["in_half_widths"], "w"))
-    known = [f"{digits(size)} {unit}" for size, unit in units if size]
+    known = [f"{digits(size)} {unit}" for size, unit in units if size is not None and size >= SMALLEST]
     return " and ".join(known) or "last digits"
 
 
 def page(runs: Mapping[str, Content]) -> str:
     """docs/compared.md: the runs, then the table."""
+    if not runs:
+        return PREFACE
     content = compared_content(runs)
-    lines = [PREFACE, "| run | " + " | ".join(content["columns"][0]["facts"]) + " |"] if runs else [PREFACE]
-    if runs:
-        lines.append("|---" * (len(content["columns"][0]["facts"]) + 1) + "|")
-        lines += ["| " + " | ".join([one["name"], *one["facts"].values()]) + " |" for one in content["columns"]]
-        lines += ["", "| claim | " + " | ".join(one["name"] for one in content["columns"]) + " |"]
-        lines.append("|---" * (len(content["columns"]) + 1) + "|")
-        lines += [f"| `{row['id']}` | " + " | ".join(map(cell_text, row["cells"])) + " |" for row in content["rows"]]
-    return "\n".join(lines) + "\n"
+    columns = content["columns"]
+    rows = [[f"`{row['id']}`", *map(cell_text, row["cells"])] for row in content["rows"]]
+    parts = [
+        PREFACE,
+        *one_class(runs),
+        table(["run", *columns[0]["facts"]], [[one["name"], *one["facts"].values()] for one in columns]),
+        table(["claim", *(one["name"] for one in columns)], rows),
+    ]
+    return "\n".join(parts)
+
+
+def one_class(runs: Mapping[str, Content]) -> list[str]:
+    """What the table cannot say where every run is of one class of CPU."""
+    classes = {machine(side) for run in runs.values() for side in (run["here"], run["there"])}
+    if len(classes) > 1:
+        return []
+    return [f"All of them ran on {classes.pop()}: the table says nothing yet of another class of CPU.\n"]
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    return "\n".join("| " + " | ".join(line) + " |" for line in [head, ["---"] * len(head), *rows]) + "\n"
 
 
 def cell_text(item: Content | None) -> str:
