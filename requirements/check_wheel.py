@@ -1,6 +1,6 @@
 """Build the wheel of HEAD, and use it with the oldest and the newest versions that pyproject.toml allows.
 
-    uv must be on PATH; then:  python requirements/check_wheel.py
+    uv, Python 3.11 and Python 3.13 must be on PATH; then:  python requirements/check_wheel.py
 
 It downloads torch twice (with CUDA libraries, several GB each, where the index has no CPU build) and needs 12 GB.
 """
@@ -21,7 +21,8 @@ def check(resolution: str, python: str, wheel: Path, folder: Path) -> None:
     environment, versions = folder / "environment", folder / "versions.txt"
     compile_versions = ["uv", "pip", "compile", "--quiet", "--resolution", resolution, "--python-version", python]
     subprocess.run([*compile_versions, "--output-file", versions, ROOT / "pyproject.toml"], check=True)
-    subprocess.run(["uv", "venv", "--quiet", "--python", python, environment], check=True)
+    new = ["uv", "venv", "--quiet", "--no-python-downloads", "--python", python, environment]
+    subprocess.run(new, check=True)
     own = environment / "bin" / "python"
     subprocess.run(["uv", "pip", "install", "--quiet", "--python", own, "-r", versions, wheel], check=True)
     print(f"== {resolution}, Python {python}", flush=True)
