@@ -12,7 +12,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONPATH := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo repro plots experiments test lint bench gpu-check conformance clean-units lock
+.PHONY: help demo repro plots experiments test lint bench gpu-check conformance clean-units lock release
 
 help: ## what can be made
 	@echo 'make demo         build .venv from the lock files, decompose a committed SAE on a real model: three minutes'
@@ -25,6 +25,7 @@ help: ## what can be made
 	@echo 'make gpu-check    one published SAE on Gemma 2 2B, on a machine with a GPU'
 	@echo 'make conformance  what other packages answer where FVU is known exactly: docs/known-answers.md'
 	@echo 'make clean-units  forget stored units: the next run computes every SAE again'
+	@echo 'make release      dist/: what an archive such as Zenodo needs of this version'
 	@echo 'make lock         write the lock files again (needs uv)'
 
 demo: $(VENV)/installed
@@ -72,6 +73,10 @@ conformance: $(VENV)/installed
 
 clean-units: ## forget stored units: the next run computes every SAE again
 	rm -rf data/.units
+
+# Refuses what is not committed, not verified or not a version; the same commit gives the same bytes.
+release: $(VENV)/installed
+	python -m darkmatter.audit.export.release
 
 lock: ## needs uv
 	$(PYTHON) requirements/lock.py

@@ -22,6 +22,10 @@ from darkmatter.planning.inputs import near_profiles
 from darkmatter.storage.artifacts import ArtifactError, read_json
 from darkmatter.storage.paths import RECEIPTS, REPORT, REPORTS
 
+# package → what brings it
+EXTRAS = {"transformers": "models", "tokenizers": "models", "sae_lens": "saes", "matplotlib": "tables"}
+EXTRAS |= {"pandas": "tables", "seaborn": "tables"}
+
 
 def compose(profile: str) -> None:
     """Write params.yaml from conf/, the way `dvc exp run -S profile=...` does.
@@ -84,11 +88,22 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         code = given.run(given)
         sys.stdout.flush()
+    except ModuleNotFoundError as error:
+        code = not_installed(error)
     except BrokenPipeError:
         drop_output()
         code = 1
     if code:
         sys.exit(code)
+
+
+def not_installed(error: ModuleNotFoundError) -> str:
+    """What installs the package that a command wants and that `pip install darkmatter` does not bring."""
+    package = (error.name or "").split(".")[0]
+    if package in ("", "darkmatter"):
+        raise error
+    extra = EXTRAS.get(package, "pipeline")
+    return f"error: {package} is not installed, which this command needs. Run `pip install 'darkmatter[{extra}]'`."
 
 
 def run_params(given: argparse.Namespace) -> int | str:

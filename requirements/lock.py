@@ -34,7 +34,7 @@ def compile_lock(extra: list[str]) -> list[str]:
 
 
 def main() -> None:
-    pins = compile_lock(["--extra", "dev", *sys.argv[1:]])
+    pins = compile_lock(["--extra", "pipeline", "--extra", "dev", *sys.argv[1:]])
     torch = [pin for pin in pins if TORCH_STACK.match(pin)]
     base = [pin for pin in pins if pin not in torch]
     build = [pin for pin in pins if pin.startswith(("setuptools==", "wheel==", "packaging=="))]

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from darkmatter.api import frames
-from darkmatter.api.parts import RowParts
 from darkmatter.storage.artifacts import to_json
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
+
+    from darkmatter.api.parts import RowParts
 
 SHOWN = {
     "fvu": "FVU",
@@ -61,7 +62,7 @@ class Decomposed:
     source: dict[str, Any]
     notes: list[str]
     without_skip: "Decomposed | None"
-    parts: RowParts | None
+    parts: "RowParts | None"
     seconds: float
 
     def estimate(self, name: str, split: str = "token", convention: str = "paper") -> dict[str, Any]:

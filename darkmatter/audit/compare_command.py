@@ -29,12 +29,16 @@ def add_compare(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("run_there", nargs="?", default="HEAD", metavar="REVISION|FOLDER", help="default: HEAD")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output, with every number")
+    parser.add_argument(
+        "--keep", metavar="NAME", help="also write reports/compared/NAME.json, a column of docs/compared.md"
+    )
     parser.set_defaults(run=run, usage_error=parser.error)
 
 
 def run(given: argparse.Namespace) -> int:
     """The exit code; what the comparison came to is printed."""
     # These import SciPy: not for every command.
+    from darkmatter.audit.compared import BadNameError, keep
     from darkmatter.audit.reproduction import reproduction
     from darkmatter.audit.reproduction_text import apart, as_content, as_text
     from darkmatter.audit.runs import NoRunError, run_of, run_of_folder
@@ -46,7 +50,8 @@ def run(given: argparse.Namespace) -> int:
             print(apart(there, here, given.json))
             return 1
         result = reproduction(there, here)
-    except NoRunError as error:
+        target = keep(result, given.keep) if given.keep is not None else None
+    except (NoRunError, BadNameError) as error:
         given.usage_error(str(error))
     except (ArtifactError, OSError) as error:
         return failed(str(error), given.json)
@@ -56,5 +61,5 @@ def run(given: argparse.Namespace) -> int:
     if given.json:
         print(json.dumps(as_content(result), indent=2))
     else:
-        print("\n".join(map(printable, as_text(result))))
+        print("\n".join(map(printable, [*as_text(result), *([f"kept: {target}"] if target else [])])))
     return 1 if result.changed else 0

@@ -150,7 +150,7 @@ def test_a_decoder_that_is_not_linear_in_the_codes(kind):
 )
 def test_the_bar_is_full_when_the_work_is_done(monkeypatch, given):
     bars = []
-    monkeypatch.setattr("darkmatter.api.decompose.Progress", lambda *a: bars.append(Progress(*a)) or bars[0])
+    monkeypatch.setattr("darkmatter.api.split_error.Progress", lambda *a: bars.append(Progress(*a)) or bars[0])
     decompose(X, **given, **QUICK)
     assert bars[0].left == []
 

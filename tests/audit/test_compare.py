@@ -12,6 +12,7 @@ import pytest
 from darkmatter.audit.runs import run_of_folder
 from darkmatter.cli import main
 from darkmatter.ledger.claims import CLAIM_RESULTS
+from darkmatter.report.compared import COMPARED, page, read_compared
 from darkmatter.storage.artifacts import read_json, write_json
 from darkmatter.storage.paths import RECEIPTS, REPORTS, RESULTS
 
@@ -222,3 +223,29 @@ def test_what_cannot_be_compared_is_an_error_with_code_1(run, capsys):
     shutil.copyfile(ROOT / CLAIM_RESULTS, CLAIM_RESULTS)
     code, text = compared(capsys)
     assert code == 1 and "no git repository" in text
+
+
+def test_a_comparison_is_kept_as_a_column_of_the_table(capsys, run):
+    claims = read_json(CLAIM_RESULTS)
+    row = next(row for row in claims["claims"] if row["id"] == SEEDED[0])
+    row["components"][SEEDED[1]][0]["value"] += 0.01
+    row["analogue"] = "agrees" if row["analogue"] != "agrees" else "disagrees"
+    write_json(CLAIM_RESULTS, claims)
+    code, text = compared(capsys, "--keep", "another-machine")
+    assert code == 1 and "kept: reports/compared/another-machine.json" in text
+    kept = read_json(COMPARED / "another-machine.json")
+    row = next(row for row in kept["claims"] if row["id"] == SEEDED[0])
+    assert row["there"] != row["here"] and row["equal"] == row["numbers"] - 1
+    assert row["in_seed_spreads"] == pytest.approx(in_json(capsys)[1]["numbers"][0]["in_seed_spreads"])
+    assert kept["here"]["machine"]["cpu"] == ["AMD EPYC"] and kept["here"]["units"]["computed"] > 0
+    lines = page(read_compared()).splitlines()
+    (line,) = [line for line in lines if line.startswith(f"| `{SEEDED[0]}` |")]
+    assert line.count("**") == 2 and "σ" in line
+    assert any("another-machine" in line and "44 of 45 the same" in line for line in lines)
+
+
+@pytest.mark.parametrize("name", ["../elsewhere", "", "Upper", ".hidden"])
+def test_a_kept_comparison_has_a_plain_name(capsys, run, name):
+    code, text = compared(capsys, f"--keep={name}")
+    assert code == 2 and "a name has a-z" in text
+    assert not COMPARED.exists() and not Path("../elsewhere.json").exists()

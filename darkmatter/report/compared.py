@@ -1,0 +1,152 @@
+"""Machine × claim: the runs that were compared with another run of their profile (`darkmatter compare --keep NAME`).
+
+    python -m darkmatter.report.compared      # writes docs/compared.md again; a test compares
+
+The report shows the same table by `sections/compared.html`, which `compared_content` fills.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from darkmatter.report.numbers import digits
+from darkmatter.report.summary import VERDICTS
+from darkmatter.storage.artifacts import read_json, write_text
+from darkmatter.storage.paths import REPORTS
+
+COMPARED = REPORTS / "compared"
+PAGE = Path("docs/compared.md")
+SMALLEST = 1e-3  # of a unit: shifts below it are of the last digits
+PREFACE = """\
+# Runs that were compared
+
+Written by `python -m darkmatter.report.compared` from `reports/compared/`; not edited by hand.
+
+Did a run on another machine come to the same outcomes? A column is a run that was compared with another run of the same
+profile. Each cell has the outcome of the claim and, where numbers moved, the largest shift: in standard deviations over
+training seeds (σ) where that spread is known, else in half widths of the interval (w). A change of outcome stands in
+bold. Units that were found stored were made by an earlier run: what rests on them was not made again.
+
+To add a column, on a machine of another class, after `make repro`:
+
+```
+darkmatter compare HEAD --keep NAME     # writes reports/compared/NAME.json: commit it
+python -m darkmatter.report.compared    # writes this page
+```
+"""
+
+Content = dict[str, Any]
+
+
+def read_compared(folder: Path = COMPARED) -> dict[str, Content]:
+    """Name → content of each kept comparison."""
+    return {path.stem: read_json(path) for path in sorted(folder.glob("*.json"))}
+
+
+def compared_content(runs: Mapping[str, Content]) -> Content:
+    """Columns (one for each run, with its facts) and rows (one for each claim) of the table."""
+    of_runs = [{row["id"]: row for row in run["claims"]} for run in runs.values()]
+    claims = dict.fromkeys(name for rows in of_runs for name in rows)
+    return {
+        "columns": [column(name, run) for name, run in runs.items()],
+        "rows": [{"id": name, "cells": [cell(rows.get(name)) for rows in of_runs]} for name in claims],
+    }
+
+
+def column(name: str, run: Content) -> Content:
+    """What stands above one run, in words."""
+    here, there, numbers = run["here"], run["there"], run["numbers"]
+    same = sum(not is_changed(row) for row in run["claims"])
+    return {
+        "name": name,
+        "facts": {
+            "machine": machine(here),
+            "against": f"{machine(there)}, {there['date']}",
+            "profile, date": f"{run['profile']}, {here['date']}",
+            "units": f"{here['units']['computed']} computed, {here['units']['reused']} found stored",
+            "outcomes": f"{same} of {len(run['claims'])} the same",
+            "numbers": f"{numbers['equal']} of {numbers['both']} the same to the last bit, "
+            f"{numbers['disjoint']} with intervals apart",
+        },
+    }
+
+
+def machine(side: Content) -> str:
+    """CPU, arithmetic where a receipt says it, and torch."""
+    facts = side["machine"]
+    words = [*facts.get("cpu", ["unknown CPU"]), *facts.get("arithmetic", [])]
+    return ", ".join([*words, *(f"torch {version}" for version in facts.get("torch", []))])
+
+
+def is_changed(row: Content) -> bool:
+    return row["there"] != row["here"] or bool(row["changed"])
+
+
+def cell(row: Content | None) -> Content | None:
+    """One claim of one run; None where neither of its two runs had it."""
+    if row is None:
+        return None
+    there, here = outcome_words(row["there"]), outcome_words(row["here"])
+    text = here if row["there"] == row["here"] else f"{there} there, {here} here"
+    if row["changed"]:
+        text += f"; other outcomes of {', '.join(row['changed'])}"
+    if row["other_rule"]:
+        text += " (judged by another rule)"
+    return {"changed": is_changed(row), "text": text, "shift": shift(row)}
+
+
+def outcome_words(outcome: list[str] | None) -> str:
+    """The analogue's outcome where there is one, else the verdict."""
+    if outcome is None:
+        return "absent"
+    verdict, analogue = outcome
+    return VERDICTS.get(verdict, verdict) if analogue == "none" else f"analogue {analogue}"
+
+
+def shift(row: Content) -> str:
+    """The largest shift of a claim's numbers; empty where none moved."""
+    if row["equal"] == row["numbers"]:
+        return ""
+    units = ((row["in_seed_spreads"], "σ"), (row["in_half_widths"], "w"))
+    known = [f"{digits(size)} {unit}" for size, unit in units if size is not None and size >= SMALLEST]
+    return " and ".join(known) or "last digits"
+
+
+def page(runs: Mapping[str, Content]) -> str:
+    """docs/compared.md: the runs, then the table."""
+    if not runs:
+        return PREFACE
+    content = compared_content(runs)
+    columns = content["columns"]
+    rows = [[f"`{row['id']}`", *map(cell_text, row["cells"])] for row in content["rows"]]
+    parts = [
+        PREFACE,
+        *one_class(runs),
+        table(["run", *columns[0]["facts"]], [[one["name"], *one["facts"].values()] for one in columns]),
+        table(["claim", *(one["name"] for one in columns)], rows),
+    ]
+    return "\n".join(parts)
+
+
+def one_class(runs: Mapping[str, Content]) -> list[str]:
+    """What the table cannot say where every run is of one class of CPU."""
+    classes = {machine(side) for run in runs.values() for side in (run["here"], run["there"])}
+    if len(classes) > 1:
+        return []
+    return [f"All of them ran on {classes.pop()}: the table says nothing yet of another class of CPU.\n"]
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    return "\n".join("| " + " | ".join(line) + " |" for line in [head, ["---"] * len(head), *rows]) + "\n"
+
+
+def cell_text(item: Content | None) -> str:
+    if item is None:
+        return "—"
+    text = f"**{item['text']}**" if item["changed"] else item["text"]
+    return f"{text}; {item['shift']}" if item["shift"] else text
+
+
+if __name__ == "__main__":
+    write_text(PAGE, page(read_compared()))
+    print(PAGE)

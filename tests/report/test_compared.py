@@ -1,0 +1,92 @@
+"""Machine × claim: docs/compared.md is what the kept comparisons say, and a changed outcome stands out in it."""
+
+import copy
+
+import jinja2
+import pytest
+
+from darkmatter.report.compared import PAGE, cell, compared_content, page, read_compared, shift
+from darkmatter.runner.code_identity import ROOT
+
+ROW = {
+    "id": "a-claim",
+    "there": ["not-testable-in-this-profile", "agrees"],
+    "here": ["not-testable-in-this-profile", "agrees"],
+    "changed": [],
+    "other_rule": False,
+    "numbers": 2,
+    "equal": 2,
+    "in_seed_spreads": None,
+    "in_half_widths": 0.0,
+}
+
+
+def section(runs) -> str:
+    folder = ROOT / "darkmatter" / "report" / "sections"
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(folder), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    return environment.get_template("compared.html").render(compared=compared_content(runs))
+
+
+@pytest.fixture
+def runs():
+    return read_compared(ROOT / "reports" / "compared")
+
+
+def test_the_page_is_that_of_the_kept_comparisons(runs):
+    assert runs
+    assert (ROOT / PAGE).read_text(encoding="utf-8") == page(runs)
+
+
+def test_each_claim_of_each_run_has_a_cell(runs):
+    content = compared_content(runs)
+    for place, run in enumerate(runs.values()):
+        assert sum(row["cells"][place] is not None for row in content["rows"]) == len(run["claims"])
+
+
+def test_a_run_of_another_class_of_cpu_takes_back_that_there_is_none(runs):
+    name, run = next(iter(runs.items()))
+    other = copy.deepcopy(run)
+    other["here"]["machine"]["cpu"] = ["Another CPU"]
+    assert "says nothing yet of another class" in page({name: run})
+    assert "says nothing yet of another class" not in page({name: run, "other": other})
+    assert "Another CPU" in page({"other": other}) and "Another CPU" in section({"other": other})
+
+
+def test_no_run_is_no_table():
+    assert "| claim |" not in page({})
+    assert "No comparison is kept" in section({})
+
+
+@pytest.mark.parametrize(
+    ("change", "text", "changed"),
+    [
+        ({}, "analogue agrees", False),
+        ({"here": ["differs", "none"]}, "analogue agrees there, differs here", True),
+        ({"there": None, "other_rule": True}, "absent there, analogue agrees here (judged by another rule)", True),
+        ({"changed": ["slope"]}, "analogue agrees; other outcomes of slope", True),
+    ],
+)
+def test_cells(change, text, changed):
+    result = cell(ROW | change)
+    assert (result["text"], result["changed"]) == (text, changed)
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({}, ""),
+        ({"equal": 1, "in_half_widths": 1e-14}, "last digits"),
+        ({"equal": 1, "in_seed_spreads": 0.25, "in_half_widths": 0.5}, "0.25 σ and 0.5 w"),
+    ],
+)
+def test_shifts(change, text):
+    assert shift(ROW | change) == text
+
+
+def test_a_changed_outcome_stands_out_and_text_is_escaped(runs):
+    name, run = next(iter(runs.items()))
+    run["claims"][0] |= {"here": ["<b>", "none"]}
+    text = section({name: run})
+    assert "<strong>" in text and "&lt;b&gt;" in text and "<b>" not in text
