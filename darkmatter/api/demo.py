@@ -144,6 +144,7 @@ def stored_run(params: Params) -> Decomposed:
         settings=params.decomposition.model_dump(),
         source={"results": path.as_posix()},
         notes=[],
+        core={},
         d_out=None,
         without_skip=None,
         parts=None,

@@ -82,12 +82,13 @@ def plot(results: "Mapping[str, Decomposed]", convention: str = "paper") -> "Fig
     longest = max(len(line) for text in labels for line in text.split("\n"))
     figure = Figure(figsize=(1.2 + len(bars) * max(0.9, LETTER * longest), 3.2), layout="constrained")
     axes = figure.subplots()
-    axes.bar(
-        places, values(nonlinear, "value"), width=0.6, color=COMPONENTS["nonlinear"].colour, label="not linear in x"
+    base, start = values(nonlinear, "value"), np.zeros(len(bars))
+    parts = (
+        ("nonlinear", base, start, "not linear in x"),
+        ("linear", values(fvu, "value") - base, base, "linear in x"),
     )
-    linear = values(fvu, "value") - values(nonlinear, "value")
-    base, colour = values(nonlinear, "value"), COMPONENTS["linear"].colour
-    axes.bar(places, linear, bottom=base, width=0.6, color=colour, label="linear in x")
+    for part, height, bottom, text in parts:
+        axes.bar(places, height, bottom=bottom, width=0.6, color=COMPONENTS[part].colour, alpha=0.55, label=text)
     for shift, numbers in ((-0.08, nonlinear), (0.08, fvu)):
         middle = values(numbers, "value")
         reach = np.abs([middle - values(numbers, "low"), values(numbers, "high") - middle])
