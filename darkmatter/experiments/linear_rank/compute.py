@@ -17,25 +17,14 @@ from torch import Tensor
 from darkmatter.decomposition.passes import error_maps
 from darkmatter.decomposition.samples import SaeSample, open_sample
 from darkmatter.experiments.linear_rank.directions import Directions, components_of, cosines, directions_of, span
+from darkmatter.experiments.linear_rank.ranks import RANK, stored_ranks
 from darkmatter.regression.splits import ROW_SETS, SPLITS
 from darkmatter.saes.reconstructions import Reconstructions
 from darkmatter.storage.artifacts import write_arrays
 
 SUMS = "sums.npz"
 DIRECTIONS = "directions.npz"  # `Directions` of the map fitted on the contexts of the context split
-RANK = 24  # of the published bottleneck, and of the subspaces that are compared
 DENSE = 0.1  # a latent that fires on more of the rows is dense
-GROWTH = 1.15  # of one stored rank to the next
-RANKS = (1, 8, RANK, 64, 128, 256)  # shown, where the model has more dimensions; the full rank is shown, too
-
-
-def stored_ranks(d_model: int) -> list[int]:
-    """The ranks whose sums are stored: none, a growing series with RANKS among it, and all directions."""
-    ranks, rank = {0, *RANKS, d_model}, 1.0
-    while rank < d_model:
-        ranks.add(round(rank))
-        rank = max(rank + 1, rank * GROWTH)
-    return sorted(rank for rank in ranks if rank <= d_model)
 
 
 def measure(out: Path, spliced: bool, **sample: Any) -> None:
@@ -51,7 +40,7 @@ def measure(out: Path, spliced: bool, **sample: Any) -> None:
     RANK principal components of x and within the span of the dense latents' decoders; `SPLIT/rank`, of b*. Squares of
     LinearError and of the error at rank 0 are about the mean of the fitted rows. `cosines/…` are those of the principal
     angles between the first RANK directions of the map fitted on all rows and each of the two, and `others`: as many
-    latents that are not dense.
+    latents that are not dense; `dimensions/…` are those of the other subspace.
     """
     opened = open_sample(**sample)
     d_model = opened.x.shape[-1]
@@ -72,7 +61,9 @@ def measure(out: Path, spliced: bool, **sample: Any) -> None:
     sums |= held_out_sums(opened, ranks, {split: fitted[split] for split in SPLITS}, spans)
     first = fitted["all"].basis[:, :RANK]
     compared = {"components": spans["all"]["in_components"], **decoders}
-    sums |= {f"cosines/{name}": cosines(first, basis.to(first)).cpu().numpy() for name, basis in compared.items()}
+    for name, basis in compared.items():
+        sums[f"cosines/{name}"] = cosines(first, basis.to(first)).cpu().numpy()
+        sums[f"dimensions/{name}"] = basis.shape[1]
     if spliced:
         write_arrays(out / DIRECTIONS, {name: part.cpu().numpy() for name, part in vars(fitted["context"]).items()})
     write_arrays(out / SUMS, {name: np.asarray(value, dtype=np.float64) for name, value in sums.items()})
