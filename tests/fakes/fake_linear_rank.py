@@ -19,11 +19,6 @@ def flat(path: str) -> np.ndarray:
     return np.ones(D_MODEL)
 
 
-def steep(path: str) -> np.ndarray:
-    """Nearly all of it in three directions."""
-    return np.where(np.arange(D_MODEL) < 3, 100.0, 0.01)
-
-
 def rows_of_sets() -> np.ndarray:
     """[row set, context]: every other context is held out of the context split."""
     token = np.full(CONTEXTS, TOKENS // 2)
@@ -31,33 +26,38 @@ def rows_of_sets() -> np.ndarray:
     return np.stack([token, context, np.full(CONTEXTS, TOKENS)]).astype(float)
 
 
-def sae_sums(variances: np.ndarray, l0: float, random: np.random.Generator) -> Arrays:
+def sae_sums(variances: np.ndarray, l0: float, within: float, random: np.random.Generator) -> Arrays:
     """Sums of one SAE as `compute.measure` leaves them; the nonlinear part has as much variance as the linear one."""
-    ranks = stored_ranks(D_MODEL)
+    d_model = len(variances)
+    ranks = stored_ranks(d_model)
     sums: dict[str, Any] = {"ranks": ranks, "l0": l0, "dense": 2}
     for split, rows in zip(SPLITS, rows_of_sets(), strict=False):
-        squares = rows[:, None] * variances * random.gamma(20, 1 / 20, size=(CONTEXTS, D_MODEL))
+        squares = rows[:, None] * variances * random.gamma(20, 1 / 20, size=(CONTEXTS, d_model))
         up_to = np.concatenate([np.zeros((CONTEXTS, 1)), squares.cumsum(1)], 1)
         rest = rows[:, None] * variances.sum()
         sums |= {f"{split}/linear": up_to[:, ranks], f"{split}/left": (rest + up_to[:, -1:] - up_to)[:, ranks]}
-        sums |= {f"{split}/in_components": 0.2 * up_to[:, -1], f"{split}/in_dense": 0.01 * up_to[:, -1]}
-        sums[f"{split}/rank"] = D_MODEL
+        sums |= {f"{split}/in_components": within * up_to[:, -1], f"{split}/in_dense": 0.01 * up_to[:, -1]}
+        sums[f"{split}/rank"] = d_model
     for name, dimensions in {"components": RANK, "dense": 2, "others": 2}.items():
         sums |= {f"cosines/{name}": np.linspace(0.9, 0.1, dimensions), f"dimensions/{name}": dimensions}
     return {name: np.asarray(value, dtype=np.float64) for name, value in sums.items()}
 
 
-def fake_sums(params: Params, spectrum: Any = flat, recovered: float = 0.3) -> tuple[Arrays, dict[str, Arrays], Arrays]:
+def fake_sums(
+    params: Params, spectrum: Any = flat, recovered: float = 0.3, within: float = 0.2
+) -> tuple[Arrays, dict[str, Arrays], Arrays]:
     """(content of STORED, sums of x by hookpoint, sums of section 5.3).
 
     Args:
         spectrum: HOOKPOINT/NAME → variances of LinearError by direction, the strongest first.
         recovered: share of what LinearError wins back of the cross-entropy that RANK of its directions win back.
+        within: share of LinearError in the first components of x.
     """
     random = np.random.default_rng(0)
-    saes = {spec.path: sae_sums(spectrum(spec.path), float(spec.k or 4), random) for spec in measured(params)}
+    saes = {spec.path: sae_sums(spectrum(spec.path), float(spec.k or 4), within, random) for spec in measured(params)}
     rows = rows_of_sets()
-    one = {"rows": rows, "square": 10 * D_MODEL * rows, "cross": np.zeros((3, CONTEXTS, CONTEXTS))}
+    d_model = len(spectrum(measured(params)[0].path))
+    one = {"rows": rows, "square": 10 * d_model * rows, "cross": np.zeros((3, CONTEXTS, CONTEXTS))}
     shared = {spec.hookpoint: one for spec in measured(params)}
     count = params.downstream.contexts
     clean = 100 + random.random(count)
@@ -66,7 +66,7 @@ def fake_sums(params: Params, spectrum: Any = flat, recovered: float = 0.3) -> t
     for sae in spliced(params):
         cost = 20 + random.random(count)
         downstream |= {f"{sae}/ce/sae": clean + cost, f"{sae}/ce/linear": clean + 0.4 * cost}
-        for rank in spliced_ranks(D_MODEL):
+        for rank in spliced_ranks(d_model):
             share = min(recovered * (rank / RANK) ** 0.5, 1) + 0.02 * random.standard_normal(count)
             splices[f"{sae}/ce/{rank}"] = clean + cost * (1 - 0.6 * share)
     per_context = [{name: array[place] for name, array in splices.items()} for place in range(count)]
