@@ -24,7 +24,7 @@ Bootstrap = dict[str, Any]
 Number = Callable[[RankSums], Statistic]
 
 
-class Resampled:
+class RankedSaes:
     """The sums of every SAE with one bootstrap.
 
     Args:
@@ -73,7 +73,7 @@ def estimands(
     """Estimand → component → estimates.
 
     Args:
-        arrays, shared: as `Resampled`.
+        arrays, shared: as `RankedSaes`.
         splices: `SAE/ce/RANK` and `rows`, [context].
         downstream: committed sums of section 5.3.
         split: whose held-out rows are scored; splices are held out of the context split always.
@@ -84,10 +84,10 @@ def estimands(
     sae_keys = [{"sae": spec.name} for spec in widths]
 
     @cache
-    def resampled(level: float, resamples: int) -> Resampled:
-        return Resampled(arrays, shared, params, own | {"level": level, "resamples": resamples})
+    def resampled(level: float, resamples: int) -> RankedSaes:
+        return RankedSaes(arrays, shared, params, own | {"level": level, "resamples": resamples})
 
-    def at(bootstrap: Bootstrap) -> Resampled:
+    def at(bootstrap: Bootstrap) -> RankedSaes:
         return resampled(bootstrap["level"], bootstrap["resamples"])
 
     def each(keys: list[dict[str, Any]], specs: list[SaeSpec], number: Number, components: int) -> list[Estimate]:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from darkmatter.experiments.linear_rank.choices import measured, spliced
-from darkmatter.experiments.linear_rank.estimands import Resampled, estimands
+from darkmatter.experiments.linear_rank.estimands import RankedSaes, estimands
 from darkmatter.experiments.linear_rank.estimates import angles, of_contexts, recovered, sae_numbers
 from darkmatter.experiments.linear_rank.ranks import RANK, shown_ranks, spliced_ranks
 from darkmatter.params.conventions import PRIMARY
@@ -51,7 +51,7 @@ def results_of(arrays: Sums, shared: Mapping[str, Sums], downstream: Sums, param
         downstream: content of DOWNSTREAM.
     """
     bootstrap, splices = params.decomposition.bootstrap.model_dump(), select(arrays, SPLICES)
-    resampled, specs = Resampled(arrays, shared, params, bootstrap), measured(params)
+    resampled, specs = RankedSaes(arrays, shared, params, bootstrap), measured(params)
     d_model = resampled.of(specs[0], SPLITS[0]).d_model
     variants = {split: {"paper": estimands(arrays, shared, splices, downstream, params, split)} for split in SPLITS}
     return {
@@ -64,7 +64,7 @@ def results_of(arrays: Sums, shared: Mapping[str, Sums], downstream: Sums, param
     }
 
 
-def sae_row(spec: SaeSpec, resampled: Resampled, d_model: int) -> dict[str, Any]:
+def sae_row(spec: SaeSpec, resampled: RankedSaes, d_model: int) -> dict[str, Any]:
     """One SAE: what it is, its numbers on each split, and the angles of the map fitted on all rows."""
     sums, hookpoint = resampled.sums[spec.path], resampled.hookpoints[spec.hookpoint]
     rank = min(RANK, d_model)

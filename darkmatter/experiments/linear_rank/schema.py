@@ -107,7 +107,7 @@ class SharesOfSaes(TypedDict):
     share_24: list[OfSae]
 
 
-class Ranks(TypedDict):
+class RankShares(TypedDict):
     """Ranks as shares of d_model."""
 
     r50: list[OfSae]
@@ -143,7 +143,7 @@ class LinearRankEstimands(TypedDict):
     """What predictions take."""
 
     linear_error_share: SharesOfSaes
-    linear_error_rank: Ranks
+    linear_error_rank: RankShares
     linear_error_rank_slopes: RankSlopes
     linear_error_share_of_layers: SharesOfLayers
     linear_error_in_components: SharesInComponents
