@@ -47,8 +47,8 @@ def directions_of(linear_map: LinearMap, factor: Factor) -> Directions:
 
     S_xx⁺ = root rootᵀ and W = root A with A = rootᵀ S_xe, so that the fitted values have the moments Wᵀ S_xx W = AᵀA.
     """
-    fitted = torch.linalg.lstsq(factor.root, linear_map.weight).solution
-    basis = torch.linalg.svd(fitted, full_matrices=True).Vh.T
+    fitted = unscaled(factor) @ linear_map.weight
+    basis = strongest_first(fitted.T @ fitted)
     return Directions(
         basis=basis,
         weight=linear_map.weight @ basis,
@@ -58,12 +58,20 @@ def directions_of(linear_map: LinearMap, factor: Factor) -> Directions:
 
 
 def components_of(factor: Factor, count: int) -> Float[Tensor, "d_model component"]:
-    """The first principal components of x over the rows of a fit set, one per column.
+    """The first principal components of x over the rows of a fit set, one per column."""
+    half = unscaled(factor)
+    return strongest_first(half.T @ half)[:, :count]
 
-    S_xx⁺ = root rootᵀ has the same directions as S_xx, the strongest of which have the smallest singular values there.
-    """
-    left, _, _ = torch.linalg.svd(factor.root, full_matrices=False)
-    return left.flip(1)[:, :count]
+
+def unscaled(factor: Factor) -> Float[Tensor, "rank d_model"]:
+    """P with PᵀP = S_xx, where S_xx⁺ = root rootᵀ has an inverse: R⁻¹Qᵀ of root = QR, so that P root = 1."""
+    q, r = torch.linalg.qr(factor.root)
+    return torch.linalg.solve_triangular(r, q.T, upper=True)
+
+
+def strongest_first(moments: Float[Tensor, "d_model d_model"]) -> Float[Tensor, "d_model direction"]:
+    """The principal directions of symmetric moments, one per column."""
+    return torch.linalg.eigh((moments + moments.T) / 2).eigenvectors.flip(1)
 
 
 def span(vectors: Float[Tensor, "vector d_model"]) -> Float[Tensor, "d_model dimension"]:

@@ -2,7 +2,7 @@
 
 RANK = 24  # of the published bottleneck (arXiv 2606.14040), and of the subspaces that are compared
 RANKS = (1, 8, RANK, 64, 128, 256)  # shown, where the model has more dimensions; none and all are shown, too
-SPLICED_RANKS = (8, RANK, 64)
+SPLICED_RANKS = (RANK, 64)  # each is a pass through half of the model for each SAE and context
 GROWTH = 1.15  # of one stored rank to the next
 
 
