@@ -6,8 +6,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from darkmatter.experiments.registry import records
 from darkmatter.ledger.claims import ClaimsError, load_claims
 from darkmatter.ledger.predictions import Prediction, prediction_sha256
+
+ROOT = Path(__file__).parents[2]
 
 
 def prediction(**changes) -> dict:
@@ -86,3 +89,9 @@ def test_the_hash_covers_what_decides_the_outcome(changes):
 def test_the_hash_does_not_cover_the_reason():
     one, other = (Prediction.model_validate(prediction(why=why)) for why in ("a guess", "another word for it"))
     assert prediction_sha256(one) == prediction_sha256(other)
+
+
+def test_an_experiment_offers_the_estimand_of_every_prediction():
+    for one in load_claims(ROOT / "claims.yaml").predictions:
+        assert one.estimand.name in records()[one.experiment].estimands
+        assert one.estimand.results == [records()[one.experiment].results.as_posix()]
