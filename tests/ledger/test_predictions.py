@@ -8,6 +8,7 @@ import yaml
 
 from darkmatter.experiments.registry import records
 from darkmatter.ledger.claims import ClaimsError, load_claims
+from darkmatter.ledger.estimands.registry import estimands
 from darkmatter.ledger.predictions import Prediction, prediction_sha256
 
 ROOT = Path(__file__).parents[2]
@@ -91,7 +92,7 @@ def test_the_hash_does_not_cover_the_reason():
     assert prediction_sha256(one) == prediction_sha256(other)
 
 
-def test_an_experiment_offers_the_estimand_of_every_prediction():
+def test_something_computes_the_estimand_of_every_prediction():
     for one in load_claims(ROOT / "claims.yaml").predictions:
-        assert one.estimand.name in records()[one.experiment].estimands
-        assert one.estimand.results == [records()[one.experiment].results.as_posix()]
+        assert one.estimand.name in estimands()
+        assert records()[one.experiment].results.as_posix() in one.estimand.results
