@@ -8,12 +8,14 @@ import pytest
 from fake_linear_rank import fake_sums
 from profiles import profile_params
 
+from darkmatter.audit.derive import Deriver, numbers_of
 from darkmatter.experiments.linear_rank.results import results_of
 from darkmatter.ledger.claims import load_claims
 from darkmatter.ledger.estimands.evidence import Evidence
 from darkmatter.ledger.judge import prediction_row
 from darkmatter.ledger.predictions import prediction_sha256
 from darkmatter.results.load import Results
+from darkmatter.storage.artifacts import plain
 
 ROOT = Path(__file__).parents[2]
 PARAMS = profile_params("smollm2")
@@ -99,3 +101,35 @@ def test_without_results_nothing_is_judged():
     bare = Evidence(PARAMS, Results({}, {}), Path(), None, 30)
     row = prediction_row(PREDICTIONS["rank-24-holds-less-than-a-third"], bare)
     assert row["outcome"] is None and row["reason"] == "no results of linear_rank"
+
+
+@pytest.fixture
+def deriver():
+    """Of a repository whose committed outcomes are those of this evidence."""
+    made = Deriver.__new__(Deriver)
+    made.params, made.evidence, made.predictions = PARAMS, evidence(), PREDICTIONS
+    made.predicted = {name: plain(prediction_row(one, evidence())) for name, one in PREDICTIONS.items()}
+    return made
+
+
+def test_a_prediction_is_derived_again(deriver):
+    done = deriver.prediction(PREDICTIONS["rank-24-holds-less-than-a-third"])
+    assert done.comparison.differing == [] and done.comparison.derived > 20 and done.lacking is None
+    said = numbers_of(done)
+    assert said[0].startswith("  share 24: 5 values") and said[0].endswith("agrees") and said[-1] == "  outcome agrees"
+
+
+def test_an_outcome_that_was_edited_differs(deriver):
+    name = "rank-is-high-at-every-layer"
+    deriver.predicted[name]["outcome"] = "disagrees"
+    deriver.predicted[name]["components"]["share_24"][0]["value"] += 0.01
+    (one, other) = deriver.prediction(PREDICTIONS[name]).comparison.differing
+    assert {one[0], other[0]} == {
+        f"predictions[{name}].components.share_24[0].value",
+        f"predictions[{name}].outcome",
+    }
+
+
+def test_a_prediction_that_was_never_judged_is_missed(deriver):
+    deriver.predicted = {}
+    assert "does not have it" in deriver.prediction(PREDICTIONS["rank-hardly-moves-with-size"]).lacking
