@@ -3,10 +3,11 @@
 
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from darkmatter.figures.style import COMPONENTS, DOUBLE, Style, legend, points_with_intervals
+from darkmatter.figures.style import COMPONENTS, DOUBLE, Style, legend, log2_axis, points_with_intervals
 from darkmatter.params.conventions import PRIMARY
 from darkmatter.params.schema import Params
 from darkmatter.results.load import NotDrawn, Results, context_note
@@ -69,25 +70,21 @@ def draw(data: dict[str, Any], style: Style) -> Figure:
         look = {"color": colour, "marker": marker, "linestyle": line}
         drawn = [point for point in sae["curve"] if point["rank"]]
         ranks = [point["rank"] for point in drawn]
+        places = np.log2(ranks)
         points_with_intervals(
-            shares, ranks, [point["share"] for point in drawn], label=f"{sae['d_sae']:,} latents", **look
+            shares, places, [point["share"] for point in drawn], label=f"{sae['d_sae']:,} latents", **look
         )
-        points_with_intervals(left, ranks, [point["fvu"] for point in drawn], **look)
+        points_with_intervals(left, places, [point["fvu"] for point in drawn], **look)
     shares.axhline(0.5, color="0.6", linewidth=0.6)
     shares.set_ylabel("share of LinearError's variance")
     left.set_ylabel("FVU that is left")
     for axes in (shares, left):
-        rank_axis(axes)
+        log2_axis(axes, "x", ranks, "rank")
         axes.set_ylim(bottom=0)
     legend(shares)
     draw_layers(layers, data)
     draw_spliced(spliced, data, style)
     return figure
-
-
-def rank_axis(axes: Axes) -> None:
-    axes.set_xscale("log", base=2)
-    axes.set_xlabel("rank")
 
 
 def draw_layers(axes: Axes, data: dict[str, Any]) -> None:
@@ -112,14 +109,14 @@ def draw_layers(axes: Axes, data: dict[str, Any]) -> None:
 
 def draw_spliced(axes: Axes, data: dict[str, Any], style: Style) -> None:
     for row, (colour, marker, _) in zip(data["cross_entropy"], style.series(len(data["cross_entropy"])), strict=True):
-        ranks = [point["rank"] for point in row["curve"]]
+        places = np.log2([point["rank"] for point in row["curve"]])
         recovered = [point["of_linear"] for point in row["curve"]]
         look = {"color": colour, "marker": marker}
-        points_with_intervals(axes, ranks, recovered, linestyle="-", label=f"{row['sae']}: cross-entropy", **look)
+        points_with_intervals(axes, places, recovered, linestyle="-", label=f"{row['sae']}: cross-entropy", **look)
         points_with_intervals(
-            axes, ranks, row["variance"], linestyle=":", label="its variance", fillstyle="none", **look
+            axes, places, row["variance"], linestyle=":", label="its variance", fillstyle="none", **look
         )
-    rank_axis(axes)
+    log2_axis(axes, "x", [point["rank"] for row in data["cross_entropy"] for point in row["curve"]], "rank")
     axes.set_ylim(bottom=0)
     axes.set_ylabel("share of what LinearError has")
     if data["cross_entropy"]:
