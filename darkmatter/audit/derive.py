@@ -1,7 +1,8 @@
 """Make numbers again from stored sums, and compare them with the committed ones: no model, no torch, no DVC.
 
-What can be named: a claim, `claims`, `decomposition`, the results of an experiment, `metrics`, `plots`, a figure or
-table. A claim is judged again, and so are the results of its experiment; what is drawn is made again from the results.
+What can be named: a claim, `claims`, a prediction, `decomposition`, the results of an experiment, `metrics`, `plots`, a
+figure or table. A claim or prediction is judged again, and so are the results of its experiment; what is drawn is made
+again from the results.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,7 +22,8 @@ from darkmatter.ledger.claims import CLAIM_RESULTS, CLAIMS, Claim, load_claims
 from darkmatter.ledger.estimands.evidence import BY_DIMENSION as VARIANT
 from darkmatter.ledger.estimands.evidence import NOT_PULLED, Evidence
 from darkmatter.ledger.estimands.gather import gather
-from darkmatter.ledger.judge import claim_row, summary_of
+from darkmatter.ledger.judge import claim_row, prediction_row, summary_of
+from darkmatter.ledger.predictions import Prediction
 from darkmatter.ledger.verdicts import subject_of
 from darkmatter.params.conventions import CONVENTIONS
 from darkmatter.params.schema import Params, load_params
@@ -40,11 +42,11 @@ GET = "`make repro`, or from a remote that has them `dvc pull {}`"
 
 @dataclass
 class Derived:
-    """One file, or one claim's row of claims.json, with what came of it.
+    """One file, or one row of claims.json, with what came of it.
 
     Attributes:
         lacking: why some or all of it could not be made again.
-        row: the claim's row as derived.
+        row: of claims.json as derived, of a claim or prediction.
     """
 
     name: str
@@ -105,12 +107,13 @@ def values_of(item: Derived) -> list[str]:
 
 
 def numbers_of(item: Derived) -> list[str]:
-    """A claim's numbers and verdict as derived, a line each."""
+    """Numbers of a claim or prediction and what came of it as derived, a line each."""
     if item.row is None:
         return []
-    judged = item.row["rule"].get(item.row["judged_by"]) or {}
+    predicted = "says" in item.row
+    judged = item.row["rule"].get("real" if predicted else item.row["judged_by"]) or {}
     lines = []
-    words = outcome_words(item.row["outcomes"])
+    words = item.row["outcomes"] if predicted else outcome_words(item.row["outcomes"])
     for one in (
         component(name.replace("_", " "), result, name in judged, words.get(name))
         for name, result in item.row["components"].items()
@@ -118,6 +121,9 @@ def numbers_of(item: Derived) -> list[str]:
         alone = f": {one['outcome']}" if one["outcome"] else ""
         lines.append(f"  {one['label']}: {one['text']}" + (f" ({one['n']})" if one["n"] else "") + alone)
         lines += [f"    {part['key']}: {part['text']}" for part in one["all"]]
+    if predicted:
+        reason = f": {item.row['reason']}" if item.row["reason"] else ""
+        return [*lines, f"  outcome {item.row['outcome'] or 'none'}{reason}"]
     for variant, result in item.row["variants"].items():
         shown = [
             component(name.replace("_", " "), part, True)
@@ -149,6 +155,15 @@ class Deriver:
         return {claim.id: claim for claim in load_claims(CLAIMS).claims}
 
     @cached_property
+    def predictions(self) -> dict[str, Prediction]:
+        return {prediction.id: prediction for prediction in load_claims(CLAIMS).predictions}
+
+    @cached_property
+    def predicted(self) -> dict[str, dict[str, Any]]:
+        """As committed; none in a file from before there were any."""
+        return {row["id"]: row for row in read_json(CLAIM_RESULTS).get("predictions", [])}
+
+    @cached_property
     def judged(self) -> dict[str, dict[str, Any]]:
         return {row["id"]: row for row in read_json(CLAIM_RESULTS)["claims"]}
 
@@ -158,8 +173,9 @@ class Deriver:
         return {name: record for name, record in records().items() if record.derive}
 
     def names(self) -> list[str]:
-        """Everything that can be derived, the claims' rows one by one last."""
-        return ["decomposition", *self.records, "metrics", "plots", *(entry.id for entry in ENTRIES), *self.claims]
+        """Everything that can be derived, the rows of claims and predictions one by one last."""
+        made = ["decomposition", *self.records, "metrics", "plots", *(entry.id for entry in ENTRIES)]
+        return [*made, *self.claims, *self.predictions]
 
     def derive(self, name: str) -> list[Derived]:
         """Make what is asked for again, with what it rests on.
@@ -169,12 +185,14 @@ class Deriver:
         """
         if name == "claims":
             rows = [self.claim(claim) for claim in self.claims.values()]
-            return [*rows, self.counts([item.row for item in rows])]
+            predictions = [self.prediction(prediction) for prediction in self.predictions.values()]
+            return [*rows, *predictions, self.counts([item.row for item in rows])]
         if name in self.claims:
             claim = self.claims[name]
-            known = claim.experiment in self.records
-            behind = [self.experiment(claim.experiment, claim.estimand.name)] if known else []
-            return [*behind, self.claim(claim)]
+            return [*self.behind(claim), self.claim(claim)]
+        if name in self.predictions:
+            prediction = self.predictions[name]
+            return [*self.behind(prediction), self.prediction(prediction)]
         if name == "decomposition":
             return [self.hookpoint(hookpoint) for hookpoint in self.params.hookpoints]
         if name in self.records:
@@ -208,22 +226,35 @@ class Deriver:
                 row["earlier"][index], lacking = known, f"the rule of edition {before['edition']}: {NOT_PULLED}"
         return Derived(claim.id, path, compare(committed, row, f"claims[{claim.id}]"), lacking, row)
 
+    def behind(self, judged: Claim | Prediction) -> list[Derived]:
+        """The results that a claim or prediction is judged on, where they can be made again."""
+        known = judged.experiment in self.records
+        return [self.experiment(judged.experiment, judged.estimand.name)] if known else []
+
+    def prediction(self, prediction: Prediction) -> Derived:
+        path, row = CLAIM_RESULTS.as_posix(), plain(prediction_row(prediction, self.evidence))
+        if prediction.id not in self.predicted:
+            return Derived(prediction.id, path, lacking=f"{path} does not have it: `dvc repro claims`")
+        committed = self.predicted[prediction.id]
+        return Derived(prediction.id, path, compare(committed, row, f"predictions[{prediction.id}]"), row=row)
+
     @property
     def by_dimension_not_pulled(self) -> bool:
         return None in (self.evidence.dimension_sums, self.evidence.pursuit_sums)
 
     def counts(self, rows: list[dict[str, Any] | None]) -> Derived:
-        """What claims.json says of all claims together, and rows of claims that the ledger lacks.
+        """What claims.json says of all claims together, and rows of claims and predictions that the ledger lacks.
 
         Args:
             rows: as derived, in the order of the ledger; for None, whose sums are not here, the committed one counts.
         """
         known = [row or self.judged.get(name, {}) for row, name in zip(rows, self.claims, strict=True)]
         derived = summary_of(known, self.params.profile, subject_of(self.params))
-        result = compare({key: value for key, value in read_json(CLAIM_RESULTS).items() if key != "claims"}, derived)
-        result.differing += [
-            (f"claims[{name}]", "a row", f"none in {CLAIMS}") for name in self.judged.keys() - self.claims
-        ]
+        whole = {key: value for key, value in read_json(CLAIM_RESULTS).items() if key not in ("claims", "predictions")}
+        result = compare(whole, derived)
+        lost = [f"claims[{name}]" for name in self.judged.keys() - self.claims]
+        lost += [f"predictions[{name}]" for name in self.predicted.keys() - self.predictions]
+        result.differing += [(place, "a row", f"none in {CLAIMS}") for place in lost]
         return Derived("counts", CLAIM_RESULTS.as_posix(), result)
 
     def experiment(self, name: str, estimand: str | None = None) -> Derived:

@@ -33,6 +33,11 @@ def explain(identity: str) -> Content:
     claims = {claim.id: claim for claim in ledger.claims}
     if identity in {erratum.id for erratum in ledger.errata}:
         raise ArtifactError(f"{identity} is an erratum: two passages and no number. It stands in docs/errata.md.")
+    if identity in {prediction.id for prediction in ledger.predictions}:
+        raise ArtifactError(
+            f"{identity} is a prediction of ours and no claim of the paper: {CLAIMS} has its reason and rule, and "
+            f"`darkmatter audit derive {identity}` judges it again."
+        )
     if identity not in claims:
         hint = did_you_mean(identity, claims) or f"; known: {', '.join(claims)}"
         raise ArtifactError(f"{CLAIMS} has no claim {identity!r}{hint}")

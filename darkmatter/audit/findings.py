@@ -12,7 +12,7 @@ EXIT_CODES: dict[Kind, int] = {"tampered": 3, "differs": 4, "rule-changed": 5, "
 MEANINGS: dict[Kind, str] = {
     "tampered": "bytes are not those that the stage wrote",
     "differs": "a number does not follow from the sums that are stored",
-    "rule-changed": "a claim's rule changed after a result had been seen",
+    "rule-changed": "a rule or a prediction came or changed after a result had been seen",
     "stale": "made from other code, parameters or inputs than those here",
     "missing": "not here, so not checked",
 }

@@ -1,7 +1,8 @@
 """Hash everything again: outputs and cache objects against dvc.lock and the receipts, and these against the code.
 
     tampered      an output or a cache object has other bytes than the stage wrote
-    rule-changed  claims.yaml has another rule than judged the result, now or at an earlier commit
+    rule-changed  claims.yaml has another rule than judged the result, now or at an earlier commit; or a prediction that
+                  is younger than the run it is judged on
     stale         dvc.lock or a receipt is of other code, parameters or inputs
     missing       an output, a receipt or a stage's lock is not here
 
@@ -21,6 +22,7 @@ from darkmatter.audit.findings import AuditFinding
 from darkmatter.audit.hashing import THREADS, folder_md5, hash_file, hash_path, listing, object_path
 from darkmatter.audit.lock import LockedStage, Pipeline, read_pipeline
 from darkmatter.audit.outputs import output_findings, remedy
+from darkmatter.audit.predictions import prediction_findings
 from darkmatter.audit.receipts import Receipts, sorted_receipts
 from darkmatter.audit.rules import rule_findings
 from darkmatter.runner.staleness import brief, stale_stages, unsaid
@@ -87,6 +89,7 @@ def verify(root: Path, committed: bool = False) -> Verification:
                         done.findings.append(AuditFinding("tampered", str(path), message))
     done.findings += unsaid_findings({name: receipts[name] for name in names if name in receipts}, stale)
     done.findings += rule_findings(root)
+    done.findings += prediction_findings(root)
     return done
 
 

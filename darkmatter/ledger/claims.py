@@ -5,7 +5,7 @@ it and the rule that judges. The rules of edition 1 were written before the runs
 with each verdict, so that a rule changed afterwards shows, unless a new edition says so (`claim_rules`). A quote
 carries its SHA-256 and its place in the paper's text, so that whoever has that text finds it again; the text itself is
 not part of this repository. Where two passages of the paper contradict each other, that is an erratum: it is listed,
-and nothing is tested.
+and nothing is tested. What we expect of an experiment of our own is a prediction (`predictions`), outside the claims.
 """
 
 import re
@@ -17,11 +17,13 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, StringConstraints, ValidationError, model_validator
 
+from darkmatter.ledger.predictions import Prediction
 from darkmatter.ledger.rules import (
     Earlier,
     Edition,
     Estimand,
     LedgerPart,
+    Name,
     Rule,
     SnakeCase,
     Text,
@@ -36,7 +38,6 @@ from darkmatter.storage.yaml_lines import line_of, load_with_nodes, repeated_key
 
 CLAIMS = Path("claims.yaml")
 CLAIM_RESULTS = REPORTS / "claims.json"
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
 ModelName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9.]+(-[a-z0-9.]+)*$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Kind = Literal["range", "scalar", "ordering", "trend", "analytic", "count"]
@@ -206,6 +207,7 @@ class Ledger(LedgerPart):
     conventions: dict[SnakeCase, Switch]
     claims: list[Claim]
     errata: list[Erratum] = Field(default_factory=list)
+    predictions: list[Prediction] = Field(default_factory=list)
 
 
 def load_claims(path: Path = CLAIMS) -> Ledger:
@@ -259,6 +261,10 @@ def inconsistencies(ledger: Ledger) -> Iterator[tuple[tuple[str | int, ...], str
         if erratum.id in seen:
             yield ("errata", index, "id"), f"id {erratum.id!r} is used twice"
         seen.add(erratum.id)
+    for index, prediction in enumerate(ledger.predictions):
+        if prediction.id in seen:
+            yield ("predictions", index, "id"), f"id {prediction.id!r} is used twice"
+        seen.add(prediction.id)
     yield from ((("editions", index, "number"), message) for index, message in misnumbered(ledger.editions))
     yield from edition_problems(ledger)
     if ledger.tested != len(ledger.claims):

@@ -1,4 +1,4 @@
-"""The rows of reports/claims.json: each claim with our numbers, and what its rule makes of them."""
+"""The rows of reports/claims.json: each claim and prediction with our numbers, and what its rule makes of them."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -9,6 +9,7 @@ from darkmatter.ledger.estimands.evidence import OF_CONVENTION, PRIMARY, VARIANT
 from darkmatter.ledger.estimands.experiments import KEYS
 from darkmatter.ledger.estimands.quantities import Bootstrap, Component, Null, Quantity
 from darkmatter.ledger.estimands.registry import estimand
+from darkmatter.ledger.predictions import Prediction, prediction_sha256
 from darkmatter.ledger.rules import Earlier, Region
 from darkmatter.ledger.verdicts import (
     ANALOGUES,
@@ -31,7 +32,8 @@ Found = dict[str, list[Estimate]]
 def claims_content(ledger: Ledger, evidence: Evidence, subject: Subject) -> dict[str, Any]:
     """Everything that reports/claims.json holds."""
     rows = [claim_row(claim, evidence, subject) for claim in ledger.claims]
-    return summary_of(rows, evidence.params.profile, subject) | {"claims": rows}
+    predictions = [prediction_row(prediction, evidence) for prediction in ledger.predictions]
+    return summary_of(rows, evidence.params.profile, subject) | {"claims": rows, "predictions": predictions}
 
 
 def summary_of(rows: Sequence[Mapping[str, Any]], profile: str, subject: Subject) -> dict[str, Any]:
@@ -90,6 +92,36 @@ def claim_row(claim: Claim, evidence: Evidence, subject: Subject) -> dict[str, A
     return row
 
 
+def prediction_row(prediction: Prediction, evidence: Evidence) -> dict[str, Any]:
+    """One prediction.
+
+    Raises:
+        ArtifactError: its estimand is unknown, or a results file is not what it should be.
+    """
+    row = {
+        **prediction.model_dump(include={"id", "says", "why", "profiles", "experiment"}),
+        "estimand": prediction.estimand.name,
+        "computes": prediction.estimand.computes,
+        "results": prediction.estimand.results,
+        "rule": prediction.rule.model_dump(exclude_defaults=True),
+        "sha256": prediction_sha256(prediction),
+        "components": {},
+        "outcome": None,
+        "outcomes": {},
+        "reason": None,
+    }
+    if evidence.params.profile not in prediction.profiles:
+        return row | {"reason": f"made for {', '.join(prediction.profiles)}; this profile is {evidence.params.profile}"}
+    rule, regions = prediction.rule, prediction.rule.real
+    try:
+        result, judged = found(prediction.estimand.name, rule.level, regions, evidence, PRIMARY)
+    except Missing as missing:
+        return row | {"reason": str(missing)}
+    why = why_open(regions, result) if judged == "inconclusive" else None
+    outcomes = component_outcomes(regions, result)
+    return row | {"components": result, "outcome": judged, "outcomes": outcomes, "reason": why}
+
+
 def earlier_row(claim: Claim, earlier: Earlier, evidence: Evidence, subject: Subject) -> dict[str, Any]:
     """What the rule of an earlier edition makes of the numbers of this run.
 
@@ -138,12 +170,18 @@ def components(claim: Claim, evidence: Evidence, subject: Subject, variant: Vari
     Raises:
         Missing: the profile lacks what the estimand is made from.
     """
-    declared = estimand(claim.estimand.name)(evidence, variant)
-    regions = regions_of(claim, subject)
+    return found(claim.estimand.name, claim.rule.level, regions_of(claim, subject), evidence, variant)
+
+
+def found(
+    name: str, level: float | None, regions: Mapping[str, Region], evidence: Evidence, variant: Variant
+) -> tuple[Found, Outcome]:
+    """The numbers of an estimand and what some regions make of them, as `components`."""
+    declared = estimand(name)(evidence, variant)
     count = max(sum(counted(declared.get(name), region) for name, region in regions.items()), 1)
     bootstrap: Bootstrap = evidence.params.decomposition.bootstrap.model_dump()
-    if claim.rule.level is not None:
-        bootstrap["level"] = claim.rule.level
+    if level is not None:
+        bootstrap["level"] = level
     result = {
         name: [key | quantity.at(bootstrap, count if name in regions else 1) for key, quantity in elements(component)]
         for name, component in declared.items()

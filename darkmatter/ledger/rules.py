@@ -18,6 +18,7 @@ from darkmatter.storage.artifacts import sha256_bytes
 
 NAMED = 3  # the edition since which a rule's hash covers the name of its estimand
 SnakeCase = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(_[a-z0-9]+)*$")]
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
 Text = Annotated[str, StringConstraints(min_length=1, pattern=r"^\S(.*\S)?$")]
 
 

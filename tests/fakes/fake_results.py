@@ -12,6 +12,7 @@ import fake_downstream
 import fake_error_saes
 import fake_interpretability
 import fake_latent_probe
+import fake_linear_rank
 import fake_norm_baselines
 import fake_pursuit
 import fake_random_features
@@ -108,6 +109,7 @@ def fake_results(params: Params, model: str | None = None) -> Results:
             "components": fake_components.fake(params),
             "latent_probe": fake_latent_probe.fake(params),
             "synthetic_noise": fake_synthetic_noise.fake(params),
+            "linear_rank": fake_linear_rank.fake(params),
             "random_features": fake_random_features.fake(params),
         },
     )

@@ -93,9 +93,9 @@ EDITS = {
     "figures/fig01_breakdown.py": ({"figures", "report"}, set()),
     "ledger/verdicts.py": ({"claims", "report"}, set()),
     "theory/lemmas.py": ({"lemmas", "controls"}, set()),
-    "results/breakdown.py": ({"controls", *LEAVES}, set()),
+    "results/breakdown.py": ({"controls", "linear_rank", *LEAVES}, set()),
     "experiments/components/params.py": ({"components", *LEAVES}, set()),
-    "experiments/downstream/params.py": ({"downstream", *LEAVES}, set()),
+    "experiments/downstream/params.py": ({"downstream", "linear_rank", *LEAVES}, set()),
     "experiments/controls/params.py": ({"controls", *LEAVES}, set()),
     "experiments/controls/record.py": ({"controls", *LEAVES}, set()),  # the registry reads it by name
     "experiments/registry.py": (LEAVES, set()),
