@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from darkmatter.figures.style import COMPONENTS, DOUBLE, MUTED, Style, legend, log2_axis, points_with_intervals
+from darkmatter.figures.style import COMPONENTS, MUTED, Style, legend, log2_axis, points_with_intervals
 from darkmatter.figures.words import span, values_of
 from darkmatter.params.conventions import PRIMARY
 from darkmatter.params.schema import Params
@@ -72,7 +72,7 @@ def variances(sae: dict[str, Any], curve: list[dict[str, Any]]) -> list[dict[str
 
 
 def draw(data: dict[str, Any], style: Style) -> Figure:
-    figure = style.figure(DOUBLE, 5.2)
+    figure = style.figure(5.2)
     (shares, left), (layers, spliced) = figure.subplots(2, 2)
     for sae, (colour, marker) in zip(data["widths"], style.series(len(data["widths"])), strict=True):
         look = {"color": colour, "marker": marker, "linestyle": "-"}
@@ -105,7 +105,7 @@ def draw_layers(axes: Axes, data: dict[str, Any]) -> None:
             [row[key] for row in data["layers"]],
             color=look.colour,
             marker=look.marker,
-            linestyle=look.line,
+            linestyle="-",
             label=key,
         )
     axes.axhline(data["d_model"], color=MUTED, linewidth=0.6)

@@ -69,7 +69,7 @@ def fake_sums(
         for rank in spliced_ranks(d_model):
             share = min(recovered * (rank / RANK) ** 0.5, 1) + 0.02 * random.standard_normal(count)
             splices[f"{sae}/ce/{rank}"] = clean + cost * (1 - 0.6 * share)
-    per_context = [{name: array[place] for name, array in splices.items()} for place in range(count)]
+    per_context = [{name: np.asarray(array[place]) for name, array in splices.items()} for place in range(count)]
     return stored(saes, per_context), shared, downstream
 
 

@@ -147,7 +147,7 @@ def firing_share(rebuilt: Reconstructions, kept: Bool[np.ndarray, "context posit
 
 def chosen_latents(
     share: Float[np.ndarray, " latent"], seed: int
-) -> tuple[Int[np.ndarray, " latent"], Int[np.ndarray, " latent"]]:
+) -> tuple[Int[np.ndarray, " dense"], Int[np.ndarray, " other"]]:
     """The dense latents, and as many at random of the others that fire at all (fewer where there are fewer)."""
     dense, others = np.flatnonzero(share > DENSE), np.flatnonzero((share > 0) & (share <= DENSE))
     drawn = np.random.default_rng([seed, len(share)]).permutation(others)[: len(dense)]
