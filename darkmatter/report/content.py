@@ -20,6 +20,7 @@ from darkmatter.report.editions import editions_content
 from darkmatter.report.errata import errata, inconsistent
 from darkmatter.report.families import families_content
 from darkmatter.report.figures import figure_content
+from darkmatter.report.predictions import predictions_content
 from darkmatter.report.sources import Provenance, short_revision
 from darkmatter.report.story import story
 from darkmatter.report.summary import duration, total_seconds
@@ -66,6 +67,7 @@ def report_content(
         "letters": Markup(drawings.letters),  # noqa: S704 - of drawing elements alone
         "colours": drawings.style,
         "claims": claims_content(claims, provenance),
+        "predictions": predictions_content(claims),
         "families": families_content(claims, model, families),
         "variants": [{"split": split, "convention": convention} for split in SPLITS for convention in CONVENTIONS],
         "metrics": METRICS,
