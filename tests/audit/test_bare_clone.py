@@ -22,7 +22,11 @@ PAGES = [
     ROOT / "CONTRIBUTING.md",
     *sorted((ROOT / "docs").glob("*.md")),
 ]
-TESTED_ELSEWHERE = {"extending.md": "test_api_commands.py", "sharing.md": "test_sharing.py"}
+TESTED_ELSEWHERE = {
+    "extending.md": "test_api_commands.py",
+    "sharing.md": "test_sharing.py",
+    "your_sae.md": "test_your_sae.py",
+}
 BLOCK = re.compile(r"^```.*?\n(.*?)^```", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"(?:^|\$ |&& |[A-Z_]+=\S+ )(darkmatter [a-z][^#&\n]*)", re.MULTILINE)
 
@@ -59,6 +63,7 @@ MARKED = {
     "audit rerun decomposition@resid_post.14": "both need data",
     "audit verify": "data (or `--committed`: a bare clone)",
     "audit verify --paper paper.txt": "the paper's text",
+    "compare HEAD --keep NAME": "after `make repro`",
     "decompose": "",  # named, without the files that it takes
     "decompose --activations acts.npy --sae my_sae": "Your own model and SAE",
     f"decompose {' '.join(ARGUMENTS)} --figure parts.svg": "make demo",

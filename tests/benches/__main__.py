@@ -34,7 +34,8 @@ NEEDED = {
 
 
 def check_data() -> None:
-    """
+    """Refuse to begin without what is measured on.
+
     Raises:
         ArtifactError: the model or what was made with it is not here.
     """

@@ -112,7 +112,8 @@ def timed(run: Run) -> tuple[float, Any]:
 
 
 def interleave(ours: Run, rival: Run, pairs: int, scale: float = 1.0, warm_up: int = 0) -> Pairs:
-    """
+    """Time both sides in turn.
+
     Args:
         scale: how many times the rival would have to do what it is timed on.
         warm_up: pairs that are run before and not counted.

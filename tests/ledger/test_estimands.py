@@ -486,13 +486,16 @@ def test_saes_of_the_published_lists():
 
 
 def test_registry_is_that_of_the_ledger():
-    claims = load_claims(ROOT / "claims.yaml").claims
+    ledger = load_claims(ROOT / "claims.yaml")
+    claims = ledger.claims
     earlier = {claim.as_of(one).estimand.name for claim in claims for one in claim.earlier}
-    assert {claim.estimand.name for claim in claims} | earlier == {*estimands()}
+    predicted = {prediction.estimand.name for prediction in ledger.predictions}
+    assert {claim.estimand.name for claim in claims} | earlier | predicted == {*estimands()}
     made_of_results = {"judged_interpretability", "dense_where_recovered", "nonlinear_where_introduced"}
     of_several = made_of_results | {"reduction_lead", "reduction_lead_of_one_measure"}
     for record in records().values():
-        own = [claim for claim in claims if claim.experiment == record.name and record.estimands]
+        judged = [*claims, *ledger.predictions]
+        own = [one for one in judged if one.experiment == record.name and record.estimands]
         judging = {one.estimand.name for claim in own for one in (claim, *map(claim.as_of, claim.earlier))}
         assert judging - of_several == set(record.estimands)
     with pytest.raises(ArtifactError, match="'slope_of_nothing', which nothing computes"):

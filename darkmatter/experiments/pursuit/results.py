@@ -1,6 +1,6 @@
 """The results file of section 6.1 from sums per context, as they are stored."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,14 +25,15 @@ from darkmatter.storage.artifacts import read_arrays
 from darkmatter.storage.packed_sums import gather, select
 from darkmatter.storage.paths import DATA, RESULTS
 
-STORED = (
-    RESULTS / "pursuit_sums.npz"
-)  # of the hookpoint: rows, square, cross, FIT SET/facts; SAE/ENCODER/SUM, and rounded SAE/ENCODER/dimensions
+# Of the hookpoint: rows, square, cross, FIT SET/facts; SAE/ENCODER/SUM, and rounded SAE/ENCODER/dimensions.
+STORED = RESULTS / "pursuit_sums.npz"
 STORED_DIMENSIONS = DATA / "sums" / "pursuit.npz"  # x_sum, x_square; SAE/ENCODER/SUM [row set, context, d_model]
 BELOW_L0 = "tokens_below_l0"  # [context] of a variant: tokens that have fewer latents than the SAE gave them
 
 
-def stored(moments: Path, decomposed: Path, saes: Sequence[str]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+def stored(
+    moments: Path, decomposed: Path, saes: Collection[str]
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Content of STORED and of STORED_DIMENSIONS.
 
     Args:
@@ -56,7 +57,7 @@ def stored(moments: Path, decomposed: Path, saes: Sequence[str]) -> tuple[dict[s
     return scalars | committed_dimensions(hookpoint.rows, dimensions, saes), dimensions
 
 
-def committed_dimensions(rows: np.ndarray, dimensions: Sums, saes: Sequence[str]) -> dict[str, np.ndarray]:
+def committed_dimensions(rows: np.ndarray, dimensions: Sums, saes: Collection[str]) -> dict[str, np.ndarray]:
     """What STORED has of every dimension, of the encoders that a claim compares: `decomposition.rounded_sums`.
 
     Args:
