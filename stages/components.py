@@ -41,7 +41,7 @@ def main(stage: Stage) -> None:
     moments = stage.reads(DECOMPOSITION / params.profile / hookpoint / MOMENTS)
     of_z = [path for path in parents if path.startswith("attn_z.")]
     attention = {"model": stage.reads(MODEL), "hookpoint": of_z[0].split("/")[0]} if of_z else None
-    through = load_attention_output(**attention) if attention else None
+    through = load_attention_output(str(attention["model"]), attention["hookpoint"]) if attention else None
     check_sum(files[main_sae], [files[path] for path in parents], through)
 
     splits = params.decomposition.model_dump(include={"fit_share", "folds", "split_seed"})

@@ -15,14 +15,14 @@ def predictions_content(claims: Mapping[str, Any]) -> list[Content]:
 
 def prediction(row: Mapping[str, Any]) -> Content:
     outcome = row["outcome"] or "none"
-    regions = row["rule"]["real"]
-    numbers = [(name, values_text(row["components"][name], region)) for name, region in regions.items()]
+    judged = {name: region for name, region in row["rule"]["real"].items() if row["components"].get(name)}
+    numbers = [(name, values_text(row["components"][name], region)) for name, region in judged.items()]
     return {
         "id": row["id"],
         "says": row["says"],
         "computes": row["computes"],
         "outcome": outcome,
         "answer": ANSWERS[outcome],
-        "numbers": [{"label": name, "text": text} for name, text in numbers if row["components"][name]],
+        "numbers": [{"label": name, "text": text} for name, text in numbers],
         "reason": row["reason"],
     }

@@ -3,6 +3,7 @@
 Where the CPU does not round by itself torch takes another second, once, to load what its operators are caught with.
 """
 
+import importlib
 import statistics
 import time
 from dataclasses import dataclass
@@ -62,7 +63,9 @@ def settle(wanted: str, device: str) -> tuple[str, ProductRates | None]:
         return wanted, None
     if wanted != AUTO:
         raise ParamsError(f"arithmetic {wanted!r}; there are {AUTO}, {FLOAT32} and {BFLOAT16}")
-    if device != "cpu":
+    # By name: it imports torch. A CPU that does not round by itself does the float32 product and more: never faster.
+    rounding = importlib.import_module("darkmatter.runner.rounded_products")
+    if device != "cpu" or not rounding.rounds_by_itself():
         return FLOAT32, None
     rates = measure_rates()
     return rates.faster, rates

@@ -19,8 +19,7 @@ def test_each_prediction_has_its_outcome_and_the_numbers_that_its_rule_asks_for(
 
 def test_one_that_was_not_judged_says_why():
     first = CLAIMS["predictions"][0]
-    nothing = {name: [] for name in first["components"]}
-    row = {**first, "outcome": None, "components": nothing, "reason": "of another model"}
+    row = {**first, "outcome": None, "components": {}, "reason": "of another model"}
     (one,) = predictions_content({"predictions": [row]})
     assert (one["outcome"], one["answer"], one["numbers"], one["reason"]) == ("none", "not tested", [], row["reason"])
 
