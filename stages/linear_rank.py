@@ -21,6 +21,7 @@ from darkmatter.experiments.linear_rank.splices import splice_ranks
 from darkmatter.models.activation_files import open_activations
 from darkmatter.models.extract import release_model
 from darkmatter.models.splice import check_hookpoint
+from darkmatter.runner.arithmetic import arithmetic_of
 from darkmatter.runner.stage import Stage, run
 from darkmatter.runner.units import Unit, forget_units, run_units
 from darkmatter.storage.artifacts import read_arrays, read_json, write_arrays, write_json
@@ -33,6 +34,7 @@ def main(stage: Stage) -> None:
     params, main_hookpoint = stage.params, stage.params.figures.main_hookpoint
     specs, names = measured(params), spliced(params)
     check_hookpoint(main_hookpoint, read_json(stage.reads(MODEL) / "manifest.json")["layers"])
+    stage.arithmetic = arithmetic_of(MODEL / "manifest.json")
     tokens, moments = stage.reads(TOKENS / "eval.npy"), DECOMPOSITION / params.profile / main_hookpoint / "moments"
     hookpoints = list(dict.fromkeys(spec.hookpoint for spec in specs))
     activations = {name: stage.reads(ACTIVATIONS / "eval" / name) for name in hookpoints}

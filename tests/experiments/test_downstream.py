@@ -27,7 +27,7 @@ from profiles import profile_params
 from safetensors.numpy import save_file
 
 from darkmatter.experiments.downstream import compute as downstream
-from darkmatter.experiments.downstream.compute import fit_map, random_directions, residual_gap
+from darkmatter.experiments.downstream.compute import fit_map, random_directions
 from darkmatter.experiments.downstream.estimates import (
     EXPECTATIONS,
     NO_COST,
@@ -40,6 +40,7 @@ from darkmatter.experiments.downstream.estimates import (
     ratio,
     recovered,
 )
+from darkmatter.experiments.downstream.model_pass import residual_gap
 from darkmatter.figures import fig08_downstream
 from darkmatter.models.extract import token_loss
 from darkmatter.models.hookpoints import module_of

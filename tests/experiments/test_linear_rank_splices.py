@@ -4,30 +4,19 @@ import numpy as np
 import pytest
 import torch
 from decomposition_reference import regress
-from test_downstream import (
-    CONTEXTS,
-    D_MODEL,
-    FIRST,
-    LENGTH,
-    POINT,
-    SPLIT,
-    files,
-    fit_map,
-    held_out_contexts,
-    make_case,
-    shared,
-    splice,
-)
+from downstream_case import CONTEXTS, D_MODEL, FIRST, LENGTH, POINT, SPLIT, files, make_case, shared, splice
 
-from darkmatter.experiments.downstream.compute import open_once
+from darkmatter.experiments.downstream.compute import fit_map, open_once
+from darkmatter.experiments.downstream.estimates import held_out_contexts
 from darkmatter.experiments.linear_rank.compute import DIRECTIONS, measure
 from darkmatter.experiments.linear_rank.splices import splice_ranks
 from darkmatter.models.extract import token_loss
 from darkmatter.models.hookpoints import module_of
 from darkmatter.models.load import load_model
 from darkmatter.regression.splits import draw_splits
+from darkmatter.runner import rounded_products
 from darkmatter.saes.decoder import load_decoder
-from darkmatter.storage.artifacts import ArtifactError, read_arrays
+from darkmatter.storage.artifacts import ArtifactError, read_arrays, read_json, write_json
 
 SPLITS_DRAWN = draw_splits(CONTEXTS, LENGTH - 1 - FIRST, *SPLIT.values())
 CONTEXT = held_out_contexts(SPLITS_DRAWN, 2)[1]
@@ -93,6 +82,20 @@ def test_the_full_rank_is_the_splice_of_section_53(case, sums):
     assert abs(sums["one/ce/3"] - whole["one/ce/linear"]) > 1e-3 * sums["rows"]  # a lower rank is another splice
 
 
+def test_passes_have_the_models_arithmetic(tmp_path, monkeypatch):
+    """As those of section 5.3, whose cross-entropies they are compared with."""
+    monkeypatch.setattr(rounded_products, "rounds_by_itself", lambda: False)
+    folder = make_case(tmp_path)
+    fit_map(folder / "map", **shared(folder), **files(folder))
+    (folder / "measured").mkdir()
+    measure(folder / "measured", spliced=True, **shared(folder), **files(folder))
+    manifest = folder / "model" / "manifest.json"
+    write_json(manifest, read_json(manifest) | {"arithmetic": "bfloat16"})
+    whole = float(splice(folder, CONTEXT)["one/ce/linear"])
+    splice_ranks(folder / "out", **arguments(folder))
+    assert read_arrays(folder / "out" / "sums.npz")[f"one/ce/{D_MODEL}"] == pytest.approx(whole, rel=1e-6)
+
+
 def test_activations_of_another_text_are_refused(case):
     tokens = np.load(case / "tokens.npy")
     np.save(case / "others.npy", (tokens + 1) % 256)
@@ -102,7 +105,7 @@ def test_activations_of_another_text_are_refused(case):
 
 def test_a_loss_that_is_no_number_is_refused(case, monkeypatch):
     monkeypatch.setattr(
-        "darkmatter.experiments.linear_rank.splices.spliced_loss", lambda *_: torch.full((1, LENGTH), float("nan"))
+        "darkmatter.experiments.downstream.model_pass.spliced_loss", lambda *_: torch.full((1, LENGTH), float("nan"))
     )
     with pytest.raises(ArtifactError, match="rank 0: the model returned NaN"):
         splice_ranks(case / "out", **arguments(case))

@@ -24,23 +24,15 @@ from torch import Tensor
 
 from darkmatter.decomposition.passes import error_maps
 from darkmatter.decomposition.samples import SaeSample, open_sample
-from darkmatter.decomposition.shared_moments import FILE
-from darkmatter.models.activation_files import open_activations
+from darkmatter.experiments.downstream.model_pass import ModelPass, Rows
 from darkmatter.models.device import usable
-from darkmatter.models.extract import load_once
-from darkmatter.models.splice import residual_at, spliced, spliced_loss
-from darkmatter.runner.arithmetic import BFLOAT16, FLOAT32, arithmetic_of, products
-from darkmatter.storage.artifacts import ArtifactError, open_array, read_arrays, sha256_bytes, write_arrays
+from darkmatter.storage.artifacts import read_arrays, sha256_bytes, write_arrays
 
 MAP = "map.npz"  # b* of one SAE: weight [d_model, d_model], intercept [d_model], rank, rows
 SUMS = "sums.npz"  # of one context: cross-entropies, norms, squares
 PARTS = ("linear", "nonlinear")
 SPLIT = "context"
-# Of a row's norm: other CPUs and batches add in another order, and bfloat16 has two to three digits. Another model or
-# text is far beyond it.
-RESIDUAL_TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.1}
 
-Rows = Float[Tensor, "position d_model"]
 open_once = functools.cache(open_sample)
 
 
@@ -96,25 +88,10 @@ def splice_context(
         ArtifactError: the residual is not the stored one, files do not fit together, or a loss is not finite.
     """
     place = usable(device)
-    language_model = load_once(Path(model), place)
-    arithmetic = arithmetic_of(Path(model) / "manifest.json")  # of the passes alone
-    texts = open_array(Path(tokens), (None, None), "int32")
-    ids = torch.from_numpy(texts[context : context + 1].astype(np.int64)).to(place)
-    with products(arithmetic):
-        residual = residual_at(language_model, ids, hookpoint)
-    file = open_activations(Path(activations))
-    stored = torch.from_numpy(np.array(file[context])).to(place)
-    gap = residual_gap(residual[0, first_position:-1], stored, f"{activations}, context {context}", arithmetic)
-    kept = torch.from_numpy(read_arrays(Path(prepared) / FILE)["kept"][context]).to(place)
-
-    def loss_of(spliced_residual: Tensor, name: str) -> np.ndarray:
-        with products(arithmetic):
-            loss = spliced_loss(language_model, ids, hookpoint, spliced_residual, first_position)
-        if not loss.isfinite().all():
-            raise ArtifactError(f"context {context}, splice {name}: the model returned NaN or infinity")
-        return loss.flatten()[kept].sum(dtype=torch.float64).cpu().numpy()
-
-    sums = {"rows": np.array(float(kept.sum())), "residual_gap": np.array(gap), "ce/clean": loss_of(residual, "clean")}
+    one = ModelPass.of(model, tokens, hookpoint, first_position, context, activations, prepared, place)
+    kept = one.kept
+    clean = one.loss_of(one.residual, "clean")
+    sums = {"rows": np.array(float(kept.sum())), "residual_gap": np.array(one.residual_gap), "ce/clean": clean}
     for entry in saes:
         name = entry["name"]
         sample = open_once(activations, prepared, entry["codes"], entry["sae"], fit_share, folds, split_seed)
@@ -126,29 +103,8 @@ def splice_context(
         sums |= {f"{name}/norm/{part}": norms(rows[kept]).sum().cpu().numpy() for part, rows in parts.items()}
         for splice, rows in replacements(parts, controls, (seed, context, f"{hookpoint}/{name}")).items():
             sums[f"{name}/left/{splice}"] = (x[kept].double() - rows[kept].double()).square().sum(0).cpu().numpy()
-            rows = torch.where(kept[:, None], rows, x)
-            sums[f"{name}/ce/{splice}"] = loss_of(spliced(residual, rows[None], first_position), f"{name}/{splice}")
+            sums[f"{name}/ce/{splice}"] = one.cross_entropy(rows, x, f"{name}/{splice}")
     write_arrays(out / SUMS, sums)
-
-
-def residual_gap(result: Rows, stored: Float[Tensor, "_ _"], where: str, arithmetic: str = FLOAT32) -> float:
-    """Largest ‖result − stored‖ / ‖stored‖ of a row; 0 where the pass repeats to the last bit.
-
-    Args:
-        arithmetic: of the products of both passes.
-
-    Raises:
-        ArtifactError: it exceeds RESIDUAL_TOLERANCE, or the shapes differ.
-    """
-    fix = "Activations, tokens and model do not belong together: run `dvc repro -f activations`."
-    if result.shape != stored.shape:
-        raise ArtifactError(f"{where}: stored {list(stored.shape)}, the model gives {list(result.shape)}. {fix}")
-    distance = (result.double() - stored.double()).norm(dim=1)
-    gap = float((distance / stored.double().norm(dim=1).clamp(min=1e-300)).max())
-    rounds = torch.bfloat16 if arithmetic == BFLOAT16 else result.dtype
-    if not gap <= RESIDUAL_TOLERANCE[rounds]:
-        raise ArtifactError(f"{where}: a row differs by {gap:.1e} of its norm from what the model gives now. {fix}")
-    return gap
 
 
 def split_context(

@@ -10,14 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from darkmatter.decomposition.shared_moments import FILE
-from darkmatter.experiments.downstream.compute import SUMS, open_once, residual_gap, split_context
+from darkmatter.experiments.downstream.compute import SUMS, open_once, split_context
+from darkmatter.experiments.downstream.model_pass import ModelPass
 from darkmatter.experiments.linear_rank.directions import Directions
-from darkmatter.models.activation_files import open_activations
 from darkmatter.models.device import usable
-from darkmatter.models.extract import load_once
-from darkmatter.models.splice import residual_at, spliced, spliced_loss
-from darkmatter.storage.artifacts import ArtifactError, open_array, read_arrays, write_arrays
+from darkmatter.storage.artifacts import read_arrays, write_arrays
 
 
 def splice_ranks(
@@ -52,27 +49,14 @@ def splice_ranks(
         ArtifactError: the residual is not the stored one, files do not fit together, or a loss is not finite.
     """
     place = usable(device)
-    language_model = load_once(Path(model), place)
-    texts = open_array(Path(tokens), (None, None), "int32")
-    ids = torch.from_numpy(texts[context : context + 1].astype(np.int64)).to(place)
-    residual = residual_at(language_model, ids, hookpoint)
-    stored = torch.from_numpy(np.array(open_activations(Path(activations))[context])).to(place)
-    residual_gap(residual[0, first_position:-1], stored, f"{activations}, context {context}")
-    kept = torch.from_numpy(read_arrays(Path(prepared) / FILE)["kept"][context]).to(place)
-    sums: dict[str, Any] = {"rows": np.array(float(kept.sum()))}
+    one = ModelPass.of(model, tokens, hookpoint, first_position, context, activations, prepared, place)
+    sums: dict[str, Any] = {"rows": np.array(float(one.kept.sum()))}
     for entry in saes:
         sample = open_once(activations, prepared, entry["codes"], entry["sae"], fit_share, folds, split_seed)
         for rank in ranks:
             parts = split_context(sample, context, truncated(Path(entry["directions"]), rank), place)
-            rows = torch.where(kept[:, None], parts["sae"] + parts["linear"], parts["x"])
-            loss = spliced_loss(
-                language_model, ids, hookpoint, spliced(residual, rows[None], first_position), first_position
-            )
-            if not loss.isfinite().all():
-                raise ArtifactError(
-                    f"context {context}, {entry['name']}, rank {rank}: the model returned NaN or infinity"
-                )
-            sums[f"{entry['name']}/ce/{rank}"] = loss.flatten()[kept].sum(dtype=torch.float64).cpu().numpy()
+            rows, name = parts["sae"] + parts["linear"], f"{entry['name']}, rank {rank}"
+            sums[f"{entry['name']}/ce/{rank}"] = one.cross_entropy(rows, parts["x"], name)
     write_arrays(out / SUMS, sums)
 
 
