@@ -2,7 +2,7 @@
 
     python -m darkmatter.report.compared      # writes docs/compared.md again; a test compares
 
-The report shows the same table by `sections/compared.html`, which `compared_content` fills.
+`sections/compared.html` is the same table for the report, which does not show it yet.
 """
 
 from collections.abc import Mapping, Sequence

@@ -5,12 +5,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake_results import fake_results, null_estimate
+from fake_results import null_estimate
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
-from profiles import profile_params
 
 from darkmatter.figures import FIGURES, figure_data
 from darkmatter.figures import fig06_norm_test as norm_test
@@ -23,22 +22,6 @@ from darkmatter.results.load import Results
 
 BY_ID = {entry.id: entry for entry in FIGURES}
 STYLE = Style(8)
-
-
-@pytest.fixture(scope="module")
-def params() -> Params:
-    return profile_params("smoke")
-
-
-@pytest.fixture(scope="module")
-def made(params: Params) -> Results:
-    return fake_results(params)
-
-
-@pytest.fixture
-def results(made: Results) -> Results:
-    """To be changed at will."""
-    return copy.deepcopy(made)
 
 
 def drawing(figure: str, results: Results, params: Params) -> tuple[Figure, dict[str, Any]]:

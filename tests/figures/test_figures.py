@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from fake_results import ROOT, fake_results, null_estimate
+from fake_results import ROOT, null_estimate
 from profiles import profile_params
 
 import darkmatter.figures
@@ -23,22 +23,6 @@ from darkmatter.results.load import Results
 DRAWN = [entry for entry in FIGURES if not entry.is_table]
 BY_ID = {entry.id: entry for entry in FIGURES}
 STYLE = Style(8)
-
-
-@pytest.fixture(scope="module")
-def params() -> Params:
-    return profile_params("smoke")
-
-
-@pytest.fixture(scope="module")
-def made(params: Params) -> Results:
-    return fake_results(params)
-
-
-@pytest.fixture
-def results(made: Results) -> Results:
-    """To be changed at will."""
-    return copy.deepcopy(made)
 
 
 def every_estimate(content: Any, first: bool = False) -> Iterator[tuple[dict[str, Any], str]]:

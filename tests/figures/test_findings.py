@@ -6,8 +6,6 @@ from typing import Any
 
 import pytest
 from fake_interpretability import fake as fake_interpretability
-from fake_results import fake_results
-from profiles import profile_params
 
 from darkmatter.figures import FIGURES, FigureModule, figure_data
 from darkmatter.figures.style import Style, wrapped
@@ -17,22 +15,6 @@ from darkmatter.results.load import Results
 
 BY_ID = {entry.id: entry for entry in FIGURES}
 MAIN = "resid_post.1"
-
-
-@pytest.fixture(scope="module")
-def params() -> Params:
-    return profile_params("smoke")
-
-
-@pytest.fixture(scope="module")
-def made(params: Params) -> Results:
-    return fake_results(params)
-
-
-@pytest.fixture
-def results(made: Results) -> Results:
-    """To be changed at will."""
-    return copy.deepcopy(made)
 
 
 def finding(figure: str, results: Results, params: Params) -> str:
