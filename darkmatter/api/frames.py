@@ -95,7 +95,7 @@ def plot(results: "Mapping[str, Decomposed]", convention: str = "paper") -> "Fig
         axes.errorbar(places + shift, middle, yerr=reach, fmt="none", color="black", capsize=2, linewidth=1)
     axes.set_xticks(places, labels, fontsize=8)
     axes.set_ylabel("FVU, held-out tokens")
-    axes.legend(frameon=False, fontsize=8)
+    axes.legend(frameon=False, fontsize=8, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
     axes.spines[["top", "right"]].set_visible(False)
     return figure
 
