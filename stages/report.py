@@ -1,7 +1,7 @@
 """Write the report: one HTML file that needs no network, and no JavaScript to be read.
 
-In:  reports/results/, reports/figures/, reports/families/, reports/claims.json, claims.yaml, params.yaml; receipts,
-     where there are any.
+In:  reports/results/, reports/figures/, reports/families/, reports/compared/, reports/claims.json, claims.yaml,
+     params.yaml; receipts, where there are any.
 Out: reports/report.html. It shows times and revisions, so no stage ever reads it.
 Run: python -m stages.report
 """
@@ -11,6 +11,7 @@ from pathlib import Path
 from darkmatter.experiments.registry import drawn
 from darkmatter.ledger.claims import CLAIM_RESULTS, CLAIMS, load_claims
 from darkmatter.ledger.families import FAMILIES, read_families
+from darkmatter.report.compared import COMPARED, read_compared
 from darkmatter.report.content import report_content
 from darkmatter.report.render import render
 from darkmatter.report.sources import Provenance
@@ -41,8 +42,11 @@ def main(stage: Stage) -> None:
     provenance = Provenance(receipts, stale, params.figures.main_hookpoint)
 
     families = read_families(stage.reads(FAMILIES), params.profile)
+    compared = read_compared(stage.reads(COMPARED), params.profile)
 
-    content = report_content(params, results, figures, claims, lemmas, data, tokens, ledger, provenance, families)
+    content = report_content(
+        params, results, figures, claims, lemmas, data, tokens, ledger, provenance, families, compared
+    )
 
     write_text(stage.writes(REPORT), render(content))
 

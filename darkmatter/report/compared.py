@@ -2,7 +2,7 @@
 
     python -m darkmatter.report.compared      # writes docs/compared.md again; a test compares
 
-`sections/compared.html` is the same table for the report, which does not show it yet.
+The report shows the same table of its own profile: `sections/compared.html`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,22 +34,25 @@ darkmatter compare HEAD --keep NAME     # writes reports/compared/NAME.json: com
 python -m darkmatter.report.compared    # writes this page
 ```
 """
+ONE_CLASS = "All of them ran on {}: the table says nothing yet of another class of CPU.\n"
 
 Content = dict[str, Any]
 
 
-def read_compared(folder: Path = COMPARED) -> dict[str, Content]:
-    """Name → content of each kept comparison."""
-    return {path.stem: read_json(path) for path in sorted(folder.glob("*.json"))}
+def read_compared(folder: Path = COMPARED, profile: str | None = None) -> dict[str, Content]:
+    """Name → content of each kept comparison, or of those of one profile."""
+    runs = {path.stem: read_json(path) for path in sorted(folder.glob("*.json"))}
+    return {name: run for name, run in runs.items() if profile in (None, run["profile"])}
 
 
 def compared_content(runs: Mapping[str, Content]) -> Content:
-    """Columns (one for each run, with its facts) and rows (one for each claim) of the table."""
+    """Columns (one for each run, with its facts) and rows (one for each claim) of the table; its one class of CPU."""
     of_runs = [{row["id"]: row for row in run["claims"]} for run in runs.values()]
     claims = dict.fromkeys(name for rows in of_runs for name in rows)
     return {
         "columns": [column(name, run) for name, run in runs.items()],
         "rows": [{"id": name, "cells": [cell(rows.get(name)) for rows in of_runs]} for name in claims],
+        "one_class": one_class(runs),
     }
 
 
@@ -121,19 +124,17 @@ def page(runs: Mapping[str, Content]) -> str:
     rows = [[f"`{row['id']}`", *map(cell_text, row["cells"])] for row in content["rows"]]
     parts = [
         PREFACE,
-        *one_class(runs),
+        *([ONE_CLASS.format(content["one_class"])] if content["one_class"] else []),
         table(["run", *columns[0]["facts"]], [[one["name"], *one["facts"].values()] for one in columns]),
         table(["claim", *(one["name"] for one in columns)], rows),
     ]
     return "\n".join(parts)
 
 
-def one_class(runs: Mapping[str, Content]) -> list[str]:
-    """What the table cannot say where every run is of one class of CPU."""
+def one_class(runs: Mapping[str, Content]) -> str | None:
+    """The machine in words where every run is of one class: the table then says nothing of another."""
     classes = {machine(side) for run in runs.values() for side in (run["here"], run["there"])}
-    if len(classes) > 1:
-        return []
-    return [f"All of them ran on {classes.pop()}: the table says nothing yet of another class of CPU.\n"]
+    return classes.pop() if len(classes) == 1 else None
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -3,7 +3,7 @@
 Nothing here is a finding of its own: every sentence and number comes from the files that it is given.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from darkmatter.params.conventions import CONVENTIONS
 from darkmatter.params.schema import Params
 from darkmatter.regression.splits import SPLITS
 from darkmatter.report.claims import claims_content, judged_now
+from darkmatter.report.compared import compared_content
 from darkmatter.report.editions import editions_content
 from darkmatter.report.errata import errata, inconsistent
 from darkmatter.report.families import families_content
@@ -43,6 +44,7 @@ def report_content(
     ledger: Ledger,
     provenance: Provenance,
     families: Sequence[Content] = (),
+    compared: Mapping[str, Content] | None = None,
 ) -> Content:
     """Everything the template shows.
 
@@ -55,6 +57,7 @@ def report_content(
         ledger: claims and errata, as people wrote them.
         provenance: what receipts and lock say; without receipts its places say so.
         families: kept runs of other profiles.
+        compared: name → kept comparison of two runs of this profile.
     """
     receipts, drawings = provenance.receipts, Drawings()
     claims, model = judged_now(claims, provenance), data["model"]["label"]
@@ -69,6 +72,7 @@ def report_content(
         "claims": claims_content(claims, provenance),
         "predictions": predictions_content(claims),
         "families": families_content(claims, model, families),
+        "compared": compared_content(compared or {}),
         "variants": [{"split": split, "convention": convention} for split in SPLITS for convention in CONVENTIONS],
         "metrics": METRICS,
         "hookpoints": [

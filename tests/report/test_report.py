@@ -40,7 +40,7 @@ from darkmatter.report.story import rerun
 from darkmatter.report.tokens import tokens_content
 from darkmatter.results.load import Results
 from darkmatter.runner.stage import Stage
-from darkmatter.storage.artifacts import write_json
+from darkmatter.storage.artifacts import read_json, write_json
 
 ROOT = Path(__file__).parents[2]
 LEDGER = load_claims(ROOT / "claims.yaml")
@@ -410,6 +410,9 @@ def test_both_stages_from_files_to_files(tmp_path: Path, monkeypatch: pytest.Mon
     shutil.copyfile(ROOT / "claims.yaml", "claims.yaml")
     Path("reports/figures").mkdir()
     Path("reports/families").mkdir()
+    compared = read_json(ROOT / "reports/compared/amd-epyc-cold.json")
+    write_json(Path("reports/compared/of-this-profile.json"), compared | {"profile": "smoke"})
+    write_json(Path("reports/compared/of-another.json"), compared)
     Path("reports/figures/stale.svg").write_text("of another profile")
 
     stages.figures.main(Stage("figures", params, Path(stages.figures.__file__)))
@@ -419,6 +422,7 @@ def test_both_stages_from_files_to_files(tmp_path: Path, monkeypatch: pytest.Mon
     stages.report.main(Stage("report", params, Path(stages.report.__file__)))
     words = Page(Path("reports/report.html").read_text(encoding="utf-8")).words
     assert "norm-r2-range" in words and "random Llama (tests only)" in words
+    assert "of-this-profile" in words and "of-another" not in words
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 ONE_PROCESS = Path(__file__).parent / "one_process.py"
 FIRST_ARTIFACTS = "first-run.json"
+GIVEN = ("reports/families/", "reports/compared/")  # of reports/, what no stage writes
 
 
 class Workspace:
@@ -26,7 +27,7 @@ class Workspace:
         self.folder = folder
         tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
         for name in tracked.splitlines():
-            made = (name.startswith("reports/") and not name.startswith("reports/families/")) or name == "dvc.lock"
+            made = name == "dvc.lock" or (name.startswith("reports/") and not name.startswith(GIVEN))
             if not made and not name.startswith("tests/") and (ROOT / name).is_file():
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / name, folder / name)
