@@ -14,6 +14,7 @@ from darkmatter.cli import main
 from darkmatter.experiments.registry import needs_data
 from darkmatter.ledger.claims import CLAIMS, load_claims
 from darkmatter.report.sources import results_shown
+from darkmatter.saes.published.layer_sets import COMPARISON
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
@@ -66,6 +67,7 @@ MARKED = {
     "compare HEAD --keep NAME": "after `make repro`",
     "decompose": "",  # named, without the files that it takes
     "decompose --activations acts.npy --sae my_sae": "Your own model and SAE",
+    f"decompose --activations acts.npy --sae {COMPARISON}:matching-pursuit/l0-85": "With rows extracted once",
     f"decompose {' '.join(ARGUMENTS)} --figure parts.svg": "make demo",
     "keep": "",  # after a run
     "params --profile NAME": "",
