@@ -44,6 +44,7 @@ SAEBENCH = {  # group → architecture, and of each width in powers of two the r
         },
     ),
 }
+AIMED_AT = "the L0 that training aimed at; that of `parents` they were chosen by"
 TRAINERS = range(6)  # of each width; the checkpoints of their training are left out
 
 
@@ -153,7 +154,7 @@ def set_profile_text(name: str, manifest: Mapping[str, Any]) -> str:
     members = LAYER_SETS[name]()
     k_of = {member.group: member.k for member in members}
     saes = [sae for sae in manifest["saes"] if sae["architecture"] in get_args(Architecture)]
-    return rendered(name, {sae["hookpoint"] for sae in saes}, grouped(saes, k_of))
+    return rendered(name, {sae["hookpoint"] for sae in saes}, grouped(saes, k_of), AIMED_AT)
 
 
 def grouped(saes: Iterable[Mapping[str, Any]], k_of: Mapping[str, int | None]) -> Groups:

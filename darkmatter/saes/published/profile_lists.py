@@ -26,8 +26,9 @@ ORDER = ("widths", "sparsity", "layers", "layers-50", "appendix", "parents")
 
 HEADER = """# @package _global_
 # Generated from conf/manifests/{name}.json by `python -m darkmatter.saes.published.manifests`; not edited by hand.
-# `k`: the L0 that the SAEs of a group were chosen to be nearest to. `l0`: the published one of each.
+# `k`: {k}. `l0`: the published one of each.
 """
+CHOSEN = "the L0 that the SAEs of a group were chosen to be nearest to"
 
 
 def profile_text(name: str, manifest: Mapping[str, Any], main: int) -> str:
@@ -68,8 +69,9 @@ def reference(sae: Mapping[str, Any]) -> str:
     return by_repository if sae["release"] == sae["repo"] else by_release
 
 
-def rendered(name: str, hookpoints: Iterable[str], groups: Groups) -> str:
-    lines = [HEADER.format(name=name) + "hookpoints:"]
+def rendered(name: str, hookpoints: Iterable[str], groups: Groups, meant: str = CHOSEN) -> str:
+    """Content of conf/saes/NAME.yaml; `meant`: by the k of a group."""
+    lines = [HEADER.format(name=name, k=meant) + "hookpoints:"]
     lines += [f"  {point}: {{train_contexts: {GATE_CONTEXTS}}}" for point in sorted(hookpoints, key=by_kind_and_layer)]
     lines += ["", "saes:", "  published:", f"    manifest: {name}", "    groups:"]
     for group, (k, members) in groups.items():
