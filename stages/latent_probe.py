@@ -32,8 +32,8 @@ def main(stage: Stage) -> None:
     unit = Unit("probe", {**arguments, "cutoff": params.decomposition.eigen_cutoff})
     work = WORK / stage.name
     stage.units = run_units(probe_latents, [unit], work, stage.name)
-    latents, sums, rank = (read_arrays(work / "probe" / name) for name in (LATENTS, PROBE_SUMS, PROBE_RANK))
-    arrays = stored(latents, sums, rank)
+    latents, sums, ranks = (read_arrays(work / "probe" / name) for name in (LATENTS, PROBE_SUMS, PROBE_RANK))
+    arrays = stored(latents, sums, {name: int(rank) for name, rank in ranks.items()})
     write_json(stage.writes(RESULTS / "latent_probe.json"), results_of(arrays, params))
     write_arrays(stage.writes(STORED), arrays, compress=True)
     shutil.rmtree(work)

@@ -8,6 +8,7 @@ from darkmatter.params.data import Tokens
 from darkmatter.params.saes import Saes, SaeSpec
 from darkmatter.params.schema import Params
 from darkmatter.params.types import ParamsError
+from darkmatter.saes.published.pins import references
 from darkmatter.storage.artifacts import read_json
 from darkmatter.storage.paths import MANIFESTS
 
@@ -119,14 +120,14 @@ def layer_number(hookpoint: str) -> int:
 
 
 def formats(saes: Saes) -> dict[str, str]:
-    """Format of each SAE of the manifest that the parameters name, by `release/id`."""
+    """Format of each SAE of the manifest that the parameters name, by each of its names."""
     if saes.published is None or saes.published.manifest is None:
         return {}
     path = MANIFESTS / f"{saes.published.manifest}.json"
     if not path.is_file():
         raise ParamsError(f"saes.published.manifest: there is no {path}; name another, or run `git checkout {path}`")
     listed = read_json(path)["saes"]
-    return {f"{sae['release']}/{sae['id']}": sae["format"] for sae in listed}
+    return {name: sae["format"] for sae in listed for name in references(sae)}
 
 
 def sae_of(spec: SaeSpec, d_model: int, file_format: str | None) -> PlannedSae:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from darkmatter.params.schema import Params
 from darkmatter.planning.finding import Finding
+from darkmatter.saes.published.pins import references
 from darkmatter.storage.artifacts import read_json
 from darkmatter.storage.paths import MANIFESTS
 
@@ -26,10 +27,10 @@ def of_params(params: Params) -> list[Asked]:
 def of_saes(params: Params) -> list[Asked]:
     if params.saes.published is None or params.saes.published.manifest is None:
         return []
-    references = {spec.reference for spec in params.sae_specs()}
+    named = {spec.reference for spec in params.sae_specs()}
     result: dict[str, Asked] = {}
     for entry in read_json(MANIFESTS / f"{params.saes.published.manifest}.json")["saes"]:
-        if f"{entry['release']}/{entry['id']}" in references:
+        if named & {*references(entry)}:
             file = f"{entry['folder']}/{next(iter(entry['sha256']))}"
             result.setdefault(entry["repo"], (entry["repo"], entry["revision"] or "main", "model", False, file))
     return list(result.values())

@@ -6,6 +6,7 @@ from typing import Any
 from darkmatter.params.saes import SaeSpec
 from darkmatter.params.schema import Params
 from darkmatter.planning.finding import Finding
+from darkmatter.saes.published.pins import references
 from darkmatter.storage.artifacts import ArtifactError, read_json
 from darkmatter.storage.paths import MANIFESTS
 
@@ -17,7 +18,7 @@ def saes(params: Params) -> list[Finding]:
         return []
     manifest = params.saes.published.manifest
     entries = read_json(MANIFESTS / f"{manifest}.json")["saes"] if manifest else []
-    listed = {f"{entry['release']}/{entry['id']}": entry for entry in entries}
+    listed = {name: entry for entry in entries for name in references(entry)}
     problems = (problem_of(spec, manifest, listed) for spec in named)
     if problem := next(filter(None, problems), None):
         return [Finding("saes", False, problem, f"darkmatter params --profile {params.profile}  # once conf/ is fixed")]
@@ -28,7 +29,7 @@ def problem_of(spec: SaeSpec, manifest: str | None, listed: Mapping[str, Mapping
     """What is wrong with the reference of a published SAE; None: nothing.
 
     Args:
-        listed: `release/id` → its entry in the manifest.
+        listed: by each of its names, an entry of the manifest.
     """
     from darkmatter.saes.published.adopt import check_pinned, pins_itself
 

@@ -1,4 +1,4 @@
-"""The planner's tables in the documents: what the paper's three profiles cost on three accelerators.
+"""The planner's tables in the documents: what the paper's three profiles and two of other SAEs cost on accelerators.
 
 python -m darkmatter.planning.document      # writes them again, between the two marks; a test compares
 """
@@ -17,20 +17,21 @@ from darkmatter.storage.document_tables import lines, renewed
 DOCUMENT = Path("docs/paper-scale.md")
 MARKS = ("<!-- plan: python -m darkmatter.planning.document -->", "<!-- end of plan -->")
 PROFILES = ("gemma-2-2b", "gemma-2-9b", "llama-3.1-8b")
+OTHER_SAES = ("gemma-2-2b-sae-lens", "gemma-2-2b-saebench")  # in the first table alone: their stages are gemma-2-2b's
 DEVICES = ("h100", "a100-80gb", "rtx-4090")
 SHOWN_FLOPS, SHOWN_BYTES = 1e14, 1e9
 
 
 def plans() -> list[list[Plan]]:
     """For each profile its plans, one per device."""
-    workloads = [from_params(composed(name)) for name in PROFILES]
+    workloads = [from_params(composed(name)) for name in (*PROFILES, *OTHER_SAES)]
     return [[make_plan(w, GPUS[device]) for device in DEVICES] for w in workloads]
 
 
 def documents(profiles: Sequence[Sequence[Plan]]) -> dict[Path, str]:
     """Each document with the tables that belong between its marks."""
-    first = [plans[0] for plans in profiles]
-    tables = {DOCUMENT: (totals(profiles), stages(profiles), disk(first))}
+    papers = profiles[: len(PROFILES)]
+    tables = {DOCUMENT: (totals(profiles), stages(papers), disk([plans[0] for plans in papers]))}
     return {path: renewed(path, "\n\n".join(result), MARKS) for path, result in tables.items()}
 
 

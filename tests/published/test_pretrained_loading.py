@@ -27,6 +27,7 @@ from darkmatter.storage.artifacts import ArtifactError, read_json, sha256_file, 
 ROWS = published.rows()
 RELEASE, ID = "gemma-scope-2b-pt-res", published.GEMMA[1]
 REFERENCE = f"{RELEASE}/{ID}"
+PAPER_LISTS = ("gemma-2-2b", "gemma-2-9b", "llama-3.1-8b")
 MANIFEST = Path(__file__).parents[2] / "conf" / "manifests" / "gemma-2-2b.json"
 
 
@@ -406,9 +407,10 @@ def test_numbers_of_the_document_are_those_of_the_lists() -> None:
     document = (MANIFEST.parent.parent.parent / "docs" / "paper-scale.md").read_text()
     lists = {path.stem: read_json(path)["saes"] for path in MANIFEST.parent.glob("*.json")}
     for name, saes in lists.items():
-        size = sum(2 * 4 * sae["d_model"] * sae["width"] for sae in saes) / 1e9
+        matrices = [1 if sae["architecture"] == "matching_pursuit" else 2 for sae in saes]
+        size = sum(4 * n * sae["d_model"] * sae["width"] for n, sae in zip(matrices, saes, strict=True)) / 1e9
         assert re.search(rf"`{name}\.json` \| {len(saes)} \|.*\| {size:.0f} GB", document), (name, len(saes), size)
-    roles = [set(sae["roles"]) for name, saes in lists.items() if name != "gemma3-270m" for sae in saes]
+    roles = [set(sae["roles"]) for name in PAPER_LISTS for sae in lists[name]]
     caption = {"fig2", "near60", "llama"}
     main, swept = sum("fig2" in own for own in roles), sum("near60" in own and "fig2" not in own for own in roles)
     counts = [sum(bool(own & caption) for own in roles), main, swept, sum("llama" in own for own in roles)]

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import yaml
 from darkmatter.runner.code_identity import closure
 from darkmatter.saes.published import manifests, pins, registry
 from darkmatter.saes.published.names import named, our_hookpoint
-from darkmatter.storage.artifacts import ArtifactError, read_json, to_json
+from darkmatter.storage.artifacts import ArtifactError, read_json
 from darkmatter.storage.paths import MANIFESTS
 
 ROOT = Path(__file__).parents[2]
@@ -19,17 +20,15 @@ FOLDER = ROOT / MANIFESTS
 RELEASE, ID, FILE = "gemma-scope-2b-pt-res", "layer_12/width_16k/average_l0_82", "params.npz"
 
 
-@pytest.mark.parametrize("name", manifests.SUITES)
-def test_the_committed_list_is_what_the_registry_gives(name: str) -> None:
-    path = FOLDER / f"{name}.json"
-    committed = read_json(path)
-    assert to_json(manifests.suite_manifest(name, committed)) == path.read_text(), (
-        "the registry or the rules have changed: `python -m darkmatter.saes.published.manifests` writes the lists again"
-    )
-
-
-def test_every_list_belongs_to_a_suite() -> None:
-    assert {path.stem for path in FOLDER.glob("*.json")} == manifests.SUITES.keys()
+def test_the_committed_lists_are_what_the_registry_gives(tmp_path: Path) -> None:
+    shutil.copytree(FOLDER, tmp_path / "lists")  # with their pins
+    written = manifests.write(tmp_path / "lists", tmp_path)
+    assert {path.name for path in written} == {path.name for path in FOLDER.glob("*.json")}
+    for path in [*written, *tmp_path.glob("*.yaml")]:
+        committed = (FOLDER if path.suffix == ".json" else ROOT / manifests.PROFILES) / path.name
+        assert path.read_text() == committed.read_text(), (
+            "the registry or the rules have changed: `python -m darkmatter.saes.published.manifests` writes them again"
+        )
 
 
 def test_roles() -> None:
@@ -111,6 +110,8 @@ def test_hookpoints_of_transformer_lens() -> None:
     assert our_hookpoint("blocks.12.hook_resid_post") == "resid_post.12"
     assert our_hookpoint("blocks.3.attn.hook_z") == "attn_z.3"
     assert our_hookpoint("attn_out.14") == "attn_out.14"
+    assert our_hookpoint("model.layers.12") == our_hookpoint("model.layers.12.output") == "resid_post.12"
+    assert our_hookpoint("blocks.12") is our_hookpoint("model.layers.12.mlp") is None
     assert our_hookpoint("blocks.3.hook_resid_mid") is None
 
 

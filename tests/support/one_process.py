@@ -1,4 +1,4 @@
-"""`dvc ARGUMENTS`, with every stage a call in this process and its units forks of one server that is kept.
+"""`dvc ARGUMENTS`, with every stage a call in this process; units on several workers are forks of one kept server.
 
 A process that has to import torch and sae-lens costs more than a tiny stage computes. What DVC decides, records and
 stores is as with a process per stage.
@@ -6,7 +6,8 @@ stores is as with a process per stage.
 run, in a workspace: python tests/support/one_process.py repro
 """
 
-import runpy  # noqa: I001 - `stages` before the libraries: one thread of arithmetic
+import os  # noqa: I001 - `stages` before the libraries: one thread of arithmetic
+import runpy
 import shlex
 import sys
 from multiprocessing import forkserver, set_forkserver_preload
@@ -14,7 +15,6 @@ from typing import Any
 
 import stages  # noqa: F401
 import dvc.stage.run
-import sae_lens  # noqa: F401 - once for all stages, with torch and transformers
 from dvc.cli import main
 from dvc.stage.exceptions import StageCmdFailedError
 
@@ -33,7 +33,8 @@ def call(executable: str, command: str, **options: Any) -> None:
 
 
 if __name__ == "__main__":
-    set_forkserver_preload(["sae_lens"])
-    forkserver.ensure_running()
+    if os.environ["DARKMATTER_WORKERS"] != "1":
+        set_forkserver_preload(["sae_lens"])
+        forkserver.ensure_running()
     dvc.stage.run._run = call
     sys.exit(main(sys.argv[1:]))

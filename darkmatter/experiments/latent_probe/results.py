@@ -18,7 +18,7 @@ STORED = RESULTS / "latent_probe_sums.npz"  # table of the latents, `probe_sums/
 
 def stored(latents: Sums, probe_sums: Sums, rank: Mapping[str, int]) -> dict[str, np.ndarray]:
     """Content of STORED; arguments as of `latent_results`."""
-    return {**latents, **gather({"probe_sums": probe_sums}), "rank": np.array([int(rank[name]) for name in ROW_SETS])}
+    return {**latents, **gather({"probe_sums": probe_sums}), "rank": np.array([rank[name] for name in ROW_SETS])}
 
 
 def results_of(arrays: Sums, params: Params) -> dict[str, Any]:

@@ -192,6 +192,4 @@ def beside(result: Found, wanted: Reference, file: str) -> Path | None:
 
 def listed_entry(manifest: Path, reference: str | Path) -> dict[str, Any]:
     wanted = parse(reference)
-    if wanted.listed is None:
-        raise ArtifactError(f"{reference} is not in sae-lens's registry, so {manifest} cannot list it")
-    return pins.entry_of(manifest, wanted.listed.release, wanted.listed.id)
+    return pins.entry_named(manifest, str(reference) if wanted.local else f"{wanted.repo}:{wanted.folder}")

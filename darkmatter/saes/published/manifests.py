@@ -2,7 +2,8 @@
 
     python -m darkmatter.saes.published.manifests    # writes conf/manifests/*.json and conf/saes/*.yaml again
 
-Layers, widths and roles follow from the registry by the rules of SUITES. Revisions and SHA-256s are not in it: they are
+Layers, widths and roles follow from the registry by the rules of SUITES; sets of other architectures at one layer are
+listed in `layer_sets`. Revisions and SHA-256s are not in it: they are
 null until a file is first downloaded, are filled in then (`darkmatter.saes.published.pins`), and stay when the list is
 written again.
 """
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from darkmatter.saes.published.file_names import FILES
+from darkmatter.saes.published.layer_sets import LAYER_SETS, set_manifest, set_profile_text
 from darkmatter.saes.published.names import named
 from darkmatter.saes.published.profile_lists import profile_text
 from darkmatter.saes.published.registry import Listed, saes_of, version
@@ -205,13 +207,17 @@ def entry(suite: Suite, sae: Listed, roles: list[str], kept: dict[str, Any] | No
 
 
 def write(folder: Path = MANIFESTS, profiles: Path = PROFILES) -> list[Path]:
-    paths = []
-    for name, suite in SUITES.items():
-        path = folder / f"{name}.json"
-        manifest = suite_manifest(name, read_json(path) if path.is_file() else None)
+    paths = [folder / f"{name}.json" for name in (*SUITES, *LAYER_SETS)]
+    for path in paths:
+        name, pinned = path.stem, read_json(path) if path.is_file() else None
+        if name in SUITES:
+            manifest = suite_manifest(name, pinned)
+            text = profile_text(name, manifest, SUITES[name].main)
+        else:
+            manifest = set_manifest(name, pinned)
+            text = set_profile_text(name, manifest)
         write_json(path, manifest)
-        write_text(profiles / f"{name}.yaml", profile_text(name, manifest, suite.main))
-        paths.append(path)
+        write_text(profiles / f"{name}.yaml", text)
     return paths
 
 

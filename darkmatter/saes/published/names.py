@@ -21,6 +21,7 @@ GEMMA_SCOPE = {"res": "resid_post", "mlp": "mlp_out", "att": "attn_z"}
 GEMMA_SCOPE_2 = {"resid_post": "resid_post", "mlp_out": "mlp_out", "attn_out": "attn_z"}
 LLAMA_SCOPE = {"R": "resid_post", "A": "attn_out", "M": "mlp_out"}
 HUGGING_FACE = {
+    "": "resid_post",  # the module itself: its output
     "output": "resid_post",
     "post_feedforward_layernorm.output": "mlp_out",
     "self_attn.o_proj.input": "attn_z",
@@ -59,16 +60,17 @@ def width_in(folder: str) -> int | None:
 
 
 def our_hookpoint(name: str | None) -> str | None:
-    """`blocks.12.hook_resid_post` (TransformerLens) → `resid_post.12`, as is `model.layers.12.output` (Gemma Scope 2).
+    """`blocks.12.hook_resid_post` (TransformerLens) → `resid_post.12`, as are `model.layers.12.output` (Gemma Scope 2)
+    and `model.layers.12` (sae-lens on models of transformers).
 
     A name of ours stays; others are None.
     """
     if name is None or re.fullmatch(HOOKPOINT, name):
         return name
     for prefix, kinds in (("blocks", TRANSFORMER_LENS), ("model\\.layers", HUGGING_FACE)):
-        match = re.fullmatch(rf"{prefix}\.(\d+)\.(.+)", name)
-        if match and match[2] in kinds:
-            return f"{kinds[match[2]]}.{match[1]}"
+        match = re.fullmatch(rf"{prefix}\.(\d+)(?:\.(.+))?", name)
+        if match and (match[2] or "") in kinds:
+            return f"{kinds[match[2] or '']}.{match[1]}"
     return None
 
 

@@ -27,9 +27,14 @@ def entry_named(manifest: Path, reference: str) -> dict[str, Any]:
         ArtifactError: it is not listed.
     """
     for entry in read_json(manifest)["saes"]:
-        if reference in (f"{entry['release']}/{entry['id']}", f"{entry['repo']}:{entry['folder']}"):
+        if reference in references(entry):
             return entry
     raise unlisted(manifest, reference)
+
+
+def references(entry: Mapping[str, Any]) -> tuple[str, str]:
+    """The two names of a manifest's SAE: `release/id` and `org/repo:folder`."""
+    return f"{entry['release']}/{entry['id']}", f"{entry['repo']}:{entry['folder']}"
 
 
 def unlisted(manifest: Path, reference: str) -> ArtifactError:

@@ -12,20 +12,23 @@ Each SAE stands in one group, by the first of these that it is:
 `k` of a group is the L0 that its members were chosen to be nearest to.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from darkmatter.params.saes import GATE_CONTEXTS
+from darkmatter.saes.published.pins import references
 from darkmatter.storage.artifacts import ArtifactError
 
 TARGET, SECOND_TARGET = 60, 50
 PARENTS = ("fig9b", "parents")
+Groups = dict[str, tuple[int | None, list[str]]]  # of each its k, and its members as the parameters name them
 ORDER = ("widths", "sparsity", "layers", "layers-50", "appendix", "parents")
 
 HEADER = """# @package _global_
 # Generated from conf/manifests/{name}.json by `python -m darkmatter.saes.published.manifests`; not edited by hand.
-# `k`: the L0 that the SAEs of a group were chosen to be nearest to. `l0`: the published one of each.
+# `k`: {k}. `l0`: the published one of each.
 """
+CHOSEN = "the L0 that the SAEs of a group were chosen to be nearest to"
 
 
 def profile_text(name: str, manifest: Mapping[str, Any], main: int) -> str:
@@ -44,18 +47,36 @@ def profile_text(name: str, manifest: Mapping[str, Any], main: int) -> str:
         place = (sae["hookpoint"], sae["width"], sae["nominal_l0"])
         if any(place in others for _, others in groups.values()):
             continue  # Gemma Scope 2 has the same layer, width and L0 in two releases: the first listed stands for both
-        members[place] = (
-            f"{{sae: {sae['release']}/{sae['id']}, hookpoint: {sae['hookpoint']}, d_sae: {sae['width']}, "
-            f"l0: {sae['nominal_l0']:g}}}"
-        )
+        members[place] = member_text(sae)
         hookpoints.add(sae["hookpoint"])
-    lines = [HEADER.format(name=name) + "hookpoints:"]
+    return rendered(
+        name,
+        hookpoints,
+        {group: (groups[group][0], [*groups[group][1].values()]) for group in sorted(groups, key=ORDER.index)},
+    )
+
+
+def member_text(sae: Mapping[str, Any]) -> str:
+    """One SAE as the parameters name it."""
+    l0 = "null" if sae["nominal_l0"] is None else f"{sae['nominal_l0']:g}"
+    other = "" if sae["architecture"] == "jumprelu" else f", architecture: {sae['architecture']}"
+    return f"{{sae: {reference(sae)}, hookpoint: {sae['hookpoint']}, d_sae: {sae['width']}, l0: {l0}{other}}}"
+
+
+def reference(sae: Mapping[str, Any]) -> str:
+    """`release/id`; of a repository that stands for its release, `org/repo:folder`."""
+    by_release, by_repository = references(sae)
+    return by_repository if sae["release"] == sae["repo"] else by_release
+
+
+def rendered(name: str, hookpoints: Iterable[str], groups: Groups, meant: str = CHOSEN) -> str:
+    """Content of conf/saes/NAME.yaml; `meant`: by the k of a group."""
+    lines = [HEADER.format(name=name, k=meant) + "hookpoints:"]
     lines += [f"  {point}: {{train_contexts: {GATE_CONTEXTS}}}" for point in sorted(hookpoints, key=by_kind_and_layer)]
     lines += ["", "saes:", "  published:", f"    manifest: {name}", "    groups:"]
-    for group in sorted(groups, key=ORDER.index):
-        k, members = groups[group]
+    for group, (k, members) in groups.items():
         lines += [f"      {group}:", f"        k: {'null' if k is None else k}", "        saes:"]
-        lines += [f"          - {entry}" for entry in members.values()]
+        lines += [f"          - {member}" for member in members]
     return "\n".join(lines) + "\n"
 
 
