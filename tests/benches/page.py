@@ -26,6 +26,7 @@ GRAPH = """## The graph
 `dvc repro` of the default profile where little or nothing changed, in a clone that has all data. A unit is one SAE (or
 one shard of activations) in one experiment.
 """
+NAMED = 3  # stages at most by name
 GROWTH_HEAD = ["what", "grows with", "sizes", "amounts", "exponent", "goal", "reached"]
 GROWTH = """## How time and memory grow
 
@@ -105,11 +106,12 @@ def graph_cells(row: Content) -> list[str]:
     goals += [] if row["most_stages"] is None else [f"≤ {row['most_stages']} stages"]
     median = f" (median of {row['runs']})" if row["runs"] > 1 else ""
     reached = ("yes" if row["reached"] else "**no**") if goals else ""
+    names = f" ({', '.join(row['stages'])})" if 0 < len(row["stages"]) <= NAMED else ""
     return [
         row["name"],
         f"{row['seconds']:.1f}{median}",
         ", ".join(goals),
-        str(row["stages"]),
+        f"{len(row['stages'])}{names}",
         str(row["computed"]),
         reached,
     ]
