@@ -19,6 +19,8 @@ import torch
 
 from darkmatter.runner.processes import single_thread
 from darkmatter.storage.artifacts import ArtifactError, write_json, write_text
+from tests.benches.graph import measure_graph
+from tests.benches.growth import growth
 from tests.benches.interleaved import measure_peaks
 from tests.benches.page import PAGE, RESULT, page, summary
 
@@ -71,7 +73,10 @@ def main(groups: list[str]) -> None:
     if groups:
         return
     limits = {"float32": peaks.float32, "float64": peaks.float64, "bandwidth": peaks.bandwidth}
-    content = {"machine": machine(), "peaks": limits, "seconds": time.perf_counter() - start, "rows": rows}
+    content = {"machine": machine(), "peaks": limits, "rows": rows, "growth": growth(DATA, rows)}
+    print(f"{time.perf_counter() - start:4.0f} s  how time and memory grow", flush=True)
+    content["graph"] = [rerun.facts() for rerun in measure_graph()]
+    content["seconds"] = time.perf_counter() - start
     write_json(RESULT, json.loads(json.dumps(content)))
     write_text(PAGE, page(content))
 

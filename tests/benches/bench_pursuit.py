@@ -9,6 +9,7 @@ latents are in use. Signals are sparse combinations of the decoder's rows with n
 from pathlib import Path
 
 import torch
+from sae_lens import MatchingPursuitSAE, MatchingPursuitSAEConfig
 from torch import Tensor
 from torch.nn.functional import embedding_bag, normalize
 
@@ -56,6 +57,33 @@ def ours(signal: Tensor, l0: Tensor, dictionary: Dictionary) -> Tensor:
     return torch.cat([dictionary.combine(*published(x, steps, dictionary)) for x, steps in parts])
 
 
+def matching(d_sae: int) -> Row:
+    """Against sae-lens's matching pursuit, which keeps each coefficient as it was first chosen."""
+    signal, l0, W_dec = make_case(d_sae, constant=True)
+    dictionary = Dictionary.of(W_dec)
+    config = MatchingPursuitSAEConfig(
+        d_in=D_MODEL, d_sae=d_sae, residual_threshold=0.0, max_iterations=L0, stop_on_duplicate_support=False
+    )
+    sae = MatchingPursuitSAE(config)
+    sae.load_state_dict({"W_dec": W_dec, "b_dec": torch.zeros(D_MODEL)})
+
+    @torch.no_grad()
+    def rival() -> Tensor:
+        return sae(signal)
+
+    pairs = interleave(lambda: ours(signal, l0, dictionary), rival, PAIRS)
+    mine, theirs = ((signal - rebuilt).square().sum().sqrt().item() for rebuilt in pairs.results)
+    return Row(
+        GROUP,
+        f"{d_sae:,} latents, constant L0",
+        "sae-lens, matching pursuit",
+        GOALS["constant"],
+        pairs,
+        note=f"{TOKENS} tokens, {L0} steps each. Another algorithm, so results differ: norm of its error over ours "
+        f"{theirs / mine:.3f}.",
+    )
+
+
 def measure(d_sae: int, kind: str, peaks: Peaks) -> Row:
     signal, l0, W_dec = make_case(d_sae, kind == "constant")
     dictionary = Dictionary.of(W_dec)  # once per 8,000 tokens in the stage
@@ -80,4 +108,5 @@ def measure(d_sae: int, kind: str, peaks: Peaks) -> Row:
 
 
 def rows(data: Path, peaks: Peaks) -> list[Row]:
-    return [measure(d_sae, kind, peaks) for d_sae in (4096, 16384) for kind in GOALS]
+    published_loop = [measure(d_sae, kind, peaks) for d_sae in (4096, 16384) for kind in GOALS]
+    return [*published_loop, *map(matching, (4096, 16384))]

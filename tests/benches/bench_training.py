@@ -1,9 +1,12 @@
-"""The sparse TopK training step against that of sae-lens, step by step in turn; and FVU at equal budgets.
+"""The sparse TopK training step against those of sae-lens and sparsify, step by step in turn; and FVU at equal budgets.
 
-Both sides have the same data, initial weights, learning rate, batch and auxiliary loss; sae-lens keeps its own decoder
-normalisation and optimiser. FVU is measured on rows that neither has seen.
+Against sae-lens both sides have the same data, initial weights, learning rate, batch and auxiliary loss; sae-lens keeps
+its own decoder normalisation and optimiser. FVU is measured on rows that neither has seen.
 """
 
+import subprocess
+import tempfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +19,9 @@ from darkmatter.params.saes import Training
 from darkmatter.saes.training.schedule import Schedule
 from darkmatter.saes.training.sparse_topk import SparseTopKTrainer, SparseTopKTrainingSAE
 from darkmatter.saes.training.training_rows import TrainingRows, open_rows
-from tests.benches.interleaved import Check, Limit, Peaks, Row, interleave
+from darkmatter.storage.artifacts import ArtifactError
+from tests.benches.interleaved import Check, Limit, Pairs, Peaks, Row, interleave
+from tests.conformance.conform import python_of
 
 GROUP = "TopK training, a step"
 HOOKPOINT, K = "resid_post.14", 32
@@ -79,6 +84,40 @@ def fvu_after(sparse: bool, rows: TrainingRows, held_out: torch.Tensor, tokens: 
     return error / (held_out - held_out.mean(0)).square().sum().item()
 
 
+class Sparsify:
+    """Steps of sparsify, in a process of its own environment, which `make conformance` has too."""
+
+    def __init__(self, rows: Path, d_sae: int) -> None:
+        command = [python_of("eai-sparsify", "1.3.3"), Path(__file__).with_name("sparsify_steps.py"), rows]
+        self.process = subprocess.Popen(
+            [*map(str, command), str(d_sae), str(K)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+        )
+        while self.said() != "ready":  # what it prints when it is imported
+            pass
+
+    def said(self) -> str:
+        line = self.process.stdout.readline()
+        if not line:
+            raise ArtifactError(f"sparsify ended with code {self.process.wait()}: what it printed stands above")
+        return line.strip()
+
+    def step(self) -> float:
+        """FVU of the batch before the step."""
+        self.process.stdin.write("\n")
+        return float(self.said())
+
+    def __enter__(self) -> "Sparsify":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.stdin.close()
+        self.process.wait()
+
+
 def rows(data: Path, peaks: Peaks) -> list[Row]:
     path = data / "activations" / "train" / HOOKPOINT
     activations = open_activations(path)
@@ -87,27 +126,38 @@ def rows(data: Path, peaks: Peaks) -> list[Row]:
     block = np.concatenate([np.array(activations[number]) for number in last])
     held_out = torch.from_numpy((block - kept.mean) * np.float32(1 / kept.scale))
     fvu = {tokens: [fvu_after(sparse, kept, held_out, tokens) for sparse in (True, False)] for tokens in FVU_BUDGETS}
+    checks, said = [], ""
+    for tokens, (mine, theirs) in fvu.items():
+        checks.append(Check(f"FVU less sae-lens's after {tokens:,} tokens", mine - theirs, FVU_GAP, False))
+        said += f" FVU on other rows after {tokens:,} tokens: {mine:.4f}, sae-lens {theirs:.4f}; one seed."
     result = []
-    for d_sae, goal in GOALS.items():
-        ours, stock = (make_trainer(sparse, kept, d_sae, 1000 * TRAINING.batch_size) for sparse in (True, False))
-        pairs = interleave(lambda t=ours: step(t), lambda t=stock: step(t), PAIRS, warm_up=1)
-        checks, note = [], f"A step of {TRAINING.batch_size:,} rows of {HOOKPOINT}, k = {K}."
-        if d_sae == FVU_WIDTH:
-            for tokens, (mine, theirs) in fvu.items():
-                checks.append(Check(f"FVU less sae-lens's after {tokens:,} tokens", mine - theirs, FVU_GAP, False))
-                note += f" FVU on other rows after {tokens:,} tokens: {mine:.4f}, sae-lens {theirs:.4f}; one seed."
-        # what no exact step can leave out: every pre-activation
-        least = 2 * TRAINING.batch_size * d_sae * kept.d_model / peaks.float32
-        result.append(
-            Row(
-                GROUP,
-                f"{d_sae:,} latents",
-                "sae-lens, TopK",
-                goal,
-                pairs,
-                checks=checks,
-                limit=Limit("float32 product of the pre-activations alone", least / min(pairs.ours)),
-                note=note,
-            )
-        )
+    with tempfile.TemporaryDirectory() as folder:
+        shown = Path(folder) / "rows.npy"
+        np.save(shown, np.concatenate([batch for batch, _ in zip(kept.batches(1024, 0), range(8), strict=False)]))
+        for d_sae, goal in GOALS.items():
+            ours, stock = (make_trainer(sparse, kept, d_sae, 1000 * TRAINING.batch_size) for sparse in (True, False))
+            pairs = interleave(partial(step, ours), partial(step, stock), PAIRS, warm_up=1)
+            equal = (checks, said) if d_sae == FVU_WIDTH else ([], "")
+            result.append(line(d_sae, "sae-lens, TopK", goal, pairs, kept.d_model, peaks, *equal))
+            with Sparsify(shown, d_sae) as rival:
+                pairs = interleave(partial(step, ours), rival.step, PAIRS, warm_up=1)
+            note = " Its own loss and optimiser (signum, schedule-free), without Triton; FVU is not compared."
+            result.append(line(d_sae, "EleutherAI sparsify", goal, pairs, kept.d_model, peaks, [], note))
     return result
+
+
+def line(
+    d_sae: int, rival: str, goal: float | None, pairs: Pairs, d_model: int, peaks: Peaks, checks: list[Check], said: str
+) -> Row:
+    # what no exact step can leave out: every pre-activation
+    least = 2 * TRAINING.batch_size * d_sae * d_model / peaks.float32
+    return Row(
+        GROUP,
+        f"{d_sae:,} latents",
+        rival,
+        goal,
+        pairs,
+        checks=checks,
+        limit=Limit("float32 product of the pre-activations alone", least / min(pairs.ours)),
+        note=f"A step of {TRAINING.batch_size:,} rows of {HOOKPOINT}, k = {K}.{said}",
+    )

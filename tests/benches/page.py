@@ -20,6 +20,19 @@ More than 1 is in our favour. Both sides have one thread, as in the stages, and 
 reached stays in the table. *Of the limit* is the shortest time that a limit measured in the same run allows, over our
 time: at 100 % our side could not be faster by doing the same faster.
 """
+GRAPH_HEAD = ["after", "seconds", "goal", "stages that ran", "units computed", "reached"]
+GRAPH = """## The graph
+
+`dvc repro` of the default profile where little or nothing changed, in a clone that has all data. A unit is one SAE (or
+one shard of activations) in one experiment.
+"""
+NAMED = 3  # stages at most by name
+GROWTH_HEAD = ["what", "grows with", "sizes", "amounts", "exponent", "goal", "reached"]
+GROWTH = """## How time and memory grow
+
+Exponents of a power law through the sizes. Memory is what a process has for itself, less what it had before; what is
+mapped from files does not count. With more `d_model` the products alone grow with an exponent of 2.
+"""
 
 Content = Mapping[str, Any]
 
@@ -27,24 +40,33 @@ Content = Mapping[str, Any]
 def page(content: Content) -> str:
     """The whole page."""
     machine, peaks, rows = content["machine"], content["peaks"], content["rows"]
-    reached = sum(row["reached"] for row in with_goal(rows))
+    goals = with_goal(content)
     parts = [
         INTRODUCTION,
         f"{machine['cpu']}, {machine['cores']} cores, {machine['threads']} thread; torch {machine['torch']}, NumPy "
         f"{machine['numpy']}, Python {machine['python']}. Measured in this run, one thread: "
         f"{peaks['float32'] / 1e9:.0f} GFLOP/s in float32 and {peaks['float64'] / 1e9:.0f} in float64 matrix products, "
         f"{peaks['bandwidth'] / 1e9:.0f} GB/s of memory. The run took {content['seconds'] / 60:.0f} minutes. "
-        f"{reached} of {len(with_goal(rows))} goals are reached.",
+        f"{sum(row['reached'] for row in goals)} of {len(goals)} goals are reached.",
     ]
     for group in dict.fromkeys(row["group"] for row in rows):
         chosen = [row for row in rows if row["group"] == group]
         parts += [f"## {group}", lines(HEAD, [cells(row) for row in chosen])]
         parts.append("\n".join(f"- {row['name']}, {row['rival']}: {remarks(row)}" for row in chosen))
+    parts += [GRAPH, lines(GRAPH_HEAD, [graph_cells(row) for row in content["graph"]])]
+    parts += [GROWTH, lines(GROWTH_HEAD, [growth_cells(row) for row in content["growth"]])]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
-def with_goal(rows: list[Content]) -> list[Content]:
-    return [row for row in rows if row["goal"] is not None or row["checks"]]
+def with_goal(content: Content) -> list[Content]:
+    """Every line of the page that has a goal."""
+    graph = [row for row in content["graph"] if row["goal"] is not None or row["most_stages"] is not None]
+    growth = [row for row in content["growth"] if row["goal"] is not None]
+    return [*(row for row in content["rows"] if has_goal(row)), *graph, *growth]
+
+
+def has_goal(row: Content) -> bool:
+    return row["goal"] is not None or bool(row["checks"])
 
 
 def sentence(content: Content) -> str:
@@ -58,7 +80,7 @@ def sentence(content: Content) -> str:
         f"{row['ratio']['median']:.1f}× *{row['group']}* (against {row['rival']})"
         for row in list(strongest.values())[:3]
     ]
-    goals = with_goal(content["rows"])
+    goals = with_goal(content)
     return (
         f"Faster: {', '.join(shown)}; {sum(row['reached'] for row in goals)} of {len(goals)} goals are reached "
         "([docs/benchmarks.md](docs/benchmarks.md))."
@@ -72,11 +94,35 @@ def cells(row: Content) -> list[str]:
         row["rival"],
         ratio(row),
         "" if row["goal"] is None else f"≥ {row['goal']:g}×",
-        ("yes" if row["reached"] else "**no**") if with_goal([row]) else "",
+        ("yes" if row["reached"] else "**no**") if has_goal(row) else "",
         f"{row['ours']:.3g} {row['unit']}",
         f"{row['rivals']:.3g} {row['unit']}",
         "" if limit is None else f"{100 * limit['share']:.0f} %",
     ]
+
+
+def graph_cells(row: Content) -> list[str]:
+    goals = [] if row["goal"] is None else [f"≤ {row['goal']:g} s"]
+    goals += [] if row["most_stages"] is None else [f"≤ {row['most_stages']} stages"]
+    median = f" (median of {row['runs']})" if row["runs"] > 1 else ""
+    reached = ("yes" if row["reached"] else "**no**") if goals else ""
+    names = f" ({', '.join(row['stages'])})" if 0 < len(row["stages"]) <= NAMED else ""
+    return [
+        row["name"],
+        f"{row['seconds']:.1f}{median}",
+        ", ".join(goals),
+        f"{len(row['stages'])}{names}",
+        str(row["computed"]),
+        reached,
+    ]
+
+
+def growth_cells(row: Content) -> list[str]:
+    sizes = ", ".join(f"{size:,}" for size in row["sizes"])
+    amounts = ", ".join(f"{amount:.3g}" for amount in row["amounts"])
+    goal = "" if row["goal"] is None else f"≤ {row['goal']:g}"
+    reached = ("yes" if row["reached"] else "**no**") if goal else ""
+    return [row["what"], row["grows"], sizes, f"{amounts} {row['unit']}", f"{row['exponent']:.2f}", goal, reached]
 
 
 def ratio(row: Content) -> str:

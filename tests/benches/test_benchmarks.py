@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from darkmatter.storage.artifacts import read_json
+from tests.benches.graph import Rerun
+from tests.benches.growth import exponent, line
 from tests.benches.interleaved import Check, Pairs, Row, interleave
 from tests.benches.page import PAGE, RESULT, page, sentence
 
@@ -17,6 +19,10 @@ def test_the_page_is_made_of_the_committed_run():
 
 
 def test_whether_a_goal_is_reached_follows_from_the_numbers():
+    for row in CONTENT["graph"]:
+        assert Rerun(**{name: value for name, value in row.items() if name != "reached"}).facts() == row
+    for row in CONTENT["growth"]:
+        assert line(*(row[name] for name in ("grows", "what", "sizes", "amounts", "unit", "goal"))) == row
     for row in CONTENT["rows"]:
         reached = row["goal"] is None or row["ratio"]["median"] >= row["goal"]
         for check in row["checks"]:
@@ -36,8 +42,10 @@ def test_the_sentence_has_the_strongest_line_of_each_group_and_none_that_missed_
         return Row(group, name, "r", goal, Pairs([1.0], [ratio], (None, None))).facts()
 
     rows = [row("a", "a1", 3.0, 2.0), row("a", "a2", 4.0, 2.0), row("b", "b1", 50.0, 60.0), row("c", "c1", 9.0, None)]
-    result = sentence({"rows": [*rows, row("d", "d1", 5.0, 2.0)]})
-    assert "5.0× *d* (against r), 4.0× *a* (against r); 3 of 4 goals" in result
+    graph = [Rerun("x", 3.0, 1, 2.0, [], None, 0).facts(), Rerun("x", 3.0, 1, None, [], None, 0).facts()]
+    growth = [line("rows", "x", [1, 2], [1.0, 2.0], "s", 1.1)]
+    result = sentence({"rows": [*rows, row("d", "d1", 5.0, 2.0)], "graph": graph, "growth": growth})
+    assert "5.0× *d* (against r), 4.0× *a* (against r); 4 of 6 goals" in result
     assert all(number not in result for number in ("3.0×", "50.0×", "9.0×"))
 
 
@@ -56,3 +64,17 @@ def test_a_row_reaches_its_goal_by_the_median_and_every_check(goal, value, reach
     facts = Row("g", "n", "r", goal, pairs, checks=(Check("c", value, 1.0, True),)).facts()
     assert facts["ratio"] == {"median": 2.0, "low": 1.0, "high": 9.0, "pairs": 3}
     assert facts["reached"] is reached
+
+
+@pytest.mark.parametrize(
+    ("seconds", "goal", "stages", "most", "reached"),
+    [(1.9, 2.0, [], 0, True), (2.1, 2.0, [], 0, False), (1.9, 2.0, ["a"], 0, False), (99.0, None, ["a"], None, True)],
+)
+def test_a_rerun_reaches_its_goal_by_seconds_and_by_stages(seconds, goal, stages, most, reached):
+    assert Rerun("x", seconds, 1, goal, stages, most, 0).reached is reached
+
+
+def test_an_exponent_is_that_of_the_power_law():
+    assert exponent([1, 10, 1000], [3.0, 30.0, 3000.0]) == pytest.approx(1.0)
+    assert exponent([2, 4, 8], [5.0, 20.0, 80.0]) == pytest.approx(2.0)
+    assert line("rows", "x", [2, 4, 8], [5.0, 20.0, 80.0], "s", 1.1)["reached"] is False
