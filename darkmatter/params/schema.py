@@ -18,7 +18,7 @@ from darkmatter.params.data import Activations, Corpus, HookpointData, Model
 from darkmatter.params.decomposition import Decomposition
 from darkmatter.params.figures import Figures
 from darkmatter.params.saes import Saes, SaeSpec
-from darkmatter.params.tokens import Contexts
+from darkmatter.params.tokens import TokenWindows
 from darkmatter.params.types import Device, FileName, Hookpoint, ParamsError, Section
 
 if TYPE_CHECKING:  # read by name, in `complete`: no stage's code depends on the options of another experiment
@@ -53,7 +53,7 @@ class Params(Section):
     arithmetic: Literal["auto", "float32", "bfloat16"]
     corpus: Corpus
     model: Model
-    tokens: Contexts
+    tokens: TokenWindows
     hookpoints: dict[Hookpoint, HookpointData]
     activations: Activations
     saes: Saes

@@ -7,7 +7,7 @@ from pydantic import Field
 from darkmatter.params.data import Tokens
 
 
-class Contexts(Tokens):
+class TokenWindows(Tokens):
     """How text becomes contexts.
 
     Attributes:

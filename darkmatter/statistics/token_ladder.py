@@ -32,7 +32,7 @@ Weights = tuple[np.ndarray, np.ndarray]  # of the widths in the second step, for
 
 
 @dataclass(frozen=True)
-class Noise:
+class TrainingNoise:
     """The relative noise of the training seed in several numbers of one SAE, which move together.
 
     Attributes:
@@ -52,7 +52,7 @@ class Noise:
         return fitted * (1 + moves.transpose(0, 2, 1))
 
 
-def noise_of(rungs: Rungs, y: Float[np.ndarray, "number sae"], fitted: np.ndarray) -> Noise | str:
+def noise_of(rungs: Rungs, y: Float[np.ndarray, "number sae"], fitted: np.ndarray) -> TrainingNoise | str:
     """The seeds' noise and the scatter about the law in tokens together; or why they cannot be one.
 
     Where the scatter is the larger by more than chance allows, the law does not hold.
@@ -70,7 +70,7 @@ def noise_of(rungs: Rungs, y: Float[np.ndarray, "number sae"], fitted: np.ndarra
                 "one power law in tokens for all widths does not hold: the SAEs scatter about it "
                 f"{math.sqrt(ratio):.1f} times as far as those that differ in their seed alone"
             )
-    return Noise(left @ left.T / freedom, freedom)
+    return TrainingNoise(left @ left.T / freedom, freedom)
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ def simulated(
     first: Limits,
     weights: Weights,
     result: dict[str, np.ndarray],
-    noise: Noise,
+    noise: TrainingNoise,
     level: float,
     seed: int,
 ) -> dict[str, Term] | str:

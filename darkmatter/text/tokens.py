@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from darkmatter.params.tokens import Contexts
+from darkmatter.params.tokens import TokenWindows
 from darkmatter.storage.artifacts import ArtifactError, sha256_bytes
 
 BATCH = 64  # documents tokenised at once
@@ -108,7 +108,7 @@ def batched(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
         yield batch
 
 
-def first_contexts(contexts: Sequence[Context], tokens: Contexts) -> Split:
+def first_contexts(contexts: Sequence[Context], tokens: TokenWindows) -> Split:
     """The first contexts for eval, so that they do not depend on how many are trained on; the next for train."""
     wanted = tokens.eval_contexts + tokens.train_contexts
     if len(contexts) < wanted:
@@ -116,7 +116,7 @@ def first_contexts(contexts: Sequence[Context], tokens: Contexts) -> Split:
     return Split(train=list(contexts[tokens.eval_contexts : wanted]), eval=list(contexts[: tokens.eval_contexts]))
 
 
-def split_contexts(contexts: Sequence[Context], tokens: Contexts) -> Split:
+def split_contexts(contexts: Sequence[Context], tokens: TokenWindows) -> Split:
     """Choose train and eval contexts.
 
     Raises:
@@ -158,7 +158,7 @@ def shuffled(items: Sequence[Any], random: np.random.Generator) -> list[Any]:
     return [items[i] for i in random.permutation(len(items))]
 
 
-def hold_out(pools: Mapping[str, Sequence[Context]], tokens: Contexts) -> dict[str, set[str]]:
+def hold_out(pools: Mapping[str, Sequence[Context]], tokens: TokenWindows) -> dict[str, set[str]]:
     """Per domain the sources of the eval side.
 
     Each domain first gets its share of eval contexts, of a domain with few documents a third of them at most where
@@ -214,7 +214,7 @@ def whole_sources(pool: Sequence[Context], wanted: int, most: int) -> set[str]:
     return taken
 
 
-def too_few(found: int, supply: Mapping[str, int], tokens: Contexts, where: str = "") -> ArtifactError:
+def too_few(found: int, supply: Mapping[str, int], tokens: TokenWindows, where: str = "") -> ArtifactError:
     listing = ", ".join(f"{domain} {count}" for domain, count in sorted(supply.items())) or "none in any domain"
     units = "documents" if tokens.windows == 1 else "windows of documents"
     return ArtifactError(
@@ -231,7 +231,7 @@ def stack(contexts: Sequence[Context]) -> np.ndarray:
 
 
 def manifest(
-    split: Split, contexts: Sequence[Context], tokens: Contexts, tokenizer: Any, sha256: str
+    split: Split, contexts: Sequence[Context], tokens: TokenWindows, tokenizer: Any, sha256: str
 ) -> dict[str, Any]:
     """What the token arrays are: their hashes, the document of each row, counts by domain.
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from profiles import profile_params
 
 from darkmatter.models.load import byte_tokenizer
-from darkmatter.params.tokens import Contexts
+from darkmatter.params.tokens import TokenWindows
 from darkmatter.runner.stage import Stage
 from darkmatter.storage.artifacts import ArtifactError, open_array, read_json, sha256_file, sha256_path, write_json
 from darkmatter.text.corpus import read_documents
@@ -27,8 +27,8 @@ from darkmatter.text.tokens import (
 )
 
 
-def tokens(train: int, held_out: int, seed: int = 0, length: int = 4, windows: int = 1) -> Contexts:
-    return Contexts(
+def tokens(train: int, held_out: int, seed: int = 0, length: int = 4, windows: int = 1) -> TokenWindows:
+    return TokenWindows(
         context_length=length,
         first_position=1,
         train_contexts=train,
