@@ -1,6 +1,7 @@
 """Draw every figure.
 
-In:  reports/results/decomposition/HOOKPOINT.json, reports/results/EXPERIMENT.json, params.yaml.
+In:  reports/results/decomposition/HOOKPOINT.json, reports/results/EXPERIMENT.json, params.yaml;
+     reports/results/sums/HOOKPOINT.npz of the main hookpoint, for intervals of what is fitted to many SAEs.
 Out: reports/figures/ (one SVG and one JSON with its numbers per figure), reports/plots/ (rows for DVC's plots),
      reports/metrics.json.
 Run: python -m stages.figures
@@ -19,6 +20,7 @@ from darkmatter.storage.paths import FIGURES, METRICS, RESULTS
 def main(stage: Stage) -> None:
     for hookpoint in stage.params.hookpoints:
         stage.reads(RESULTS / "decomposition" / f"{hookpoint}.json")
+    stage.reads(RESULTS / "sums" / f"{stage.params.figures.main_hookpoint}.npz")
     experiments = drawn()
     for name in experiments:
         stage.reads(RESULTS / f"{name}.json")

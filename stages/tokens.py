@@ -35,7 +35,7 @@ def main(stage: Stage) -> None:
         file=sys.stderr,
         mininterval=1.0,
     )
-    contexts = list(contexts_of(lines, tokenizer, tokens.context_length))
+    contexts = list(contexts_of(lines, tokenizer, tokens.context_length, tokens.windows))
     split = split_contexts(contexts, tokens)
     for chosen in (split.train, split.eval):
         names = [context.document for context in chosen]

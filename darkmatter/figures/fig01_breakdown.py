@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from darkmatter.figures.ladder_panels import draw_ladder, ladder_data, ladder_note
 from darkmatter.figures.style import COMPONENTS, INTERVAL, MUTED, Style, log2_axis, name_at, points_with_intervals
 from darkmatter.figures.words import changes, decimals
 from darkmatter.params.schema import Params
@@ -52,7 +53,10 @@ def data(results: Results, params: Params) -> dict[str, Any]:
     saes = [point(sae) for sae in result.saes]
     return {
         "finding": finding(saes),
-        "note": f"{result.sparsity}; " + context_note(results, params.figures.main_hookpoint) + encoder_note(result),
+        "note": f"{result.sparsity}; "
+        + context_note(results, params.figures.main_hookpoint)
+        + encoder_note(result)
+        + (ladder_note(result.ladder) if result.ladder else ""),
         "saes": saes,
         "other_seeds": [point(sae) for sae in result.other_seeds],
         "power_law": asdict(result.law),
@@ -61,7 +65,7 @@ def data(results: Results, params: Params) -> dict[str, Any]:
         "gap": result.gap,
         "curve": {"d_sae": grid.tolist(), "fvu": None if curve is None else curve.tolist()},
         "widest": max(widths),
-    }
+    } | ({"ladder": ladder_data(result.ladder)} if result.ladder else {})
 
 
 def finding(saes: list[dict[str, Any]]) -> str:
@@ -87,8 +91,14 @@ def encoder_note(result: Breakdown) -> str:
 
 
 def draw(data: dict[str, Any], style: Style) -> Figure:
-    figure = style.figure(3.6)
-    axes = figure.add_subplot()
+    if "ladder" in data:
+        figure = style.figure(6.4)
+        panels = figure.subplot_mosaic([["widths", "widths"], ["tokens", "limits"]], height_ratios=(1.3, 1))
+        axes = panels["widths"]
+        draw_ladder(panels["tokens"], panels["limits"], data["ladder"], style)
+    else:
+        figure = style.figure(3.6)
+        axes = figure.add_subplot()
     right = float(np.log2(data["curve"]["d_sae"][-1]))
     line = data["line"]
     if data["curve"]["fvu"] is not None:

@@ -78,7 +78,9 @@ def finding(rows: list[dict[str, Any]]) -> str:
 
 
 def series_of(row: dict[str, Any]) -> tuple[Any, ...]:
-    return row["hookpoint"].rsplit(".", 1)[0], row["d_sae"], row["k"] or 0, row["seed"]
+    """What the SAEs of one line have in common; two groups may train one size, on other budgets or architectures."""
+    group = row["name"].partition(f"-{row['d_sae']}")[0]
+    return row["hookpoint"].rsplit(".", 1)[0], row["d_sae"], row["k"] or 0, row["seed"], group
 
 
 def draw(data: dict[str, Any], style: Style) -> Figure:

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Literal
 import yaml
 from pydantic import ValidationError, model_validator
 
-from darkmatter.params.data import Activations, Corpus, HookpointData, Model, Tokens
+from darkmatter.params.data import Activations, Corpus, HookpointData, Model
 from darkmatter.params.decomposition import Decomposition
 from darkmatter.params.figures import Figures
 from darkmatter.params.saes import Saes, SaeSpec
+from darkmatter.params.tokens import TokenWindows
 from darkmatter.params.types import Device, FileName, Hookpoint, ParamsError, Section
 
 if TYPE_CHECKING:  # read by name, in `complete`: no stage's code depends on the options of another experiment
@@ -52,7 +53,7 @@ class Params(Section):
     arithmetic: Literal["auto", "float32", "bfloat16"]
     corpus: Corpus
     model: Model
-    tokens: Tokens
+    tokens: TokenWindows
     hookpoints: dict[Hookpoint, HookpointData]
     activations: Activations
     saes: Saes
@@ -92,6 +93,11 @@ class Params(Section):
             raise ValueError(
                 "tokens.order stream is for corpus.dataset, whose documents come shuffled; corpus.sources come source "
                 "after source, and a source would stand in both train and eval"
+            )
+        if tokens.order == "stream" and tokens.windows > 1:
+            raise ValueError(
+                "tokens.windows is for tokens.order balanced; in a stream each document gives its first tokens alone, "
+                "as in the paper"
             )
         specs = self.sae_specs()
         names = [spec.path for spec in specs]

@@ -10,6 +10,7 @@ from scipy.stats import t as t_distribution
 
 from darkmatter.params.conventions import PRIMARY
 from darkmatter.params.schema import Params
+from darkmatter.results.ladder import Ladder, ladder
 from darkmatter.results.load import NotDrawn, Results, Sae, estimate
 from darkmatter.statistics.power_law import PowerLaw, fit_power_law
 
@@ -60,6 +61,7 @@ class Breakdown:
         line: fitted to FVU_nonlinear.
         gap: asymptote − line; its interval is that of the claim on it (`estimands.breakdown_trends`), which resamples.
         encoder: None where there are no results of pursuit for these SAEs.
+        ladder: the same SAEs on several budgets; None where the profile has one budget.
     """
 
     saes: list[Sae]
@@ -68,6 +70,7 @@ class Breakdown:
     line: Line
     gap: float | None
     encoder: Encoder | None = None
+    ladder: Ladder | None = None
 
     @property
     def sparsity(self) -> str:
@@ -97,7 +100,8 @@ def breakdown(results: Results, params: Params) -> Breakdown:
         level,
     )
     line = horizontal_line([estimate(sae, "fvu_nonlinear")["value"] for sae in saes], level)
-    return Breakdown(saes, other_seeds, law, line, gap_between(law, line), encoder_error(results, saes, line))
+    encoder, rungs = encoder_error(results, saes, line), ladder(results, params, saes[0])
+    return Breakdown(saes, other_seeds, law, line, gap_between(law, line), encoder, rungs)
 
 
 def width_series(results: Results, hookpoint: str, group: str) -> tuple[list[Sae], list[Sae]]:

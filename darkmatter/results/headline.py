@@ -16,14 +16,18 @@ METRICS = {
 
 def headline_metrics(results: Results, params: Params) -> dict[str, Any]:
     """What `dvc metrics` and `dvc exp show` put in a row: the four metrics of the widest SAE of the main hookpoint's
-    series, under its name, the asymptote of FVU and its gap to FVU_nonlinear; null where unknown.
+    series, under its name, the asymptote of FVU and its gap to FVU_nonlinear; null where unknown. Where SAEs were
+    trained on several budgets, both are those of endless training.
     """
     try:
         result = breakdown(results, params)
     except NotDrawn as missing:
         return {"reason": str(missing)}
     widest = {metric: estimate(result.saes[-1], metric)["value"] for metric in METRICS}
-    return {"widest_sae": widest, "asymptote": result.law.asymptote, "asymptote_gap": result.gap}
+    asymptote, gap = result.law.asymptote, result.gap
+    if result.ladder:
+        asymptote, gap = (result.ladder.estimates[name]["value"] for name in ("asymptote", "gap"))
+    return {"widest_sae": widest, "asymptote": asymptote, "asymptote_gap": gap}
 
 
 def span(numbers: list[int]) -> str:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,10 +24,12 @@ class Results:
     Attributes:
         decomposition: hookpoint → content of its results file.
         experiments: name → content of its results file, for each one whose results a figure shows.
+        sums: folder of HOOKPOINT.npz, the sums per context behind the decomposition's numbers; None: not here.
     """
 
     decomposition: dict[str, dict[str, Any]]
     experiments: dict[str, dict[str, Any]]
+    sums: Path | None = field(default=None, compare=False)
 
     def experiment(self, name: str) -> dict[str, Any]:
         """The results of one experiment.
@@ -61,7 +63,7 @@ def load_results(folder: Path, hookpoints: Iterable[str], experiments: Iterable[
         ArtifactError: a file is missing, damaged, or holds another hookpoint than its name says.
     """
     decomposition = load_decomposition(folder, hookpoints)
-    return Results(decomposition, {name: read_json(folder / f"{name}.json") for name in experiments})
+    return Results(decomposition, {name: read_json(folder / f"{name}.json") for name in experiments}, folder / "sums")
 
 
 def load_decomposition(folder: Path, hookpoints: Iterable[str]) -> dict[str, dict[str, Any]]:

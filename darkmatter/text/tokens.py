@@ -1,6 +1,9 @@
 """Contexts: the first `context_length` tokens of long enough documents, balanced over domains (section 4).
 
-Documents are taken in turn from each domain until the number is reached, so a domain with few documents gives
+With tokens.windows above 1 a long document gives the windows that follow, too, without overlap: train takes them all,
+eval one of each document, so that its contexts stay as many documents.
+
+Contexts are taken in turn from each domain until the number is reached, so a domain with few of them gives
 what it has and the others make it up. A source (a book, a file) stands on one side of train and eval only.
 With tokens.order `stream` (the paper's protocol) they are instead the first long enough documents of the stream as
 it comes, eval before train: every document stands alone there, domains have the shares that the text has.
@@ -15,22 +18,24 @@ from typing import Any
 
 import numpy as np
 
-from darkmatter.params.data import Tokens
+from darkmatter.params.tokens import TokenWindows
 from darkmatter.storage.artifacts import ArtifactError, sha256_bytes
 
 BATCH = 64  # documents tokenised at once
 UNBALANCED = "the first documents of the stream that are long enough, whatever their domain"
 SOURCES_AT_LEAST = 3  # of a domain on the eval side, where the domain's sources allow it
+HELD_OUT_OF = 3  # with several windows a document, one document of so many is held out at most: train wants the rest
 
 
 @dataclass(frozen=True)
 class Context:
-    """A document's first tokens: `ids` int32 [context_length]."""
+    """A window of a document: `ids` int32 [context_length]. Window 0 is the document's first tokens."""
 
     document: str
     source: str
     domain: str
     ids: np.ndarray
+    window: int = 0
 
 
 @dataclass(frozen=True)
@@ -41,15 +46,29 @@ class Split:
     eval: list[Context]
 
 
-def contexts_of(documents: Iterable[Mapping[str, str]], tokenizer: Any, context_length: int) -> Iterator[Context]:
-    """Tokenise documents as the tokenizer does by default (BOS only where it adds one); drop the shorter ones."""
+def contexts_of(
+    documents: Iterable[Mapping[str, str]], tokenizer: Any, context_length: int, windows: int = 1
+) -> Iterator[Context]:
+    """Tokenise documents as the tokenizer does by default (BOS only where it adds one); drop the shorter ones.
+
+    Args:
+        windows: of a document at most, one after the other; where the tokenizer adds BOS, each begins with it.
+    """
     for batch in batched(documents, BATCH):
         texts = [document["text"] for document in batch]
-        encoded = tokenizer(texts, truncation=True, max_length=context_length, verbose=False)["input_ids"]
+        longest = context_length * windows
+        encoded = tokenizer(texts, truncation=True, max_length=longest, verbose=False)["input_ids"]
         for document, ids in zip(batch, encoded, strict=True):
-            if len(ids) >= context_length:
-                row = np.array(ids[:context_length], dtype=np.int32)
-                yield Context(document["id"], document["source"], document["domain"], row)
+            for number, window in enumerate(cut(ids, context_length, tokenizer.bos_token_id)):
+                row = np.array(window, dtype=np.int32)
+                yield Context(document["id"], document["source"], document["domain"], row, number)
+
+
+def cut(ids: Sequence[int], context_length: int, bos: int | None) -> Iterator[list[int]]:
+    """Windows of `context_length` tokens without overlap, each after the BOS that `ids` begin with, if they do."""
+    first = [bos] if ids and ids[0] == bos else []
+    text, size = ids[len(first) :], context_length - len(first)
+    return ([*first, *text[begin : begin + size]] for begin in range(0, len(text) - size + 1, size))
 
 
 def check_ids(
@@ -89,15 +108,15 @@ def batched(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
         yield batch
 
 
-def first_contexts(contexts: Sequence[Context], tokens: Tokens) -> Split:
+def first_contexts(contexts: Sequence[Context], tokens: TokenWindows) -> Split:
     """The first contexts for eval, so that they do not depend on how many are trained on; the next for train."""
     wanted = tokens.eval_contexts + tokens.train_contexts
     if len(contexts) < wanted:
-        raise too_few(f"{len(contexts)} documents", domain_counts(contexts), tokens)
+        raise too_few(len(contexts), domain_counts(contexts), tokens)
     return Split(train=list(contexts[tokens.eval_contexts : wanted]), eval=list(contexts[: tokens.eval_contexts]))
 
 
-def split_contexts(contexts: Sequence[Context], tokens: Tokens) -> Split:
+def split_contexts(contexts: Sequence[Context], tokens: TokenWindows) -> Split:
     """Choose train and eval contexts.
 
     Raises:
@@ -112,34 +131,43 @@ def split_contexts(contexts: Sequence[Context], tokens: Tokens) -> Split:
     supply = {domain: len(pool) for domain, pool in pools.items()}
     wanted = tokens.train_contexts + tokens.eval_contexts
     if len(contexts) < wanted:
-        raise too_few(f"{len(contexts)} documents", supply, tokens)
-    held_out = hold_out(pools, tokens)
+        raise too_few(len(contexts), supply, tokens)
+    one_each = {domain: one_of_each_document(pool) for domain, pool in pools.items()}
+    held_out = hold_out(one_each, tokens)
     sides = {
-        side: {domain: [c for c in pool if (c.source in held_out[domain]) == (side == "eval")]
-               for domain, pool in pools.items()}
-        for side in ("train", "eval")
-    }  # fmt: skip
+        "train": {domain: [c for c in pool if c.source not in held_out[domain]] for domain, pool in pools.items()},
+        "eval": {domain: [c for c in pool if c.source in held_out[domain]] for domain, pool in one_each.items()},
+    }
     chosen = {}
     for side, number in (("train", tokens.train_contexts), ("eval", tokens.eval_contexts)):
         chosen[side] = list(itertools.islice(in_turn(sides[side]), number))
         if len(chosen[side]) < number:
-            raise too_few(f"{len(chosen[side])} documents on the {side} side", supply, tokens)
+            raise too_few(len(chosen[side]), supply, tokens, f" on the {side} side")
     return Split(**chosen)
+
+
+def one_of_each_document(pool: Sequence[Context]) -> list[Context]:
+    """Of each document the window that comes first in a shuffled pool, so that no part of documents is preferred."""
+    chosen: dict[str, Context] = {}
+    for context in pool:
+        chosen.setdefault(context.document, context)
+    return list(chosen.values())
 
 
 def shuffled(items: Sequence[Any], random: np.random.Generator) -> list[Any]:
     return [items[i] for i in random.permutation(len(items))]
 
 
-def hold_out(pools: Mapping[str, Sequence[Context]], tokens: Tokens) -> dict[str, set[str]]:
+def hold_out(pools: Mapping[str, Sequence[Context]], tokens: TokenWindows) -> dict[str, set[str]]:
     """Per domain the sources of the eval side.
 
-    Each domain first gets its share of eval contexts. Where whole sources cannot give it without leaving train
+    Each domain first gets its share of eval contexts, of a domain with few documents a third of them at most where
+    documents give several windows. Where whole sources cannot give it without leaving train
     short of its own share, the domain gives less, and the others' shares rise.
     """
     supply = {domain: len(pool) for domain, pool in pools.items()}
     total = shares(supply, tokens.train_contexts + tokens.eval_contexts)
-    limit = supply
+    limit = {domain: count // HELD_OUT_OF for domain, count in supply.items()} if tokens.windows > 1 else supply
     while True:
         wanted = shares(limit, tokens.eval_contexts)
         held_out = {
@@ -186,13 +214,14 @@ def whole_sources(pool: Sequence[Context], wanted: int, most: int) -> set[str]:
     return taken
 
 
-def too_few(text: str, supply: Mapping[str, int], tokens: Tokens) -> ArtifactError:
+def too_few(found: int, supply: Mapping[str, int], tokens: TokenWindows, where: str = "") -> ArtifactError:
     listing = ", ".join(f"{domain} {count}" for domain, count in sorted(supply.items())) or "none in any domain"
+    units = "documents" if tokens.windows == 1 else "windows of documents"
     return ArtifactError(
-        f"only {text} with at least {tokens.context_length} tokens for {tokens.train_contexts} train and "
-        f"{tokens.eval_contexts} eval contexts without a source on both sides ({listing}). Lower "
-        "tokens.train_contexts, tokens.eval_contexts or tokens.context_length, add to corpus.sources, or raise "
-        "corpus.dataset.documents."
+        f"only {found} {units}{where} with at least {tokens.context_length} tokens for {tokens.train_contexts} train "
+        f"and {tokens.eval_contexts} eval contexts without a source on both sides ({listing}). Lower "
+        "tokens.train_contexts, tokens.eval_contexts or tokens.context_length, raise tokens.windows, add to "
+        "corpus.sources, or raise corpus.dataset.documents."
     )
 
 
@@ -201,11 +230,13 @@ def stack(contexts: Sequence[Context]) -> np.ndarray:
     return np.stack([context.ids for context in contexts])
 
 
-def manifest(split: Split, contexts: Sequence[Context], tokens: Tokens, tokenizer: Any, sha256: str) -> dict[str, Any]:
+def manifest(
+    split: Split, contexts: Sequence[Context], tokens: TokenWindows, tokenizer: Any, sha256: str
+) -> dict[str, Any]:
     """What the token arrays are: their hashes, the document of each row, counts by domain.
 
     Args:
-        contexts: every document that was long enough, chosen or not.
+        contexts: every one that the text gives, chosen or not.
         sha256: of the tokenizer's file.
     """
     sides = {"train": split.train, "eval": split.eval}
@@ -222,7 +253,11 @@ def manifest(split: Split, contexts: Sequence[Context], tokens: Tokens, tokenize
         "counts": counts,
         "balance": balance(counts, domain_counts(contexts)) if tokens.order == "balanced" else UNBALANCED,
         "contexts": {
-            side: [{"document": c.document, "source": c.source, "domain": c.domain} for c in chosen]
+            side: [
+                {"document": c.document, "source": c.source, "domain": c.domain}
+                | ({"window": c.window} if tokens.windows > 1 else {})
+                for c in chosen
+            ]
             for side, chosen in sides.items()
         },
     }

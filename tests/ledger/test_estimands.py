@@ -14,7 +14,6 @@ from profiles import profile_params
 
 from darkmatter.experiments.registry import records
 from darkmatter.ledger.claims import load_claims
-from darkmatter.ledger.estimands.breakdown_trends import asymptotes
 from darkmatter.ledger.estimands.counts import readings
 from darkmatter.ledger.estimands.evidence import BY_DIMENSION, PRIMARY, VARIANTS, Evidence, Missing, Variant
 from darkmatter.ledger.estimands.experiments import component, of_experiment
@@ -24,6 +23,7 @@ from darkmatter.ledger.estimands.trends import slope_over_saes, trend
 from darkmatter.ledger.rules import Region
 from darkmatter.ledger.verdicts import place
 from darkmatter.results.load import Results, estimate, load_decomposition
+from darkmatter.statistics.asymptotes import fit_of_asymptotes
 from darkmatter.statistics.bootstrap import ContextBootstrap, bca
 from darkmatter.statistics.joint_levels import BEYOND, joint, joint_level
 from darkmatter.statistics.power_law import fit_power_law
@@ -289,7 +289,7 @@ def test_asymptotes_are_those_of_the_power_law():
             np.full(5, np.nan),
         ]
     )
-    result = asymptotes(widths, y)
+    result = fit_of_asymptotes(widths, y).asymptote
     expected = [fit_power_law(widths, row, 12, 0).asymptote for row in y[:-1]]
     np.testing.assert_allclose(result[:-1], expected, atol=2e-4)
     assert np.isnan(result[-1])

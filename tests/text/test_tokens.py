@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from profiles import profile_params
 
 from darkmatter.models.load import byte_tokenizer
-from darkmatter.params.data import Tokens
+from darkmatter.params.tokens import TokenWindows
 from darkmatter.runner.stage import Stage
 from darkmatter.storage.artifacts import ArtifactError, open_array, read_json, sha256_file, sha256_path, write_json
 from darkmatter.text.corpus import read_documents
@@ -27,8 +27,15 @@ from darkmatter.text.tokens import (
 )
 
 
-def tokens(train: int, held_out: int, seed: int = 0, length: int = 4) -> Tokens:
-    return Tokens(context_length=length, first_position=1, train_contexts=train, eval_contexts=held_out, seed=seed)
+def tokens(train: int, held_out: int, seed: int = 0, length: int = 4, windows: int = 1) -> TokenWindows:
+    return TokenWindows(
+        context_length=length,
+        first_position=1,
+        train_contexts=train,
+        eval_contexts=held_out,
+        seed=seed,
+        windows=windows,
+    )
 
 
 def pool(sizes: dict[str, list[int]]) -> list[Context]:
@@ -153,6 +160,59 @@ def test_documents_keep_their_order_across_batches():
     documents = [{"id": str(i), "source": str(i), "domain": "d", "text": f"{i:08d}"} for i in range(150)]
     contexts = list(contexts_of(documents, byte_tokenizer(add_bos=False), 8))
     assert [byte_tokenizer(add_bos=False).decode(c.ids) for c in contexts] == [d["text"] for d in documents]
+
+
+@settings(max_examples=50)
+@given(text=st.text("ab c", min_size=0, max_size=60), windows=st.integers(1, 9), add_bos=st.booleans())
+def test_windows_of_a_document_follow_each_other_and_repeat_no_token(text, windows, add_bos):
+    tokenizer = byte_tokenizer(add_bos)
+    document = {"id": "0", "source": "s", "domain": "d", "text": text}
+    contexts = list(contexts_of([document], tokenizer, 8, windows))
+    ids = tokenizer(text)["input_ids"][int(add_bos) :]
+    size = 8 - int(add_bos)
+    assert len(contexts) == min(windows, len(ids) // size)
+    assert [context.window for context in contexts] == list(range(len(contexts)))
+    assert all(context.ids[0] == 256 for context in contexts if add_bos)
+    joined = [token for context in contexts for token in context.ids[int(add_bos) :].tolist()]
+    assert joined == ids[: len(contexts) * size]
+    assert all(
+        one.ids.tolist() == other.ids.tolist()
+        for one, other in zip(contexts, contexts_of([document], tokenizer, 8), strict=False)
+    )
+
+
+def windows_of(documents: dict[str, int], each: int) -> list[Context]:
+    """So many windows of each document, every document a source of its own."""
+    return [
+        Context(f"{domain}/{number}", f"{domain}/{number}", domain, np.full(4, window, np.int32), window)
+        for domain, count in documents.items()
+        for number in range(count)
+        for window in range(each)
+    ]
+
+
+def test_with_windows_train_takes_all_and_eval_one_of_each_document():
+    contexts = windows_of({"a": 30, "b": 30}, each=5)
+    split = split_contexts(contexts, tokens(200, 12, windows=5))
+    assert Counter(c.domain for c in split.train) == {"a": 100, "b": 100}
+    assert len({(c.document, c.window) for c in split.train}) == 200 > len({c.document for c in split.train})
+    assert len({c.document for c in split.eval}) == 12 and len({c.window for c in split.eval}) > 1
+    assert not {c.source for c in split.train} & {c.source for c in split.eval}
+
+
+def test_with_windows_a_small_domain_holds_out_a_third_of_its_documents_at_most():
+    split = split_contexts(windows_of({"small": 9, "large": 90}, each=3), tokens(150, 30, windows=3))
+    assert Counter(c.domain for c in split.eval) == {"small": 3, "large": 27}
+    assert Counter(c.domain for c in split.train) == {"small": 18, "large": 132}
+
+
+def test_the_manifest_names_windows_only_where_there_are_several():
+    contexts, tokenizer = windows_of({"a": 12, "b": 12}, each=2), byte_tokenizer(add_bos=False)
+    for windows, keys in ((1, {"document", "source", "domain"}), (2, {"document", "source", "domain", "window"})):
+        wanted = tokens(10, 4, windows=windows)
+        own = [context for context in contexts if context.window < windows]
+        facts = manifest(split_contexts(own, wanted), own, wanted, tokenizer, "hash")
+        assert {frozenset(row) for side in facts["contexts"].values() for row in side} == {frozenset(keys)}
 
 
 @pytest.mark.parametrize("add_bos", [False, True])

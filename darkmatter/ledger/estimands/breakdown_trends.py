@@ -13,11 +13,10 @@ from darkmatter.ledger.estimands.seed_noise import less
 from darkmatter.ledger.estimands.trends import Axis, trend
 from darkmatter.results.breakdown import horizontal_line, width_series
 from darkmatter.results.load import NotDrawn
+from darkmatter.statistics.asymptotes import fit_of_asymptotes
 from darkmatter.statistics.bootstrap import Weights
-from darkmatter.statistics.power_law import M_MAX, M_MIN, PARAMETERS, PowerLaw, fit_power_law
+from darkmatter.statistics.power_law import PARAMETERS, PowerLaw, fit_power_law
 from darkmatter.statistics.variance_model import Term
-
-PASSES, STEPS = 4, 60  # of the search for the exponent: each pass is thirty times finer
 
 
 def log_slope(evidence: Evidence, points: Sequence[Point], variant: Variant, axis: Axis) -> Quantity:
@@ -91,7 +90,8 @@ def asymptote_minus_nonlinear(evidence: Evidence, variant: Variant) -> Component
     fvu, nonlinear = ([evidence.formula(point, variant, name) for point in points] for name in names)
 
     def gap(numbers: Float[np.ndarray, "part resample"]) -> np.ndarray:
-        return asymptotes(widths, numbers[: len(widths)].T) - numbers[len(widths) :].mean(0)
+        law = fit_of_asymptotes(widths, numbers[: len(widths)].T)
+        return law.asymptote - numbers[len(widths) :].mean(0)
 
     def over_saes(level: float) -> Term | str:
         ones = np.ones((1, len(fvu[0].view.used)))
@@ -115,33 +115,3 @@ def scatter_of_gap(law: PowerLaw, flat: Sequence[float], level: float) -> Term |
     below = math.hypot(law.asymptote - law.low, line.high - line.value) / normal
     above = math.hypot(law.high - law.asymptote, line.value - line.low) / normal
     return Term("sae", below, above, math.inf)
-
-
-def asymptotes(
-    W: Float[np.ndarray, " point"], y: Float[np.ndarray, "resample point"]
-) -> Float[np.ndarray, " resample"]:
-    """c of the best fit y = c + a·W^−m with c, a ≥ 0 to each row: a and c in closed form, m by ever finer grids."""
-    log_u = np.log(W) - np.log(W).mean()
-    low = np.full(len(y), math.log(M_MIN))
-    high = np.full(len(y), math.log(M_MAX))
-    for _ in range(PASSES):
-        log_m = low[:, None] + (high - low)[:, None] * np.linspace(0, 1, STEPS)  # (resample, step)
-        c, rss = best_constant(log_m, log_u, y)
-        best = rss.argmin(1)
-        rows = np.arange(len(y))
-        low, high = log_m[rows, np.maximum(best - 1, 0)], log_m[rows, np.minimum(best + 1, STEPS - 1)]
-    return np.where(np.isfinite(y).all(1), c[rows, best], np.nan)
-
-
-def best_constant(log_m: np.ndarray, log_u: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """c and residual sum of squares for each exponent, (resample, step) both."""
-    power = np.exp(-np.exp(log_m)[..., None] * log_u)  # (resample, step, point)
-    y = y[:, None, :]
-    centre, mean = power.mean(-1, keepdims=True), y.mean(-1, keepdims=True)
-    a = ((power - centre) * (y - mean)).sum(-1) / ((power - centre) ** 2).sum(-1)
-    c = mean[..., 0] - a * centre[..., 0]
-    through_zero = np.maximum((power * y).sum(-1) / (power**2).sum(-1), 0)  # c < 0 is not allowed: c = 0
-    a, c = np.where(c < 0, through_zero, a), np.maximum(c, 0)
-    flat = a < 0
-    a, c = np.where(flat, 0.0, a), np.where(flat, np.maximum(mean[..., 0], 0), c)
-    return c, ((y - c[..., None] - a[..., None] * power) ** 2).sum(-1)
