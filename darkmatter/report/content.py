@@ -54,7 +54,7 @@ def report_content(
         tokens: content of token_view.json.
         ledger: claims and errata, as people wrote them.
         provenance: what receipts and lock say; without receipts its places say so.
-        families: kept runs of other profiles.
+        families: runs of other profiles.
     """
     receipts, drawings = provenance.receipts, Drawings()
     claims, model = judged_now(claims, provenance), data["model"]["label"]

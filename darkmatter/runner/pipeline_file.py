@@ -6,6 +6,8 @@ from typing import Any
 
 import yaml
 
+from darkmatter.storage.paths import reports_of
+
 PIPELINE = Path("dvc.yaml")
 SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # in C: dvc.yaml is read in hundredths of a second
 
@@ -19,6 +21,23 @@ def declared_params(stage: str, root: Path) -> list[str]:
     stages = read(root / PIPELINE)["stages"]
     entry = stages.get(stage, stages.get(stage.split("@")[0], {}))
     return list(entry.get("do", entry).get("params", []))
+
+
+def stage_names(root: Path) -> list[str]:
+    """Every stage, in the order of the file; one with `foreach` once."""
+    return list(read(root / PIPELINE)["stages"])
+
+
+def declared_profiles(stage: str, root: Path) -> list[str]:
+    """The profiles whose claims.json a stage names among its dependencies, beside that of the profile it runs for."""
+    deps = [Path(dep) for dep in read(root / PIPELINE)["stages"][stage]["deps"]]
+    names = [dep.parent.name for dep in deps if dep == reports_of(dep.parent.name).claims]
+    return [name for name in names if "$" not in name]
+
+
+def profile_here(root: Path) -> str:
+    """The profile of params.yaml."""
+    return str(current_params(["profile"], root)["profile"])
 
 
 def current_params(keys: Iterable[str], root: Path) -> dict[str, Any]:
