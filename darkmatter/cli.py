@@ -1,6 +1,7 @@
 """The `darkmatter` command."""
 
 import argparse
+import contextlib
 import os
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -38,9 +39,9 @@ def compose(profile: str) -> None:
     draft = PARAMS.with_name(".params.draft.yaml")
     try:
         compose_to(draft, profile)
-        before = profile_here(Path()) if PARAMS.is_file() else profile
+        with contextlib.suppress(ParamsError):  # nothing to leave where params.yaml is absent, or none of ours
+            change_lock(profile_here(Path()), profile)
         draft.replace(PARAMS)
-        change_lock(before, profile)
     finally:
         draft.unlink(missing_ok=True)
 
@@ -126,7 +127,7 @@ def run_summary(given: argparse.Namespace) -> int | str:
         receipts = {path.stem: read_json(path) for path in sorted(reports.receipts.glob("*.json"))}
         if not REPORT.is_file():
             raise ArtifactError(f"{REPORT} does not exist. Run `make repro` to make it.")
-    except ArtifactError as error:
+    except (ArtifactError, ParamsError) as error:
         return f"error: {error}"
     for line in [*five_lines(claims, receipts), f"report: {REPORT.resolve().as_uri()}"]:
         print(line)

@@ -20,7 +20,7 @@ def change_lock(before: str, after: str) -> None:
     A profile that has none takes over what stands at the root: DVC finds there what both have in common.
 
     Args:
-        before, after: the profile that params.yaml had, and the one that it has now.
+        before, after: the profile that params.yaml has, and the one that it is to have.
     """
     if before == after:
         return

@@ -6,9 +6,11 @@ from typing import Any
 
 import yaml
 
+from darkmatter.params.types import ParamsError
 from darkmatter.storage.paths import reports_of
 
 PIPELINE = Path("dvc.yaml")
+PARAMS = Path("params.yaml")
 SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # in C: dvc.yaml is read in hundredths of a second
 
 
@@ -36,13 +38,23 @@ def declared_profiles(stage: str, root: Path) -> list[str]:
 
 
 def profile_here(root: Path) -> str:
-    """The profile of params.yaml."""
-    return str(current_params(["profile"], root)["profile"])
+    """The profile of params.yaml.
+
+    Raises:
+        ParamsError: there is no params.yaml, or it has none.
+    """
+    try:
+        profile = current_params(["profile"], root)["profile"]
+    except (OSError, ValueError, yaml.YAMLError):
+        profile = None
+    if not isinstance(profile, str):
+        raise ParamsError(f"{root / PARAMS} names no profile. Run from the repository, or `darkmatter params`.")
+    return profile
 
 
 def current_params(keys: Iterable[str], root: Path) -> dict[str, Any]:
     """Value of each key in params.yaml; null for one that is not there."""
-    content = read(root / "params.yaml")
+    content = read(root / PARAMS)
     return {key: value_at(content, key) for key in keys}
 
 
