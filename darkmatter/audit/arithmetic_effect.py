@@ -20,6 +20,7 @@ from darkmatter.audit.reproduction import reproduction
 from darkmatter.audit.runs import run_of_folder
 from darkmatter.ledger.estimands.evidence import ALIKE
 from darkmatter.params.conventions import PRIMARY
+from darkmatter.params.types import ParamsError
 from darkmatter.runner.pipeline_file import profile_here
 from darkmatter.storage.artifacts import ArtifactError, read_json, write_json, write_text
 from darkmatter.storage.paths import REPORTS, reports_of
@@ -181,7 +182,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         profile = given.profile or profile_here(Path())
         content = effect(given.float32, given.bfloat16, profile, given.cpu)
         text = renewed(PAGE.read_text(encoding="utf-8"), content)
-    except (ArtifactError, OSError) as error:
+    except (ArtifactError, ParamsError, OSError) as error:
         sys.exit(f"error: {error}")
     write_json(OUT, content)
     write_text(PAGE, text)

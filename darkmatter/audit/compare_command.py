@@ -15,6 +15,7 @@ from darkmatter.audit.command_line import add_command
 from darkmatter.audit.commands import MALFORMED, failed
 from darkmatter.audit.findings import printable
 from darkmatter.audit.profiles import add_profile, chosen
+from darkmatter.params.types import ParamsError
 from darkmatter.storage.artifacts import ArtifactError
 from darkmatter.storage.paths import reports_of
 
@@ -59,7 +60,7 @@ def run(given: argparse.Namespace) -> int:
         target = keep(result, given.keep) if given.keep is not None else None
     except (NoRunError, BadNameError) as error:
         given.usage_error(str(error))
-    except (ArtifactError, OSError) as error:
+    except (ArtifactError, ParamsError, OSError) as error:
         return failed(str(error), given.json)
     except MALFORMED as error:
         kind = f"{type(error).__name__}: {str(error)[:200]}"

@@ -270,7 +270,8 @@ def test_receipts_of_another_run_are_no_forgery(repository):
 
 
 def test_deleted_result_below_a_folder_that_a_stage_reads(repository):
-    more = "  show:\n    cmd: cat reports/toy/results/use.json > shown\n    deps: [reports/toy/results]\n    outs: [shown]\n"
+    folder = RESULT.rpartition("/")[0]
+    more = f"  show:\n    cmd: cat {RESULT} > shown\n    deps: [{folder}]\n    outs: [shown]\n"
     (repository / "dvc.yaml").write_text(toy.PIPELINE + more)
     toy.dvc(repository, "repro", "-q")
     receipt = read_json(repository / "reports/toy/receipts/use.json")

@@ -20,7 +20,7 @@ def prediction(**changes) -> dict:
         "says": "Three directions hold more than half.",
         "why": "a guess",
         "profiles": ["smollm2"],
-        "estimand": {"name": "share", "computes": "the share", "results": ["reports/results/a.json"]},
+        "estimand": {"name": "share", "computes": "the share", "results": ["results/a.json"]},
         "rule": {"test": "inside", "level": 0.95, "resample": ["context"], "real": {"share": {"low": 0.5}}},
         "experiment": "a",
     } | changes
