@@ -11,18 +11,15 @@ Exit codes, the gravest that applies:
 import argparse
 import json
 import sys
-import zlib
 from pathlib import Path
 from typing import Any
 
 from darkmatter.audit.command_line import add_command, drop_output
-from darkmatter.audit.findings import EXIT_CODES, AuditFinding, as_json, as_text, exit_code, printable
+from darkmatter.audit.findings import EXIT_CODES, MALFORMED, AuditFinding, as_json, as_text, exit_code, printable
 from darkmatter.audit.profiles import add_profile
 from darkmatter.params.types import ParamsError
 from darkmatter.storage.artifacts import ArtifactError, plain
 
-# What code meets in a file that has another form than its stage writes.
-MALFORMED = (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, RecursionError, zlib.error)
 Said = tuple[dict[str, Any], list[str], list[AuditFinding], list[str]]  # as JSON, as text, what is wrong, last lines
 EXPORTS = ("codecheck", "ro-crate", "checklist")
 

@@ -12,8 +12,8 @@ import json
 from pathlib import Path
 
 from darkmatter.audit.command_line import add_command
-from darkmatter.audit.commands import MALFORMED, failed
-from darkmatter.audit.findings import printable
+from darkmatter.audit.commands import failed
+from darkmatter.audit.findings import MALFORMED, printable
 from darkmatter.audit.profiles import add_profile, chosen
 from darkmatter.params.types import ParamsError
 from darkmatter.storage.artifacts import ArtifactError

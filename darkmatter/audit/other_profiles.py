@@ -1,22 +1,26 @@
 """The committed reports of a profile that params.yaml does not have: are they as written, and do their sums give them?
 
 Such a run may be older than the code: which rooms have changed since is said, and is no fault. Where none of them has,
-every number must follow from the sums. Files must be those that the receipts name, whatever has changed.
+every number must follow from the sums that are here. Files must be those that the receipts name, whatever has changed.
 """
 
 import contextlib
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from darkmatter.audit.derive import Derived, Deriver, overall
-from darkmatter.audit.findings import AuditFinding
+from darkmatter.audit.findings import MALFORMED, AuditFinding
 from darkmatter.audit.receipts import Receipts, sorted_receipts
+from darkmatter.ledger.claims import Claim
 from darkmatter.ledger.other_profiles import claims_alone
 from darkmatter.params.types import ParamsError
-from darkmatter.runner.staleness import within
+from darkmatter.runner.staleness import brief, within
 from darkmatter.storage.artifacts import ArtifactError, read_json, sha256_path
 from darkmatter.storage.paths import reports_of
+
+DRAWN = ("metrics", "plots")
 
 Said = tuple[list[str], list[AuditFinding]]
 
@@ -26,47 +30,64 @@ def other_profile(root: Path, profile: str) -> Said:
     reports = reports_of(profile)
     claims = read_json(root / reports.claims)
     if claims_alone(claims):
-        run = f"`darkmatter params --profile {profile} && dvc repro`"
         made = f"made by revision {claims['revision'][:12]}"
+        run = f"`darkmatter params --profile {profile} && dvc repro`"
         return [f"{profile}: {made}; its claims alone are here, without sums; {run} makes the rest"], []
     receipts, findings = sorted_receipts(root, profile)
-    findings += other_bytes(root, reports.path, receipts)
+    absent, tampered = outputs_of(root, reports.path, receipts)
     changed = changed_rooms(root, receipts)
-    since = f"since changed: {', '.join(changed) or 'nothing'}"
-    line = f"{profile}: made by revision {' and '.join(revisions(receipts))}; {since}"
-    try:
-        with contextlib.chdir(root):
-            done = derived_again(profile)
-    except (ArtifactError, ParamsError) as error:
-        if not changed:
-            raise
-        return [line, f"{profile}: the code here does not derive it ({error})"], findings
+    made, since = " and ".join(revisions(receipts)) or "unknown", ", ".join(changed) or "nothing"
+    lines = [f"{profile}: made by revision {made}; since changed: {since}"]
+    lines += [f"{profile}: not here: {brief(absent)}"] if absent else []
+    with contextlib.chdir(root):
+        done, errors = derived_again(profile)
+    lines += [f"{profile}: {overall(done)}"] if done else []
+    lines += [f"{profile}: not derived: {brief(errors)}"] if errors else []
+    findings += tampered
     if not changed:
         findings += [finding for item in done for finding in item.findings() if finding.kind == "differs"]
-    return [line, f"{profile}: {overall(done)}"], findings
+        findings += [AuditFinding("differs", reports.path.as_posix(), error) for error in errors if not absent]
+    return lines, findings
 
 
-def derived_again(profile: str) -> list[Derived]:
-    """All that its sums give: results, what is drawn from them, and the claims whose rule is still the one here."""
-    deriver = Deriver(profile)
-    made = ["decomposition", *deriver.records, "metrics", "plots"]
-    done = [item for name in made for item in deriver.derive(name)]
-    return [*done, *(deriver.claim(claim) for claim in deriver.claims.values() if deriver.same_rule(claim))]
+def derived_again(profile: str) -> tuple[list[Derived], list[str]]:
+    """What its sums give: results, what is drawn from them, and the claims whose rule is still the one here.
+
+    Returns:
+        What was derived, and why anything else was not.
+    """
+    done, errors = [], []
+    try:
+        deriver = Deriver(profile)
+        steps = [functools.partial(deriver.derive, name) for name in ("decomposition", *deriver.records, *DRAWN)]
+        judged = [claim for claim in deriver.claims.values() if deriver.same_rule(claim)]
+    except (ArtifactError, ParamsError) as error:
+        return [], [str(error)]
+    for step in [*steps, *(functools.partial(one_claim, deriver, claim) for claim in judged)]:
+        try:
+            done += step()
+        except (ArtifactError, *MALFORMED) as error:
+            errors.append(f"{type(error).__name__}: {error}")
+    return done, errors
 
 
-def other_bytes(root: Path, folder: Path, receipts: Receipts) -> list[AuditFinding]:
-    """Outputs in the folder that are not, or not any more, what the receipts say that stages wrote."""
-    findings = []
+def one_claim(deriver: Deriver, claim: Claim) -> list[Derived]:
+    return [deriver.claim(claim)]
+
+
+def outputs_of(root: Path, folder: Path, receipts: Receipts) -> tuple[list[str], list[AuditFinding]]:
+    """The outputs in a folder that are not here, and those that are not what the receipts say that stages wrote."""
+    absent, findings = [], []
     for stage, receipt in receipts.items():
         for path, sha256 in receipt["outputs"].items():
             if not within(path, folder.as_posix()):
                 continue
             if not (root / path).exists():
-                findings.append(AuditFinding("missing", path, f"output of {stage}; `git checkout -- {path}`"))
+                absent.append(path)
             elif sha256_path(root / path) != sha256:
                 message = f"is not what {stage} wrote, by its receipt; `git checkout -- {path}` restores it"
                 findings.append(AuditFinding("tampered", path, message))
-    return findings
+    return absent, findings
 
 
 def changed_rooms(root: Path, receipts: Mapping[str, Mapping[str, Any]]) -> list[str]:

@@ -28,9 +28,12 @@ def prediction_findings(root: Path) -> Iterator[AuditFinding]:
     """
     if (git(root, "rev-parse", "--is-shallow-repository") or b"true").strip() == b"true":
         return
+    judged = judged_in_history(root)
+    if not judged:
+        return
     predictions = {one.id: one for one in load_claims(root / CLAIMS).predictions}
     born: dict[str, str | None] = {}
-    for (identity, sha256, _), (commit, stage, reports) in judged_in_history(root).items():
+    for (identity, sha256, _), (commit, stage, reports) in judged.items():
         where = f"commit {commit[:12]}" if commit else reports.claims.as_posix()
         if identity not in predictions:
             message = f"{CLAIMS} no longer has this prediction, which {where} judged"

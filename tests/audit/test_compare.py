@@ -1,6 +1,5 @@
 """`darkmatter compare`: one run's reports against those of a revision or a folder."""
 
-import copy
 import json
 import shutil
 import subprocess
@@ -8,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import toy
 
-from darkmatter.audit.runs import run_of_folder
 from darkmatter.cli import main
 from darkmatter.report.compared import COMPARED, page, read_compared
 from darkmatter.storage.artifacts import read_json, write_json
@@ -178,11 +177,11 @@ def test_a_number_that_is_no_longer_defined(run, capsys):
 
 
 def test_another_profile_is_one_line(run, capsys):
-    edited(lambda content: content.update(profile="smoke"))
-    code, text = compared(capsys)
-    assert code == 1 and len(text.splitlines()) == 1
-    assert "nothing to compare with: HEAD (" in text and "holds profile smollm2, and this run is of smoke" in text
-    code, content = in_json(capsys)
+    other = reports_of("smoke")
+    write_json(other.claims, read_json(OWN.claims) | {"profile": "smoke"})
+    code, text = compared(capsys, "--profile", "smoke")
+    assert code == 1 and text == "nothing to compare with: HEAD has no run of profile smoke\n"
+    code, content = in_json(capsys, "--profile", "smoke")
     assert code == 1 and not content["comparable"] and "nothing to compare with" in content["reason"]
 
 
@@ -199,11 +198,15 @@ def test_a_folder_with_another_machine(run, capsys):
     assert "platform" not in text
 
 
-def test_a_folder_counts_receipts_of_its_profile_alone(run):
-    receipt = copy.deepcopy(read_json(OWN.receipts / "saes.json")) | {"profile": "smoke"}
-    write_json(OWN.receipts / "saes.json", receipt)
-    result = run_of_folder(Path(), "here").receipts
-    assert "saes" not in result and "claims" in result
+def test_a_commit_from_before_each_profile_had_its_folder(run, capsys):
+    """It holds one profile, in `reports/` itself."""
+    for path in OWN.path.iterdir():
+        path.rename(REPORTS / path.name)
+    toy.git(run, "add", "--all")
+    toy.git(run, "commit", "-q", "-m", "as it was")
+    toy.git(run, "checkout", "-q", "HEAD~1", "--", "reports/smollm2")
+    code, text = compared(capsys)
+    assert code == 0 and ", 0 moved" in text and "machine and arithmetic: the same in every receipt" in text
 
 
 @pytest.mark.parametrize("name", ["no-such-revision", "--json=1", "tests", "HEAD~7"])
