@@ -40,7 +40,7 @@ repro: $(VENV)/installed
 # DVC's own page of plots, which loads nothing from outside: the views of dvc.yaml and every figure.
 plots: $(VENV)/installed
 	python -m darkmatter.report.plots_page
-	dvc plots show "FVU by width" "Maps over width and L0" reports/figures/*.svg
+	dvc plots show "FVU by width" "Maps over width and L0" reports/$$(sed -n 's/^profile: //p' params.yaml)/figures/*.svg
 
 # The parameters that differ between runs, and the numbers of the widest SAE.
 experiments: $(VENV)/installed

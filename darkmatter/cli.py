@@ -1,9 +1,11 @@
 """The `darkmatter` command."""
 
 import argparse
+import contextlib
 import os
 import sys
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read when NumPy is imported: sums come out as the stages made them
 
@@ -13,14 +15,15 @@ from darkmatter.api.gpu_check.commands import add_gpu_check
 from darkmatter.audit.command_line import add_command, drop_output
 from darkmatter.audit.commands import add_audit
 from darkmatter.audit.compare_command import add_compare
-from darkmatter.ledger.families import keep
 from darkmatter.params.compose import compose_to
-from darkmatter.params.schema import PARAMS, load_params
+from darkmatter.params.schema import PARAMS
 from darkmatter.params.types import ParamsError
 from darkmatter.planning.commands import add_doctor, add_plan, add_repro
 from darkmatter.planning.inputs import near_profiles
+from darkmatter.planning.profile_lock import change_lock
+from darkmatter.runner.pipeline_file import profile_here
 from darkmatter.storage.artifacts import ArtifactError, read_json
-from darkmatter.storage.paths import RECEIPTS, REPORT, REPORTS
+from darkmatter.storage.paths import REPORT, reports_of
 
 # package → what brings it
 EXTRAS = {"transformers": "models", "tokenizers": "models", "sae_lens": "saes", "matplotlib": "tables"}
@@ -28,7 +31,7 @@ EXTRAS |= {"pandas": "tables", "seaborn": "tables"}
 
 
 def compose(profile: str) -> None:
-    """Write params.yaml from conf/, the way `dvc exp run -S profile=...` does.
+    """Write params.yaml from conf/, the way `dvc exp run -S profile=...` does, and put the profile's dvc.lock in place.
 
     Raises:
         ParamsError: there is no such profile, or what it composes to is not valid; params.yaml is left alone.
@@ -36,6 +39,8 @@ def compose(profile: str) -> None:
     draft = PARAMS.with_name(".params.draft.yaml")
     try:
         compose_to(draft, profile)
+        with contextlib.suppress(ParamsError):  # nothing to leave where params.yaml is absent, or none of ours
+            change_lock(profile_here(Path()), profile)
         draft.replace(PARAMS)
     finally:
         draft.unlink(missing_ok=True)
@@ -58,8 +63,6 @@ def parser() -> argparse.ArgumentParser:
     params.set_defaults(run=run_params)
     summary = add_command(commands, "summary", "what the last run came to, in five lines, and where its report is", "")
     summary.set_defaults(run=run_summary)
-    kept = add_command(commands, "keep", "keep what the claims came to, to show next to another profile's report", "")
-    kept.set_defaults(run=run_keep)
     add_compare(commands)
     add_audit(commands)
     add_decompose(commands)
@@ -111,15 +114,7 @@ def run_params(given: argparse.Namespace) -> int | str:
         compose(given.profile)
     except ParamsError as error:
         return f"error: {error}{near_profiles(given.profile)}"
-    print(f"{PARAMS}: {load_params().profile}")
-    return 0
-
-
-def run_keep(given: argparse.Namespace) -> int | str:
-    try:
-        print(keep(load_params()))
-    except (ArtifactError, ParamsError) as error:
-        return f"error: {error}"
+    print(f"{PARAMS}: {given.profile}")
     return 0
 
 
@@ -127,11 +122,12 @@ def run_summary(given: argparse.Namespace) -> int | str:
     from darkmatter.report.summary import five_lines
 
     try:
-        claims = read_json(REPORTS / "claims.json")
-        receipts = {path.stem: read_json(path) for path in sorted(RECEIPTS.glob("*.json"))}
+        reports = reports_of(profile_here(Path()))
+        claims = read_json(reports.claims)
+        receipts = {path.stem: read_json(path) for path in sorted(reports.receipts.glob("*.json"))}
         if not REPORT.is_file():
             raise ArtifactError(f"{REPORT} does not exist. Run `make repro` to make it.")
-    except ArtifactError as error:
+    except (ArtifactError, ParamsError) as error:
         return f"error: {error}"
     for line in [*five_lines(claims, receipts), f"report: {REPORT.resolve().as_uri()}"]:
         print(line)

@@ -2,8 +2,8 @@
 
 In:  data/activations/eval, data/codes, data/saes, data/decomposition/PROFILE/HOOKPOINT/moments
      data/model   output projection and norm of a parent at attn_z
-Out: reports/results/components.json       regressor × target: held-out R²
-     reports/results/components_sums.npz   rows of each context, ranks
+Out: reports/PROFILE/results/components.json       regressor × target: held-out R²
+     reports/PROFILE/results/components_sums.npz   rows of each context, ranks
      data/sums/components.npz              sums per context and dimension, from which R² can be derived again
 
     python -m stages.components
@@ -26,7 +26,7 @@ from darkmatter.experiments.components.results import STORED, STORED_DIMENSIONS,
 from darkmatter.runner.stage import Stage, run
 from darkmatter.runner.units import Unit, run_units
 from darkmatter.storage.artifacts import read_arrays, write_arrays, write_json
-from darkmatter.storage.paths import ACTIVATIONS, CODES, DECOMPOSITION, MODEL, RESULTS, SAES
+from darkmatter.storage.paths import ACTIVATIONS, CODES, DECOMPOSITION, DIMENSION_SUMS, MODEL, SAES
 
 WORK = Path("data/.work")
 
@@ -67,9 +67,9 @@ def main(stage: Stage) -> None:
     stage.units = run_units(explain, units, work / "regressions", stage.name)
     result = {name: read_arrays(work / "regressions" / name / SUMS) for name in regressors}
     scalars, dimensions = stored(result, read_arrays(targets / TARGET_SUMS))
-    write_arrays(stage.writes(STORED), scalars, compress=True)
-    write_arrays(stage.writes(STORED_DIMENSIONS), dimensions, compress=True)
-    write_json(stage.writes(RESULTS / "components.json"), results_of(scalars, dimensions, params))
+    write_arrays(stage.writes(stage.reports.results / STORED), scalars, compress=True)
+    write_arrays(stage.writes(DIMENSION_SUMS / stage.params.profile / STORED_DIMENSIONS), dimensions, compress=True)
+    write_json(stage.writes(stage.reports.results / "components.json"), results_of(scalars, dimensions, params))
     shutil.rmtree(work)
 
 

@@ -1,9 +1,9 @@
 """activations + codes of one SAE + the FVU of all widths → does the method find what is known? (our controls)
 
 In:  data/activations/eval/HOOKPOINT, data/codes/HOOKPOINT/SAE, data/saes/HOOKPOINT/SAE of the main hookpoint,
-     reports/results/decomposition/HOOKPOINT.json
-Out: reports/results/controls.json       control: what is known, what was found, whether it holds
-     reports/results/controls_sums.npz   norm probe: sums per context; the points of the power law
+     reports/PROFILE/results/decomposition/HOOKPOINT.json
+Out: reports/PROFILE/results/controls.json       control: what is known, what was found, whether it holds
+     reports/PROFILE/results/controls_sums.npz   norm probe: sums per context; the points of the power law
      data/sums/controls.npz              vector probe: sums per context and dimension
 
     python -m stages.controls
@@ -18,7 +18,7 @@ from darkmatter.models.activation_files import open_activations
 from darkmatter.runner.stage import Stage, run
 from darkmatter.runner.units import Unit, run_units
 from darkmatter.storage.artifacts import read_arrays, read_json, write_arrays, write_json
-from darkmatter.storage.paths import ACTIVATIONS, CODES, DATA, RESULTS, SAES
+from darkmatter.storage.paths import ACTIVATIONS, CODES, DATA, DIMENSION_SUMS, SAES
 
 WORK = DATA / ".work" / "controls"
 
@@ -28,7 +28,7 @@ def main(stage: Stage) -> None:
     hookpoint = params.figures.main_hookpoint
     activations = stage.reads(ACTIVATIONS / "eval" / hookpoint)
     codes, sae = stage.reads(CODES / hookpoint / chosen.sae), stage.reads(SAES / hookpoint / chosen.sae)
-    widths = read_json(stage.reads(RESULTS / "decomposition" / f"{hookpoint}.json"))
+    widths = read_json(stage.reads(stage.reports.decomposition / f"{hookpoint}.json"))
     positions = open_activations(activations).shape[1]
 
     common = decomposition.model_dump(include={"fit_share", "folds", "split_seed", "eigen_cutoff"})
@@ -46,9 +46,9 @@ def main(stage: Stage) -> None:
 
     sums = {path.stem: read_arrays(path) for path in sorted(WORK.rglob("*.npz"))}
     scalars, dimensions = stored(sums, scaling_points(widths, params), params)
-    write_arrays(stage.writes(STORED), scalars, compress=True)
-    write_arrays(stage.writes(STORED_DIMENSIONS), dimensions, compress=True)
-    write_json(stage.writes(RESULTS / "controls.json"), results_of(scalars, dimensions, params))
+    write_arrays(stage.writes(stage.reports.results / STORED), scalars, compress=True)
+    write_arrays(stage.writes(DIMENSION_SUMS / stage.params.profile / STORED_DIMENSIONS), dimensions, compress=True)
+    write_json(stage.writes(stage.reports.results / "controls.json"), results_of(scalars, dimensions, params))
     shutil.rmtree(WORK)
 
 

@@ -2,8 +2,8 @@
 
 In:  data/model, data/tokens/eval.npy, data/activations/eval/HOOKPOINT, data/codes/HOOKPOINT, data/saes/HOOKPOINT,
      data/decomposition/PROFILE/HOOKPOINT/moments, of figures.main_hookpoint
-Out: reports/results/downstream.json       SAE × splice: cross-entropy (nats), percent recovered and expected
-     reports/results/downstream_sums.npz   the same as sums per context, from which the numbers can be derived again
+Out: reports/PROFILE/results/downstream.json       SAE × splice: cross-entropy (nats), percent recovered and expected
+     reports/PROFILE/results/downstream_sums.npz   the same as sums per context, which the numbers follow from
      data/sums/downstream.npz              the same per dimension, for what averages over dimensions
 
     python -m stages.downstream
@@ -24,7 +24,7 @@ from darkmatter.runner.stage import Stage, run
 from darkmatter.runner.units import Unit, run_units
 from darkmatter.saes.open import read_specs
 from darkmatter.storage.artifacts import read_arrays, read_json, write_arrays, write_json
-from darkmatter.storage.paths import ACTIVATIONS, CODES, DECOMPOSITION, MODEL, RESULTS, SAES, TOKENS
+from darkmatter.storage.paths import ACTIVATIONS, CODES, DECOMPOSITION, DIMENSION_SUMS, MODEL, SAES, TOKENS
 
 WORK = Path("data/.work/downstream")
 
@@ -67,9 +67,9 @@ def main(stage: Stage) -> None:
     pooled, by_dimension = stored(sums, contexts, shape[1], rank)
     content = results_of(pooled | by_dimension, [specs[name] for name in files], params)
     content |= {"model": manifest["label"], "split": SPLIT}
-    write_json(stage.writes(RESULTS / "downstream.json"), content)
-    write_arrays(stage.writes(STORED), pooled, compress=True)
-    write_arrays(stage.writes(STORED_DIMENSIONS), by_dimension)
+    write_json(stage.writes(stage.reports.results / "downstream.json"), content)
+    write_arrays(stage.writes(stage.reports.results / STORED), pooled, compress=True)
+    write_arrays(stage.writes(DIMENSION_SUMS / stage.params.profile / STORED_DIMENSIONS), by_dimension)
     stage.notes["largest relative distance from the stored residual"] = float(sums["residual_gap"].max())
     shutil.rmtree(WORK)
 

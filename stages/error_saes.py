@@ -2,8 +2,8 @@
 
 In:  data/activations/{train,eval}/HOOKPOINT, data/saes/HOOKPOINT/SAE (whose error it is)
 Out: data/error_saes/{linear,nonlinear}-sSEED/   sae-lens files, training.json; codes.npz and sums.npz of eval rows
-     reports/results/error_saes.json             held-out FVU, its curve in training, intervals
-     reports/results/error_saes_sums.npz         per-context sums that FVU can be derived from again
+     reports/PROFILE/results/error_saes.json             held-out FVU, its curve in training, intervals
+     reports/PROFILE/results/error_saes_sums.npz         per-context sums that FVU can be derived from again
      data/sums/error_saes.npz                    the same per dimension, for FVU averaged over dimensions
 
     python -m stages.error_saes
@@ -20,7 +20,7 @@ from darkmatter.runner.stage import Stage, run
 from darkmatter.runner.units import Unit, forget_units, merge, run_units
 from darkmatter.saes.open import read_facts
 from darkmatter.storage.artifacts import read_arrays, read_json, write_arrays, write_json
-from darkmatter.storage.paths import ACTIVATIONS, DATA, RESULTS, SAES
+from darkmatter.storage.paths import ACTIVATIONS, DATA, DIMENSION_SUMS, SAES
 
 WORK = Path("data/.work/error_saes")
 OUT = DATA / "error_saes"
@@ -60,9 +60,9 @@ def main(stage: Stage) -> None:
     for sae in content["saes"]:
         training = read_json(OUT / names[sae["part"], sae["seed"]] / "training.json")
         sae |= {key: training[key] for key in TRAINING}
-    write_json(stage.writes(RESULTS / "error_saes.json"), content)
-    write_arrays(stage.writes(STORED), pooled, compress=True)
-    write_arrays(stage.writes(STORED_DIMENSIONS), by_dimension)
+    write_json(stage.writes(stage.reports.results / "error_saes.json"), content)
+    write_arrays(stage.writes(stage.reports.results / STORED), pooled, compress=True)
+    write_arrays(stage.writes(DIMENSION_SUMS / stage.params.profile / STORED_DIMENSIONS), by_dimension)
     shutil.rmtree(WORK)
 
 

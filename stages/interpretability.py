@@ -4,8 +4,8 @@ With interpretability.endpoint a language model explains and judges; without one
 
 In:  data/error_saes/PART-sSEED/codes.npz, data/tokens/eval.npy, data/model (tokenizer)
 Out: data/interpretability/transcript.jsonl     one line for each latent: windows, explanation, predictions, answers
-     reports/results/interpretability.json      accuracy by decile of activation, with intervals over latents
-     reports/results/interpretability_sums.npz  each window's decile and prediction, from which these follow
+     reports/PROFILE/results/interpretability.json      accuracy by decile of activation, with intervals over latents
+     reports/PROFILE/results/interpretability_sums.npz  each window's decile and prediction, from which these follow
      data/.responses/                           the endpoint's answers, kept for the next run
 
     python -m stages.interpretability
@@ -45,7 +45,7 @@ from darkmatter.storage.artifacts import (
     write_json,
     write_text,
 )
-from darkmatter.storage.paths import DATA, MODEL, RESULTS, TOKENS
+from darkmatter.storage.paths import DATA, MODEL, TOKENS
 
 RESPONSES = Path("data/.responses")
 
@@ -106,8 +106,8 @@ def main(stage: Stage) -> None:
         lines = [json.dumps(record, ensure_ascii=False, sort_keys=True) + "\n" for record in records]
         write_text(folder / "transcript.jsonl", "".join(lines))
     arrays = stored(records, fired, len(texts.windows), len(tokens))
-    write_json(stage.writes(RESULTS / "interpretability.json"), results_of(arrays, params))
-    write_arrays(stage.writes(STORED), arrays, compress=True)
+    write_json(stage.writes(stage.reports.results / "interpretability.json"), results_of(arrays, params))
+    write_arrays(stage.writes(stage.reports.results / STORED), arrays, compress=True)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """codes of an SAE + its decoder → the probe of a reconstruction's norm against every latent (appendix C.2, Fig. 14).
 
 In:  data/codes/HOOKPOINT/SAE, data/saes/HOOKPOINT/SAE, data/activations/eval/HOOKPOINT (which rows)
-Out: reports/results/latent_probe.json       ratios and rank correlations over latents, R² of the probe, the curve
-     reports/results/latent_probe_sums.npz   latent: firings, Σ w, Σ w², a*·y for each fit of a*
+Out: reports/PROFILE/results/latent_probe.json       ratios, rank correlations over latents, R² of the probe, the curve
+     reports/PROFILE/results/latent_probe_sums.npz   latent: firings, Σ w, Σ w², a*·y for each fit of a*
 
     python -m stages.latent_probe
 """
@@ -15,7 +15,7 @@ from darkmatter.experiments.latent_probe.results import STORED, results_of, stor
 from darkmatter.runner.stage import Stage, run
 from darkmatter.runner.units import Unit, run_units
 from darkmatter.storage.artifacts import read_arrays, write_arrays, write_json
-from darkmatter.storage.paths import ACTIVATIONS, CODES, RESULTS, SAES
+from darkmatter.storage.paths import ACTIVATIONS, CODES, SAES
 
 WORK = Path("data/.work")
 
@@ -32,10 +32,10 @@ def main(stage: Stage) -> None:
     unit = Unit("probe", {**arguments, "cutoff": params.decomposition.eigen_cutoff})
     work = WORK / stage.name
     stage.units = run_units(probe_latents, [unit], work, stage.name)
-    latents, sums, ranks = (read_arrays(work / "probe" / name) for name in (LATENTS, PROBE_SUMS, PROBE_RANK))
-    arrays = stored(latents, sums, {name: int(rank) for name, rank in ranks.items()})
-    write_json(stage.writes(RESULTS / "latent_probe.json"), results_of(arrays, params))
-    write_arrays(stage.writes(STORED), arrays, compress=True)
+    latents, sums, rank = (read_arrays(work / "probe" / name) for name in (LATENTS, PROBE_SUMS, PROBE_RANK))
+    arrays = stored(latents, sums, {name: int(value) for name, value in rank.items()})
+    write_json(stage.writes(stage.reports.results / "latent_probe.json"), results_of(arrays, params))
+    write_arrays(stage.writes(stage.reports.results / STORED), arrays, compress=True)
     shutil.rmtree(work)
 
 

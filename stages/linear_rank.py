@@ -2,9 +2,9 @@
 
 In:  data/activations/eval, data/codes, data/saes of the main hookpoint and of the layer sweep, data/model,
      data/tokens/eval.npy, data/decomposition/PROFILE/HOOKPOINT/moments of the main hookpoint
-     reports/results/sums, reports/results/downstream_sums.npz
-Out: reports/results/linear_rank.json       SAE × rank: share of LinearError, FVU, cross-entropy; r50, r90; angles
-     reports/results/linear_rank_sums.npz   the same as sums per context
+     reports/PROFILE/results/sums, reports/PROFILE/results/downstream_sums.npz
+Out: reports/PROFILE/results/linear_rank.json       SAE × rank: share of LinearError, FVU, cross-entropy; angles
+     reports/PROFILE/results/linear_rank_sums.npz   the same as sums per context
 
     python -m stages.linear_rank
 """
@@ -25,7 +25,7 @@ from darkmatter.runner.arithmetic import arithmetic_of
 from darkmatter.runner.stage import Stage, run
 from darkmatter.runner.units import Unit, forget_units, run_units
 from darkmatter.storage.artifacts import read_arrays, read_json, write_arrays, write_json
-from darkmatter.storage.paths import ACTIVATIONS, CODES, DATA, DECOMPOSITION, MODEL, RESULTS, SAES, TOKENS
+from darkmatter.storage.paths import ACTIVATIONS, CODES, DATA, DECOMPOSITION, MODEL, SAES, TOKENS
 
 WORK = DATA / ".work" / "linear_rank"
 
@@ -39,8 +39,8 @@ def main(stage: Stage) -> None:
     hookpoints = list(dict.fromkeys(spec.hookpoint for spec in specs))
     activations = {name: stage.reads(ACTIVATIONS / "eval" / name) for name in hookpoints}
     prepared = {name: WORK / "moments" / name for name in hookpoints} | {main_hookpoint: stage.reads(moments)}
-    stage.reads(RESULTS / "sums")
-    downstream = read_arrays(stage.reads(DOWNSTREAM))
+    stage.reads(stage.reports.sums)
+    downstream = read_arrays(stage.reads(stage.reports.results / DOWNSTREAM))
 
     split = params.decomposition.model_dump(include={"fit_share", "folds", "split_seed"}) | {"device": params.device}
     fit = {name: params.decomposition.model_dump()[name] for name in ("eigen_cutoff", "outlier_norm_ratio")}
@@ -73,8 +73,11 @@ def main(stage: Stage) -> None:
     saes = {spec.path: read_arrays(WORK / "saes" / spec.path / SUMS) for spec in specs}
     splices = [read_arrays(WORK / "contexts" / unit.name / SPLICED_SUMS) for unit in contexts]
     arrays = stored(saes, splices)
-    write_arrays(stage.writes(STORED), arrays, compress=True)
-    write_json(stage.writes(RESULTS / "linear_rank.json"), results_of(arrays, shared_sums(params), downstream, params))
+    write_arrays(stage.writes(stage.reports.results / STORED), arrays, compress=True)
+    write_json(
+        stage.writes(stage.reports.results / "linear_rank.json"),
+        results_of(arrays, shared_sums(params), downstream, params),
+    )
     forget_units(f"{stage.name}-moments")  # factors of the layers, which nobody else asks for
     shutil.rmtree(WORK)
 

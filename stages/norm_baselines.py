@@ -2,8 +2,8 @@
 
 In:  data/decomposition/PROFILE/HOOKPOINT: moments/ (which rows), SAE/tokens.npz; data/tokens; data/activations/eval:
      HOOKPOINT, loss.npy; data/model/manifest.json (number of layers)
-Out: reports/results/norm_baselines.json       SAE × regressor: R², and the activation's minus it; estimands
-     reports/results/norm_baselines_sums.npz   the same as sums per context, from which the numbers can be derived again
+Out: reports/PROFILE/results/norm_baselines.json       SAE × regressor: R², and the activation's minus it; estimands
+     reports/PROFILE/results/norm_baselines_sums.npz   the same as sums per context, which the numbers follow from
 
     python -m stages.norm_baselines
 """
@@ -16,7 +16,7 @@ from darkmatter.regression.splits import draw_splits
 from darkmatter.runner.processes import single_thread
 from darkmatter.runner.stage import Stage, run
 from darkmatter.storage.artifacts import open_array, read_arrays, read_json, write_arrays, write_json
-from darkmatter.storage.paths import ACTIVATIONS, DECOMPOSITION, MODEL, RESULTS, TOKENS
+from darkmatter.storage.paths import ACTIVATIONS, DECOMPOSITION, MODEL, TOKENS
 
 
 def main(stage: Stage) -> None:
@@ -40,8 +40,8 @@ def main(stage: Stage) -> None:
         check_rows(table=table["error"].shape, activations=x.shape[:2], tokens=ids.shape, loss=loss.shape)
         saes[spec.path] = baselines(table, x, ids, loss, splits, decomposition.eigen_cutoff)
     arrays = stored(saes, depth)
-    write_json(stage.writes(RESULTS / "norm_baselines.json"), results_of(arrays, params))
-    write_arrays(stage.writes(STORED), arrays, compress=True)
+    write_json(stage.writes(stage.reports.results / "norm_baselines.json"), results_of(arrays, params))
+    write_arrays(stage.writes(stage.reports.results / STORED), arrays, compress=True)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """per-token tables → how small SAEs' errors predict large ones' (section 4.4, appendices A.4 and E).
 
 In:  data/decomposition/PROFILE/HOOKPOINT/{moments,*/tokens.npz}, data/tokens, data/model (tokenizer, for the text)
-Out: reports/results/per_token_scaling.json       pairs of SAEs; the tokens of Figs. 5 and 12; estimands
-     reports/results/per_token_scaling_sums.npz   the sums that these follow from
+Out: reports/PROFILE/results/per_token_scaling.json       pairs of SAEs; the tokens of Figs. 5 and 12; estimands
+     reports/PROFILE/results/per_token_scaling_sums.npz   the sums that these follow from
 
     python -m stages.per_token_scaling
 """
@@ -16,7 +16,7 @@ from darkmatter.regression.splits import draw_splits
 from darkmatter.runner.processes import single_thread
 from darkmatter.runner.stage import Stage, run
 from darkmatter.storage.artifacts import open_array, read_arrays, write_arrays, write_json
-from darkmatter.storage.paths import DECOMPOSITION, MODEL, RESULTS, TOKENS
+from darkmatter.storage.paths import DECOMPOSITION, MODEL, TOKENS
 
 
 def main(stage: Stage) -> None:
@@ -39,8 +39,8 @@ def main(stage: Stage) -> None:
 
     content = results_of(arrays, params)
     content["tokens"]["text"] = [tokenizer.decode([token]) for token in content["tokens"]["token_ids"]]
-    write_json(stage.writes(RESULTS / "per_token_scaling.json"), content)
-    write_arrays(stage.writes(STORED), arrays, compress=True)
+    write_json(stage.writes(stage.reports.results / "per_token_scaling.json"), content)
+    write_arrays(stage.writes(stage.reports.results / STORED), arrays, compress=True)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """decoders of the SAEs + activations → codes by gradient pursuit, decomposed as the SAE's own (section 6.1, Fig. 9a).
 
 In:  data/activations/eval/HOOKPOINT, data/codes/HOOKPOINT, data/saes/HOOKPOINT of the main hookpoint
-Out: reports/results/pursuit.json       each SAE of `pursuit.groups`: its own encoder and both variants of pursuit on
-         the first `pursuit.contexts` contexts, and what pursuit changes
-     reports/results/pursuit_sums.npz   per context, the sums from which scalar and pooled numbers can be derived again
-     data/sums/pursuit.npz              the same per dimension, for means over dimensions
+Out: reports/PROFILE/results/pursuit.json       each SAE of `pursuit.groups`: its own encoder and both variants of
+         pursuit on the first `pursuit.contexts` contexts, and what pursuit changes
+     reports/PROFILE/results/pursuit_sums.npz   per context, the sums that scalar and pooled numbers follow from
+     data/sums/PROFILE/pursuit.npz              the same per dimension, for means over dimensions
 
     python -m stages.pursuit
 """
@@ -31,7 +31,7 @@ from darkmatter.runner.stage import Stage, run
 from darkmatter.runner.units import Unit, run_units
 from darkmatter.saes.open import read_specs
 from darkmatter.storage.artifacts import ArtifactError, write_arrays, write_json
-from darkmatter.storage.paths import ACTIVATIONS, CODES, RESULTS, SAES
+from darkmatter.storage.paths import ACTIVATIONS, CODES, DIMENSION_SUMS, SAES
 
 WORK = Path("data/.work/pursuit")
 
@@ -77,10 +77,10 @@ def main(stage: Stage) -> None:
 
     by_width = sorted(specs.values(), key=lambda spec: (spec["d_sae"], spec["k"] or 0, spec["seed"], spec["name"]))
     scalars, dimensions = stored(moments, WORK / "decomposed", specs)
-    write_arrays(stage.writes(STORED), scalars, compress=True)
-    write_arrays(stage.writes(STORED_DIMENSIONS), dimensions, compress=True)
+    write_arrays(stage.writes(stage.reports.results / STORED), scalars, compress=True)
+    write_arrays(stage.writes(DIMENSION_SUMS / stage.params.profile / STORED_DIMENSIONS), dimensions, compress=True)
     results = results_of(scalars, dimensions, by_width, hookpoint, params.bootstrap.model_dump())
-    write_json(stage.writes(RESULTS / "pursuit.json"), results)
+    write_json(stage.writes(stage.reports.results / "pursuit.json"), results)
     shutil.rmtree(WORK)
 
 

@@ -1,7 +1,7 @@
 """nothing but parameters → sums of random vectors, a share of them masked (appendix D)
 
-Out: reports/results/random_features.json       variance explained against the share masked, its parabola
-     reports/results/random_features_sums.npz   per seed, the sums of squares that all of these follow from
+Out: reports/PROFILE/results/random_features.json       variance explained against the share masked, its parabola
+     reports/PROFILE/results/random_features_sums.npz   per seed, the sums of squares that all of these follow from
 
     python -m stages.random_features
 """
@@ -15,7 +15,6 @@ from darkmatter.experiments.random_features.results import STORED, results_of, s
 from darkmatter.runner.stage import Stage, run
 from darkmatter.runner.units import Unit, run_units
 from darkmatter.storage.artifacts import read_arrays, write_arrays, write_json
-from darkmatter.storage.paths import RESULTS
 
 WORK = Path("data/.work/random_features")
 
@@ -34,8 +33,8 @@ def main(stage: Stage) -> None:
     arrays = stored(
         {order: [read_arrays(WORK / units[order, seed].name / SUMS) for seed in params.seeds] for order in ORDERS}
     )
-    write_arrays(stage.writes(STORED), arrays, compress=True)
-    write_json(stage.writes(RESULTS / "random_features.json"), results_of(arrays, stage.params))
+    write_arrays(stage.writes(stage.reports.results / STORED), arrays, compress=True)
+    write_json(stage.writes(stage.reports.results / "random_features.json"), results_of(arrays, stage.params))
     shutil.rmtree(WORK)
 
 

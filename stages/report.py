@@ -1,7 +1,7 @@
 """Write the report: one HTML file that needs no network, and no JavaScript to be read.
 
-In:  reports/results/, reports/figures/, reports/families/, reports/compared/, reports/claims.json, claims.yaml,
-     params.yaml; receipts, where there are any.
+In:  reports/PROFILE/: results/, figures/, claims.json, and receipts, where there are any; the claims.json of the other
+     profiles that dvc.yaml names; reports/compared/, claims.yaml, params.yaml.
 Out: reports/report.html. It shows times and revisions, so no stage ever reads it.
 Run: python -m stages.report
 """
@@ -9,39 +9,42 @@ Run: python -m stages.report
 from pathlib import Path
 
 from darkmatter.experiments.registry import drawn
-from darkmatter.ledger.claims import CLAIM_RESULTS, CLAIMS, load_claims
-from darkmatter.ledger.families import FAMILIES, read_families
+from darkmatter.ledger.claims import CLAIMS, load_claims
+from darkmatter.ledger.other_profiles import read_run
 from darkmatter.report.compared import COMPARED, read_compared
 from darkmatter.report.content import report_content
 from darkmatter.report.render import render
 from darkmatter.report.sources import Provenance
 from darkmatter.results.load import load_results
-from darkmatter.runner.stage import Stage, run
+from darkmatter.runner.pipeline_file import declared_profiles
+from darkmatter.runner.stage import ROOT, Stage, run
 from darkmatter.runner.staleness import stale_stages
 from darkmatter.storage.artifacts import read_json, write_text
-from darkmatter.storage.paths import FIGURES, RECEIPTS, REPORT, RESULTS
+from darkmatter.storage.paths import REPORT, reports_of
 
 
 def main(stage: Stage) -> None:
     params = stage.params
     for hookpoint in params.hookpoints:
-        stage.reads(RESULTS / "decomposition" / f"{hookpoint}.json")
+        stage.reads(stage.reports.decomposition / f"{hookpoint}.json")
     experiments = drawn()
     for name in experiments:
-        stage.reads(RESULTS / f"{name}.json")
-    results = load_results(RESULTS, params.hookpoints, experiments)
-    figures = stage.reads(FIGURES)
-    claims = read_json(stage.reads(CLAIM_RESULTS))
+        stage.reads(stage.reports.results / f"{name}.json")
+    results = load_results(stage.reports.results, params.hookpoints, experiments)
+    figures = stage.reads(stage.reports.figures)
+    claims = read_json(stage.reads(stage.reports.claims))
     ledger = load_claims(stage.reads(CLAIMS))
     lemmas, data, tokens = (
-        read_json(stage.reads(RESULTS / f"{name}.json")) for name in ("lemmas", "data", "token_view")
+        read_json(stage.reads(stage.reports.results / f"{name}.json")) for name in ("lemmas", "data", "token_view")
     )
-    known = {path.stem: read_json(path) for path in sorted(RECEIPTS.glob("*.json"))}
-    receipts = {name: receipt for name, receipt in known.items() if receipt["profile"] == params.profile}
+    receipts = {path.stem: read_json(path) for path in sorted(stage.reports.receipts.glob("*.json"))}
     stale = stale_stages(receipts, Path())
     provenance = Provenance(receipts, stale, params.figures.main_hookpoint)
 
-    families = read_families(stage.reads(FAMILIES), params.profile)
+    others = [profile for profile in declared_profiles(stage.name, ROOT) if profile != params.profile]
+    for profile in others:
+        stage.reads(reports_of(profile).claims)
+    families = [read_run(profile) for profile in others]
     compared = read_compared(stage.reads(COMPARED), params.profile)
 
     content = report_content(

@@ -1,8 +1,8 @@
 """results of each hookpoint → the two folders of them that are committed.
 
 In:  data/results/PROFILE/HOOKPOINT/{results.json, sums.npz}
-Out: reports/results/decomposition/HOOKPOINT.json   estimates with intervals
-     reports/results/sums/HOOKPOINT.npz             per-context sums: what the estimates can be derived from again
+Out: reports/PROFILE/results/decomposition/HOOKPOINT.json   estimates with intervals
+     reports/PROFILE/results/sums/HOOKPOINT.npz             per-context sums: what the estimates follow from
 
     python -m stages.results
 """
@@ -11,14 +11,14 @@ import shutil
 
 from darkmatter.runner.stage import Stage, run
 from darkmatter.storage.artifacts import replacing_folder
-from darkmatter.storage.paths import HOOKPOINT_RESULTS, RESULTS
+from darkmatter.storage.paths import HOOKPOINT_RESULTS
 
 
 def main(stage: Stage) -> None:
     source = HOOKPOINT_RESULTS / stage.params.profile
     folders = {hookpoint: stage.reads(source / hookpoint) for hookpoint in stage.params.hookpoints}
     for kind, file in (("decomposition", "results.json"), ("sums", "sums.npz")):
-        with replacing_folder(stage.writes(RESULTS / kind)) as target:
+        with replacing_folder(stage.writes(stage.reports.results / kind)) as target:
             for hookpoint, folder in folders.items():
                 shutil.copyfile(folder / file, target / f"{hookpoint}{(folder / file).suffix}")
 

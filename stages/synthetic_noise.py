@@ -1,8 +1,8 @@
 """SAEs and their codes → does the decomposition find noise that was planted? (appendices B.2, C.3; Fig. 15, Table 1)
 
 In:  data/activations/eval/HOOKPOINT, data/codes/HOOKPOINT, data/saes/HOOKPOINT
-Out: reports/results/synthetic_noise.json       estimands, every cell of the grid, all conventions, every SAE's flatness
-     reports/results/synthetic_noise_sums.npz   per SAE and seed, the sums of squares that all of these follow from
+Out: reports/PROFILE/results/synthetic_noise.json       estimands, every cell of the grid, every SAE's flatness
+     reports/PROFILE/results/synthetic_noise_sums.npz   per SAE and seed, the sums of squares that these follow from
 
     python -m stages.synthetic_noise
 """
@@ -16,7 +16,7 @@ from darkmatter.experiments.synthetic_noise.results import FURTHER_VARIANTS, STO
 from darkmatter.runner.stage import Stage, run
 from darkmatter.runner.units import Unit, run_units
 from darkmatter.storage.artifacts import read_arrays, read_json, write_arrays, write_json
-from darkmatter.storage.paths import ACTIVATIONS, CODES, RESULTS, SAES
+from darkmatter.storage.paths import ACTIVATIONS, CODES, SAES
 
 WORK = Path("data/.work/synthetic_noise")
 
@@ -49,8 +49,8 @@ def main(stage: Stage) -> None:
         spec.name: results[number * count : (number + 1) * count] for number, spec in enumerate(saes_of(stage.params))
     }
     arrays = stored(by_sae)
-    write_json(stage.writes(RESULTS / "synthetic_noise.json"), results_of(arrays, stage.params))
-    write_arrays(stage.writes(STORED), arrays, compress=True)
+    write_json(stage.writes(stage.reports.results / "synthetic_noise.json"), results_of(arrays, stage.params))
+    write_arrays(stage.writes(stage.reports.results / STORED), arrays, compress=True)
     shutil.rmtree(WORK)
 
 

@@ -1,7 +1,7 @@
 """per-token norms of one SAE and the tokens themselves → the contexts that the report colours.
 
 In:  data/decomposition/PROFILE/HOOKPOINT/SAE/tokens.npz, data/tokens, data/model (tokenizer)
-Out: reports/results/token_view.json   squared norms of x, the error and its parts, token by token
+Out: reports/PROFILE/results/token_view.json   squared norms of x, the error and its parts, token by token
 
     python -m stages.token_view
 """
@@ -10,7 +10,7 @@ from darkmatter.experiments.token_view.compute import shown_sae, token_view
 from darkmatter.models.load import load_tokenizer
 from darkmatter.runner.stage import Stage, run
 from darkmatter.storage.artifacts import open_array, read_arrays, read_json, write_json
-from darkmatter.storage.paths import DECOMPOSITION, MODEL, RESULTS, TOKENS
+from darkmatter.storage.paths import DECOMPOSITION, MODEL, TOKENS
 
 
 def main(stage: Stage) -> None:
@@ -28,7 +28,7 @@ def main(stage: Stage) -> None:
         for context in contexts:
             context["text"] = [tokenizer.decode([token]) for token in context["token_ids"]]
 
-    write_json(stage.writes(RESULTS / "token_view.json"), content | {"contexts": contexts})
+    write_json(stage.writes(stage.reports.results / "token_view.json"), content | {"contexts": contexts})
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 In:  data/corpus/, the tokenizer and manifest in data/model/.
 Out: data/tokens/{train,eval}.npy int32 [contexts, context_length], data/tokens/manifest.json;
-     reports/results/data.json, the summary of model, corpus and contexts that the report shows.
+     reports/PROFILE/results/data.json, the summary of model, corpus and contexts that the report shows.
 
     python -m stages.tokens
 """
@@ -15,7 +15,7 @@ from tqdm import tqdm
 from darkmatter.models.load import load_tokenizer
 from darkmatter.runner.stage import Stage, run
 from darkmatter.storage.artifacts import read_json, replacing_folder, write_json
-from darkmatter.storage.paths import CORPUS, MODEL, RESULTS, TOKENS
+from darkmatter.storage.paths import CORPUS, MODEL, TOKENS
 from darkmatter.text.corpus import read_documents
 from darkmatter.text.tokens import check_ids, contexts_of, manifest, split_contexts, stack
 
@@ -51,7 +51,7 @@ def main(stage: Stage) -> None:
         "corpus": corpus,
         "tokens": {key: value for key, value in facts.items() if key != "contexts"},
     }
-    write_json(stage.writes(RESULTS / "data.json"), summary)
+    write_json(stage.writes(stage.reports.results / "data.json"), summary)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from darkmatter.params.compose import composed
 from darkmatter.params.schema import Params
 from darkmatter.params.types import ParamsError
 from darkmatter.storage.artifacts import ArtifactError, plain, read_json, replacing, replacing_folder, write_json
-from darkmatter.storage.paths import DATA, RESULTS
+from darkmatter.storage.paths import DATA, reports_of
 
 DEMO = DATA / "demo"
 SAE, MODEL, TOKENS, FIGURE = DEMO / "sae", DEMO / "model", DEMO / "tokens.npy", DEMO / "parts.svg"
@@ -128,7 +128,7 @@ def stored_run(params: Params) -> Decomposed:
         ArtifactError: reports/ are another profile's.
     """
     hookpoint, name = TRAINED
-    path = RESULTS / "decomposition" / f"{hookpoint}.json"
+    path = reports_of(PROFILE).decomposition / f"{hookpoint}.json"
     results = read_json(path) if path.is_file() else {"saes": []}
     saes: list[dict[str, Any]] = [sae for sae in results["saes"] if sae["name"] == name]
     if not saes or results["model"] != params.model.label:

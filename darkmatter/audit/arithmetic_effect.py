@@ -1,10 +1,11 @@
 """What bfloat16 products change, beside what another training seed and another CPU change.
 
-    python -m darkmatter.audit.arithmetic_effect FLOAT32 BFLOAT16 [--cpu FOLDER]
+    python -m darkmatter.audit.arithmetic_effect FLOAT32 BFLOAT16 [--cpu FOLDER] [--profile NAME]
 
-Each is a folder with reports/ of a run: with float32 products, with bfloat16 ones, and with float32 ones on another
-CPU. Writes reports/arithmetic.json, and the table that docs/reliability.md has of it. Verdicts are compared where both
-folders have claims.json. `darkmatter compare` holds one run against another, number by number.
+Each is a folder with reports/ of a run of the profile (default: that of params.yaml): with float32 products, with
+bfloat16 ones, and with float32 ones on another CPU. Writes reports/arithmetic.json, and the table that
+docs/reliability.md has of it. Verdicts are compared where both folders have claims.json. `darkmatter compare` holds one
+run against another, number by number.
 """
 
 import argparse
@@ -17,11 +18,12 @@ from typing import Any
 
 from darkmatter.audit.reproduction import reproduction
 from darkmatter.audit.runs import run_of_folder
-from darkmatter.ledger.claims import CLAIM_RESULTS
 from darkmatter.ledger.estimands.evidence import ALIKE
 from darkmatter.params.conventions import PRIMARY
+from darkmatter.params.types import ParamsError
+from darkmatter.runner.pipeline_file import profile_here
 from darkmatter.storage.artifacts import ArtifactError, read_json, write_json, write_text
-from darkmatter.storage.paths import REPORTS, RESULTS
+from darkmatter.storage.paths import REPORTS, reports_of
 
 OUT = REPORTS / "arithmetic.json"
 PAGE = Path("docs/reliability.md")
@@ -39,15 +41,15 @@ Sae = Mapping[str, Any]
 Pairs = Sequence[tuple[Sae, Sae]]
 
 
-def saes_of(folder: Path) -> dict[str, Sae]:
+def saes_of(folder: Path, profile: str) -> dict[str, Sae]:
     """HOOKPOINT/NAME → SAE with its estimates, of every hookpoint of a run.
 
     Raises:
         ArtifactError: the folder has no results of the decomposition.
     """
-    files = sorted((folder / RESULTS / "decomposition").glob("*.json"))
+    files = sorted((folder / reports_of(profile).decomposition).glob("*.json"))
     if not files:
-        raise ArtifactError(f"{folder} has no {RESULTS / 'decomposition'}. `make repro` makes it.")
+        raise ArtifactError(f"{folder} has no {reports_of(profile).decomposition}. `make repro` makes it.")
     return {
         f"{file.stem}/{sae['name']}": {**sae, "hookpoint": file.stem}
         for file in files
@@ -83,27 +85,28 @@ def moved(pairs: Pairs, metric: str) -> Content | None:
     return {"pairs": len(far), "median": statistics.median(far), "largest": max(far)} if far else None
 
 
-def verdicts(float32: Path, bfloat16: Path) -> Content | None:
+def verdicts(float32: Path, bfloat16: Path, profile: str) -> Content | None:
     """Claims and those whose outcome differs; None where a run was not judged."""
-    if not all((folder / CLAIM_RESULTS).is_file() for folder in (float32, bfloat16)):
+    exact, rounded = run_of_folder(float32, "float32", profile), run_of_folder(bfloat16, "bfloat16", profile)
+    if exact is None or rounded is None:
         return None
-    result = reproduction(run_of_folder(float32, "float32"), run_of_folder(bfloat16, "bfloat16"))
+    result = reproduction(exact, rounded)
     return {"claims": len(result.there.claims["claims"]), "changed": sorted({one.claim for one in result.changed})}
 
 
-def effect(float32: Path, bfloat16: Path, cpu: Path | None = None) -> Content:
+def effect(float32: Path, bfloat16: Path, profile: str, cpu: Path | None = None) -> Content:
     """The content of arithmetic.json.
 
     Raises:
         ArtifactError: a folder has no results, or the runs have no SAE in common.
     """
-    exact, rounded = saes_of(float32), saes_of(bfloat16)
+    exact, rounded = saes_of(float32, profile), saes_of(bfloat16, profile)
     pairs = {"arithmetic": same_saes(exact, rounded), "seed": seed_pairs(exact)}
-    pairs["cpu"] = same_saes(exact, saes_of(cpu)) if cpu else []
+    pairs["cpu"] = same_saes(exact, saes_of(cpu, profile)) if cpu else []
     if not pairs["seed"]:
         raise ArtifactError(f"{float32} has no two SAEs that differ in their seed alone, so nothing to compare with")
     both = [sae for sae, _ in pairs["arithmetic"]]
-    file = read_json(float32 / RESULTS / "decomposition" / f"{both[0]['hookpoint']}.json")
+    file = read_json(float32 / reports_of(profile).decomposition / f"{both[0]['hookpoint']}.json")
     metrics = {metric: {origin: moved(pairs[origin], metric) for origin in ORIGINS} for metric in METRICS}
     return {
         "model": file["model"],
@@ -113,7 +116,7 @@ def effect(float32: Path, bfloat16: Path, cpu: Path | None = None) -> Content:
         "d_sae": sorted({sae["d_sae"] for sae in both}),
         "metrics": metrics,
         "beyond_the_seed": [name for name, row in metrics.items() if exceeds(row)],
-        "verdicts": verdicts(float32, bfloat16),
+        "verdicts": verdicts(float32, bfloat16, profile),
     }
 
 
@@ -173,11 +176,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("float32", type=Path)
     parser.add_argument("bfloat16", type=Path)
     parser.add_argument("--cpu", type=Path, help="a run with float32 products on another CPU")
+    parser.add_argument("--profile", metavar="NAME", help="default: that of params.yaml")
     given = parser.parse_args(arguments)
     try:
-        content = effect(given.float32, given.bfloat16, given.cpu)
+        profile = given.profile or profile_here(Path())
+        content = effect(given.float32, given.bfloat16, profile, given.cpu)
         text = renewed(PAGE.read_text(encoding="utf-8"), content)
-    except (ArtifactError, OSError) as error:
+    except (ArtifactError, ParamsError, OSError) as error:
         sys.exit(f"error: {error}")
     write_json(OUT, content)
     write_text(PAGE, text)

@@ -11,17 +11,15 @@ Exit codes, the gravest that applies:
 import argparse
 import json
 import sys
-import zlib
 from pathlib import Path
 from typing import Any
 
 from darkmatter.audit.command_line import add_command, drop_output
-from darkmatter.audit.findings import EXIT_CODES, AuditFinding, as_json, as_text, exit_code, printable
+from darkmatter.audit.findings import EXIT_CODES, MALFORMED, AuditFinding, as_json, as_text, exit_code, printable
+from darkmatter.audit.profiles import add_profile
 from darkmatter.params.types import ParamsError
 from darkmatter.storage.artifacts import ArtifactError, plain
 
-# What code meets in a file that has another form than its stage writes.
-MALFORMED = (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, RecursionError, zlib.error)
 Said = tuple[dict[str, Any], list[str], list[AuditFinding], list[str]]  # as JSON, as text, what is wrong, last lines
 EXPORTS = ("codecheck", "ro-crate", "checklist")
 
@@ -44,12 +42,14 @@ def add_audit(commands: argparse._SubParsersAction) -> None:
     derive.add_argument(
         "names", nargs="*", default=["claims"], metavar="NAME", help="claims, stages or figures; default: all claims"
     )
+    add_profile(derive)
     derive.add_argument("--list", action="store_true", help="what can be named")
     derive.add_argument("--values", action="store_true", help="every number as derived, with its place in its file")
     derive.set_defaults(audits=said_by_derive)
 
     explain = add_command(audits, "explain", "a claim: what it says, by which rule, and what came out", "pursuit-fvu")
     explain.add_argument("claim", metavar="CLAIM", help="its name in claims.yaml")
+    add_profile(explain)
     explain.add_argument("--full", action="store_true", help="from its sentence to the hashes behind our number")
     explain.set_defaults(audits=said_by_explain)
 
@@ -112,8 +112,8 @@ def said_by_verify(given: argparse.Namespace) -> Said:
     counts = {kind: sum(finding.kind == kind for finding in findings) for kind in EXIT_CODES}
     told = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count) or "nothing wrong"
     return (
-        {"stages": done.stages, "hashed": done.hashed, "counts": counts},
-        [],
+        {"stages": done.stages, "hashed": done.hashed, "others": done.others, "counts": counts},
+        done.others,
         findings,
         [f"{done.stages} stages, {done.hashed} outputs and cache objects hashed: {told}"],
     )
@@ -122,7 +122,7 @@ def said_by_verify(given: argparse.Namespace) -> Said:
 def said_by_derive(given: argparse.Namespace) -> Said:
     from darkmatter.audit.derive import Deriver, as_content, numbers_of, overall, values_of
 
-    deriver = Deriver()
+    deriver = Deriver(given.profile)
     if given.list:
         return {"names": deriver.names()}, deriver.names(), [], []
     done = [item for name in dict.fromkeys(given.names) for item in deriver.derive(name)]
@@ -135,7 +135,7 @@ def said_by_derive(given: argparse.Namespace) -> Said:
 def said_by_explain(given: argparse.Namespace) -> Said:
     from darkmatter.audit.explain import as_text, explain, in_brief
 
-    result = explain(given.claim)
+    result = explain(given.claim, given.profile)
     stale = [AuditFinding("stale", item["stage"], item["stale"]) for item in result["stages"] if item["stale"]]
     told = as_text(result) if given.full else in_brief(result)
     return result, told, [*stale, *other_rule(given.claim, result["rule"])], []

@@ -12,9 +12,12 @@ import json
 from pathlib import Path
 
 from darkmatter.audit.command_line import add_command
-from darkmatter.audit.commands import MALFORMED, failed
-from darkmatter.audit.findings import printable
+from darkmatter.audit.commands import failed
+from darkmatter.audit.findings import MALFORMED, printable
+from darkmatter.audit.profiles import add_profile, chosen
+from darkmatter.params.types import ParamsError
 from darkmatter.storage.artifacts import ArtifactError
+from darkmatter.storage.paths import reports_of
 
 
 def add_compare(commands: argparse._SubParsersAction) -> None:
@@ -28,6 +31,7 @@ def add_compare(commands: argparse._SubParsersAction) -> None:
         f"{description}{__doc__.split(chr(10), 2)[2]}",
     )
     parser.add_argument("run_there", nargs="?", default="HEAD", metavar="REVISION|FOLDER", help="default: HEAD")
+    add_profile(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output, with every number")
     parser.add_argument(
         "--keep", metavar="NAME", help="also write reports/compared/NAME.json, a column of docs/compared.md"
@@ -40,20 +44,23 @@ def run(given: argparse.Namespace) -> int:
     # These import SciPy: not for every command.
     from darkmatter.audit.compared import BadNameError, keep
     from darkmatter.audit.reproduction import reproduction
-    from darkmatter.audit.reproduction_text import apart, as_content, as_text
+    from darkmatter.audit.reproduction_text import as_content, as_text, nothing_there
     from darkmatter.audit.runs import NoRunError, run_of, run_of_folder
 
     try:
-        here = run_of_folder(Path(), "here")
-        there = run_of(given.run_there, Path())
-        if there.profile != here.profile:
-            print(apart(there, here, given.json))
+        profile = chosen(given.profile, Path())
+        here = run_of_folder(Path(), "here", profile)
+        if here is None:
+            raise ArtifactError(f"{reports_of(profile).claims} is not here. `make repro` makes it.")
+        there = run_of(given.run_there, Path(), profile)
+        if there is None:
+            print(nothing_there(given.run_there, profile, given.json))
             return 1
         result = reproduction(there, here)
         target = keep(result, given.keep) if given.keep is not None else None
     except (NoRunError, BadNameError) as error:
         given.usage_error(str(error))
-    except (ArtifactError, OSError) as error:
+    except (ArtifactError, ParamsError, OSError) as error:
         return failed(str(error), given.json)
     except MALFORMED as error:
         kind = f"{type(error).__name__}: {str(error)[:200]}"

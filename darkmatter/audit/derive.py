@@ -14,11 +14,12 @@ from typing import Any
 from darkmatter.audit.command_line import did_you_mean
 from darkmatter.audit.compare import TOLERANCE, Comparison, compare
 from darkmatter.audit.findings import AuditFinding
+from darkmatter.audit.profiles import chosen, params_of
 from darkmatter.decomposition.results import MOMENTS
 from darkmatter.experiments.registry import Record, drawn, records
 from darkmatter.figures import FIGURES as ENTRIES
 from darkmatter.figures import figure_data
-from darkmatter.ledger.claims import CLAIM_RESULTS, CLAIMS, Claim, load_claims
+from darkmatter.ledger.claims import CLAIMS, Claim, load_claims, present_hashes
 from darkmatter.ledger.estimands.evidence import BY_DIMENSION as VARIANT
 from darkmatter.ledger.estimands.evidence import NOT_PULLED, Evidence
 from darkmatter.ledger.estimands.gather import gather
@@ -26,15 +27,15 @@ from darkmatter.ledger.judge import claim_row, prediction_row, summary_of
 from darkmatter.ledger.predictions import Prediction
 from darkmatter.ledger.verdicts import subject_of
 from darkmatter.params.conventions import CONVENTIONS
-from darkmatter.params.schema import Params, load_params
+from darkmatter.params.schema import Params
 from darkmatter.regression.splits import SPLITS
 from darkmatter.report.claims import component, outcome_words
 from darkmatter.results.headline import headline_metrics
 from darkmatter.results.load import Results, load_results
-from darkmatter.results.plot_rows import PLOTS, plot_rows
+from darkmatter.results.plot_rows import plot_rows
 from darkmatter.statistics.sae_estimates import HookpointSums, dimension_estimates, scalar_estimates
 from darkmatter.storage.artifacts import ArtifactError, plain, read_arrays, read_json
-from darkmatter.storage.paths import DECOMPOSITION, FIGURES, METRICS, RESULTS
+from darkmatter.storage.paths import DECOMPOSITION, reports_of
 
 BY_DIMENSION = str(VARIANT)  # the only variant that may need more than committed sums
 GET = "`make repro`, or from a remote that has them `dvc pull {}`"
@@ -137,10 +138,15 @@ def numbers_of(item: Derived) -> list[str]:
 
 
 class Deriver:
-    """Opens what it needs, once. Paths are those of the repository in the working directory."""
+    """Opens what it needs, once. Paths are those of the repository in the working directory.
 
-    def __init__(self) -> None:
-        self.params: Params = load_params()
+    Args:
+        profile: whose reports; None: that of params.yaml.
+    """
+
+    def __init__(self, profile: str | None = None) -> None:
+        self.params: Params = params_of(chosen(profile, Path()), Path())
+        self.reports = reports_of(self.params.profile)
         self.made_again: dict[str, tuple[Path, Any, Any, str | None]] = {}  # results of experiments
 
     @cached_property
@@ -149,7 +155,7 @@ class Deriver:
 
     @cached_property
     def results(self) -> Results:
-        return load_results(RESULTS, self.params.hookpoints, drawn())
+        return load_results(self.reports.results, self.params.hookpoints, drawn())
 
     @cached_property
     def claims(self) -> dict[str, Claim]:
@@ -162,11 +168,11 @@ class Deriver:
     @cached_property
     def predicted(self) -> dict[str, dict[str, Any]]:
         """As committed; none in a file from before there were any."""
-        return {row["id"]: row for row in read_json(CLAIM_RESULTS).get("predictions", [])}
+        return {row["id"]: row for row in read_json(self.reports.claims).get("predictions", [])}
 
     @cached_property
     def judged(self) -> dict[str, dict[str, Any]]:
-        return {row["id"]: row for row in read_json(CLAIM_RESULTS)["claims"]}
+        return {row["id"]: row for row in read_json(self.reports.claims)["claims"]}
 
     @cached_property
     def records(self) -> dict[str, Record]:
@@ -199,13 +205,14 @@ class Deriver:
         if name in self.records:
             return [self.experiment(name)]
         if name == "metrics":
-            return [self.made("metrics", METRICS, headline_metrics(self.results, self.params))]
+            return [self.made("metrics", self.reports.metrics, headline_metrics(self.results, self.params))]
         if name == "plots":
             rows = plot_rows(self.results, self.params)
-            return [self.made(name, PLOTS / f"{name}.json", content) for name, content in rows.items()]
+            return [self.made(name, self.reports.plots / f"{name}.json", content) for name, content in rows.items()]
         for entry in ENTRIES:
             if entry.id == name:
-                return [self.made(name, FIGURES / f"{name}.json", figure_data(entry, self.results, self.params))]
+                content = figure_data(entry, self.results, self.params)
+                return [self.made(name, self.reports.figures / f"{name}.json", content)]
         hint = did_you_mean(name, self.names()) or "."
         raise ArtifactError(f"nothing is called {name!r}{hint} `darkmatter audit derive --list` names everything")
 
@@ -213,7 +220,7 @@ class Deriver:
         return Derived(name, path.as_posix(), compare(read_json(path), plain(content)))
 
     def claim(self, claim: Claim) -> Derived:
-        path, row = CLAIM_RESULTS.as_posix(), plain(claim_row(claim, self.evidence, subject_of(self.params)))
+        path, row = self.reports.claims.as_posix(), plain(claim_row(claim, self.evidence, subject_of(self.params)))
         if row["reason"] == NOT_PULLED:
             return Derived(claim.id, path, lacking=NOT_PULLED)
         if claim.id not in self.judged:
@@ -227,13 +234,17 @@ class Deriver:
                 row["earlier"][index], lacking = known, f"the rule of edition {before['edition']}: {NOT_PULLED}"
         return Derived(claim.id, path, compare(committed, row, f"claims[{claim.id}]"), lacking, row)
 
+    def same_rule(self, claim: Claim) -> bool:
+        """Whether the rule of the ledger is the one that judged a claim; it may be of a later edition."""
+        return self.judged.get(claim.id, {}).get("rule_sha256") in present_hashes(claim)
+
     def behind(self, judged: Claim | Prediction) -> list[Derived]:
         """The results that a claim or prediction is judged on, where they can be made again."""
         known = judged.experiment in self.records
         return [self.experiment(judged.experiment, judged.estimand.name)] if known else []
 
     def prediction(self, prediction: Prediction) -> Derived:
-        path, row = CLAIM_RESULTS.as_posix(), plain(prediction_row(prediction, self.evidence))
+        path, row = self.reports.claims.as_posix(), plain(prediction_row(prediction, self.evidence))
         if prediction.id not in self.predicted:
             return Derived(prediction.id, path, lacking=f"{path} does not have it: `dvc repro claims`")
         committed = self.predicted[prediction.id]
@@ -251,12 +262,14 @@ class Deriver:
         """
         known = [row or self.judged.get(name, {}) for row, name in zip(rows, self.claims, strict=True)]
         derived = summary_of(known, self.params.profile, subject_of(self.params))
-        whole = {key: value for key, value in read_json(CLAIM_RESULTS).items() if key not in ("claims", "predictions")}
+        whole = {
+            key: value for key, value in read_json(self.reports.claims).items() if key not in ("claims", "predictions")
+        }
         result = compare(whole, derived)
         lost = [f"claims[{name}]" for name in self.judged.keys() - self.claims]
         lost += [f"predictions[{name}]" for name in self.predicted.keys() - self.predictions]
         result.differing += [(place, "a row", f"none in {CLAIMS}") for place in lost]
-        return Derived("counts", CLAIM_RESULTS.as_posix(), result)
+        return Derived("counts", self.reports.claims.as_posix(), result)
 
     def experiment(self, name: str, estimand: str | None = None) -> Derived:
         """Make the results of an experiment again from its sums.
@@ -274,10 +287,12 @@ class Deriver:
         if name in self.made_again:
             return self.made_again[name]
         record = self.records[name]
-        path, committed = record.results, read_json(record.results)
-        absent = [file for file in record.pulled if not Path(file).exists()]
-        sums = {file: read_arrays(Path(file)) for file in record.sums if file not in absent}
-        lacking = f"numbers that need {', '.join(absent)}: {GET.format(name)}" if absent else None
+        path, files = record.results(self.params.profile), record.sums(self.params.profile)
+        committed = read_json(path)
+        absent = [file for file in record.pulled if not files[file].exists()]
+        sums = {file: read_arrays(place) for file, place in files.items() if file not in absent}
+        needed = ", ".join(files[file].as_posix() for file in absent)
+        lacking = f"numbers that need {needed}: {GET.format(name)}" if absent else None
         try:
             derived = plain(record.derive(sums, committed, self.params))
         except KeyError as error:
@@ -287,9 +302,9 @@ class Deriver:
 
     def hookpoint(self, hookpoint: str) -> Derived:
         """The estimates of every SAE of a hookpoint; those that average over dimensions where their sums are here."""
-        path = (RESULTS / "decomposition" / f"{hookpoint}.json").as_posix()
+        path = (self.reports.decomposition / f"{hookpoint}.json").as_posix()
         committed = self.evidence.results.decomposition[hookpoint]
-        arrays = read_arrays(RESULTS / "sums" / f"{hookpoint}.npz")
+        arrays = read_arrays(self.reports.sums / f"{hookpoint}.npz")
         rank = {name: int(fit["rank"]) for name, fit in committed["regressions"].items()}
         bootstrap = self.params.decomposition.bootstrap.model_dump()
         named, summed = {sae["name"] for sae in committed["saes"]}, {key.split("/")[0] for key in arrays if "/" in key}

@@ -1,30 +1,39 @@
 """One claim, from the sentence in the paper to the hashes of the inputs behind our number."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
 from darkmatter.audit.command_line import did_you_mean
-from darkmatter.audit.lock import Pipeline, read_pipeline
-from darkmatter.audit.receipts import read_receipts
+from darkmatter.audit.lock import LockedStage, read_pipeline
+from darkmatter.audit.profiles import chosen
+from darkmatter.audit.receipts import Receipts, read_receipts
 from darkmatter.audit.rules import earlier_rules
 from darkmatter.experiments.registry import needs_data
-from darkmatter.ledger.claims import CLAIM_RESULTS, CLAIMS, Claim, load_claims, present_hashes
+from darkmatter.ledger.claims import CLAIMS, Claim, load_claims, present_hashes
 from darkmatter.ledger.estimands.registry import estimand
-from darkmatter.report.claims import component, outcome_words, rule_words
+from darkmatter.ledger.other_profiles import claims_alone
+from darkmatter.report.claims import component, file_of, outcome_words, rule_words
 from darkmatter.report.numbers import paper_value
 from darkmatter.report.summary import VERDICTS
 from darkmatter.report.words import bare_words
+from darkmatter.runner.pipeline_file import profile_here, stage_names
 from darkmatter.runner.staleness import makers, stages_behind, stale_stages
 from darkmatter.storage.artifacts import ArtifactError, read_json
+from darkmatter.storage.paths import reports_of
 
 NEEDS_DATA = "   # needs data: make repro"
 
 Content = dict[str, Any]
 
 
-def explain(identity: str) -> Content:
+def explain(identity: str, profile: str | None = None) -> Content:
     """The claim's chain: quote, estimand, rule, result, and every stage behind it, first to last.
+
+    Args:
+        profile: whose reports; None: that of params.yaml. Of any other, stages are not held against what is here:
+            `darkmatter audit verify` says what has changed since.
 
     Raises:
         ArtifactError: there is no such claim, or the results do not have it.
@@ -42,13 +51,28 @@ def explain(identity: str) -> Content:
         hint = did_you_mean(identity, claims) or f"; known: {', '.join(claims)}"
         raise ArtifactError(f"{CLAIMS} has no claim {identity!r}{hint}")
     claim = claims[identity]
-    rows = {row["id"]: row for row in read_json(CLAIM_RESULTS)["claims"]}
+    run = chosen(profile, Path())
+    path, receipts = reports_of(run).claims, read_receipts(Path(), run)
+    content = read_json(path)
+    if claims_alone(content):
+        raise ArtifactError(
+            f"{path} has the outcomes and numbers of a run and not what they came from; the report shows them. "
+            f"`darkmatter params --profile {run} && dvc repro` makes all of it."
+        )
+    rows = {row["id"]: row for row in content["claims"]}
     if identity not in rows:
-        raise ArtifactError(f"{CLAIM_RESULTS} does not have {identity!r}. Run `dvc repro claims`.")
-    pipeline, receipts = read_pipeline(Path()), read_receipts(Path())
-    stale = stale_stages(receipts, Path())
-    chain = [link(name, pipeline, receipts, stale) for name in stages_of(rows[identity], pipeline, receipts)]
+        raise ArtifactError(f"{path} does not have {identity!r}. Run `dvc repro claims`.")
     row = rows[identity]
+    files = [file_of(name, run) for name in row["results"]]
+    behind = stages_behind_results(files, receipts)
+    if own := run == profile_here(Path()):
+        pipeline, stale = read_pipeline(Path()), stale_stages(receipts, Path())
+        chain = [link(stage, receipts.get(stage.name, {}), stale) for stage in pipeline.stages if stage.name in behind]
+    else:
+        order = stage_names(Path())
+        named = sorted(behind, key=lambda name: (order.index(name.partition("@")[0]), name))
+        chain = [shown(name, receipts[name]) | {"stale": None} for name in named]
+    words = f" --profile {run}" if profile else ""
     return {
         "claim": {
             "id": claim.id,
@@ -75,33 +99,37 @@ def explain(identity: str) -> Content:
             "components": row["components"],
             "outcomes": row["outcomes"],
             "flips": row["flips"],
-            "files": row["results"],
+            "files": files,
         },
         "stages": chain,
         "commands": {
-            "derive": f"darkmatter audit derive {claim.id}",
+            "derive": f"darkmatter audit derive {claim.id}{words}",
+            "full": f"darkmatter audit explain --full {claim.id}{words}",
             "needs_data": needs_data([claim.experiment], claim.estimand.name),
-            "rerun": [f"darkmatter audit rerun {item['stage']}" for item in chain],
+            "rerun": [f"darkmatter audit rerun {item['stage']}" for item in chain if own],
         },
     }
 
 
-def stages_of(row: Content, pipeline: Pipeline, receipts: dict[str, Content]) -> list[str]:
-    """The stages behind a claim's results files and the one that judges, in the order of dvc.yaml."""
-    files = [name.split("/<")[0] for name in row["results"]]  # the folder, where a file stands for each hookpoint
+def stages_behind_results(files: Iterable[str], receipts: Receipts) -> set[str]:
+    """The stages behind a claim's results files, and the one that judges."""
     behind = {"claims"}
-    for maker in makers(files, receipts):
+    for maker in makers([name.split("/<")[0] for name in files], receipts):  # a folder, where a file is a hookpoint's
         behind |= stages_behind(maker, receipts)
-    return [stage.name for stage in pipeline.stages if stage.name in behind]
+    return behind
 
 
-def link(name: str, pipeline: Pipeline, receipts: dict[str, Content], stale: dict[str, str]) -> Content:
+def link(stage: LockedStage, receipt: Content, stale: dict[str, str]) -> Content:
     """One stage: what ran, on what, when, and whether that is still what is here."""
-    stage, receipt = pipeline.stage(name), receipts.get(name, {})
-    facts = {key: receipt.get(key) for key in ("revision", "started", "seconds", "machine", "libraries")}
-    hashes = {key: receipt.get(key, {}) for key in ("inputs", "outputs", "code")}
-    gap = stale.get(name) or stage.gap or (None if receipt else "has no receipt")
-    return {"stage": name, "command": stage.command, "params": stage.params, **facts, **hashes, "stale": gap}
+    gap = stale.get(stage.name) or stage.gap or (None if receipt else "has no receipt")
+    return shown(stage.name, receipt) | {"command": stage.command, "params": stage.params, "stale": gap}
+
+
+def shown(name: str, receipt: Content) -> Content:
+    """What the receipt of a stage says of it."""
+    facts = {key: receipt.get(key) for key in ("command", "revision", "started", "seconds", "machine", "libraries")}
+    hashes = {key: receipt.get(key, {}) for key in ("params", "inputs", "outputs", "code")}
+    return {"stage": name, **facts, **hashes}
 
 
 def where(claim: Claim) -> str:
@@ -124,7 +152,7 @@ def in_brief(content: Content) -> list[str]:
     return [
         *lines,
         f"  command    {derive_line(content)}",
-        f"  more       darkmatter audit explain --full {claim['id']}",
+        f"  more       {content['commands']['full']}",
     ]
 
 

@@ -1,10 +1,13 @@
 """What an audit finds, and the exit code that says how bad it is."""
 
 import json
+import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+# What code meets in a file that has another form than its stage writes.
+MALFORMED = (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, RecursionError, zlib.error)
 Kind = Literal["tampered", "differs", "rule-changed", "stale", "missing"]
 
 # Gravest first. 1 is for an audit that could not be made, 2 for wrong arguments.

@@ -5,7 +5,6 @@ statement and the rule that it has now; git keeps the order, however the history
 may set.
 """
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,12 +12,11 @@ from typing import Any
 import yaml
 
 from darkmatter.audit.findings import AuditFinding
-from darkmatter.audit.history import git
-from darkmatter.ledger.claims import CLAIM_RESULTS, CLAIMS, load_claims
+from darkmatter.audit.history import claims_in_history, content_at, git
+from darkmatter.ledger.claims import CLAIMS, load_claims
 from darkmatter.ledger.predictions import Prediction, prediction_sha256
 from darkmatter.runner.pipeline_file import SafeLoader
-from darkmatter.storage.artifacts import ArtifactError, read_json
-from darkmatter.storage.paths import RECEIPTS
+from darkmatter.storage.paths import REPORTS, ReportFolder
 
 Outcomes = dict[str, tuple[str, str]]  # prediction → its SHA-256 as it was judged, and the stage of its numbers
 
@@ -28,14 +26,15 @@ def prediction_findings(root: Path) -> Iterator[AuditFinding]:
 
     Outside git, or in a clone without its history, nothing is said: `rule_findings` says that history is missing.
     """
-    if not (root / CLAIM_RESULTS).exists():
-        return
     if (git(root, "rev-parse", "--is-shallow-repository") or b"true").strip() == b"true":
+        return
+    judged = judged_in_history(root)
+    if not judged:
         return
     predictions = {one.id: one for one in load_claims(root / CLAIMS).predictions}
     born: dict[str, str | None] = {}
-    for (identity, sha256), (commit, stage) in judged_in_history(root).items():
-        where = f"commit {commit[:12]}" if commit else CLAIM_RESULTS.as_posix()
+    for (identity, sha256, _), (commit, stage, reports) in judged.items():
+        where = f"commit {commit[:12]}" if commit else reports.claims.as_posix()
         if identity not in predictions:
             message = f"{CLAIMS} no longer has this prediction, which {where} judged"
             yield AuditFinding("rule-changed", identity, message)
@@ -46,7 +45,7 @@ def prediction_findings(root: Path) -> Iterator[AuditFinding]:
             continue
         if identity not in born:
             born[identity] = first_commit(root, predictions[identity])
-        yield from order_findings(root, identity, born[identity], revision_of(root, commit, stage), stage)
+        yield from order_findings(root, identity, born[identity], revision_of(root, commit, stage, reports), stage)
 
 
 def order_findings(
@@ -65,13 +64,14 @@ def order_findings(
         yield AuditFinding("rule-changed", identity, message)
 
 
-def judged_in_history(root: Path) -> dict[tuple[str, str], tuple[str, str]]:
-    """(prediction, its SHA-256) → the first commit that held an outcome of it, "" where none does yet; its stage."""
-    log = git(root, "log", "--reverse", "--format=%H", "--", CLAIM_RESULTS.as_posix())
-    first: dict[tuple[str, str], tuple[str, str]] = {}
-    for commit in [*(log or b"").decode().split(), ""]:
-        for identity, (sha256, stage) in outcomes(content_at(root, commit, CLAIM_RESULTS)).items():
-            first.setdefault((identity, sha256), (commit, stage))
+def judged_in_history(root: Path) -> dict[tuple[str, str, str], tuple[str, str, ReportFolder]]:
+    """(prediction, its SHA-256, profile) → the first commit that held an outcome, "" where none does; stage; folder."""
+    first: dict[tuple[str, str, str], tuple[str, str, ReportFolder]] = {}
+    here = [ReportFolder(path.relative_to(root)) for path in sorted((root / REPORTS).glob("*/"))]
+    now = [("", reports, content_at(root, "", reports.claims)) for reports in here]
+    for commit, reports, content in [*claims_in_history(root), *now]:
+        for identity, (sha256, stage) in outcomes(content).items():
+            first.setdefault((identity, sha256, content.get("profile")), (commit, stage, reports))
     return first
 
 
@@ -84,22 +84,11 @@ def outcomes(content: Any) -> Outcomes:
         return {}  # a commit before it had this form
 
 
-def revision_of(root: Path, commit: str, stage: str) -> str | None:
+def revision_of(root: Path, commit: str, stage: str, reports: ReportFolder) -> str | None:
     """The revision at which a stage ran, by its receipt of a commit; "": by the one that is here."""
-    receipt = content_at(root, commit, RECEIPTS / f"{stage}.json")
+    receipt = content_at(root, commit, reports.receipts / f"{stage}.json")
     revision = receipt.get("revision") if isinstance(receipt, dict) else None
     return revision.rstrip("+") if isinstance(revision, str) else None
-
-
-def content_at(root: Path, commit: str, path: Path) -> Any:
-    """A JSON file of a commit, or, with "", of the working tree; None where there is none, or it is damaged."""
-    try:
-        if not commit:
-            return read_json(root / path)
-        text = git(root, "show", f"{commit}:./{path.as_posix()}")  # `./`: root may lie inside a repository
-        return json.loads(text) if text else None
-    except (ArtifactError, ValueError):
-        return None
 
 
 def first_commit(root: Path, prediction: Prediction) -> str | None:

@@ -7,15 +7,15 @@ from darkmatter.audit.findings import AuditFinding
 from darkmatter.runner.staleness import within
 from darkmatter.storage.artifacts import ArtifactError, read_json
 from darkmatter.storage.listings import listed_sha256
-from darkmatter.storage.paths import DATA, RECEIPTS
+from darkmatter.storage.paths import DATA, reports_of
 
 Receipts = dict[str, dict]
 HASHED = ("code", "inputs", "outputs")  # what a receipt names by SHA-256
 
 
-def read_receipts(root: Path) -> Receipts:
+def read_receipts(root: Path, profile: str) -> Receipts:
     """Those that are receipts; `audit verify` tells of the others."""
-    return sorted_receipts(root)[0]
+    return sorted_receipts(root, profile)[0]
 
 
 def hashed(receipt: dict) -> list[Any]:
@@ -23,10 +23,10 @@ def hashed(receipt: dict) -> list[Any]:
     return [*(receipt.get(key) for key in HASHED), receipt.get("files", {})]
 
 
-def sorted_receipts(root: Path) -> tuple[Receipts, list[AuditFinding]]:
+def sorted_receipts(root: Path, profile: str) -> tuple[Receipts, list[AuditFinding]]:
     """Stage → receipt, and what is wrong with the files that are none."""
     receipts, findings = {}, []
-    for path in sorted((root / RECEIPTS).glob("*.json")):
+    for path in sorted((root / reports_of(profile).receipts).glob("*.json")):
         name = path.relative_to(root).as_posix()
         try:
             receipt = read_json(path)

@@ -6,7 +6,6 @@ from typing import Any
 
 from darkmatter.audit.findings import printable
 from darkmatter.audit.reproduction import Changed, NumberPair, Reproduction
-from darkmatter.audit.runs import Run
 from darkmatter.report.numbers import digits, estimate_text
 from darkmatter.report.summary import VERDICTS
 from darkmatter.storage.artifacts import plain
@@ -14,9 +13,9 @@ from darkmatter.storage.artifacts import plain
 SHOWN = 5  # shifts; all of them are in the JSON
 
 
-def apart(there: Run, here: Run, as_json: bool) -> str:
-    """Two runs of different profiles: no fault, and no answer."""
-    said = f"nothing to compare with: {there.name} holds profile {there.profile}, and this run is of {here.profile}"
+def nothing_there(name: str, profile: str, as_json: bool) -> str:
+    """The other side has no run of the profile: no fault, and no answer."""
+    said = f"nothing to compare with: {name} has no run of profile {profile}"
     return json.dumps({"comparable": False, "reason": said}, indent=2) if as_json else printable(said)
 
 

@@ -1,13 +1,11 @@
 """Is every claim judged by the rule that claims.yaml has, and did it keep every rule that judged it before?"""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 from darkmatter.audit.findings import AuditFinding
-from darkmatter.audit.history import git
+from darkmatter.audit.history import claims_in_history, git
 from darkmatter.ledger.claims import (
-    CLAIM_RESULTS,
     CLAIMS,
     Ledger,
     check_quotes,
@@ -16,26 +14,26 @@ from darkmatter.ledger.claims import (
     present_hashes,
 )
 from darkmatter.storage.artifacts import ArtifactError, read_json, sha256_bytes
+from darkmatter.storage.paths import reports_of
 
 
-def rule_findings(root: Path) -> Iterator[AuditFinding]:
+def rule_findings(root: Path, profile: str) -> Iterator[AuditFinding]:
     """Rules that differ from those stored with the verdicts, here or in any earlier commit of these.
 
     A rule may change with a new edition of the ledger, where the claim keeps the one before, byte for byte. Outside git
     only the present is looked at; that a clone lacks its history is said.
     """
-    if not (root / CLAIM_RESULTS).exists():
+    path = reports_of(profile).claims
+    if not (root / path).exists():
         return
     ledger = load_claims(root / CLAIMS)
     rules = {claim.id: present_hashes(claim) for claim in ledger.claims}
     earlier = earlier_rules(ledger)
     try:
-        stored = stored_rules(read_json(root / CLAIM_RESULTS))
+        stored = stored_rules(read_json(root / path))
     except (ArtifactError, KeyError, TypeError):
-        path = CLAIM_RESULTS.as_posix()
-        yield AuditFinding(
-            "tampered", path, f"holds no claims; `git checkout -- {path}` or `dvc repro claims` fixes it"
-        )
+        message = f"holds no claims; `git checkout -- {path}` or `dvc repro claims` fixes it"
+        yield AuditFinding("tampered", path.as_posix(), message)
         stored = {}
     for identity, judged in stored.items():
         if judged in rules.get(identity, ()):
@@ -90,14 +88,12 @@ def stored_rules(content: dict) -> dict[str, str]:
 
 def rules_in_history(root: Path) -> dict[tuple[str, str], str]:
     """(claim, rule that judged it) → the first commit that held such a result."""
-    log = git(root, "log", "--reverse", "--format=%H", "--", CLAIM_RESULTS.as_posix())
     first: dict[tuple[str, str], str] = {}
-    for commit in (log or b"").decode().split():
-        text = git(root, "show", f"{commit}:./{CLAIM_RESULTS.as_posix()}")  # `./`: root may lie inside a repository
+    for commit, _, content in claims_in_history(root):
         try:
-            rules = stored_rules(json.loads(text or b"{}"))
-        except (ValueError, KeyError, TypeError):
-            continue  # a commit that removed the file, or one before it had this form
+            rules = stored_rules(content)
+        except (KeyError, TypeError):
+            continue  # damaged, or a commit before it had this form
         for judged in rules.items():
             first.setdefault(judged, commit)
     return first

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from darkmatter.audit.history import git
-from darkmatter.ledger.claims import CLAIM_RESULTS
 from darkmatter.ledger.estimands.evidence import ALIKE
 from darkmatter.storage.artifacts import ArtifactError
-from darkmatter.storage.paths import RECEIPTS, REPORTS, RESULTS
+from darkmatter.storage.paths import BEFORE_FOLDERS, REPORTS, reports_of
 
 Content = dict[str, Any]
 
@@ -26,7 +25,7 @@ class Run:
     Attributes:
         name: as people know it, such as `HEAD (30ddcf46)`.
         claims: of claims.json.
-        receipts: stage → receipt, of the profile of the claims.
+        receipts: stage → receipt.
         seed_freedom: degrees of freedom of the spread over training seeds; 0 where no SAE was trained from two seeds.
     """
 
@@ -40,15 +39,15 @@ class Run:
         return self.claims["profile"]
 
 
-def run_of(name: str, root: Path) -> Run:
-    """The run that a folder with `reports/` or else a git revision holds.
+def run_of(name: str, root: Path, profile: str) -> Run | None:
+    """The run of a profile that a folder with `reports/` or else a git revision holds; None where it holds none.
 
     Raises:
         NoRunError: it is neither.
-        ArtifactError: it holds no claims, or a file that is not valid JSON; or nothing is committed here.
+        ArtifactError: it holds a file that is not valid JSON; or nothing is committed here.
     """
     if (Path(name) / REPORTS).is_dir():
-        return run_of_folder(Path(name), name)
+        return run_of_folder(Path(name), name, profile)
     commit = git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
     if commit is None and name == "HEAD":
         raise ArtifactError(f"{root.resolve()} is no git repository with a commit, so there is no run to compare with")
@@ -62,14 +61,14 @@ def run_of(name: str, root: Path) -> Run:
 
     label = revision[:8] if revision.startswith(name) else f"{name} ({revision[:8]})"
     # `./`: root may lie inside a repository
-    return read_run(label, names, lambda path: git(root, "show", f"{revision}:./{path.as_posix()}"))
+    return read_run(label, profile, names, lambda path: git(root, "show", f"{revision}:./{path.as_posix()}"))
 
 
-def run_of_folder(folder: Path, name: str) -> Run:
-    """The run whose reports are in a folder.
+def run_of_folder(folder: Path, name: str, profile: str) -> Run | None:
+    """The run of a profile whose reports are in a folder; None where it holds none.
 
     Raises:
-        ArtifactError: it holds no claims, or a file that is not valid JSON.
+        ArtifactError: it holds a file that is not valid JSON.
     """
 
     def names(part: Path) -> list[Path]:
@@ -78,11 +77,13 @@ def run_of_folder(folder: Path, name: str) -> Run:
     def read(path: Path) -> bytes | None:
         return (folder / path).read_bytes() if (folder / path).is_file() else None
 
-    return read_run(name, names, read)
+    return read_run(name, profile, names, read)
 
 
-def read_run(name: str, names: Callable[[Path], list[Path]], read: Callable[[Path], bytes | None]) -> Run:
-    """A run from wherever its files can be listed and read.
+def read_run(
+    name: str, profile: str, names: Callable[[Path], list[Path]], read: Callable[[Path], bytes | None]
+) -> Run | None:
+    """A run from wherever its files can be listed and read: in its profile's folder, or as before there was one.
 
     Args:
         names: the JSON files of a folder.
@@ -95,12 +96,12 @@ def read_run(name: str, names: Callable[[Path], list[Path]], read: Callable[[Pat
         except ValueError as error:
             raise ArtifactError(f"{path} of {name} is not valid JSON ({error})") from None
 
-    if read(CLAIM_RESULTS) is None:
-        raise ArtifactError(f"{name} has no {CLAIM_RESULTS}. `make repro` makes it.")
-    claims = content(CLAIM_RESULTS)
-    receipts = {path.stem: content(path) for path in names(RECEIPTS)}
-    own = {stage: receipt for stage, receipt in receipts.items() if receipt["profile"] == claims["profile"]}
-    return Run(name, claims, own, seed_freedom(content(path) for path in names(RESULTS / "decomposition")))
+    for reports in (reports_of(profile), BEFORE_FOLDERS):
+        if read(reports.claims) is not None and (claims := content(reports.claims))["profile"] == profile:
+            receipts = {path.stem: content(path) for path in names(reports.receipts)}
+            hookpoints = (content(path) for path in names(reports.decomposition))
+            return Run(name, claims, receipts, seed_freedom(hookpoints))
+    return None
 
 
 def seed_freedom(hookpoints: Iterable[Content]) -> int:

@@ -7,7 +7,7 @@
     missing       an output, a receipt or a stage's lock is not here
 
 A lock that was made to agree with a changed file (`dvc commit -f`) is found by the receipt; where that was rewritten
-too, by `derive`.
+too, by `derive`. All this is of the profile of params.yaml; what is said of the others is in `other_profiles`.
 """
 
 import functools
@@ -20,14 +20,17 @@ from tqdm import tqdm
 
 from darkmatter.audit.findings import AuditFinding
 from darkmatter.audit.hashing import THREADS, folder_md5, hash_file, hash_path, listing, object_path
+from darkmatter.audit.history import committed_profiles
 from darkmatter.audit.lock import LockedStage, Pipeline, read_pipeline
+from darkmatter.audit.other_profiles import other_profile
 from darkmatter.audit.outputs import output_findings, remedy
 from darkmatter.audit.predictions import prediction_findings
 from darkmatter.audit.receipts import Receipts, sorted_receipts
 from darkmatter.audit.rules import rule_findings
+from darkmatter.runner.pipeline_file import profile_here
 from darkmatter.runner.staleness import brief, stale_stages, unsaid
 from darkmatter.storage.artifacts import walk_files
-from darkmatter.storage.paths import DATA, RECEIPTS
+from darkmatter.storage.paths import DATA, reports_of
 
 
 @dataclass
@@ -37,10 +40,12 @@ class Verification:
     Attributes:
         hashed: output paths and cache objects whose bytes were read.
         stages: in the pipeline.
+        others: what is said of the committed runs of other profiles, a line each or more.
     """
 
     stages: int
     hashed: int = 0
+    others: list[str] = field(default_factory=list)
     findings: list[AuditFinding] = field(default_factory=list)
 
 
@@ -54,7 +59,8 @@ def verify(root: Path, committed: bool = False) -> Verification:
         ArtifactError: there is no pipeline to verify.
     """
     pipeline = read_pipeline(root)
-    receipts, unreadable = sorted_receipts(root)
+    profile = profile_here(root)
+    receipts, unreadable = sorted_receipts(root, profile)
     done = Verification(len(pipeline.stages), findings=unreadable)
     if not committed and (kept := kept_nowhere(pipeline, root)):
         message = (
@@ -64,14 +70,14 @@ def verify(root: Path, committed: bool = False) -> Verification:
         done.findings.append(AuditFinding("missing", DATA.as_posix(), message))
         committed = True
     stale = stale_stages(receipts, root)
-    names = [stage.name for stage in pipeline.stages]
+    names, folder = [stage.name for stage in pipeline.stages], reports_of(profile).receipts
     md5_of = functools.cache(lambda path: hash_path(path).md5)  # most dependencies are those of many stages
     sizes = sum(file.stat().st_size for path in to_read(pipeline, root, committed) for file in files_of(path))
     with tqdm(total=sizes, desc="verify", unit="B", unit_scale=True, mininterval=1.0) as bar:
         for stage in pipeline.stages:
             of_lock = list(lock_findings(stage, pipeline, root, committed, md5_of))
             told = any(finding.kind == "stale" for finding in of_lock)
-            done.findings += of_lock + [x for x in receipt_findings(stage, receipts, stale) if not told]
+            done.findings += of_lock + [x for x in receipt_findings(stage, receipts, stale, folder) if not told]
             for out in stage.outs:
                 if not (committed and out in stage.cached) and (root / out).exists():
                     hashes = hash_path(root / out, bar.update)
@@ -87,9 +93,14 @@ def verify(root: Path, committed: bool = False) -> Verification:
                         whose = f"cache object{users(pipeline, name)}"
                         message = f"{whose} has other bytes than its name says; delete it, then `dvc fetch`"
                         done.findings.append(AuditFinding("tampered", str(path), message))
-    done.findings += unsaid_findings({name: receipts[name] for name in names if name in receipts}, stale)
-    done.findings += rule_findings(root)
+    done.findings += unsaid_findings({name: receipts[name] for name in names if name in receipts}, stale, folder)
+    done.findings += rule_findings(root, profile)
     done.findings += prediction_findings(root)
+    for other in committed_profiles(root):
+        if other != profile:
+            lines, findings = other_profile(root, other)
+            done.others += lines
+            done.findings += findings
     return done
 
 
@@ -172,15 +183,17 @@ def recorded(pipeline: Pipeline, producer: LockedStage, out: str, path: str) -> 
     return folder_md5({name.removeprefix(prefix): files[name] for name in files if name.startswith(prefix)})
 
 
-def receipt_findings(stage: LockedStage, receipts: Receipts, stale: dict[str, str]) -> Iterator[AuditFinding]:
+def receipt_findings(
+    stage: LockedStage, receipts: Receipts, stale: dict[str, str], folder: Path
+) -> Iterator[AuditFinding]:
     if stage.name not in receipts:
-        path = (RECEIPTS / f"{stage.name}.json").as_posix()
+        path = (folder / f"{stage.name}.json").as_posix()
         yield AuditFinding("missing", path, f"receipt of {stage.name}; `git checkout -- {path}` brings it back")
     elif stage.name in stale:
         yield AuditFinding("stale", stage.name, f"its receipt: {stale[stage.name]}")
 
 
-def unsaid_findings(receipts: Receipts, stale: dict[str, str]) -> Iterator[AuditFinding]:
+def unsaid_findings(receipts: Receipts, stale: dict[str, str], folder: Path) -> Iterator[AuditFinding]:
     """Receipts that do not tell what another stage read; that of a stale stage is written again anyway."""
     for name, read in unsaid(receipts).items():
         if name not in stale:
@@ -188,4 +201,4 @@ def unsaid_findings(receipts: Receipts, stale: dict[str, str]) -> Iterator[Audit
                 f"does not list the files that {name} wrote, so only DVC's cache can tell whether {read}: made by an "
                 f"older revision; `dvc repro --force {name}` writes it again"
             )
-            yield AuditFinding("missing", (RECEIPTS / f"{name}.json").as_posix(), message)
+            yield AuditFinding("missing", (folder / f"{name}.json").as_posix(), message)

@@ -1,4 +1,4 @@
-"""What reports/results/decomposition/HOOKPOINT.json holds."""
+"""What reports/PROFILE/results/decomposition/HOOKPOINT.json holds."""
 
 from typing import NotRequired
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from darkmatter.storage.paths import RESULTS
+from darkmatter.storage.paths import DIMENSION_SUMS, reports_of
 
 if TYPE_CHECKING:
     from darkmatter.costs.cost import Cost
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from darkmatter.params.schema import Params
     from darkmatter.statistics.sae_estimates import Sums
 
-# (path → sums, the committed results, parameters) → the results that follow, under the same keys
+# (name of a file of sums → its content, the committed results, parameters) → the results that follow, same keys
 Derive = Callable[[Mapping[str, "Sums"], dict[str, Any], "Params"], dict[str, Any]]
 
 
@@ -32,9 +32,9 @@ class Record:
         cost: what its stage costs.
         section: of the paper, or "ours"; its figures say the same.
         figures: modules of `darkmatter.figures` that show its results.
-        stored: files that hold its sums. Those below `reports/` are committed. Those below `data/` come with
-            `make repro` or `dvc pull`; where one is missing, `derive` is called without it and leaves out the numbers
-            that need it.
+        committed: names of the files that hold its sums, beside its results.
+        pulled: names of those below `data/`, which come with `make repro` or `dvc pull`; where one is missing, `derive`
+            is called without it and leaves out the numbers that need it.
         derive: makes the results file again from its sums; of the committed results it takes names and text, never a
             number that it returns. None where the results are no numbers of its own.
         estimands: what claims may take from `estimands` of its results.
@@ -45,27 +45,19 @@ class Record:
     cost: Callable[["Workload"], "Cost"]
     section: str
     figures: tuple[str, ...] = ()
-    stored: tuple[Path, ...] = ()
+    committed: tuple[str, ...] = ()
+    pulled: tuple[str, ...] = ()
     derive: Derive | None = None
     estimands: tuple[str, ...] = ()
     averaged: tuple[str, ...] = ()
 
-    @property
-    def results(self) -> Path:
-        return RESULTS / f"{self.name}.json"
+    def results(self, profile: str) -> Path:
+        return reports_of(profile).results / f"{self.name}.json"
 
-    @property
-    def sums(self) -> tuple[str, ...]:
-        """Paths of `stored`, as `derive` takes them for keys."""
-        return tuple(path.as_posix() for path in self.stored)
-
-    @property
-    def committed(self) -> tuple[str, ...]:
-        return tuple(path for path in self.sums if path.startswith("reports/"))
-
-    @property
-    def pulled(self) -> tuple[str, ...]:
-        return tuple(path for path in self.sums if not path.startswith("reports/"))
+    def sums(self, profile: str) -> dict[str, Path]:
+        """Name, as `derive` takes it for a key → the file of a profile, be it here or not."""
+        kept = {name: reports_of(profile).results / name for name in self.committed}
+        return kept | {name: DIMENSION_SUMS / profile / name for name in self.pulled}
 
 
 @functools.cache

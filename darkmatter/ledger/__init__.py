@@ -1,1 +1,1 @@
-"""The claims of the paper, the rules that judge them, and the verdicts. In: results. Out: reports/claims.json."""
+"""The claims of the paper, the rules that judge them, and the verdicts. In: results. Out: claims.json."""

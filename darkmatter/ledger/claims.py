@@ -33,11 +33,9 @@ from darkmatter.ledger.rules import (
     sha256_of,
 )
 from darkmatter.storage.artifacts import ArtifactError, sha256_bytes
-from darkmatter.storage.paths import REPORTS
 from darkmatter.storage.yaml_lines import line_of, load_with_nodes, repeated_keys
 
 CLAIMS = Path("claims.yaml")
-CLAIM_RESULTS = REPORTS / "claims.json"
 ModelName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9.]+(-[a-z0-9.]+)*$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Kind = Literal["range", "scalar", "ordering", "trend", "analytic", "count"]

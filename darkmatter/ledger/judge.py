@@ -1,4 +1,4 @@
-"""The rows of reports/claims.json: each claim and prediction with our numbers, and what its rule makes of them."""
+"""The rows of claims.json: each claim and prediction with our numbers, and what its rule makes of them."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -30,7 +30,7 @@ Found = dict[str, list[Estimate]]
 
 
 def claims_content(ledger: Ledger, evidence: Evidence, subject: Subject) -> dict[str, Any]:
-    """Everything that reports/claims.json holds."""
+    """Everything that claims.json holds."""
     rows = [claim_row(claim, evidence, subject) for claim in ledger.claims]
     predictions = [prediction_row(prediction, evidence) for prediction in ledger.predictions]
     return summary_of(rows, evidence.params.profile, subject) | {"claims": rows, "predictions": predictions}

@@ -83,7 +83,11 @@ class Rule(LedgerPart):
 
 
 class Estimand(LedgerPart):
-    """`name` is the function that turns the files `results` into one estimate per component of the rule."""
+    """`name` is the function that turns the files `results` into one estimate per component of the rule.
+
+    Attributes:
+        results: below `reports/PROFILE/`; what is below `conf/` is no profile's.
+    """
 
     name: SnakeCase
     computes: Text

@@ -11,7 +11,7 @@ from darkmatter.planning.graph import parents
 from darkmatter.planning.plan import stage_cost
 from darkmatter.planning.text import table
 from darkmatter.storage.artifacts import ArtifactError, read_json
-from darkmatter.storage.paths import RECEIPTS
+from darkmatter.storage.paths import reports_of
 
 FACTOR = 2.0
 
@@ -38,20 +38,16 @@ class Compared:
         return self.ratio is None or 1 / FACTOR <= self.ratio <= FACTOR
 
 
-def compare(w: Workload, device: Device, folder: Path = RECEIPTS) -> list[Compared]:
+def compare(w: Workload, device: Device, root: Path = Path()) -> list[Compared]:
     """Each stage. Receipts of runs that found units stored say nothing about what computing takes.
 
     Raises:
-        ArtifactError: there are no receipts, or they are of another profile.
+        ArtifactError: there are no receipts of this profile.
     """
+    folder = root / reports_of(w.name).receipts
     receipts = {path.stem: read_json(path) for path in sorted(folder.glob("*.json"))}
     if not receipts:
         raise ArtifactError(f"{folder} holds no receipts to check against. Run `make repro`.")
-    if (other := next(iter(receipts.values()))["profile"]) != w.name:
-        raise ArtifactError(
-            f"the receipts in {folder} are of profile {other}, not {w.name}. Run "
-            f"`darkmatter plan --check --profile {other}`."
-        )
     results = []
     for stage in parents():
         own = [receipt for name, receipt in receipts.items() if name.partition("@")[0] == stage]

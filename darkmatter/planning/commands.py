@@ -31,7 +31,7 @@ def add_plan(commands: argparse._SubParsersAction) -> None:
         action=argparse.BooleanOptionalAction,
         help="measure this machine first, 20 seconds (default: for cpu, but not with --check)",
     )
-    parser.add_argument("--check", action="store_true", help="predicted seconds against reports/receipts, by stage")
+    parser.add_argument("--check", action="store_true", help="predicted seconds against the receipts, by stage")
     parser.add_argument("--json", action="store_true", help="print JSON: bytes, seconds, FLOP")
     parser.set_defaults(run=run_plan)
 

@@ -36,14 +36,15 @@ def parents(path: Path = DVC) -> dict[str, set[str]]:
 
 
 def paths(body: dict, kind: str) -> list[str]:
-    """Paths of one kind, each up to its first `${...}`; a dvc.yaml may say more of one in a mapping."""
+    """Paths of one kind, with their templates; a dvc.yaml may say more of one in a mapping."""
     results = [next(iter(item)) if isinstance(item, dict) else item for item in body.get(kind, [])]
-    return [path.split("${")[0].rstrip("/") for path in results if not path.endswith(".py")]
+    return [path for path in results if not path.endswith(".py")]
 
 
 def overlap(first: str, second: str) -> bool:
-    """Whether one path is the other or below it."""
-    return first == second or first.startswith(second + "/") or second.startswith(first + "/")
+    """Whether one path is the other or below it; a part such as `${profile}` may be any."""
+    pairs = zip(first.split("/"), second.split("/"), strict=False)
+    return all(one == other or "${" in one + other for one, other in pairs)
 
 
 def behind(stage: str, graph: dict[str, set[str]]) -> set[str]:

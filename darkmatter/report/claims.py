@@ -1,4 +1,4 @@
-"""The claims table of the page, from reports/claims.json: words and numbers ready to show."""
+"""The claims table of the page, from claims.json: words and numbers ready to show."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from darkmatter.report.outcomes import ANSWERS, STALE, change, key_of, outcome_o
 from darkmatter.report.sources import Provenance, results_name
 from darkmatter.report.summary import VERDICTS, wanted
 from darkmatter.report.words import Words, words_of
-from darkmatter.storage.paths import RESULTS
+from darkmatter.storage.paths import reports_of
 
 Content = dict[str, Any]
 
@@ -27,6 +27,7 @@ VARIANTS = {f"{split}/{convention}": f"{split}, {convention}" for split in SPLIT
     str(EVERY_ROW): f"{', '.join(PRIMARY)}, with tokens of no fit",
 }
 SINGLE = {"sae": "SAE"}
+OF_RESULTS = "results/"  # of the profile; claims.yaml names other files of the repository, too
 
 
 def judged_now(content: Content, provenance: Provenance) -> Content:
@@ -55,16 +56,21 @@ def claims_content(content: Content, provenance: Provenance) -> Content:
         ],
         "analogues": [{"analogue": name, "count": count} for name, count in content["analogues"].items()],
         "sections": list(dict.fromkeys(row["section"] for row in rows)),
-        "rows": [claim_row(row, provenance) for row in rows],
+        "rows": [claim_row(row, provenance, content["profile"]) for row in rows],
     }
 
 
 def of_stages(paths: Sequence[str]) -> list[str]:
     """The results that a stage made, of files that may be lists under `conf/`, too."""
-    return [results_name(path) for path in paths if path.startswith(f"{RESULTS.as_posix()}/")]
+    return [results_name(path) for path in paths if path.startswith(OF_RESULTS)]
 
 
-def claim_row(row: Content, provenance: Provenance) -> Content:
+def file_of(path: str, profile: str) -> str:
+    """What claims.yaml names, as a path of the repository."""
+    return (reports_of(profile).path / path).as_posix() if path.startswith(OF_RESULTS) else path
+
+
+def claim_row(row: Content, provenance: Provenance, profile: str) -> Content:
     results, words = of_stages(row["results"]), words_of(row)
     return {
         "id": row["id"],
@@ -92,7 +98,7 @@ def claim_row(row: Content, provenance: Provenance) -> Content:
             shown | {"rule": rule_words(before | {"judged_by": row["judged_by"]}, words)}
             for shown, before in zip(earlier_rules(row), row["earlier"], strict=True)
         ],
-        "files": row["results"],
+        "files": [file_of(path, profile) for path in row["results"]],
         "not_computed": [f"{name.replace('_', ' ')}: {why}" for name, why in row["not_computed"].items()],
         "made_by": provenance.made_by(
             list(dict.fromkeys([*results, "claims"])),

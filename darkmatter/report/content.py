@@ -56,7 +56,7 @@ def report_content(
         tokens: content of token_view.json.
         ledger: claims and errata, as people wrote them.
         provenance: what receipts and lock say; without receipts its places say so.
-        families: kept runs of other profiles.
+        families: runs of other profiles.
         compared: name → kept comparison of two runs of this profile.
     """
     receipts, drawings = provenance.receipts, Drawings()

@@ -1,4 +1,4 @@
-"""The claims of this profile beside those of kept runs on other models (`darkmatter keep`)."""
+"""The claims of this profile beside those of the committed runs of other profiles (`ledger.other_profiles`)."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -21,7 +21,7 @@ def families_content(claims: Content, model: str, runs: Sequence[Content]) -> Co
     Args:
         claims: content of claims.json.
         model: label of the model that they are about.
-        runs: content of each reports/families/PROFILE.json.
+        runs: of other profiles, as `other_profiles.read_run`.
     """
     columns = [model, *(run["model"] for run in runs)]
     of_runs = [{row["id"]: row for row in run["claims"]} for run in runs]
@@ -93,7 +93,7 @@ def component_words(row: Content, content: Content) -> dict[str, str | None]:
 
 
 def run_facts(run: Content) -> list[str]:
-    """Where a kept run is from, in sentences."""
+    """Where a run is from, in sentences."""
     main, machine = run["main"], run["machine"]
     dropped = ""
     if "dropped_rows" in main:

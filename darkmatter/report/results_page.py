@@ -3,7 +3,7 @@
     python -m darkmatter.report.results_page      # fills both tables in again and prints their rows; a test compares
 
 Which components are there, and in which words, is written in the page by hand; all else follows from
-reports/claims.json and the kept run of the second model family.
+the claims.json of both profiles.
 """
 
 import re
@@ -11,13 +11,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from darkmatter.ledger.claims import CLAIM_RESULTS
-from darkmatter.ledger.families import FAMILIES
 from darkmatter.report.families import component_words
 from darkmatter.storage.artifacts import ArtifactError, read_json, write_text
+from darkmatter.storage.paths import reports_of
 
 PAGE = Path("docs/results.md")
-FAMILY = FAMILIES / "gemma3-270m-trained.json"
+PROFILES = ("smollm2", "gemma3-270m-trained")
 END = "<!-- end of claims -->"
 MARKS = {
     "claims": "<!-- claims: python -m darkmatter.report.results_page -->",
@@ -33,7 +32,7 @@ def renewed(text: str, runs: Sequence[Run]) -> str:
     """The page with its tables filled in again.
 
     Args:
-        runs: claim → row, of claims.json first, then of the kept family.
+        runs: claim → row, of each of PROFILES.
 
     Raises:
         ArtifactError: a table has no marks, or names a claim or component that a run does not have.
@@ -54,7 +53,9 @@ def filled(row: re.Match[str], runs: Sequence[Run]) -> str:
     claim, component, words = row["claim"], row["component"], row["words"]
     rows = [run.get(claim) for run in runs]
     if any(result is None or component not in result["components"] for result in rows):
-        raise ArtifactError(f"{PAGE} names `{claim}` `{component}`, which {CLAIM_RESULTS} or {FAMILY} does not have.")
+        raise ArtifactError(
+            f"{PAGE} names `{claim}` `{component}`, which the claims.json of {' or '.join(PROFILES)} does not have."
+        )
     cells = [cell(rows[0], result, component) for result in rows]
     shown = [part for pair in cells for part in pair] if len(runs) == 1 else [", ".join(pair) for pair in cells]
     return f"| `{claim}` `{component}` | {words} | " + " | ".join(shown) + " |"
@@ -81,8 +82,8 @@ def number(estimate: Content) -> str:
 
 
 def committed_runs() -> list[Run]:
-    """The rows of claims.json and of the kept family."""
-    return [{row["id"]: row for row in read_json(path)["claims"]} for path in (CLAIM_RESULTS, FAMILY)]
+    """The rows of each of PROFILES."""
+    return [{row["id"]: row for row in read_json(reports_of(name).claims)["claims"]} for name in PROFILES]
 
 
 if __name__ == "__main__":

@@ -5,8 +5,8 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from darkmatter.experiments.registry import records
-from darkmatter.runner.staleness import makers, stages_behind
-from darkmatter.storage.paths import RESULTS
+from darkmatter.runner.staleness import stages_behind
+from darkmatter.storage.paths import within_reports
 
 Content = dict[str, Any]
 
@@ -94,8 +94,10 @@ class Provenance:
             last: the stage that showed or judged them. It reads more than these results, so what else is behind it is
                 left out.
         """
-        paths = [path for name in results for path in (f"{RESULTS}/{name}", f"{RESULTS}/{name}.json")]
-        stages = makers(paths, self.receipts)
+        files = {path for name in results for path in (f"results/{name}", f"results/{name}.json")}
+        stages = [
+            stage for stage, receipt in self.receipts.items() if files & set(map(within_reports, receipt["outputs"]))
+        ]
         behind = {last}.union(*(stages_behind(stage, self.receipts) for stage in stages))
         reasons = [self.stale[stage] for stage in sorted(behind & self.stale.keys())]
         if not reasons:
@@ -114,8 +116,8 @@ class Provenance:
 
 
 def results_name(path: str) -> str:
-    """reports/results/decomposition/<hookpoint>.json → decomposition; reports/results/pursuit.json → pursuit."""
-    return PurePosixPath(path).parts[2].removesuffix(".json")
+    """results/decomposition/<hookpoint>.json → decomposition; results/pursuit.json → pursuit."""
+    return PurePosixPath(path).parts[1].removesuffix(".json")
 
 
 def short_revision(revision: str | None) -> str:

@@ -47,7 +47,7 @@ def story(
     Args:
         claims: of claims.json, with the verdicts that the page shows.
         model: of data.json: its label, and the arithmetic of its products where that is not float32.
-        families: kept runs of other profiles.
+        families: runs of other profiles.
         figures: id → what the page shows of a figure or table.
     """
     order = outline()

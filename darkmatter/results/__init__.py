@@ -1,1 +1,1 @@
-"""What figures, report and claims read: reports/results/*.json, Fig. 1's breakdown, the headline."""
+"""What figures, report and claims read: reports/PROFILE/results/*.json, Fig. 1's breakdown, the headline."""

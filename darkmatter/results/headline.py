@@ -1,4 +1,4 @@
-"""The few numbers of reports/metrics.json, from the results, and words that tell of several."""
+"""The few numbers of metrics.json, from the results, and words that tell of several."""
 
 from typing import Any
 

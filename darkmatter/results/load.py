@@ -1,4 +1,4 @@
-"""The results that figures and report read: reports/results/*.json, and how an estimate is picked from them."""
+"""The results that figures and report read: reports/PROFILE/results/*.json, and how an estimate is picked from them."""
 
 from collections import Counter
 from collections.abc import Iterable

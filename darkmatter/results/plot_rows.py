@@ -9,9 +9,7 @@ from darkmatter.params.schema import Params
 from darkmatter.results.breakdown import width_series
 from darkmatter.results.headline import METRICS
 from darkmatter.results.load import NotDrawn, Results, Sae, estimate, one_per_cell
-from darkmatter.storage.paths import REPORTS
 
-PLOTS = REPORTS / "plots"
 Rows = list[dict[str, Any]]
 
 

@@ -6,7 +6,11 @@ from typing import Any
 
 import yaml
 
+from darkmatter.params.types import ParamsError
+from darkmatter.storage.paths import reports_of
+
 PIPELINE = Path("dvc.yaml")
+PARAMS = Path("params.yaml")
 SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # in C: dvc.yaml is read in hundredths of a second
 
 
@@ -21,9 +25,36 @@ def declared_params(stage: str, root: Path) -> list[str]:
     return list(entry.get("do", entry).get("params", []))
 
 
+def stage_names(root: Path) -> list[str]:
+    """Every stage, in the order of the file; one with `foreach` once."""
+    return list(read(root / PIPELINE)["stages"])
+
+
+def declared_profiles(stage: str, root: Path) -> list[str]:
+    """The profiles whose claims.json a stage names among its dependencies, beside that of the profile it runs for."""
+    deps = [Path(dep) for dep in read(root / PIPELINE)["stages"][stage]["deps"]]
+    names = [dep.parent.name for dep in deps if dep == reports_of(dep.parent.name).claims]
+    return [name for name in names if "$" not in name]
+
+
+def profile_here(root: Path) -> str:
+    """The profile of params.yaml.
+
+    Raises:
+        ParamsError: there is no params.yaml, or it has none.
+    """
+    try:
+        profile = current_params(["profile"], root)["profile"]
+    except (OSError, ValueError, yaml.YAMLError):
+        profile = None
+    if not isinstance(profile, str):
+        raise ParamsError(f"{root / PARAMS} names no profile. Run from the repository, or `darkmatter params`.")
+    return profile
+
+
 def current_params(keys: Iterable[str], root: Path) -> dict[str, Any]:
     """Value of each key in params.yaml; null for one that is not there."""
-    content = read(root / "params.yaml")
+    content = read(root / PARAMS)
     return {key: value_at(content, key) for key in keys}
 
 

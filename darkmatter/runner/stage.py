@@ -1,7 +1,8 @@
 """The frame around every stage: parameters in, one clear error or artifacts out, and a receipt.
 
 A stage file holds a `main(stage)` with three acts (read, compute, write) and ends with `run(main)`.
-Receipts are the volatile tier: they hold times and machines, and no stage ever reads one but the report.
+Receipts are the volatile tier: they hold times and machines, and no stage ever reads one but the report. Where DVC
+passes over a stage because another profile has made the same, its receipt is brought from there (`passed_over`).
 """
 
 import os
@@ -20,25 +21,28 @@ from darkmatter.params.schema import Params, load_params
 from darkmatter.params.types import ParamsError
 from darkmatter.runner.arithmetic import FLOAT32
 from darkmatter.runner.code_identity import ROOT, closure, source_of
+from darkmatter.runner.passed_over import bring_receipts
 from darkmatter.runner.pipeline_file import current_params, declared_params
 from darkmatter.runner.processes import die_with_parent, worker_count
 from darkmatter.runner.unit import UnitError, library_versions, peak_memory
 from darkmatter.runner.units import UnitRecord, input_hash
 from darkmatter.storage.artifacts import ArtifactError, write_json
 from darkmatter.storage.listings import list_files, listed_sha256
-from darkmatter.storage.paths import DATA, RECEIPTS
+from darkmatter.storage.paths import DATA, reports_of
 
 
 class Stage:
     """What a running stage knows: its parameters, what it has read and written, and its units.
 
     Attributes:
+        reports: where what is committed of the profile stands.
         arithmetic: of its passes through the model and its training; the receipt has it beside the CPU.
     """
 
     def __init__(self, name: str, params: Params, source: Path) -> None:
         self.name = name
         self.params = params
+        self.reports = reports_of(params.profile)
         self.source = source
         self.started = psutil.Process().create_time()
         self.inputs: list[Path] = []
@@ -107,7 +111,9 @@ def run(main: Callable[[Stage], None], name: str | None = None) -> None:
     try:
         stage = Stage(name, load_params(), source)
         main(stage)
-        write_json(RECEIPTS / f"{name}.json", stage.receipt())
+        receipt = stage.receipt()
+        write_json(stage.reports.receipts / f"{name}.json", receipt)
+        bring_receipts(receipt["inputs"], stage.reports.receipts)
     except (ArtifactError, ParamsError, UnitError, OSError) as error:
         sys.exit(f"error in stage {name}: {error}")
 

@@ -22,13 +22,14 @@ from darkmatter.params.schema import parse_params
 from darkmatter.saes.published.load import load_pretrained
 from darkmatter.sources import wheel_files
 from darkmatter.storage.artifacts import read_json, sha256_file, write_json
-from darkmatter.storage.paths import RECEIPTS, RESULTS
+from darkmatter.storage.paths import reports_of
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / demo.SAE
 HOOKPOINT, NAME = demo.TRAINED
 TRAINED = ROOT / "data" / "saes" / HOOKPOINT / NAME
 (SHOWN_IN_README,) = re.findall(r"^\$ make demo\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+REPORTS = reports_of("smollm2")
 HERE, KNOWN = SHOWN_IN_README.split("reports/ hold")
 
 
@@ -54,8 +55,8 @@ def place(tmp_path, monkeypatch):
     with torch.no_grad():  # latents that do not overlap: the axes in both directions
         sae.W_dec.copy_(torch.eye(D_SAE, D_MODEL) - torch.eye(D_SAE, D_MODEL).roll(D_MODEL, 0))
     sae.save(demo.SAE)
-    results = read_json(ROOT / RESULTS / "decomposition" / f"{HOOKPOINT}.json") | {"model": params.model.label}
-    write_json(RESULTS / "decomposition" / f"{HOOKPOINT}.json", results)
+    results = read_json(ROOT / REPORTS.decomposition / f"{HOOKPOINT}.json") | {"model": params.model.label}
+    write_json(REPORTS.decomposition / f"{HOOKPOINT}.json", results)
     return params
 
 
@@ -86,7 +87,7 @@ def test_tokens_of_other_parameters_are_made_again(place, monkeypatch):
 
 
 def test_reports_of_another_profile_are_refused_before_the_long_work(place, capsys):
-    path = RESULTS / "decomposition" / f"{HOOKPOINT}.json"
+    path = REPORTS.decomposition / f"{HOOKPOINT}.json"
     write_json(path, read_json(path) | {"model": "another"})
     with pytest.raises(SystemExit) as stop:
         main(["demo"])
@@ -101,7 +102,7 @@ def test_a_figure_goes_where_there_is_a_folder(place, capsys):
 
 
 def test_the_readme_shows_the_numbers_of_reports():
-    results = read_json(ROOT / RESULTS / "decomposition" / f"{HOOKPOINT}.json")
+    results = read_json(ROOT / REPORTS.decomposition / f"{HOOKPOINT}.json")
     (sae,) = [one for one in results["saes"] if one["name"] == NAME]
     for key, label in SHOWN.items():
         both = [sae["estimates"][split]["paper"][key] for split in ("token", "context")]
@@ -111,7 +112,7 @@ def test_the_readme_shows_the_numbers_of_reports():
 
 def test_the_sae_is_that_of_the_committed_run():
     """Its training record has the very hash that the receipt of `saes` gives; its weights are of the right kind."""
-    files = read_json(ROOT / RECEIPTS / "saes.json")["files"]
+    files = read_json(ROOT / REPORTS.receipts / "saes.json")["files"]
     assert sha256_file(FOLDER / "training.json") == files[f"data/saes/{HOOKPOINT}/{NAME}/training.json"]
     weights = load_file(FOLDER / "sae_weights.safetensors")
     assert {str(array.dtype) for array in weights.values()} == {"float16"}

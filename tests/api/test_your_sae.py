@@ -82,7 +82,7 @@ def test_every_cell_of_the_notebook_runs(home, capsys):
 @pytest.fixture(scope="module")
 def committed():
     params = load_params(ROOT / "params.yaml")
-    results = load_results(ROOT / "reports" / "results", params.hookpoints, [])
+    results = load_results(ROOT / "reports" / "smollm2" / "results", params.hookpoints, [])
     return {sae["name"]: sae for sae in results.saes("resid_post.14")}
 
 

@@ -22,7 +22,7 @@ def sae(d_sae: int, seed: int = 0, **shifts: float) -> dict:
 
 def run(folder: Path, *saes: dict) -> Path:
     content = {"model": "tiny", "contexts": 8, "saes": list(saes)}
-    place = folder / "reports/results/decomposition"
+    place = folder / "reports/smollm2/results/decomposition"
     place.mkdir(parents=True)
     write_json(place / "resid_post.1.json", content)
     return folder
@@ -56,13 +56,13 @@ def test_the_table_says_what_moved_and_what_was_not_compared(runs):
 
 
 def test_verdicts_are_compared_where_both_runs_judged(runs):
-    claims = json.loads((ROOT / "reports/claims.json").read_text())
+    claims = json.loads((ROOT / "reports/smollm2/claims.json").read_text())
     other = copy.deepcopy(claims)
     row = other["claims"][0]
     row["verdict"] = "disagrees" if row["verdict"] != "disagrees" else "agrees"
     for folder, content in zip(runs, (claims, other), strict=False):
-        write_json(folder / "reports/claims.json", content)
-        (folder / "reports/receipts").mkdir()
+        write_json(folder / "reports/smollm2/claims.json", content)
+        (folder / "reports/smollm2/receipts").mkdir()
     content = effect(*runs[:2])
     assert content["verdicts"] == {"claims": len(claims["claims"]), "changed": [row["id"]]}
     assert f"the outcome changed in `{row['id']}`." in table(content)
@@ -70,7 +70,7 @@ def test_verdicts_are_compared_where_both_runs_judged(runs):
 
 def test_what_cannot_be_compared_is_refused(runs, tmp_path):
     exact, rounded, _ = runs
-    with pytest.raises(ArtifactError, match="has no reports/results/decomposition"):
+    with pytest.raises(ArtifactError, match="has no reports/smollm2/results/decomposition"):
         effect(exact, tmp_path)
     with pytest.raises(ArtifactError, match="no SAE in common"):
         effect(exact, run(tmp_path / "other", sae(8)))

@@ -20,13 +20,14 @@ from darkmatter.audit.hashing import hash_path
 from darkmatter.audit.rerun import compare_output, difference, reason, rerun
 from darkmatter.cli import main
 from darkmatter.decomposition.rounded_sums import DIMENSIONS
-from darkmatter.ledger.claims import CLAIM_RESULTS, CLAIMS, load_claims, rule_sha256
+from darkmatter.ledger.claims import CLAIMS, load_claims, rule_sha256
 from darkmatter.results.headline import headline_metrics
 from darkmatter.runner.code_identity import closure
 from darkmatter.storage.artifacts import ArtifactError, read_arrays, read_json, sha256_bytes, write_arrays, write_json
-from darkmatter.storage.paths import METRICS, RESULTS
+from darkmatter.storage.paths import reports_of
 
 ROOT = Path(__file__).parents[2]
+REPORTS = reports_of("smollm2")
 QUICK = "not-shrinkage-cos"  # a claim of the decomposition with a scalar from committed sums
 
 leaf = (
@@ -40,8 +41,8 @@ trees = st.recursive(
 @pytest.fixture
 def copied(tmp_path, monkeypatch):
     """The committed reports, ledger and parameters, without data, to be changed at will."""
-    shutil.copytree(ROOT / "reports" / "results", tmp_path / "reports" / "results")
-    for name in ("claims.yaml", "params.yaml", "reports/claims.json"):
+    shutil.copytree(ROOT / REPORTS.results, tmp_path / REPORTS.results)
+    for name in ("claims.yaml", "params.yaml", REPORTS.claims):
         shutil.copyfile(ROOT / name, tmp_path / name)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -50,7 +51,7 @@ def copied(tmp_path, monkeypatch):
 @pytest.fixture
 def unrounded(copied):
     """The same of a profile whose sums of every dimension are too many for git: only those below data/ exist."""
-    for path in [*(RESULTS / "sums").glob("*.npz"), RESULTS / "pursuit_sums.npz"]:
+    for path in [*(REPORTS.sums).glob("*.npz"), REPORTS.results / "pursuit_sums.npz"]:
         arrays = read_arrays(path)
         kept = {name: array for name, array in arrays.items() if not name.startswith("x_") and DIMENSIONS not in name}
         write_arrays(path, kept)
@@ -92,15 +93,15 @@ def test_committed_claim_follows_from_committed_sums(copied):
     done = Deriver().derive(QUICK)
     assert [item.comparison.differing for item in done] == [[]]
     assert done[0].comparison.derived > 20
-    assert done[0].row["verdict"] == read_json(CLAIM_RESULTS)["claims"][8]["verdict"]
+    assert done[0].row["verdict"] == read_json(REPORTS.claims)["claims"][8]["verdict"]
 
 
 def test_number_edited_in_the_ledger_differs(copied):
-    content = read_json(CLAIM_RESULTS)
+    content = read_json(REPORTS.claims)
     row = next(row for row in content["claims"] if row["id"] == QUICK)
     row["components"]["cosine"][0]["value"] += 0.01
     row["verdict"] = "reproduced"
-    write_json(CLAIM_RESULTS, content)
+    write_json(REPORTS.claims, content)
     findings = list(Deriver().derive(QUICK)[0].findings())
     assert {finding.kind for finding in findings} == {"differs"}
     assert {finding.path.split(": ")[1] for finding in findings} == {
@@ -112,23 +113,23 @@ def test_number_edited_in_the_ledger_differs(copied):
 def test_counts_and_rows_that_no_claim_has_differ(copied):
     committed = [None] * len(load_claims(CLAIMS).claims)
     assert Deriver().counts(committed).comparison.differing == []
-    content = read_json(CLAIM_RESULTS)
+    content = read_json(REPORTS.claims)
     content["verdicts"]["reproduced"] += 40
     content["claims"].append(content["claims"][0] | {"id": "cold-fusion"})
-    write_json(CLAIM_RESULTS, content)
+    write_json(REPORTS.claims, content)
     places = [place for place, *_ in Deriver().counts(committed).comparison.differing]
     assert places == ["verdicts.reproduced", "claims[cold-fusion]"]
 
 
 def test_a_claim_says_every_number_that_the_page_says(copied):
-    row = next(row for row in read_json(CLAIM_RESULTS)["claims"] if row["id"] == "pursuit-fvu")
+    row = next(row for row in read_json(REPORTS.claims)["claims"] if row["id"] == "pursuit-fvu")
     lines = numbers_of(Derived(row["id"], "", row=row))
     assert sum(line.startswith("    widths-2048-k32-s0: ") for line in lines) == len(row["components"])
     assert {line.split(":")[0].strip() for line in lines} >= row["variants"].keys()
 
 
 def test_sae_left_out_of_the_results_differs(copied):
-    path = RESULTS / "decomposition" / "resid_post.0.json"
+    path = REPORTS.decomposition / "resid_post.0.json"
     content = read_json(path)
     gone = content["saes"].pop(0)["name"]
     write_json(path, content)
@@ -136,7 +137,7 @@ def test_sae_left_out_of_the_results_differs(copied):
 
 
 def test_sums_edited_by_hand_differ(copied):
-    path = RESULTS / "sums" / "resid_post.14.npz"
+    path = REPORTS.sums / "resid_post.14.npz"
     arrays = read_arrays(path)
     changed = {key: array * 1.1 for key, array in arrays.items() if key.endswith("sum/cosine/token")}
     write_arrays(path, arrays | changed, compress=True)
@@ -200,11 +201,11 @@ def test_explained_claim_reaches_from_the_quote_to_the_corpus(monkeypatch):
 
 
 def test_rule_that_is_not_the_one_that_judged(copied):
-    assert list(rules.rule_findings(copied)) == []
+    assert list(rules.rule_findings(copied, "smollm2")) == []
     text = CLAIMS.read_text()
     assert text.count("level: 0.95") > 1
     CLAIMS.write_text(text.replace("level: 0.95", "level: 0.9", 1))
-    assert [(finding.kind, finding.path) for finding in rules.rule_findings(copied)] == [
+    assert [(finding.kind, finding.path) for finding in rules.rule_findings(copied, "smollm2")] == [
         ("rule-changed", "norm-r2-range")
     ]
 
@@ -212,14 +213,14 @@ def test_rule_that_is_not_the_one_that_judged(copied):
 def test_rule_changed_and_everything_run_again(copied):
     """Ledger and results agree; the history does not."""
     toy.git(copied, "init", "-q")
-    toy.git(copied, "add", "--force", "claims.yaml", "reports/claims.json")
+    toy.git(copied, "add", "--force", "claims.yaml", REPORTS.claims.as_posix())
     toy.git(copied, "commit", "-q", "-m", "a result")
     CLAIMS.write_text(CLAIMS.read_text().replace("level: 0.95", "level: 0.9", 1))
-    content, rule = read_json(CLAIM_RESULTS), rule_sha256(load_claims(CLAIMS).claims[0])
+    content, rule = read_json(REPORTS.claims), rule_sha256(load_claims(CLAIMS).claims[0])
     content["claims"][0]["rule_sha256"] = rule
-    write_json(CLAIM_RESULTS, content)
+    write_json(REPORTS.claims, content)
     toy.git(copied, "commit", "-q", "-am", "another rule")
-    (finding,) = rules.rule_findings(copied)
+    (finding,) = rules.rule_findings(copied, "smollm2")
     assert (finding.kind, finding.path) == ("rule-changed", "norm-r2-range")
     assert rule[:12] in finding.message
 
@@ -227,25 +228,27 @@ def test_rule_changed_and_everything_run_again(copied):
 def test_claim_that_was_judged_and_left_out(copied):
     """Ledger and results agree that there is no such claim; the history does not."""
     toy.git(copied, "init", "-q")
-    toy.git(copied, "add", "--force", "claims.yaml", "reports/claims.json")
+    toy.git(copied, "add", "--force", "claims.yaml", REPORTS.claims.as_posix())
     toy.git(copied, "commit", "-q", "-m", "a result")
-    content = read_json(CLAIM_RESULTS)
+    content = read_json(REPORTS.claims)
     identity = content["claims"].pop(0)["id"]
-    write_json(CLAIM_RESULTS, content)
+    write_json(REPORTS.claims, content)
     text = CLAIMS.read_text()
     first, second, *_ = (result.start() for result in re.finditer("^  - id: ", text, re.MULTILINE))
     shorter = text[:first] + text[second:]
     CLAIMS.write_text(shorter.replace(f"tested: {len(content['claims']) + 1}", f"tested: {len(content['claims'])}"))
-    assert [(finding.kind, finding.path) for finding in rules.rule_findings(copied)] == [("rule-changed", identity)]
+    assert [(finding.kind, finding.path) for finding in rules.rule_findings(copied, "smollm2")] == [
+        ("rule-changed", identity)
+    ]
 
 
 def test_clone_without_history_says_so(copied):
     toy.git(copied, "init", "-q")
-    toy.git(copied, "add", "--force", "claims.yaml", "reports/claims.json")
+    toy.git(copied, "add", "--force", "claims.yaml", REPORTS.claims.as_posix())
     toy.git(copied, "commit", "-q", "-m", "a result")
     toy.git(copied, "commit", "-q", "--allow-empty", "-m", "more")
     toy.git(copied, "clone", "-q", "--depth", "1", copied.as_uri(), "shallow")
-    (finding,) = rules.rule_findings(copied / "shallow")
+    (finding,) = rules.rule_findings(copied / "shallow", "smollm2")
     assert (finding.kind, finding.path) == ("missing", "claims.yaml")
     assert "git fetch --unshallow" in finding.message
 
@@ -265,7 +268,7 @@ def test_quotes_are_found_again_only_in_the_paper(copied):
 def test_rerun_in_a_clean_clone(tmp_path):
     """Of what HEAD holds: a forged number is found, and an edit that is not committed does not run."""
     root = toy.build(tmp_path)
-    toy.edit(root / "reports/results/use.json", value=1.0)
+    toy.edit(root / "reports/toy/results/use.json", value=1.0)
     toy.dvc(root, "commit", "-f", "use")
     toy.commit(root)
     (root / "use.py").write_text("raise SystemExit(1)")
@@ -354,15 +357,15 @@ def test_commands_end_with_the_code_of_what_they_found(copied, capsys):
     assert ended.value.code == 1
     assert "nothing is called" in json.loads(capsys.readouterr().out)["error"]
     deriver = Deriver()
-    write_json(METRICS, headline_metrics(deriver.results, deriver.params))
+    write_json(REPORTS.metrics, headline_metrics(deriver.results, deriver.params))
     main(["audit", "derive", "metrics", "--values", "--json"])
     (said,) = json.loads(capsys.readouterr().out)["derived"]
     assert said["equal"] == len(said["values"]) > 3
     main(["audit", "derive", "metrics", "--values"])
-    lines, known = capsys.readouterr().out, read_json(METRICS)
+    lines, known = capsys.readouterr().out, read_json(REPORTS.metrics)
     for name, value in {"asymptote": known["asymptote"], "widest_sae.fvu": known["widest_sae"]["fvu"]}.items():
         assert said["values"][name] == value and f"  {name} = {value!r}\n" in lines
-    (RESULTS / "data.json").write_text("[]")
+    (REPORTS.results / "data.json").write_text("[]")
     with pytest.raises(SystemExit) as ended:
         main(["audit", "derive", QUICK, "--json"])
     said = json.loads(capsys.readouterr().out)
@@ -376,11 +379,11 @@ def test_commands_end_with_the_code_of_what_they_found(copied, capsys):
 def test_a_variant_by_dimension_is_missed_and_not_made_up(unrounded):
     """Without the sums of every dimension a claim is derived but for that variant, and whether it flips is believed."""
     done = Deriver().derive("fvu-nl-flat")[-1]
-    content = read_json(CLAIM_RESULTS)
+    content = read_json(REPORTS.claims)
     row = next(row for row in content["claims"] if row["id"] == "fvu-nl-flat")
     assert "token/paper/per-dimension" in row["variants"]
     assert done.comparison.differing == [] and done.comparison.derived > 10
     assert done.lacking.startswith("token/paper/per-dimension: ") and "dvc pull" in done.lacking
     row["flips"].append("context/authors")
-    write_json(CLAIM_RESULTS, content)
+    write_json(REPORTS.claims, content)
     assert [place for place, *_ in Deriver().derive("fvu-nl-flat")[-1].comparison.differing] != []

@@ -13,7 +13,7 @@ from darkmatter.audit.verify import verify
 from darkmatter.storage.artifacts import read_json, sha256_path, write_json
 from darkmatter.storage.listings import listed_sha256
 
-RESULT = "reports/results/use.json"
+RESULT = "reports/toy/results/use.json"
 OTHER_FILES = {"data/numbers/a.txt": "1" * 64}
 OTHER_RUN = {"outputs": {"data/numbers": listed_sha256("data/numbers", OTHER_FILES)}, "files": OTHER_FILES}
 
@@ -143,10 +143,10 @@ def test_file_that_no_stage_wrote(repository):
 
 
 def test_receipts(repository):
-    receipt = repository / "reports/receipts/make.json"
+    receipt = repository / "reports/toy/receipts/make.json"
     content = read_json(receipt)
     receipt.unlink()
-    assert kinds(repository) == {"missing": ["reports/receipts/make.json"]}
+    assert kinds(repository) == {"missing": ["reports/toy/receipts/make.json"]}
     write_json(receipt, content | {"code": {"make.py": "0" * 64}})
     assert kinds(repository) == {"stale": ["make"]}
     write_json(receipt, content | OTHER_RUN | {"code": {"make.py": "0" * 64}})
@@ -213,13 +213,13 @@ def test_maker_that_no_longer_writes_what_was_read(repository):
 
 
 def test_receipt_of_a_revision_that_listed_no_files(repository):
-    path = repository / "reports/receipts/make.json"
+    path = repository / "reports/toy/receipts/make.json"
     content = read_json(path)
     del content["files"]
     write_json(path, content)
     without_data(repository)
     findings = verify(repository, committed=True).findings
-    assert [(finding.kind, finding.path) for finding in findings] == [("missing", "reports/receipts/make.json")]
+    assert [(finding.kind, finding.path) for finding in findings] == [("missing", "reports/toy/receipts/make.json")]
     assert "whether use read data/numbers/a.txt: made by an older revision" in findings[0].message
     assert "dvc repro --force make" in findings[0].message
     write_json(path, content | {"params": {"size": 4}})  # of a stage that has to run again anyway
@@ -228,14 +228,14 @@ def test_receipt_of_a_revision_that_listed_no_files(repository):
 
 def test_receipt_whose_list_was_made_to_fit_what_was_read(repository):
     """`make` ran again alone, and its receipt was edited by hand to name the file that `use` read."""
-    path = repository / "reports/receipts/make.json"
+    path = repository / "reports/toy/receipts/make.json"
     read = read_json(path)["files"]["data/numbers/a.txt"]
     make_again(repository, "* 1000", "* 1001")
     content = read_json(path)
     write_json(path, content | {"files": content["files"] | {"data/numbers/a.txt": read}})
     without_data(repository)
     findings = verify(repository, committed=True).findings
-    assert [(finding.kind, finding.path) for finding in findings] == [("tampered", "reports/receipts/make.json")]
+    assert [(finding.kind, finding.path) for finding in findings] == [("tampered", "reports/toy/receipts/make.json")]
     assert "its hash of data/numbers is not that of the files it lists" in findings[0].message
     write_json(path, content)
     assert kinds(repository, committed=True) == {"stale": ["use"]}
@@ -248,8 +248,8 @@ def test_folder_in_a_folder_is_held_against_the_cache(repository):
     (repository / "use.py").write_text(toy.USE.replace("a.txt", "a/a.txt"))
     (repository / "dvc.yaml").write_text(toy.PIPELINE.replace("numbers/a.txt", "numbers/a"))
     toy.dvc(repository, "repro")
-    shutil.rmtree(repository / "reports/receipts")
-    receipts = ["reports/receipts/make.json", "reports/receipts/use.json"]
+    shutil.rmtree(repository / "reports/toy/receipts")
+    receipts = ["reports/toy/receipts/make.json", "reports/toy/receipts/use.json"]
     assert kinds(repository) == {"missing": receipts}
     for other, stale in (("(1001 if name == 'b' else 1000)", []), ("1001", ["use"])):
         (repository / "make.py").write_text(code.replace("1000", other))
@@ -262,7 +262,7 @@ def test_receipts_of_another_run_are_no_forgery(repository):
     other = {"make": OTHER_RUN | {"params": {"size": 4}}}
     other["use"] = {"inputs": OTHER_FILES, "outputs": {RESULT: "2" * 64}}
     for stage, values in other.items():
-        toy.edit(repository / f"reports/receipts/{stage}.json", **values)
+        toy.edit(repository / f"reports/toy/receipts/{stage}.json", **values)
     assert kinds(repository) == {"stale": ["make", "data/numbers", RESULT]}
     assert kinds(repository, committed=True) == {"stale": ["make", RESULT]}
     shutil.rmtree(repository / "data")
@@ -270,12 +270,13 @@ def test_receipts_of_another_run_are_no_forgery(repository):
 
 
 def test_deleted_result_below_a_folder_that_a_stage_reads(repository):
-    more = "  show:\n    cmd: cat reports/results/use.json > shown\n    deps: [reports/results]\n    outs: [shown]\n"
+    folder = RESULT.rpartition("/")[0]
+    more = f"  show:\n    cmd: cat {RESULT} > shown\n    deps: [{folder}]\n    outs: [shown]\n"
     (repository / "dvc.yaml").write_text(toy.PIPELINE + more)
     toy.dvc(repository, "repro", "-q")
-    receipt = read_json(repository / "reports/receipts/use.json")
+    receipt = read_json(repository / "reports/toy/receipts/use.json")
     outputs = {"shown": sha256_path(repository / "shown")}
-    write_json(repository / "reports/receipts/show.json", receipt | {"code": {}, "inputs": {}, "outputs": outputs})
+    write_json(repository / "reports/toy/receipts/show.json", receipt | {"code": {}, "inputs": {}, "outputs": outputs})
     assert kinds(repository) == {}
     (repository / RESULT).unlink()
     assert kinds(repository) == {"missing": [RESULT]}
@@ -288,7 +289,7 @@ def test_folder_that_git_keeps_is_told_file_by_file_without_a_cache(repository):
     (repository / "dvc.yaml").write_text(toy.PIPELINE + show)
     toy.dvc(repository, "repro", "-q")
     outputs = {"shown": sha256_path(repository / "shown")}
-    write_json(repository / "reports/receipts/show.json", {"code": {}, "inputs": {}, "outputs": outputs})
+    write_json(repository / "reports/toy/receipts/show.json", {"code": {}, "inputs": {}, "outputs": outputs})
     toy.commit(repository)
     shutil.rmtree(repository / ".dvc/cache")
     (repository / "shown/a").unlink()
@@ -318,8 +319,8 @@ def test_name_that_is_no_utf8(repository):
 
 @pytest.mark.parametrize("text", ["", "{", "{}", "[]", '{"code": [], "inputs": {}, "outputs": {}}'])
 def test_file_that_is_no_receipt(repository, text):
-    (repository / "reports/receipts/make.json").write_text(text)
-    receipt = "reports/receipts/make.json"
+    (repository / "reports/toy/receipts/make.json").write_text(text)
+    receipt = "reports/toy/receipts/make.json"
     assert kinds(repository) == {"tampered": [receipt], "missing": [receipt]}
 
 

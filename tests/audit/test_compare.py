@@ -1,6 +1,5 @@
 """`darkmatter compare`: one run's reports against those of a revision or a folder."""
 
-import copy
 import json
 import shutil
 import subprocess
@@ -8,15 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import toy
 
-from darkmatter.audit.runs import run_of_folder
 from darkmatter.cli import main
-from darkmatter.ledger.claims import CLAIM_RESULTS
 from darkmatter.report.compared import COMPARED, page, read_compared
 from darkmatter.storage.artifacts import read_json, write_json
-from darkmatter.storage.paths import RECEIPTS, REPORTS, RESULTS
+from darkmatter.storage.paths import REPORTS, reports_of
 
 ROOT = Path(__file__).parents[2]
+OWN = reports_of("smollm2")
 SEEDED = ("norm-r2-range", "r2", "resid_post.14/widths-2048-k32-s0")  # a width that was trained from two seeds
 EXACT = ("lemma-bernoulli", "rho", "")
 
@@ -25,7 +24,7 @@ EXACT = ("lemma-bernoulli", "rho", "")
 def committed(tmp_path_factory):
     """A repository whose HEAD holds the committed claims, receipts and decomposition."""
     folder = tmp_path_factory.mktemp("committed")
-    for part in (CLAIM_RESULTS, RECEIPTS, RESULTS / "decomposition"):
+    for part in (Path("params.yaml"), OWN.claims, OWN.receipts, OWN.decomposition):
         target = folder / part
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copytree(ROOT / part, target) if (ROOT / part).is_dir() else shutil.copyfile(ROOT / part, target)
@@ -69,9 +68,9 @@ def estimate(content, claim, component, key):
 
 
 def edited(edit):
-    content = read_json(CLAIM_RESULTS)
+    content = read_json(OWN.claims)
     edit(content)
-    write_json(CLAIM_RESULTS, content)
+    write_json(OWN.claims, content)
 
 
 def moved(number, shift):
@@ -99,7 +98,7 @@ def test_a_moved_digit_reproduces_and_is_counted(run, capsys):
 
 def test_a_shift_is_told_in_standard_deviations_over_the_seeds(run, capsys):
     """Of two seeds the standard deviation is |one − other|/√2, here from the decomposition itself."""
-    result = read_json(RESULTS / "decomposition" / "resid_post.14.json")
+    result = read_json(OWN.decomposition / "resid_post.14.json")
     twins = [sae for sae in result["saes"] if sae["name"] in ("widths-2048-k32-s0", "seeds-2048-k32-s1")]
     one, other = (sae["estimates"]["token"]["paper"]["norm_r2"]["value"] for sae in twins)
     spread = abs(one - other) / np.sqrt(2)
@@ -114,13 +113,13 @@ def test_a_shift_is_told_in_standard_deviations_over_the_seeds(run, capsys):
 
 
 def test_where_no_sae_has_a_second_seed_it_says_so(run, capsys):
-    path = RESULTS / "decomposition" / "resid_post.14.json"
+    path = OWN.decomposition / "resid_post.14.json"
     content = read_json(path)
     content["saes"] = [sae for sae in content["saes"] if sae["seed"] == 0]
     write_json(path, content)
     edited(lambda content: moved(estimate(content, *SEEDED), 1e-4))
     shutil.copytree(REPORTS, "other/reports")
-    shutil.copyfile(ROOT / CLAIM_RESULTS, Path("other") / CLAIM_RESULTS)
+    shutil.copyfile(ROOT / OWN.claims, Path("other") / OWN.claims)
     code, text = compared(capsys, "other")
     assert code == 0 and "spread over training seeds: not known for any number of other" in text
     assert "half widths" in text and "norm-r2-range r2" in text.partition("half widths")[2]
@@ -131,7 +130,7 @@ def test_a_changed_outcome_of_a_component_alone(run, capsys):
         row = row_of(content, "ce-proportional")
         row["outcomes"]["linear_by_norm"] = {"verdict": row["verdict"], "analogue": "agrees"}
 
-    before = row_of(read_json(CLAIM_RESULTS), "ce-proportional")["outcomes"]["linear_by_norm"]["analogue"]
+    before = row_of(read_json(OWN.claims), "ce-proportional")["outcomes"]["linear_by_norm"]["analogue"]
     edited(edit)
     code, text = compared(capsys)
     assert code == 1 and "outcomes: changed in 1 of 45 claims" in text
@@ -178,17 +177,17 @@ def test_a_number_that_is_no_longer_defined(run, capsys):
 
 
 def test_another_profile_is_one_line(run, capsys):
-    edited(lambda content: content.update(profile="smoke"))
-    code, text = compared(capsys)
-    assert code == 1 and len(text.splitlines()) == 1
-    assert "nothing to compare with: HEAD (" in text and "holds profile smollm2, and this run is of smoke" in text
-    code, content = in_json(capsys)
+    other = reports_of("smoke")
+    write_json(other.claims, read_json(OWN.claims) | {"profile": "smoke"})
+    code, text = compared(capsys, "--profile", "smoke")
+    assert code == 1 and text == "nothing to compare with: HEAD has no run of profile smoke\n"
+    code, content = in_json(capsys, "--profile", "smoke")
     assert code == 1 and not content["comparable"] and "nothing to compare with" in content["reason"]
 
 
 def test_a_folder_with_another_machine(run, capsys):
     shutil.copytree(REPORTS, "theirs/reports")
-    for path in (Path("theirs") / RECEIPTS).glob("*.json"):
+    for path in (Path("theirs") / OWN.receipts).glob("*.json"):
         receipt = read_json(path)
         receipt["machine"]["cpu"] = "Intel Xeon"
         receipt["libraries"]["numpy"] = "1.0"
@@ -199,11 +198,15 @@ def test_a_folder_with_another_machine(run, capsys):
     assert "platform" not in text
 
 
-def test_a_folder_counts_receipts_of_its_profile_alone(run):
-    receipt = copy.deepcopy(read_json(RECEIPTS / "saes.json")) | {"profile": "smoke"}
-    write_json(RECEIPTS / "saes.json", receipt)
-    result = run_of_folder(Path(), "here").receipts
-    assert "saes" not in result and "claims" in result
+def test_a_commit_from_before_each_profile_had_its_folder(run, capsys):
+    """It holds one profile, in `reports/` itself."""
+    for path in OWN.path.iterdir():
+        path.rename(REPORTS / path.name)
+    toy.git(run, "add", "--all")
+    toy.git(run, "commit", "-q", "-m", "as it was")
+    toy.git(run, "checkout", "-q", "HEAD~1", "--", "reports/smollm2")
+    code, text = compared(capsys)
+    assert code == 0 and ", 0 moved" in text and "machine and arithmetic: the same in every receipt" in text
 
 
 @pytest.mark.parametrize("name", ["no-such-revision", "--json=1", "tests", "HEAD~7"])
@@ -214,23 +217,23 @@ def test_what_is_no_run_is_a_wrong_argument(run, capsys, name):
 
 
 def test_what_cannot_be_compared_is_an_error_with_code_1(run, capsys):
-    CLAIM_RESULTS.write_text("{")
+    OWN.claims.write_text("{")
     code, text = compared(capsys)
-    assert code == 1 and "error: reports/claims.json of here is not valid JSON" in text
-    CLAIM_RESULTS.unlink()
-    assert compared(capsys) == (1, "error: here has no reports/claims.json. `make repro` makes it.\n")
+    assert code == 1 and "error: reports/smollm2/claims.json of here is not valid JSON" in text
+    OWN.claims.unlink()
+    assert compared(capsys) == (1, "error: reports/smollm2/claims.json is not here. `make repro` makes it.\n")
     shutil.rmtree(".git")
-    shutil.copyfile(ROOT / CLAIM_RESULTS, CLAIM_RESULTS)
+    shutil.copyfile(ROOT / OWN.claims, OWN.claims)
     code, text = compared(capsys)
     assert code == 1 and "no git repository" in text
 
 
 def test_a_comparison_is_kept_as_a_column_of_the_table(capsys, run):
-    claims = read_json(CLAIM_RESULTS)
+    claims = read_json(OWN.claims)
     row = next(row for row in claims["claims"] if row["id"] == SEEDED[0])
     row["components"][SEEDED[1]][0]["value"] += 0.01
     row["analogue"] = "agrees" if row["analogue"] != "agrees" else "disagrees"
-    write_json(CLAIM_RESULTS, claims)
+    write_json(OWN.claims, claims)
     code, text = compared(capsys, "--keep", "another-machine")
     assert code == 1 and "kept: reports/compared/another-machine.json" in text
     kept = read_json(COMPARED / "another-machine.json")

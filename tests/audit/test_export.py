@@ -37,7 +37,7 @@ def repository(folder: Path, text: str) -> Path:
     for name in ("first", "second"):
         (folder / "stages").mkdir(parents=True, exist_ok=True)
         (folder / "stages" / f"{name}.py").write_text(f'"""{name}"""\n')
-    made = folder / "reports" / "figures"
+    made = folder / "reports" / "smollm2" / "figures"
     made.mkdir(parents=True)
     (made / "fig01_breakdown.svg").write_text("<svg/>")
     (made / "fig01_breakdown.json").write_text("{}")
@@ -55,17 +55,17 @@ def repository(folder: Path, text: str) -> Path:
     (folder / "params.yaml").write_text("profile: smollm2\n")
     (folder / "claims.yaml").write_text("claims: []\n")
     write_text = lambda path, content: (folder / path).write_text(json.dumps(content))  # noqa: E731 - takes surrogates
-    (folder / "reports" / "receipts").mkdir()
+    (folder / "reports" / "smollm2" / "receipts").mkdir()
     verdicts = {"verdicts": {"reproduced": 1}, "tested": 1, "profile": "smollm2", "model": text}
-    write_text("reports/claims.json", verdicts)
+    write_text("reports/smollm2/claims.json", verdicts)
     first = fake_receipt("first") | {"inputs": {}, "outputs": {"data/first": "cd" * 32}, "libraries": {text: "1"}}
     second = fake_receipt("second@a.1") | {
         "command": "python -m stages.second a.1",
         "inputs": {"data/first/x.npy": "ef" * 32},
-        "outputs": {"reports/figures": sha256_path(made)},
+        "outputs": {"reports/smollm2/figures": sha256_path(made)},
     }
     for receipt in (first, second):
-        write_text(f"reports/receipts/{receipt['stage']}.json", receipt)
+        write_text(f"reports/smollm2/receipts/{receipt['stage']}.json", receipt)
     return folder
 
 
@@ -90,7 +90,7 @@ def test_codecheck_draft_is_yaml_with_files_that_exist(tmp_path: Path, text: str
     assert content["paper"] == {"title": words, "authors": [{"name": words}], "reference": "https://example.org/1"}
     assert text.encode("utf-8", "backslashreplace").decode() in content["summary"]
     files = [item["file"] for item in content["manifest"]]
-    assert files == ["reports/figures/fig01_breakdown.json", "reports/figures/fig01_breakdown.svg"]
+    assert files == ["reports/smollm2/figures/fig01_breakdown.json", "reports/smollm2/figures/fig01_breakdown.svg"]
     assert all((root / file).is_file() for file in files)
     assert "Fig. 1" in content["manifest"][1]["comment"]
     assert not {"report", "certificate", "check_time"} & content.keys()
@@ -112,7 +112,7 @@ def test_crate_reads_back_and_every_reference_resolves(tmp_path: Path, text: str
     run = crate.dereference("#run-second%40a.1")
     assert run["instrument"].id == "stages/second.py"
     assert run["object"]["sha256"] == "ef" * 32 and run["object"].id.startswith("ni:///sha-256;7-_v")
-    assert run["result"].id == "reports/figures/"
+    assert run["result"].id == "reports/smollm2/figures/"
     assert (run["startTime"], run["endTime"]) == ("2026-01-01T00:00:00+00:00", "2026-01-01T00:00:12+00:00")
     assert [step.id for step in crate.mainEntity["step"]] == ["#step-first", "#step-second"]
     assert crate.dereference("#run-first")["result"].type == "Dataset"
@@ -125,7 +125,7 @@ def test_crate_reads_back_and_every_reference_resolves(tmp_path: Path, text: str
 
 def test_crate_keeps_the_hash_of_the_receipt_when_the_file_changed(tmp_path: Path) -> None:
     root = repository(tmp_path / "r", "plain")
-    (root / "reports" / "figures" / "fig01_breakdown.json").write_text('{"other": 1}')
+    (root / "reports" / "smollm2" / "figures" / "fig01_breakdown.json").write_text('{"other": 1}')
     (path,) = export("ro-crate", tmp_path / "out", root)
     assert [file.name for file in path.parent.iterdir()] == ["ro-crate-metadata.json"]
     result = ROCrate(path).dereference("#run-second%40a.1")["result"]
@@ -134,12 +134,14 @@ def test_crate_keeps_the_hash_of_the_receipt_when_the_file_changed(tmp_path: Pat
 
 def test_no_run_and_paths_outside_are_refused(tmp_path: Path) -> None:
     root = repository(tmp_path / "r", "plain")
-    receipt = json.loads((root / "reports" / "receipts" / "first.json").read_text())
-    write_json(root / "reports" / "receipts" / "first.json", receipt | {"outputs": {"../../escaped": "ab" * 32}})
+    receipt = json.loads((root / "reports" / "smollm2" / "receipts" / "first.json").read_text())
+    write_json(
+        root / "reports" / "smollm2" / "receipts" / "first.json", receipt | {"outputs": {"../../escaped": "ab" * 32}}
+    )
     for kind in ("codecheck", "ro-crate"):
         with pytest.raises(ArtifactError, match="outside the repository"):
             export(kind, tmp_path / "out", root)
-    for file in (root / "reports" / "receipts").iterdir():
+    for file in (root / "reports" / "smollm2" / "receipts").iterdir():
         file.unlink()
     with pytest.raises(ArtifactError, match="make repro"):
         export("codecheck", tmp_path / "out", root)

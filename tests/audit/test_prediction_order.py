@@ -6,11 +6,12 @@ import pytest
 import toy
 import yaml
 
+from darkmatter.audit.history import committed_profiles
 from darkmatter.audit.predictions import prediction_findings
-from darkmatter.ledger.claims import CLAIM_RESULTS, CLAIMS, load_claims
+from darkmatter.ledger.claims import CLAIMS, load_claims
 from darkmatter.ledger.predictions import prediction_sha256
 from darkmatter.storage.artifacts import read_json, write_json
-from darkmatter.storage.paths import RECEIPTS
+from darkmatter.storage.paths import reports_of
 
 ROOT = Path(__file__).parents[2]
 PREDICTION = {
@@ -18,7 +19,7 @@ PREDICTION = {
     "says": "Three directions hold more than half.",
     "why": "a guess",
     "profiles": ["smollm2"],
-    "estimand": {"name": "share", "computes": "the share", "results": ["reports/results/spread.json"]},
+    "estimand": {"name": "share", "computes": "the share", "results": ["results/spread.json"]},
     "rule": {"test": "inside", "level": 0.95, "resample": ["context"], "real": {"share": {"low": 0.5}}},
     "experiment": "spread",
 }
@@ -30,6 +31,8 @@ LEDGER = {
     "conventions": {},
     "claims": [],
 }
+
+REPORTS = reports_of("smoke")
 
 
 class Repository:
@@ -52,14 +55,14 @@ class Repository:
     def experiment(self, dirty: str = "") -> None:
         """Run the experiment at this commit."""
         revision = toy.git(self.root, "rev-parse", "HEAD").decode().strip()
-        write_json(self.root / RECEIPTS / "spread.json", {"stage": "spread", "revision": revision + dirty})
+        write_json(self.root / REPORTS.receipts / "spread.json", {"stage": "spread", "revision": revision + dirty})
 
     def judge(self, outcome: str | None = "agrees") -> None:
         rows = [
             {"id": one.id, "sha256": prediction_sha256(one), "experiment": one.experiment, "outcome": outcome}
             for one in load_claims(self.root / CLAIMS).predictions
         ]
-        write_json(self.root / CLAIM_RESULTS, {"claims": [], "predictions": rows})
+        write_json(self.root / REPORTS.claims, {"profile": "smoke", "claims": [], "predictions": rows})
 
     def findings(self) -> list[tuple[str, str]]:
         return [(finding.kind, finding.message) for finding in prediction_findings(self.root)]
@@ -166,7 +169,7 @@ def test_an_unknown_revision_is_said(repository, receipt):
     repository.predict(PREDICTION)
     repository.commit()
     if receipt:
-        write_json(repository.root / RECEIPTS / "spread.json", receipt)
+        write_json(repository.root / REPORTS.receipts / "spread.json", receipt)
     repository.judge()
     ((kind, message),) = repository.findings()
     assert kind == "missing" and "the order is not known" in message
@@ -174,7 +177,7 @@ def test_an_unknown_revision_is_said(repository, receipt):
 
 def test_outside_git_nothing_is_said(tmp_path):
     (tmp_path / CLAIMS).write_text(yaml.safe_dump(LEDGER | {"predictions": [PREDICTION]}, sort_keys=False))
-    write_json(tmp_path / CLAIM_RESULTS, {"claims": [], "predictions": []})
+    write_json(tmp_path / REPORTS.claims, {"claims": [], "predictions": []})
     assert list(prediction_findings(tmp_path)) == []
 
 
@@ -184,8 +187,9 @@ def test_every_prediction_here_came_before_the_run_that_judges_it():
 
 def test_no_experiment_of_a_prediction_here_has_results_that_are_not_judged():
     """Else a prediction that nothing judges would pass for one that came first."""
-    profile = read_json(ROOT / CLAIM_RESULTS)["profile"]
-    made = {row["id"] for row in read_json(ROOT / CLAIM_RESULTS).get("predictions", []) if row["outcome"]}
-    for prediction in load_claims(ROOT / CLAIMS).predictions:
-        ran = (ROOT / RECEIPTS / f"{prediction.experiment}.json").exists() and profile in prediction.profiles
-        assert not ran or prediction.id in made
+    for profile in committed_profiles(ROOT):
+        reports = reports_of(profile)
+        made = {row["id"] for row in read_json(ROOT / reports.claims).get("predictions", []) if row["outcome"]}
+        for prediction in load_claims(ROOT / CLAIMS).predictions:
+            receipt = ROOT / reports.receipts / f"{prediction.experiment}.json"
+            assert not (receipt.exists() and profile in prediction.profiles) or prediction.id in made

@@ -61,15 +61,15 @@ def test_the_folder_holds_source_report_checksums_citation_and_drafts(versioned,
     assert {
         "dvc.lock",
         "claims.yaml",
-        "reports/claims.json",
-        "reports/results/decomposition/resid_post.14.json",
+        "reports/smollm2/claims.json",
+        "reports/smollm2/results/decomposition/resid_post.14.json",
     } <= names
     citation = yaml.safe_load((folder / "CITATION.cff").read_text(encoding="utf-8"))
     when = subprocess.run(
         ["git", "log", "-1", "--format=%cs"], cwd=versioned, capture_output=True, text=True, check=True
     )
     assert citation["version"] == VERSION and str(citation["date-released"]) == when.stdout.strip()
-    receipt = read_json(versioned / "reports" / "receipts" / "saes.json")
+    receipt = read_json(versioned / "reports" / "smollm2" / "receipts" / "saes.json")
     listed = dict(line.split("  ")[::-1] for line in (folder / DATA_SUMS).read_text().splitlines())
     assert receipt["files"].items() <= listed.items() and all(path.startswith("data/") for path in listed)
 

@@ -9,10 +9,11 @@ from schema_errors import errors, kind_of, results_files
 
 from darkmatter.audit.schemas import documents, schema_modules, schema_of
 from darkmatter.storage.artifacts import read_json
+from darkmatter.storage.paths import ReportFolder, reports_of
 
 ROOT = Path(__file__).parents[2]
-RESULTS = ROOT / "reports" / "results"
-FILES = results_files(ROOT / "reports")
+REPORTS = ReportFolder(ROOT / reports_of("smollm2").path)
+FILES = results_files(REPORTS)
 
 
 def test_every_results_file_has_a_schema():
@@ -22,7 +23,7 @@ def test_every_results_file_has_a_schema():
 @pytest.mark.parametrize(
     "path",
     FILES,
-    ids=lambda path: path.relative_to(RESULTS).as_posix(),
+    ids=lambda path: path.relative_to(REPORTS.results).as_posix(),
 )
 def test_committed_results_are_what_the_schema_says(path):
     assert errors(read_json(path), kind_of(path)) == []
@@ -56,6 +57,6 @@ def of_first_sae(content: dict) -> dict:
     ],
 )
 def test_what_a_file_should_not_hold_is_named(change, named):
-    content = copy.deepcopy(read_json(RESULTS / "decomposition" / "resid_post.14.json"))
+    content = copy.deepcopy(read_json(REPORTS.decomposition / "resid_post.14.json"))
     change(content)
     assert any(named in error for error in errors(content, "decomposition"))

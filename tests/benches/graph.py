@@ -21,7 +21,7 @@ from pathlib import Path
 import yaml
 
 from darkmatter.storage.artifacts import ArtifactError
-from darkmatter.storage.paths import RECEIPTS
+from darkmatter.storage.paths import reports_of
 
 PROFILE, OTHER = "smollm2", "smoke"
 TIMES = 3  # of what changes nothing
@@ -87,7 +87,10 @@ class Clone:
 
     def computed(self, stages: list[str]) -> int:
         """Units that these stages computed when they ran last."""
-        receipts = (json.loads((self.folder / RECEIPTS / f"{file_name(name)}.json").read_text()) for name in stages)
+        receipts = (
+            json.loads((self.folder / reports_of(PROFILE).receipts / f"{file_name(name)}.json").read_text())
+            for name in stages
+        )
         return sum(len(receipt["units"]["computed"]) for receipt in receipts)
 
     @contextmanager

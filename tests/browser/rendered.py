@@ -22,7 +22,9 @@ from darkmatter.figures import write_figures  # noqa: E402
 from darkmatter.params.schema import load_params  # noqa: E402
 from darkmatter.results.load import load_results  # noqa: E402
 from darkmatter.runner.stage import Stage  # noqa: E402
-from darkmatter.storage.paths import REPORT  # noqa: E402
+from darkmatter.storage.paths import REPORT, reports_of  # noqa: E402
+
+OWN = reports_of("smollm2")
 
 
 def report_folder(folder: Path) -> Path:
@@ -36,7 +38,7 @@ def report_folder(folder: Path) -> Path:
     shutil.copytree(ROOT / "reports", folder / "reports", ignore=shutil.ignore_patterns(REPORT.name))
     (folder / "params.yaml").write_text(composed("smollm2"), encoding="utf-8")
     for path in figures_here().iterdir():
-        shutil.copy(path, folder / "reports" / "figures")
+        shutil.copy(path, folder / OWN.figures)
     return folder
 
 
@@ -46,7 +48,7 @@ def figures_here() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="figures-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     params = profile_params("smollm2")
-    write_figures(load_results(ROOT / "reports" / "results", params.hookpoints, drawn()), params, folder)
+    write_figures(load_results(ROOT / OWN.results, params.hookpoints, drawn()), params, folder)
     return folder
 
 

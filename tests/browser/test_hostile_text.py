@@ -30,7 +30,7 @@ def pages(open_page: Callable[..., Page], tmp_path_factory: pytest.TempPathFacto
     opened = {}
     for name, texts in (("payloads", payloads()), ("words", harmless())):
         folder = report_folder(tmp_path_factory.mktemp(name))
-        plant(folder / "reports", texts)
+        plant(folder / "reports" / "smollm2", texts)
         opened[name] = open_page(run_report(folder), bypass_csp=True)
     return opened
 

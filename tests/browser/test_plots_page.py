@@ -36,8 +36,8 @@ def page(folder: Path, text: str) -> Path:
     (folder / "a.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>')
     renderers = [
         VegaRenderer([row | {"fvu_nonlinear": 0.1} for row in rows], "Maps", **view),
-        VegaRenderer([row | {"fvu_nonlinear": 0.1} for row in rows], "reports/results/x.json", **view),
-        ImageRenderer([{"src": "a.svg", "rev": "workspace"}], "reports/figures/a.svg"),
+        VegaRenderer([row | {"fvu_nonlinear": 0.1} for row in rows], "reports/smoke/results/x.json", **view),
+        ImageRenderer([{"src": "a.svg", "rev": "workspace"}], "reports/smoke/figures/a.svg"),
     ]
     return Path(render_html(renderers, folder / "index.html", TEMPLATES / "page.html"))
 

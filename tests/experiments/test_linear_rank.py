@@ -29,6 +29,7 @@ from darkmatter.regression.moments import CrossMoments
 from darkmatter.regression.splits import ROW_SETS, SPLITS
 from darkmatter.statistics.sae_estimates import HookpointSums, hookpoint_sums
 from darkmatter.storage.artifacts import plain, read_arrays, write_arrays, write_json
+from darkmatter.storage.paths import reports_of
 
 CONTEXTS, POSITIONS, D_MODEL, D_SAE, K = 10, 60, 9, 80, 3
 SPLIT = {"fit_share": 0.6, "folds": 3, "split_seed": 0}
@@ -359,17 +360,18 @@ def test_slopes_find_a_planted_trend_in_width():
 
 def test_derived_results_are_those_that_were_written(made, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    reports = reports_of(PARAMS.profile)
     arrays, shared, downstream = made
     for hookpoint, sums in shared.items():
-        write_arrays(tmp_path / "reports" / "results" / "sums" / f"{hookpoint}.npz", sums)
-    write_arrays(tmp_path / "reports" / "results" / "downstream_sums.npz", downstream)
+        write_arrays(reports.sums / f"{hookpoint}.npz", sums)
+    write_arrays(reports.results / "downstream_sums.npz", downstream)
     committed = plain(results_of(*made, PARAMS))
-    stored = {"reports/results/linear_rank_sums.npz": arrays}
+    stored = {"linear_rank_sums.npz": arrays}
     assert plain(derive(stored, committed, PARAMS)) == committed
     spoiled = copy.deepcopy(arrays)
     first = committed["saes"][0]
     spoiled[f"{first['hookpoint']}/{first['name']}/token/linear"][:, 1:3] *= 1.01
-    assert plain(derive({"reports/results/linear_rank_sums.npz": spoiled}, committed, PARAMS)) != committed
+    assert plain(derive({"linear_rank_sums.npz": spoiled}, committed, PARAMS)) != committed
 
 
 def test_float32_rows_far_from_zero_keep_their_digits(case, rows, monkeypatch):

@@ -39,15 +39,17 @@ def test_a_stage_makes_what_its_record_names(name):
         for path in ([out] if isinstance(out, str) else out)
     }
     record = RECORDS[name]
-    assert {record.results.as_posix(), *record.sums} <= made
-    assert {*record.committed, *record.pulled} == {*record.sums}
+    profile = "${profile}"
+    files = [record.results(profile), *record.sums(profile).values()]
+    assert {path.as_posix() for path in files} <= made
+    assert [path.parts[0] for path in files[1:]] == ["reports"] * len(record.committed) + ["data"] * len(record.pulled)
 
 
 def test_every_figure_is_that_of_an_experiment_or_of_the_decomposition():
     assert all(results_shown(entry.id) for entry in FIGURES)
     named = {figure for record in RECORDS.values() for figure in record.figures}
     assert named | {*OF_DECOMPOSITION} == {entry.id for entry in FIGURES}
-    assert {f"reports/results/{name}.json" for name in drawn()} <= {*STAGES["figures"]["deps"]}
+    assert {f"reports/${{profile}}/results/{name}.json" for name in drawn()} <= {*STAGES["figures"]["deps"]}
 
 
 def test_a_figure_stands_in_the_section_of_its_experiment():

@@ -1,4 +1,4 @@
-"""Results of the downstream stage in the format of reports/results/downstream.json, with no model behind them."""
+"""Results of the downstream stage in the format of its downstream.json, with no model behind them."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Results of the pursuit stage in the format of reports/results/pursuit.json, with no model behind them."""
+"""Results of the pursuit stage in the format of its pursuit.json, with no model behind them."""
 
 import copy
 from typing import Any

@@ -1,4 +1,4 @@
-"""Small synthetic results in the exact formats of reports/results/, with plausible trends and no model behind them."""
+"""Small synthetic results in the exact formats of reports/PROFILE/results/: plausible trends, no model behind them."""
 
 import copy
 import json
@@ -287,7 +287,7 @@ def fake_receipt(stage: str) -> dict[str, Any]:
         "libraries": {"numpy": "2.4"},
         "units": {"computed": ["a", "b"], "reused": ["c"]},
         "code": {},
-        "inputs": {"reports/results/per_token_scaling.json": "ab" * 32},
+        "inputs": {"reports/smoke/results/per_token_scaling.json": "ab" * 32},
         "outputs": {},
         "notes": {},
     }

@@ -11,7 +11,7 @@ from fake_sums import FakeRows
 from profiles import composed, profile_params
 
 import stages.claims
-from darkmatter.ledger.claims import CLAIM_RESULTS, EXACT_KINDS, load_claims, rule_sha256
+from darkmatter.ledger.claims import EXACT_KINDS, load_claims, rule_sha256
 from darkmatter.ledger.estimands.evidence import EVERY_ROW, Evidence
 from darkmatter.ledger.estimands.quantities import Fixed, Keyed, Null
 from darkmatter.ledger.judge import claim_row, claims_content, counted, elements
@@ -21,6 +21,7 @@ from darkmatter.params.schema import load_params
 from darkmatter.results.load import Results
 from darkmatter.runner.stage import Stage
 from darkmatter.storage.artifacts import ArtifactError, to_json, write_arrays, write_json
+from darkmatter.storage.paths import reports_of
 
 ROOT = Path(__file__).resolve().parents[2]
 PARAMS = profile_params("smoke")
@@ -283,17 +284,18 @@ def test_stage_from_files_to_file(tmp_path, monkeypatch):
     Path("claims.yaml").write_bytes((ROOT / "claims.yaml").read_bytes())
     params = load_params()
     results = fake_results(params)
-    write_results(Results(results.decomposition, {}), Path("reports/results"))
-    write_json(Path("reports/results/data.json"), {"model": {"layers": 3}})
+    reports = reports_of("smoke")
+    write_results(Results(results.decomposition, {}), reports.results)
+    write_json(reports.results / "data.json", {"model": {"layers": 3}})
     sums, dimensions = FakeRows(results).write(tmp_path / "made")
-    sums.rename("reports/results/sums")
+    sums.rename(reports.sums)
     Path("data/decomposition").mkdir(parents=True)
     dimensions.rename("data/decomposition/smoke")
-    write_arrays(Path("data/sums/pursuit.npz"), {"x_sum": np.zeros((3, 1, 1))})
+    write_arrays(Path("data/sums/smoke/pursuit.npz"), {"x_sum": np.zeros((3, 1, 1))})
     stage = Stage("claims", params, Path(stages.claims.__file__))
     stages.claims.main(stage)
-    assert len(json.loads(CLAIM_RESULTS.read_text())["claims"]) == len(CLAIMS)
-    assert stage.outputs == [CLAIM_RESULTS] and Path("claims.yaml") in stage.inputs
-    Path("reports/results/sums/resid_post.1.npz").unlink()
+    assert len(json.loads(reports.claims.read_text())["claims"]) == len(CLAIMS)
+    assert stage.outputs == [reports.claims] and Path("claims.yaml") in stage.inputs
+    (reports.sums / "resid_post.1.npz").unlink()
     with pytest.raises(ArtifactError, match=r"resid_post\.1\.npz does not exist"):
         stages.claims.main(stage)

@@ -26,7 +26,7 @@ def trend() -> dict:
         "id": "errors-fall",
         "kind": "trend",
         "paper_value": {"width": "down"},
-        "estimand": {"name": "slope", "computes": "the slope", "results": ["reports/results/a.json"]},
+        "estimand": {"name": "slope", "computes": "the slope", "results": ["results/a.json"]},
         "scope": {"models": {"gemma-2-2b": ["resid_post.12"]}, "saes": "all"},
         "rule": {
             "test": "inside",

@@ -11,7 +11,7 @@ from darkmatter.storage.artifacts import read_json
 ROOT = Path(__file__).resolve().parents[2]
 LEDGER = load_claims(ROOT / "claims.yaml")
 CLAIMS = {claim.id: claim for claim in LEDGER.claims}
-ROWS = {row["id"]: row for row in read_json(ROOT / "reports" / "claims.json")["claims"]}
+ROWS = {row["id"]: row for row in read_json(ROOT / "reports" / "smollm2" / "claims.json")["claims"]}
 BY_NAME = {str(variant): variant for variant in (*VARIANTS, *OF_CONVENTION.values())}
 
 

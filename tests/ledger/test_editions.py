@@ -9,11 +9,13 @@ import yaml
 from test_claims import change, contradiction, ledger, load, refused, trend, write
 
 from darkmatter.audit.rules import rule_findings
-from darkmatter.ledger.claims import CLAIM_RESULTS, CLAIMS, earlier_hashes, load_claims, rule_sha256
+from darkmatter.ledger.claims import CLAIMS, earlier_hashes, load_claims, rule_sha256
 from darkmatter.ledger.rules import sha256_of
 from darkmatter.report.editions import editions_content
 from darkmatter.storage.artifacts import read_json, write_json
+from darkmatter.storage.paths import reports_of
 
+RESULTS = reports_of("smoke").claims
 OLD = trend()["rule"]
 NEW = OLD | {"analogue": {"slope": {"high": -0.01}}}
 EDITIONS = [
@@ -112,15 +114,15 @@ class Repository:
         if judge_again:
             claims = load_claims(self.root / CLAIMS).claims
             judged = [{"id": one.id, "rule_sha256": rule_sha256(one), "components": {"slope": [1]}} for one in claims]
-            write_json(self.root / CLAIM_RESULTS, {"claims": judged})
+            write_json(self.root / RESULTS, {"claims": judged})
         self.commit()
 
     def commit(self) -> None:
-        toy.git(self.root, "add", "--force", "claims.yaml", "reports/claims.json")
+        toy.git(self.root, "add", "--force", "claims.yaml", RESULTS.as_posix())
         toy.git(self.root, "commit", "-q", "-m", "results")
 
     def findings(self) -> list[tuple[str, str]]:
-        return [(finding.kind, finding.path) for finding in rule_findings(self.root)]
+        return [(finding.kind, finding.path) for finding in rule_findings(self.root, "smoke")]
 
 
 @pytest.fixture
@@ -172,7 +174,7 @@ def test_any_other_change_is_found(repository, claim):
 def test_results_of_before_edition_3_have_the_hash_of_the_rule_alone(repository, claim, kind):
     old = load_claims(repository.root / CLAIMS).claims[0]
     row = {"id": old.id, "rule_sha256": sha256_of(old.rule, None), "components": {"slope": [1]}}
-    write_json(repository.root / CLAIM_RESULTS, {"claims": [row]})
+    write_json(repository.root / RESULTS, {"claims": [row]})
     write(repository.root, with_editions(claim))
     assert [one for one in repository.findings() if one in kind] == kind[:1]
     assert not kind or kind == SILENT or SILENT[0] not in repository.findings()
@@ -196,9 +198,9 @@ def test_a_claim_that_becomes_an_erratum_keeps_its_rule(repository, kept, kind):
     same = {"test": "same", "otherwise": "paper-inconsistent"}
     rule = load_claims(write(repository.root, with_editions(change(contradiction(), earlier=[before(rule=same)]))))
     sha256 = sha256_of(rule.errata[0].earlier[0].rule, None)
-    content = read_json(repository.root / CLAIM_RESULTS)
+    content = read_json(repository.root / RESULTS)
     row = {"id": "text-direction", "rule_sha256": sha256, "components": {}, "same": False}
-    write_json(repository.root / CLAIM_RESULTS, {"claims": [*content["claims"], row]})
+    write_json(repository.root / RESULTS, {"claims": [*content["claims"], row]})
     write(repository.root, with_editions(trend()))
     repository.commit()
     repository.run(trend(), change(contradiction(), earlier=[before(rule=same)] if kept else []))
@@ -211,4 +213,4 @@ def test_the_editions_of_this_repository():
     text = yaml.safe_load((root / CLAIMS).read_text(encoding="utf-8"))
     assert [edition.number for edition in result.editions] == list(range(1, len(text["editions"]) + 1))
     assert all(row.earlier for row in result.errata)
-    assert not [finding for finding in rule_findings(root) if finding.kind == "rule-changed"]
+    assert not [finding for finding in rule_findings(root, "smollm2") if finding.kind == "rule-changed"]

@@ -111,8 +111,8 @@ def test_every_number_of_an_sae(rows, evidence, variant, metric, path):
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
 def test_committed_estimates_follow_from_committed_sums(variant):
-    """The numbers and intervals in reports/results, from the sums beside them: what a reviewer repeats."""
-    params, folder = profile_params("smollm2"), ROOT / "reports" / "results"
+    """The numbers and intervals of smollm2, from the sums beside them: what a reviewer repeats."""
+    params, folder = profile_params("smollm2"), ROOT / "reports" / "smollm2" / "results"
     decomposition = load_decomposition(folder, ["resid_post.0"])
     result = Evidence(params, Results(decomposition, {}), folder / "sums", None, layers=30)
     bootstrap = params.decomposition.bootstrap.model_dump()

@@ -50,7 +50,7 @@ def test_the_stages_follow_the_models_manifest_and_units_of_two_arithmetics_neve
     workspace.change("arithmetic", "bfloat16")
     assert workspace.repro_in_one_process("saes") == ["model", "tokens", *FOLLOW]
     assert manifest(workspace)["arithmetic"] == "bfloat16"
-    assert json.loads((workspace.folder / "reports/results/data.json").read_text())["model"]["arithmetic"] == "bfloat16"
+    assert json.loads((workspace.reports.results / "data.json").read_text())["model"]["arithmetic"] == "bfloat16"
     for name in ("model", *FOLLOW):
         assert workspace.receipt(name)["machine"]["arithmetic"] == "bfloat16"
     for name in FOLLOW:

@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 import yaml
 
+from darkmatter.audit.history import committed_profiles
 from darkmatter.cli import main
 from darkmatter.experiments.registry import records
 from darkmatter.params.schema import EXPERIMENTS, parse_params
 from darkmatter.runner import code_identity
 from darkmatter.runner.code_identity import PACKAGES, closure, source_of
+from darkmatter.runner.pipeline_file import declared_profiles
 
 ROOT = Path(__file__).parents[2]
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -117,6 +119,15 @@ def test_large_outputs_are_ignored_by_git_and_small_ones_are_not_cached():
         for out in outs:
             path, options = next(iter(out.items())) if isinstance(out, dict) else (out, {})
             assert path.startswith("data/") != (options.get("cache") is False), f"{name}: {path}"
+
+
+def test_the_page_depends_on_every_profile_that_is_committed_but_the_default():
+    assert sorted([*declared_profiles("report", ROOT), default_profile()]) == committed_profiles(ROOT)
+
+
+def default_profile():
+    defaults = yaml.safe_load((ROOT / "conf" / "config.yaml").read_text())["defaults"]
+    return next(entry["profile"] for entry in defaults if "profile" in entry)
 
 
 @pytest.fixture

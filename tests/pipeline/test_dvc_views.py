@@ -17,6 +17,7 @@ from darkmatter.results.headline import METRICS, headline_metrics
 from darkmatter.results.load import Results, estimate
 from darkmatter.results.plot_rows import plot_rows
 from darkmatter.storage.artifacts import write_json
+from darkmatter.storage.paths import reports_of
 
 ROOT = Path(__file__).parents[2]
 TEMPLATES = ROOT / ".dvc" / "plots"
@@ -76,7 +77,7 @@ def test_views_plot_outputs_of_the_figures_stage_with_templates_that_exist() -> 
     for view in VIEWS.values():
         assert view["y"].keys() <= outputs
         assert (TEMPLATES / f"{view['template']}.json").is_file()
-    shown = re.search(r"dvc plots show (.*) reports/figures", (ROOT / "Makefile").read_text())[1]
+    shown = re.search(r"dvc plots show (.*) reports/.*/figures", (ROOT / "Makefile").read_text())[1]
     assert set(re.findall(r'"([^"]+)"', shown)) == VIEWS.keys()
 
 
@@ -116,8 +117,11 @@ def test_summary_ends_with_the_report(capsys: pytest.CaptureFixture[str], monkey
 
 def test_summary_before_any_run_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match=r"names no profile\. Run from the repository"):
+        main(["summary"])
+    Path("params.yaml").write_text("profile: smoke\n")
     with pytest.raises(SystemExit, match=r"claims\.json does not exist. Run `dvc repro`"):
         main(["summary"])
-    write_json(Path("reports/claims.json"), {})
+    write_json(reports_of("smoke").claims, {})
     with pytest.raises(SystemExit, match=r"report\.html does not exist. Run `make repro`"):
         main(["summary"])

@@ -39,7 +39,7 @@ def test_everything_is_made(workspace):
     assert {"decomposition@resid_post.0", "decomposition@resid_post.1", *CHEAP} <= set(workspace.ran)
     report = (workspace.folder / "reports" / "report.html").read_text()
     assert "resid_post.1" in report
-    results = read_json(workspace.folder / "reports" / "results" / "decomposition" / "resid_post.1.json")
+    results = read_json(workspace.reports.decomposition / "resid_post.1.json")
     assert len(results["saes"]) == 10
     for sae in results["saes"]:
         numbers = sae["estimates"]["token"]["paper"]
@@ -49,7 +49,7 @@ def test_everything_is_made(workspace):
 
 
 def test_results_are_what_their_schemas_say(workspace):
-    wrong = {path: errors(read_json(path), kind_of(path)) for path in results_files(workspace.folder / "reports")}
+    wrong = {path: errors(read_json(path), kind_of(path)) for path in results_files(workspace.reports)}
     assert not any(wrong.values()), wrong
 
 

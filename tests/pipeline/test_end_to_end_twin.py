@@ -31,7 +31,7 @@ def test_audit_finds_nothing_wrong_and_every_number_follows(twin):
     assert {"decomposition", "metrics", "fig02_maps", "pursuit", "norm-r2-range"} <= {*names}
     derived = json.loads(twin.audit("derive", "claims", *names, "--json"))
     assert derived["findings"] == []
-    figures = {path.stem: read_json(path) for path in (twin.folder / "reports" / "figures").glob("*.json")}
+    figures = {path.stem: read_json(path) for path in twin.reports.figures.glob("*.json")}
     drawn = [item for item in derived["derived"] if "not_drawn" not in figures.get(item["name"], {})]
     assert not [one["name"] for one in drawn if one["row"] is None and one["equal"] + one["close"] == 0]
     assert not [item["name"] for item in derived["derived"] if item["close"]]  # to the last bit

@@ -27,6 +27,7 @@ from darkmatter.planning.graph import behind, behind_claim, overlap, parents
 from darkmatter.planning.other_costs import decomposition_at
 from darkmatter.planning.plan import make_plan, stage_cost
 from darkmatter.storage.artifacts import ArtifactError, write_json
+from darkmatter.storage.paths import reports_of
 
 # Seconds of the default profile where everything was computed, two processes on the machine of the receipts, alone.
 RECORDED = {
@@ -274,7 +275,10 @@ def test_the_experiments_of_the_document_compose(tmp_path):
 def receipt(folder, stage, took, reused=()):
     units = {"computed": [], "reused": list(reused)}
     machine = {"workers": 2}
-    write_json(folder / f"{stage}.json", {"profile": "smollm2", "seconds": took, "units": units, "machine": machine})
+    write_json(
+        folder / reports_of("smollm2").receipts / f"{stage}.json",
+        {"profile": "smollm2", "seconds": took, "units": units, "machine": machine},
+    )
 
 
 def test_check_compares_cold_receipts_only(default, tmp_path):
@@ -288,7 +292,7 @@ def test_check_compares_cold_receipts_only(default, tmp_path):
     assert result["decomposition"].measured == 300.0 and result["decomposition"].within
     assert result["saes"].why == "no receipt"
     other = dataclasses.replace(default, params=default.params.model_copy(update={"profile": "other"}))
-    with pytest.raises(ArtifactError, match="are of profile smollm2, not other"):
+    with pytest.raises(ArtifactError, match="reports/other/receipts holds no receipts"):
         compare(other, REFERENCE, tmp_path)
     with pytest.raises(ArtifactError, match="make repro"):
         compare(default, REFERENCE, tmp_path / "none")
@@ -331,7 +335,7 @@ def test_the_command_prints_a_plan_or_json_and_leaves_params_alone(capsys):
         (["--profile", "none"], "no profile 'none'"),
         (["--profile", "smoke-hub"], "there is no conf/manifests/smoke-hub.json"),
         (["--device", "abacus"], "no device 'abacus'"),
-        (["--profile", "gemma3-270m", "--check"], "are of profile smollm2, not gemma3-270m"),
+        (["--profile", "gemma3-270m", "--check"], "reports/gemma3-270m/receipts holds no receipts"),
     ],
 )
 def test_what_cannot_be_planned_is_refused(capsys, arguments, said):

@@ -18,6 +18,7 @@ from profiles import composed, profile_params
 from darkmatter.models.activation_files import open_activations, rows_of
 from darkmatter.models.load import random_model
 from darkmatter.params.schema import parse_params
+from darkmatter.runner.pipeline_file import declared_profiles
 from darkmatter.runner.units import input_hash
 from darkmatter.saes.open import open_decoder
 from darkmatter.saes.protocol import Codes
@@ -25,6 +26,7 @@ from darkmatter.saes.published import cache
 from darkmatter.saes.published.pointer import POINTER, open_pointer
 from darkmatter.sources.hub_access import OfflineError, WrongBytesError
 from darkmatter.storage.artifacts import ArtifactError, read_json, sha256_file, write_json
+from darkmatter.storage.paths import reports_of
 
 ROOT = Path(__file__).resolve().parents[2]
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -40,7 +42,9 @@ def test_the_whole_graph_runs_on_published_saes(hub, monkeypatch):
     original, tokenizer = random_model(params.model)
     publish_model(hub, original.to(torch.bfloat16), tokenizer)
     publish_text(hub)
-    Path("reports/families").mkdir(parents=True)
+    (other,) = declared_profiles("report", ROOT)
+    reports_of(other).path.mkdir(parents=True)
+    shutil.copy(ROOT / reports_of(other).claims, reports_of(other).claims)
 
     for name in PIPELINE:
         if name == "saes":
@@ -109,19 +113,19 @@ def check_room(params):
 
 
 def check_results(params):
-    results = {point: read_json(Path(f"reports/results/decomposition/{point}.json")) for point in params.hookpoints}
+    results = {point: read_json(reports_of(PROFILE).decomposition / f"{point}.json") for point in params.hookpoints}
     saes = [sae for run in results.values() for sae in run["saes"]]
     assert {sae["reference"] for sae in saes} == {spec.reference for spec in params.sae_specs()}
     assert all(sae["train_tokens"] == 0 for sae in saes)
     for sae in saes:
         result = sae["estimates"]["token"]["paper"]
         assert 0 < result["fvu_nonlinear"]["value"] <= result["fvu"]["value"] < 0.9
-    components = read_json(Path("reports/results/components.json"))
+    components = read_json(reports_of(PROFILE).results / "components.json")
     assert "attn_z.12" in json.dumps(components)
-    claims = read_json(Path("reports/claims.json"))["claims"]
+    claims = read_json(reports_of(PROFILE).claims)["claims"]
     assert {claim["verdict"] for claim in claims} >= {"not-testable-in-this-profile"}
     assert Path("reports/report.html").stat().st_size > 1e6
-    drawn = [file for file in Path("reports/figures").glob("*.json") if "not_drawn" not in file.read_text()]
+    drawn = [file for file in reports_of(PROFILE).figures.glob("*.json") if "not_drawn" not in file.read_text()]
     assert len(drawn) >= 15
 
 

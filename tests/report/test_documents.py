@@ -12,10 +12,11 @@ from darkmatter.figures import FIGURES
 from darkmatter.params.schema import load_params
 from darkmatter.planning.devices import REFERENCE
 from darkmatter.planning.plan import make_plan
-from darkmatter.report.results_page import END, FAMILY, MARKS, ROW, committed_runs, renewed
+from darkmatter.report.results_page import END, MARKS, PROFILES, ROW, committed_runs, renewed
 from darkmatter.results.breakdown import width_series
 from darkmatter.results.load import estimate, load_results
 from darkmatter.storage.artifacts import ArtifactError, read_json
+from darkmatter.storage.paths import reports_of
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -26,7 +27,7 @@ LONGEST = 1000  # words of the README
 
 def test_table_of_widths_is_the_committed_series():
     params = load_params(ROOT / "params.yaml")
-    results = load_results(ROOT / "reports" / "results", params.hookpoints, [])
+    results = load_results(ROOT / "reports" / "smollm2" / "results", params.hookpoints, [])
     saes, _ = width_series(results, params.figures.main_hookpoint, params.figures.widths_group)
     rows = re.findall(r"^\| ([\d,]+) \| (\S+) \| (\S+) \| (\S+) \| (\S+) \|$", README, re.MULTILINE)
     result = {int(width.replace(",", "")): numbers for width, *numbers in rows}
@@ -35,33 +36,33 @@ def test_table_of_widths_is_the_committed_series():
 
 
 def test_asymptote_is_the_committed_one():
-    law = read_json(ROOT / "reports" / "figures" / "fig01_breakdown.json")["power_law"]
+    law = read_json(ROOT / "reports" / "smollm2" / "figures" / "fig01_breakdown.json")["power_law"]
     assert f"{law['asymptote']:.3f} ({law['low']:.3f} to {law['high']:.3f})" in README
 
 
 def test_what_pursuit_and_prior_components_take_away_is_the_committed_run():
-    results = ROOT / "reports" / "results"
+    results = ROOT / "reports" / "smollm2" / "results"
     pursuit, components = (read_json(results / f"{name}.json")["estimands"] for name in ("pursuit", "components"))
     falls = {one["sae"]: -100 * one["value"] for one in pursuit["pursuit_nonlinear_change"]["change"]}
     assert list(falls.values()) == sorted(falls.values())  # from narrow to wide
     text = " ".join(RESULTS.split())
     share = f"by {min(falls.values()):.0f} to {max(falls.values()):.0f} %, the more the wider the SAE"
     assert f"lowers the pooled FVU_nonlinear {share}" in text
-    own = {row["id"]: row for row in read_json(ROOT / "reports" / "claims.json")["claims"]}
+    own = {row["id"]: row for row in read_json(ROOT / "reports" / "smollm2" / "claims.json")["claims"]}
     averaged = own["pursuit-nonlinear"]["variants"]["token/paper/per-dimension"]["components"]["change"]
     rises = [100 * one["value"] for one in averaged]
     assert f"pursuit raises it by {min(rises):.0f} to {max(rises):.0f} %" in text
     best = max(one["value"] for one in components["components_explain_nonlinear_pooled"]["r2"])
     sae = read_json(results / "components.json")["sae"].split("/")[1]
     assert f"explains to {100 * best:.0f} %, pursuit takes away {falls[sae]:.0f} %" in text
-    family = {row["id"]: row["components"] for row in read_json(FAMILY)["claims"]}
+    family = {row["id"]: row["components"] for row in read_json(ROOT / reports_of(PROFILES[1]).claims)["claims"]}
     most = max(one["high"] for one in family["parts-nonlinear"]["r2"])
     changes = family["pursuit-nonlinear"]["change"]
     assert len(changes) > 1 and all(one["high"] < -most < 0 for one in changes)  # on both models
 
 
 def test_how_much_of_ablation_is_nonlinear_is_the_committed_run():
-    rows = read_json(ROOT / "reports" / "results" / "synthetic_noise.json")["by_width"]
+    rows = read_json(ROOT / "reports" / "smollm2" / "results" / "synthetic_noise.json")["by_width"]
     first, last = (f"{row['flatness']['value']:.2f}".replace("-", "−") for row in (rows[0], rows[-1]))
     narrow, wide = (f"{row['latents_per_dimension']:.1f}" for row in (rows[0], rows[-1]))
     text = " ".join(RESULTS.split())
@@ -75,7 +76,7 @@ def test_tables_of_claims_are_the_committed_runs(monkeypatch):
     assert renewed(RESULTS, runs) == RESULTS
     assert len([line for line in RESULTS.split("\n") if ROW.match(line)]) > 20
     assert f"all {len(runs[0])} claims" in RESULTS
-    main = read_json(FAMILY)["main"]
+    main = read_json(ROOT / reports_of(PROFILES[1]).claims)["main"]
     assert f"{main['dropped_rows']} tokens" in RESULTS and f"{main['rows']:,} that are fitted" in RESULTS
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from darkmatter.report.predictions import predictions_content
 from darkmatter.storage.artifacts import read_json
 
-CLAIMS = read_json(Path(__file__).parents[2] / "reports" / "claims.json")
+CLAIMS = read_json(Path(__file__).parents[2] / "reports" / "smollm2" / "claims.json")
 
 
 def test_each_prediction_has_its_outcome_and_the_numbers_that_its_rule_asks_for():

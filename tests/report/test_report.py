@@ -39,8 +39,10 @@ from darkmatter.report.sources import Provenance, results_shown
 from darkmatter.report.story import rerun
 from darkmatter.report.tokens import tokens_content
 from darkmatter.results.load import Results
+from darkmatter.runner.pipeline_file import declared_profiles
 from darkmatter.runner.stage import Stage
 from darkmatter.storage.artifacts import read_json, write_json
+from darkmatter.storage.paths import reports_of
 
 ROOT = Path(__file__).parents[2]
 LEDGER = load_claims(ROOT / "claims.yaml")
@@ -105,7 +107,7 @@ def claim(identity: str, section: str, value: Any) -> dict[str, Any]:
         "paper_value": value,
         "estimand": "norm_r2_of_every_sae",
         "computes": "`r2`",
-        "results": ["reports/results/decomposition/<hookpoint>.json"],
+        "results": ["results/decomposition/<hookpoint>.json"],
         "not_computed": {"solver": "it has no defined answer"},
         "rule": {"test": "inside", "analogue": {"r2": {"low": 0.7}}},
         "rule_sha256": "ab" * 32,
@@ -159,7 +161,8 @@ def claim(identity: str, section: str, value: Any) -> dict[str, Any]:
 
 def fake_claims(rows: list[dict[str, Any]]) -> dict[str, Any]:
     verdicts = dict.fromkeys(VERDICTS, 0) | {"not-testable-in-this-profile": len(rows)}
-    return {"tested": len(rows), "verdicts": verdicts, "analogues": {"agrees": len(rows)}, "claims": rows}
+    counts = {"tested": len(rows), "verdicts": verdicts, "analogues": {"agrees": len(rows)}}
+    return {"profile": "smoke", **counts, "claims": rows}
 
 
 @pytest.fixture(scope="module")
@@ -193,7 +196,7 @@ def make(folder: Path, payload: str = "", receipts: bool = True) -> dict[str, An
     if receipts:
         result["figures"]["params"] = {"figures": {"seed": 0, "label": "a" + payload}}
     for receipt in result.values():
-        receipt["inputs"] = {"reports/results" + payload: "ab" * 32}
+        receipt["inputs"] = {"reports/smoke/results" + payload: "ab" * 32}
         receipt["machine"]["cpu"] += payload
     for entry in FIGURES if payload else ():
         write_json(folder / f"{entry.id}.json", figure_data(entry, results, params))
@@ -401,24 +404,26 @@ def test_figure_that_was_not_drawn_says_so(tmp_path: Path) -> None:
 def test_both_stages_from_files_to_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "params.yaml").write_text(composed("smoke"), encoding="utf-8")
-    write_json(Path("reports/claims.json"), fake_claims([claim("norm-r2-range", "4.1", 0.7)]))
-    params = load_params()
-    write_results(fake_results(params), Path("reports/results"))
-    write_json(Path("reports/results/data.json"), fake_data(params))
-    write_json(Path("reports/results/lemmas.json"), fake_lemmas())
-    write_json(Path("reports/results/token_view.json"), fake_token_view())
+    params, reports = load_params(), reports_of("smoke")
+    write_json(reports.claims, fake_claims([claim("norm-r2-range", "4.1", 0.7)]))
+    write_results(fake_results(params), reports.results)
+    write_json(reports.results / "data.json", fake_data(params))
+    write_json(reports.results / "lemmas.json", fake_lemmas())
+    write_json(reports.results / "token_view.json", fake_token_view())
     shutil.copyfile(ROOT / "claims.yaml", "claims.yaml")
-    Path("reports/figures").mkdir()
-    Path("reports/families").mkdir()
+    reports.figures.mkdir()
+    for other in declared_profiles("report", ROOT):
+        reports_of(other).path.mkdir()
+        shutil.copyfile(ROOT / reports_of(other).claims, reports_of(other).claims)
     compared = read_json(ROOT / "reports/compared/amd-epyc-cold.json")
     write_json(Path("reports/compared/of-this-profile.json"), compared | {"profile": "smoke"})
     write_json(Path("reports/compared/of-another.json"), compared)
-    Path("reports/figures/stale.svg").write_text("of another profile")
+    Path("reports/smoke/figures/stale.svg").write_text("of another profile")
 
     stages.figures.main(Stage("figures", params, Path(stages.figures.__file__)))
-    assert not Path("reports/figures/stale.svg").exists()
-    assert {"widest_sae", "asymptote"} <= json.loads(Path("reports/metrics.json").read_text()).keys()
-    write_json(Path("reports/receipts/figures.json"), fake_receipt("figures"))
+    assert not Path("reports/smoke/figures/stale.svg").exists()
+    assert {"widest_sae", "asymptote"} <= json.loads(reports.metrics.read_text()).keys()
+    write_json(reports.receipts / "figures.json", fake_receipt("figures"))
     stages.report.main(Stage("report", params, Path(stages.report.__file__)))
     words = Page(Path("reports/report.html").read_text(encoding="utf-8")).words
     assert "norm-r2-range" in words and "random Llama (tests only)" in words
@@ -480,14 +485,14 @@ def test_every_figure_names_the_results_that_it_reads(entry: Any, fake: Results)
 
 def receipts_of_a_chain() -> dict[str, Any]:
     made = {name: fake_receipt(name) for name in ("pursuit", "claims", "figures", "decomposition@resid_post.1")}
-    made["pursuit"] |= {"inputs": {}, "outputs": {"reports/results/pursuit.json": "cd" * 32}}
-    made["claims"] |= {"inputs": {"reports/results/pursuit.json": "cd" * 32}}
+    made["pursuit"] |= {"inputs": {}, "outputs": {"reports/smoke/results/pursuit.json": "cd" * 32}}
+    made["claims"] |= {"inputs": {"reports/smoke/results/pursuit.json": "cd" * 32}}
     return made
 
 
 def test_claims_behind_a_stale_stage_are_stale() -> None:
-    row = claim("pursuit-fvu", "6.1", 0.1) | {"results": ["reports/results/pursuit.json"]}
-    other = claim("row-count", "4", 1.0) | {"results": ["reports/results/lemmas.json"], "verdict": "reproduced"}
+    row = claim("pursuit-fvu", "6.1", 0.1) | {"results": ["results/pursuit.json"]}
+    other = claim("row-count", "4", 1.0) | {"results": ["results/lemmas.json"], "verdict": "reproduced"}
     stale = {"pursuit": "pursuit ran with another x.py than is here"}
     judged = judged_now(fake_claims([row, other]), Provenance(receipts_of_a_chain(), stale, "resid_post.1"))
     assert [result["verdict"] for result in judged["claims"]] == ["stale", "reproduced"]

@@ -11,18 +11,19 @@ from profiles import profile_params
 
 from darkmatter.figures import FIGURES
 from darkmatter.ledger.claims import EXACT_KINDS, load_claims
-from darkmatter.ledger.families import FAMILIES, read_families
+from darkmatter.ledger.other_profiles import read_run
 from darkmatter.params.schema import load_params
 from darkmatter.report.outcomes import ANSWERS, VERBS, change, evidence_words, outcome_of, over, slack, strength
 from darkmatter.report.story import evidence, how_strong, rows_of_run, run_names, story
 from darkmatter.report.words import Words, known_words, outline, words_of
 from darkmatter.results.load import Results, load_results
 from darkmatter.storage.artifacts import read_json
+from darkmatter.storage.paths import reports_of
 
 ROOT = Path(__file__).parents[2]
 LEDGER = load_claims(ROOT / "claims.yaml")
-CLAIMS = read_json(ROOT / "reports" / "claims.json")
-KEPT = read_families(ROOT / FAMILIES, CLAIMS["profile"])
+CLAIMS = read_json(ROOT / reports_of("smollm2").claims)
+KEPT = [read_run("gemma3-270m-trained", ROOT)]
 ANALOGUES = ("agrees", "disagrees", "inconclusive")
 NUMBERS = re.compile(r"\d[\d,]*\.?\d*")
 WORDS = Words("plainly", "paper", {"r2": "R² of x"})
@@ -31,7 +32,7 @@ WORDS = Words("plainly", "paper", {"r2": "R² of x"})
 @pytest.fixture(scope="module")
 def results() -> Results:
     params = load_params(ROOT / "params.yaml")
-    return load_results(ROOT / "reports" / "results", params.hookpoints, [])
+    return load_results(ROOT / reports_of("smollm2").results, params.hookpoints, [])
 
 
 def told_by(results: Results, claims: dict[str, Any], families: list[dict[str, Any]]) -> dict[str, Any]:

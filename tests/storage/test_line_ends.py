@@ -32,7 +32,7 @@ def findings(root: Path) -> set[tuple[str, str]]:
 
 def test_converted_clone_is_as_it_was_committed(repository, tmp_path):
     without = converting_clone(repository, tmp_path / "without")
-    assert findings(without) == {("tampered", "reports/results/use.json"), ("stale", "make"), ("stale", "use")}
+    assert findings(without) == {("tampered", "reports/toy/results/use.json"), ("stale", "make"), ("stale", "use")}
     shutil.copy(ATTRIBUTES, repository)
     toy.commit(repository)
     assert findings(converting_clone(repository, tmp_path / "with")) == set()

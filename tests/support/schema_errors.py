@@ -5,13 +5,14 @@ from pathlib import Path
 from jsonschema import Draft202012Validator
 
 from darkmatter.audit.schemas import schema_modules, schema_of
+from darkmatter.storage.paths import ReportFolder
 
 ELSEWHERE = {"data"}  # counts of the text, in no experiment
 
 
-def results_files(reports: Path) -> list[Path]:
+def results_files(reports: ReportFolder) -> list[Path]:
     """Those of a run that have a schema."""
-    files = sorted([*(reports / "results").glob("*.json"), *(reports / "results" / "decomposition").glob("*.json")])
+    files = sorted([*reports.results.glob("*.json"), *reports.decomposition.glob("*.json")])
     return [path for path in files if kind_of(path) not in ELSEWHERE]
 
 

@@ -17,9 +17,9 @@ for name in "abc":
 """
 USE = """import json
 from pathlib import Path
-Path("reports/results").mkdir(parents=True, exist_ok=True)
+Path("reports/toy/results").mkdir(parents=True, exist_ok=True)
 value = int(Path("data/numbers/a.txt").read_text()) / 7
-Path("reports/results/use.json").write_text(json.dumps({"value": value, "n": 1}) + "\\n")
+Path("reports/toy/results/use.json").write_text(json.dumps({"value": value, "n": 1}) + "\\n")
 """
 PIPELINE = """stages:
   make:
@@ -31,15 +31,21 @@ PIPELINE = """stages:
     cmd: python use.py
     deps: [use.py, data/numbers/a.txt]
     plots:
-      - reports/results/use.json:
+      - reports/toy/results/use.json:
           cache: false
 """
-STAGES = {"make": ([], ["data/numbers"]), "use": (["data/numbers/a.txt"], ["reports/results/use.json"])}
+STAGES = {"make": ([], ["data/numbers"]), "use": (["data/numbers/a.txt"], ["reports/toy/results/use.json"])}
 
 
 def build(folder: Path) -> Path:
     """Run both stages once, write their receipts, and commit."""
-    files = {"make.py": MAKE, "use.py": USE, "dvc.yaml": PIPELINE, "params.yaml": "size: 3\n", ".gitignore": "/data/\n"}
+    files = {
+        "make.py": MAKE,
+        "use.py": USE,
+        "dvc.yaml": PIPELINE,
+        "params.yaml": "profile: toy\nsize: 3\n",
+        ".gitignore": "/data/\n",
+    }
     files |= {".dvc/config": "[core]\n    analytics = false\n", ".dvc/.gitignore": "/config.local\n/tmp\n/cache\n"}
     (folder / ".dvc").mkdir()
     for name, text in files.items():
@@ -61,7 +67,7 @@ def receipts(folder: Path, *stages: str) -> None:
         content["params"] = {"size": 3} if stage == "make" else {}
         content |= {"code": hashes([f"{stage}.py"]), "inputs": hashes(inputs), "outputs": hashes(outputs)}
         content["files"] = hashes(kept)
-        write_json(folder / "reports" / "receipts" / f"{stage}.json", content)
+        write_json(folder / "reports" / "toy" / "receipts" / f"{stage}.json", content)
 
 
 def git(folder: Path, *words: str) -> bytes:

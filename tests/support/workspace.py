@@ -13,11 +13,14 @@ import pytest
 import yaml
 from filelock import FileLock
 
+from darkmatter.runner.pipeline_file import declared_profiles, profile_here
+from darkmatter.storage.paths import ReportFolder, reports_of
+
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 ONE_PROCESS = Path(__file__).parent / "one_process.py"
 FIRST_ARTIFACTS = "first-run.json"
-GIVEN = ("reports/families/", "reports/compared/")  # of reports/, what no stage writes
+IGNORED = "/reports/smoke*/\n"
 
 
 class Workspace:
@@ -25,12 +28,16 @@ class Workspace:
 
     def __init__(self, folder: Path, profile: str = "smoke") -> None:
         self.folder = folder
+        shown = [reports_of(profile).claims.as_posix() for profile in declared_profiles("report", ROOT)]
         tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
         for name in tracked.splitlines():
-            made = name == "dvc.lock" or (name.startswith("reports/") and not name.startswith(GIVEN))
+            given = name in shown or name.startswith("reports/compared/")  # of reports/, what no stage writes
+            made = (name.startswith("reports/") and not given) or name == "dvc.lock"
             if not made and not name.startswith("tests/") and (ROOT / name).is_file():
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / name, folder / name)
+        ignored = (folder / ".gitignore").read_text().replace(IGNORED, "")  # tests commit what nobody else should
+        (folder / ".gitignore").write_text(ignored)
         self.run("git", "init", "-q")
         self.compose(profile)
 
@@ -92,13 +99,18 @@ class Workspace:
         section[key] = value
         (self.folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
 
+    @property
+    def reports(self) -> ReportFolder:
+        """Of the profile of params.yaml."""
+        return ReportFolder(self.folder / reports_of(profile_here(self.folder)).path)
+
     def receipt(self, stage: str) -> dict:
-        return json.loads((self.folder / "reports" / "receipts" / f"{stage}.json").read_text())
+        return json.loads((self.reports.receipts / f"{stage}.json").read_text())
 
     def artifacts(self) -> dict[str, str]:
         """SHA-256 of every artifact that promises the same bytes: all but receipts, the report, and stored units."""
         folders = [path for path in (self.folder / "data").iterdir() if not path.name.startswith(".")]
-        folders += [self.folder / "reports" / name for name in ("results", "figures")]
+        folders += [self.reports.results, self.reports.figures]
         files = [file for folder in folders for file in folder.rglob("*") if file.is_file()]
         return {
             file.relative_to(self.folder).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()

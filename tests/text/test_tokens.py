@@ -13,6 +13,7 @@ from darkmatter.models.load import byte_tokenizer
 from darkmatter.params.tokens import TokenWindows
 from darkmatter.runner.stage import Stage
 from darkmatter.storage.artifacts import ArtifactError, open_array, read_json, sha256_file, sha256_path, write_json
+from darkmatter.storage.paths import reports_of
 from darkmatter.text.corpus import read_documents
 from darkmatter.text.tokens import (
     Context,
@@ -262,7 +263,7 @@ def test_the_three_stages_leave_the_same_bytes_twice(tmp_path, monkeypatch, prof
     assert facts["tokens_sha256"] == {"train": array_sha256(train), "eval": array_sha256(held_out)}
     assert int(train.max()) < params.model.config["vocab_size"]
     assert set(facts["counts"]["eval"].values()) == {wanted.eval_contexts // 2}
-    data = read_json(Path("reports/results/data.json"))
+    data = read_json(reports_of(profile).results / "data.json")
     assert set(data) == {"model", "corpus", "tokens"} and data["model"]["label"] == params.model.label
 
 

@@ -11,7 +11,7 @@ import yaml
 from darkmatter.audit.export.sources import Content, Sources, base, person
 from darkmatter.figures import FIGURES
 from darkmatter.storage.artifacts import ArtifactError, write_text
-from darkmatter.storage.paths import FIGURES as FOLDER
+from darkmatter.storage.paths import reports_of
 
 NAME = "codecheck.yml"
 VERSION = "https://codecheck.org.uk/spec/config/2.0/"
@@ -64,7 +64,8 @@ def manifest(sources: Sources) -> list[Content]:
     Raises:
         ArtifactError: a receipt names an output that is not there.
     """
-    titles = {f"{FOLDER.as_posix()}/{entry.id}": f"{entry.paper}: {entry.title}" for entry in FIGURES}
+    folder = reports_of(sources.params["profile"]).figures.as_posix()
+    titles = {f"{folder}/{entry.id}": f"{entry.paper}: {entry.title}" for entry in FIGURES}
     items: dict[str, str] = {}
     for receipt in sources.receipts.values():
         made = f"{sources.stages[base(receipt)]['desc']} ({receipt['command']})"
@@ -91,7 +92,8 @@ def summary(sources: Sources) -> str:
     return encodable(
         f"{DRAFT} What the files themselves say: profile {sources.claims['profile']}, model {sources.claims['model']}; "
         f"verdicts on {sources.claims['tested']} claims: {counts}. `make repro` makes every file of the manifest; "
-        f"reports/receipts/ has what each stage took. The codechecker writes this summary anew."
+        f"{reports_of(sources.claims['profile']).receipts}/ has what each stage took. The codechecker writes this "
+        "summary anew."
     )
 
 

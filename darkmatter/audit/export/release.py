@@ -3,7 +3,7 @@
     python -m darkmatter.audit.export.release    # `make release`: dist/darkmatter-VERSION/
 
 The same commit gives the same bytes: times are the commit's, and the source is a tar without compression, whose bytes
-would be those of one zlib. The sums that every number follows from are files of the source, under reports/results/.
+would be those of one zlib. The sums that every number follows from are files of the source, below reports/.
 """
 
 import re

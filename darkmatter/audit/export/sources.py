@@ -10,7 +10,7 @@ import yaml
 from darkmatter.audit.lock import LOCK
 from darkmatter.runner.pipeline_file import SafeLoader
 from darkmatter.storage.artifacts import ArtifactError, read_json
-from darkmatter.storage.paths import RECEIPTS, REPORTS
+from darkmatter.storage.paths import reports_of
 
 Content = dict[str, Any]
 
@@ -54,23 +54,17 @@ def read_sources(root: Path) -> Sources:
         for body in [item.get("do", item)]
     }
     order = {name: place for place, name in enumerate(stages)}
-    results = [read_json(path) for path in sorted((root / RECEIPTS).glob("*.json"))]
-    mine = [receipt for receipt in results if receipt["profile"] == params["profile"] and base(receipt) in order]
+    reports = reports_of(params["profile"])
+    results = [read_json(path) for path in sorted((root / reports.receipts).glob("*.json"))]
+    mine = [receipt for receipt in results if base(receipt) in order]
     if not mine:
-        raise ArtifactError(
-            f"{RECEIPTS} has no receipt of profile {params['profile']!r}. Run `make repro` to make them."
-        )
+        raise ArtifactError(f"{reports.receipts} has no receipts. Run `make repro` to make them.")
     for receipt in mine:
         refuse_outside(receipt)
     receipts = {receipt["stage"]: receipt for receipt in sorted(mine, key=lambda receipt: order[base(receipt)])}
     entries = read_yaml(root / LOCK).get("stages", {}).values()
     locked = {item["path"]: item for kind in ("deps", "outs") for entry in entries for item in entry.get(kind, [])}
-    claims = read_json(root / REPORTS / "claims.json")
-    if claims["profile"] != params["profile"]:
-        raise ArtifactError(
-            f"claims.json is of profile {claims['profile']!r}, params.yaml of {params['profile']!r}. Run `make repro`, "
-            "or compose the other with `darkmatter params`."
-        )
+    claims = read_json(root / reports.claims)
     return Sources(root, receipts, stages, locked, params, claims, read_yaml(root / "CITATION.cff"))
 
 

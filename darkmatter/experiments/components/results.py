@@ -11,10 +11,9 @@ from darkmatter.params.schema import Params
 from darkmatter.statistics.joint_levels import joint
 from darkmatter.statistics.sae_estimates import Sums
 from darkmatter.storage.packed_sums import gather, select
-from darkmatter.storage.paths import DATA, RESULTS
 
-STORED = RESULTS / "components_sums.npz"  # `rows` [row set, context], REGRESSOR/rank/FIT SET
-STORED_DIMENSIONS = DATA / "sums" / "components.npz"  # targets/SUM and REGRESSOR/SUM [row set, context, 3·d_model]
+STORED = "components_sums.npz"  # `rows` [row set, context], REGRESSOR/rank/FIT SET
+STORED_DIMENSIONS = "components.npz"  # targets/SUM and REGRESSOR/SUM [row set, context, 3·d_model]
 
 
 def stored(result: Mapping[str, Sums], targets: Sums) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
@@ -48,4 +47,4 @@ def results_of(scalars: Sums, dimensions: Sums | None, params: Params) -> dict[s
 
 def derive(sums: Mapping[str, Sums], committed: dict[str, Any], params: Params) -> dict[str, Any]:
     """The results file again, from STORED and, where it is here, STORED_DIMENSIONS (`Record.derive`)."""
-    return results_of(sums[STORED.as_posix()], sums.get(STORED_DIMENSIONS.as_posix()), params)
+    return results_of(sums[STORED], sums.get(STORED_DIMENSIONS), params)

@@ -1,4 +1,4 @@
-"""What reports/results/components.json holds."""
+"""What reports/PROFILE/results/components.json holds."""
 
 from typing_extensions import TypedDict
 

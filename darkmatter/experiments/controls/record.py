@@ -9,6 +9,7 @@ RECORD = Record(
     cost=cost,
     section="ours",
     figures=("fig06_norm_test", "tabX_controls"),
-    stored=(STORED, STORED_DIMENSIONS),
+    committed=(STORED,),
+    pulled=(STORED_DIMENSIONS,),
     derive=derive,
 )

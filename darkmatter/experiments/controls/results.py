@@ -11,10 +11,9 @@ from darkmatter.experiments.controls.params import Controls
 from darkmatter.params.schema import Params
 from darkmatter.regression.splits import SPLITS
 from darkmatter.storage.packed_sums import gather, select
-from darkmatter.storage.paths import DATA, RESULTS
 
-STORED = RESULTS / "controls_sums.npz"  # SOURCE/SUM of norm probes; and the points of the power law
-STORED_DIMENSIONS = DATA / "sums" / "controls.npz"  # SOURCE/SUM of vector probes, all targets
+STORED = "controls_sums.npz"  # SOURCE/SUM of norm probes; and the points of the power law
+STORED_DIMENSIONS = "controls.npz"  # SOURCE/SUM of vector probes, all targets
 
 SCORED = ("total", "square", *(f"residual/{split}/paper" for split in SPLITS))  # [row set, context, target]
 # The norm, and the dimension before it: a column that stands alone in memory is added up in another order, so that the
@@ -63,4 +62,4 @@ def results_of(scalars: Arrays, dimensions: Arrays | None, params: Params) -> di
 
 def derive(sums: Mapping[str, Arrays], committed: dict[str, Any], params: Params) -> dict[str, Any]:
     """The results file again, from STORED and, where it is here, STORED_DIMENSIONS (`Record.derive`)."""
-    return results_of(sums[STORED.as_posix()], sums.get(STORED_DIMENSIONS.as_posix()), params)
+    return results_of(sums[STORED], sums.get(STORED_DIMENSIONS), params)

@@ -1,4 +1,4 @@
-"""What reports/results/controls.json holds."""
+"""What reports/PROFILE/results/controls.json holds."""
 
 from typing import Literal, NotRequired
 

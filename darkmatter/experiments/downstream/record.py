@@ -9,7 +9,8 @@ RECORD = Record(
     cost=cost,
     section="5.3",
     figures=("fig08_downstream",),
-    stored=(STORED, STORED_DIMENSIONS),
+    committed=(STORED,),
+    pulled=(STORED_DIMENSIONS,),
     derive=derive,
     estimands=("cross_entropy_ratio",),
 )

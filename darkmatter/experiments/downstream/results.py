@@ -8,10 +8,9 @@ import numpy as np
 from darkmatter.experiments.downstream.estimates import dimension_sums, estimates, pooled_sums
 from darkmatter.experiments.downstream.params import Downstream
 from darkmatter.params.schema import Params
-from darkmatter.storage.paths import DATA, RESULTS
 
-STORED = RESULTS / "downstream_sums.npz"  # of `pooled_sums`, and facts, see `stored`
-STORED_DIMENSIONS = DATA / "sums" / "downstream.npz"  # of `dimension_sums`
+STORED = "downstream_sums.npz"  # of `pooled_sums`, and facts, see `stored`
+STORED_DIMENSIONS = "downstream.npz"  # of `dimension_sums`
 
 
 Sums = Mapping[str, np.ndarray]
@@ -58,5 +57,5 @@ def derive(sums: Mapping[str, Sums], committed: dict[str, Any], params: Params) 
 
     Without STORED_DIMENSIONS the expectations that average over dimensions are left out, and what is judged by them.
     """
-    arrays = {**sums[STORED.as_posix()], **sums.get(STORED_DIMENSIONS.as_posix(), {})}
+    arrays = {**sums[STORED], **sums.get(STORED_DIMENSIONS, {})}
     return results_of(arrays, [{"name": name} for name in params.downstream.saes], params)

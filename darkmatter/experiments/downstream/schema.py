@@ -1,4 +1,4 @@
-"""What reports/results/downstream.json holds."""
+"""What reports/PROFILE/results/downstream.json holds."""
 
 from typing import Literal, NotRequired
 

@@ -9,7 +9,8 @@ RECORD = Record(
     cost=cost,
     section="5.2",
     figures=("sec52_error_saes",),
-    stored=(STORED, STORED_DIMENSIONS),
+    committed=(STORED,),
+    pulled=(STORED_DIMENSIONS,),
     derive=derive,
     estimands=("error_sae_fvu",),
 )

@@ -9,10 +9,9 @@ from darkmatter.experiments.error_saes.estimates import Sums, results
 from darkmatter.experiments.error_saes.names import PARTS
 from darkmatter.experiments.error_saes.params import ErrorSaes
 from darkmatter.params.schema import Params
-from darkmatter.storage.paths import DATA, RESULTS
 
-STORED = RESULTS / "error_saes_sums.npz"  # pooled over dimensions, see `stored`
-STORED_DIMENSIONS = DATA / "sums" / "error_saes.npz"
+STORED = "error_saes_sums.npz"  # pooled over dimensions, see `stored`
+STORED_DIMENSIONS = "error_saes.npz"
 
 
 def stored(
@@ -51,4 +50,4 @@ def derive(sums: Mapping[str, Sums], committed: dict[str, Any], params: Params) 
 
     Without STORED_DIMENSIONS the FVU that average over dimensions are left out.
     """
-    return results_of(sums[STORED.as_posix()], sums.get(STORED_DIMENSIONS.as_posix(), {}), params)
+    return results_of(sums[STORED], sums.get(STORED_DIMENSIONS, {}), params)

@@ -1,4 +1,4 @@
-"""What reports/results/error_saes.json holds."""
+"""What reports/PROFILE/results/error_saes.json holds."""
 
 from typing import Literal
 

@@ -9,7 +9,7 @@ RECORD = Record(
     cost=cost,
     section="5.2",
     figures=("fig07_interpretability", "figX_surrogate"),
-    stored=(STORED,),
+    committed=(STORED,),
     derive=derive,
     estimands=("error_sae_interpretability",),
 )

@@ -11,9 +11,8 @@ from darkmatter.experiments.interpretability.latent_examples import ExampleCount
 from darkmatter.experiments.interpretability.params import Interpretability
 from darkmatter.params.schema import Params
 from darkmatter.storage.packed_sums import gather, select
-from darkmatter.storage.paths import RESULTS
 
-STORED = RESULTS / "interpretability_sums.npz"  # `PART/…` of `record_arrays`, `PART/fired`, `windows`, `contexts`
+STORED = "interpretability_sums.npz"  # `PART/…` of `record_arrays`, `PART/fired`, `windows`, `contexts`
 UNANSWERED = -1  # in place of a prediction
 
 
@@ -73,4 +72,4 @@ def results_of(arrays: Sums, params: Params) -> dict[str, Any]:
 
 def derive(sums: Mapping[str, Sums], committed: dict[str, Any], params: Params) -> dict[str, Any]:
     """The results file again, from STORED alone (`Record.derive`)."""
-    return results_of(sums[STORED.as_posix()], params)
+    return results_of(sums[STORED], params)

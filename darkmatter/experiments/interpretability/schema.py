@@ -1,4 +1,4 @@
-"""What reports/results/interpretability.json holds."""
+"""What reports/PROFILE/results/interpretability.json holds."""
 
 from typing_extensions import TypedDict
 

@@ -9,7 +9,7 @@ RECORD = Record(
     cost=cost,
     section="C.2",
     figures=("fig14_latent_probe",),
-    stored=(STORED,),
+    committed=(STORED,),
     derive=derive,
     estimands=("probe_against_latents", "probe_against_products"),
 )

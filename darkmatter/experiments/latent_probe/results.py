@@ -11,9 +11,8 @@ from darkmatter.params.schema import Params
 from darkmatter.regression.splits import ROW_SETS
 from darkmatter.statistics.sae_estimates import Sums
 from darkmatter.storage.packed_sums import gather, select
-from darkmatter.storage.paths import RESULTS
 
-STORED = RESULTS / "latent_probe_sums.npz"  # table of the latents, `probe_sums/SUM`, `rank` by row set
+STORED = "latent_probe_sums.npz"  # table of the latents, `probe_sums/SUM`, `rank` by row set
 
 
 def stored(latents: Sums, probe_sums: Sums, rank: Mapping[str, int]) -> dict[str, np.ndarray]:
@@ -34,4 +33,4 @@ def results_of(arrays: Sums, params: Params) -> dict[str, Any]:
 
 def derive(sums: Mapping[str, Sums], committed: dict[str, Any], params: Params) -> dict[str, Any]:
     """The results file again, from STORED alone (`Record.derive`)."""
-    return results_of(sums[STORED.as_posix()], params)
+    return results_of(sums[STORED], params)

@@ -1,4 +1,4 @@
-"""What reports/results/latent_probe.json holds."""
+"""What reports/PROFILE/results/latent_probe.json holds."""
 
 from typing_extensions import TypedDict
 

@@ -1,4 +1,4 @@
-"""What reports/results/lemmas.json holds."""
+"""What reports/PROFILE/results/lemmas.json holds."""
 
 from typing import NotRequired
 

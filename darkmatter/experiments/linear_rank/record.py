@@ -9,7 +9,7 @@ RECORD = Record(
     cost=cost,
     section="ours",
     figures=("figX_linear_rank",),
-    stored=(STORED,),
+    committed=(STORED,),
     derive=derive,
     estimands=(
         "linear_error_share",

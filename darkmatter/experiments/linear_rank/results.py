@@ -16,10 +16,10 @@ from darkmatter.regression.splits import SPLITS
 from darkmatter.statistics.sae_estimates import Sums
 from darkmatter.storage.artifacts import read_arrays
 from darkmatter.storage.packed_sums import gather, select
-from darkmatter.storage.paths import RESULTS
+from darkmatter.storage.paths import reports_of
 
-STORED = RESULTS / "linear_rank_sums.npz"  # HOOKPOINT/SAE/SUM of `compute.measure`; splices/SUM [context]
-DOWNSTREAM = RESULTS / "downstream_sums.npz"
+STORED = "linear_rank_sums.npz"  # HOOKPOINT/SAE/SUM of `compute.measure`; splices/SUM [context]
+DOWNSTREAM = "downstream_sums.npz"
 COMPARED = ("components", "dense", "others")
 WHOLE = ("clean", "linear")
 SPLICES = "splices"
@@ -39,7 +39,8 @@ def stored(saes: Mapping[str, Sums], splices: Sequence[Sums]) -> dict[str, np.nd
 def shared_sums(params: Params) -> dict[str, Sums]:
     """Hookpoint → the committed sums of x over its rows."""
     hookpoints = dict.fromkeys(spec.hookpoint for spec in measured(params))
-    return {hookpoint: read_arrays(RESULTS / "sums" / f"{hookpoint}.npz") for hookpoint in hookpoints}
+    sums = reports_of(params.profile).sums
+    return {hookpoint: read_arrays(sums / f"{hookpoint}.npz") for hookpoint in hookpoints}
 
 
 def results_of(arrays: Sums, shared: Mapping[str, Sums], downstream: Sums, params: Params) -> dict[str, Any]:
@@ -97,4 +98,5 @@ def splice_row(sae: str, splices: Sums, downstream: Sums, d_model: int, bootstra
 
 def derive(sums: Mapping[str, Sums], committed: dict[str, Any], params: Params) -> dict[str, Any]:
     """The results file again (`Record.derive`), from STORED and the committed sums of x and of section 5.3."""
-    return results_of(sums[STORED.as_posix()], shared_sums(params), read_arrays(DOWNSTREAM), params)
+    downstream = read_arrays(reports_of(params.profile).results / DOWNSTREAM)
+    return results_of(sums[STORED], shared_sums(params), downstream, params)

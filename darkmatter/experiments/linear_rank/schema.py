@@ -1,4 +1,4 @@
-"""What reports/results/linear_rank.json holds."""
+"""What reports/PROFILE/results/linear_rank.json holds."""
 
 from typing_extensions import TypedDict
 

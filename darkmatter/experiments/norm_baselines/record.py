@@ -9,7 +9,7 @@ RECORD = Record(
     cost=cost,
     section="A.3",
     figures=("fig13_baselines",),
-    stored=(STORED,),
+    committed=(STORED,),
     derive=derive,
     estimands=("norm_baseline_differences", "norm_baseline_order"),
 )

@@ -10,9 +10,8 @@ from darkmatter.experiments.norm_baselines.params import NormBaselines
 from darkmatter.params.schema import Params
 from darkmatter.regression.splits import ROW_SETS
 from darkmatter.storage.packed_sums import gather, select
-from darkmatter.storage.paths import RESULTS
 
-STORED = RESULTS / "norm_baselines_sums.npz"  # `HOOKPOINT/SAE/TARGET/REGRESSOR/…` of `stored`, `depth`
+STORED = "norm_baselines_sums.npz"  # `HOOKPOINT/SAE/TARGET/REGRESSOR/…` of `stored`, `depth`
 
 
 def stored(saes: Mapping[str, Mapping[str, Mapping[str, Baseline]]], depth: int) -> dict[str, np.ndarray]:
@@ -70,4 +69,4 @@ def results_of(arrays: Mapping[str, np.ndarray], params: Params) -> dict[str, An
 
 def derive(sums: Mapping[str, Mapping[str, np.ndarray]], committed: dict[str, Any], params: Params) -> dict[str, Any]:
     """The results file again, from STORED alone (`Record.derive`)."""
-    return results_of(sums[STORED.as_posix()], params)
+    return results_of(sums[STORED], params)

@@ -1,4 +1,4 @@
-"""What reports/results/norm_baselines.json holds."""
+"""What reports/PROFILE/results/norm_baselines.json holds."""
 
 from typing_extensions import TypedDict
 

@@ -9,7 +9,7 @@ RECORD = Record(
     cost=cost,
     section="4.4",
     figures=("fig04_per_token_scaling", "fig05_tokens", "fig12_token_parts", "fig16_nonlinear_scaling"),
-    stored=(STORED,),
+    committed=(STORED,),
     derive=derive,
     estimands=("per_token_scaling", "per_token_part_slopes", "nonlinear_scaling_gain"),
 )

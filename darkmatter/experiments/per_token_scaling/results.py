@@ -19,9 +19,8 @@ from darkmatter.params.conventions import CONVENTIONS, PRIMARY
 from darkmatter.params.schema import Params
 from darkmatter.regression.splits import SPLITS
 from darkmatter.storage.packed_sums import gather, select
-from darkmatter.storage.paths import RESULTS
 
-STORED = RESULTS / "per_token_scaling_sums.npz"  # of `stored_scalings`, and `tokens/…` of `token_sums`
+STORED = "per_token_scaling_sums.npz"  # of `stored_scalings`, and `tokens/…` of `token_sums`
 
 Sums = Mapping[str, np.ndarray]
 
@@ -62,4 +61,4 @@ def results_of(arrays: Sums, params: Params) -> dict[str, Any]:
 
 def derive(sums: Mapping[str, Sums], committed: dict[str, Any], params: Params) -> dict[str, Any]:
     """The results file again, from STORED alone (`Record.derive`); the tokens' text needs the tokenizer."""
-    return results_of(sums[STORED.as_posix()], params)
+    return results_of(sums[STORED], params)

@@ -1,4 +1,4 @@
-"""What reports/results/per_token_scaling.json holds."""
+"""What reports/PROFILE/results/per_token_scaling.json holds."""
 
 from typing_extensions import TypedDict
 

@@ -9,7 +9,8 @@ RECORD = Record(
     cost=cost,
     section="6.1",
     figures=("fig01_breakdown", "fig09a_pursuit"),
-    stored=(STORED, STORED_DIMENSIONS),
+    committed=(STORED,),
+    pulled=(STORED_DIMENSIONS,),
     derive=derive,
     estimands=("pursuit_fvu_decrease", "pursuit_nonlinear_change"),
 )

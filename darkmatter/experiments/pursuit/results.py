@@ -23,11 +23,10 @@ from darkmatter.statistics.sae_estimates import (
 )
 from darkmatter.storage.artifacts import read_arrays
 from darkmatter.storage.packed_sums import gather, select
-from darkmatter.storage.paths import DATA, RESULTS
 
 # Of the hookpoint: rows, square, cross, FIT SET/facts; SAE/ENCODER/SUM, and rounded SAE/ENCODER/dimensions.
-STORED = RESULTS / "pursuit_sums.npz"
-STORED_DIMENSIONS = DATA / "sums" / "pursuit.npz"  # x_sum, x_square; SAE/ENCODER/SUM [row set, context, d_model]
+STORED = "pursuit_sums.npz"
+STORED_DIMENSIONS = "pursuit.npz"  # x_sum, x_square; SAE/ENCODER/SUM [row set, context, d_model]
 BELOW_L0 = "tokens_below_l0"  # [context] of a variant: tokens that have fewer latents than the SAE gave them
 
 
@@ -132,5 +131,5 @@ def results_of(
 def derive(sums: Mapping[str, Sums], committed: dict[str, Any], params: Params) -> dict[str, Any]:
     """The results file again, from STORED and, where it is here, STORED_DIMENSIONS (`Record.derive`)."""
     specs = [{"name": sae["name"]} for sae in committed["saes"]]
-    arrays = sums[STORED.as_posix()], sums.get(STORED_DIMENSIONS.as_posix())
+    arrays = sums[STORED], sums.get(STORED_DIMENSIONS)
     return results_of(*arrays, specs, params.figures.main_hookpoint, params.decomposition.bootstrap.model_dump())

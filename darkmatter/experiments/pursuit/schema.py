@@ -1,4 +1,4 @@
-"""What reports/results/pursuit.json holds."""
+"""What reports/PROFILE/results/pursuit.json holds."""
 
 from typing import Literal
 

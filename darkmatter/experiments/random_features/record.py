@@ -9,7 +9,7 @@ RECORD = Record(
     cost=cost,
     section="D",
     figures=("figD_random_features",),
-    stored=(STORED,),
+    committed=(STORED,),
     derive=derive,
     estimands=("random_feature_parabola",),
 )

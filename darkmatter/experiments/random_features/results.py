@@ -10,9 +10,8 @@ from darkmatter.experiments.random_features.params import RandomFeatures
 from darkmatter.params.schema import Params
 from darkmatter.storage.artifacts import ArtifactError
 from darkmatter.storage.packed_sums import gather, select
-from darkmatter.storage.paths import RESULTS
 
-STORED = RESULTS / "random_features_sums.npz"  # `ORDER/SUM` [seed, …]
+STORED = "random_features_sums.npz"  # `ORDER/SUM` [seed, …]
 
 
 def stored(sums: Mapping[str, Sequence[Sums]]) -> dict[str, np.ndarray]:
@@ -44,4 +43,4 @@ def results_of(arrays: Sums, params: Params) -> dict[str, Any]:
 
 def derive(sums: Mapping[str, Sums], committed: dict[str, Any], params: Params) -> dict[str, Any]:
     """The results file again, from STORED alone (`Record.derive`)."""
-    return results_of(sums[STORED.as_posix()], params)
+    return results_of(sums[STORED], params)

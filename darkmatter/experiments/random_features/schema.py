@@ -1,4 +1,4 @@
-"""What reports/results/random_features.json holds."""
+"""What reports/PROFILE/results/random_features.json holds."""
 
 from typing_extensions import TypedDict
 

@@ -9,7 +9,7 @@ RECORD = Record(
     cost=cost,
     section="B.2 and C.3",
     figures=("fig15_synthetic", "tab1_correlations"),
-    stored=(STORED,),
+    committed=(STORED,),
     derive=derive,
     estimands=(
         "synthetic_correlations",

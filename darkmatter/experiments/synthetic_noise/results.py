@@ -17,9 +17,8 @@ from darkmatter.experiments.synthetic_noise.params import SyntheticNoise
 from darkmatter.params.saes import SaeSpec
 from darkmatter.params.schema import Params
 from darkmatter.storage.packed_sums import gather, select
-from darkmatter.storage.paths import RESULTS
 
-STORED = RESULTS / "synthetic_noise_sums.npz"  # SAE/…: sums [seed, …] of `noise_grid`, FACTS
+STORED = "synthetic_noise_sums.npz"  # SAE/…: sums [seed, …] of `noise_grid`, FACTS
 # Of each draw, see `compute.noise_grid`: one number each, or one for each ablated share.
 FACTS = ("unit", "d_sae", "d_model", "silent_latents", "ablated", "activity_ablated")
 FURTHER_VARIANTS = ("token",)  # what is computed of the further SAEs, the first of VARIANTS
@@ -73,4 +72,4 @@ def results_of(arrays: Sums, params: Params) -> dict[str, Any]:
 
 def derive(sums: Mapping[str, Sums], committed: dict[str, Any], params: Params) -> dict[str, Any]:
     """The results file again, from STORED alone (`Record.derive`)."""
-    return results_of(sums[STORED.as_posix()], params)
+    return results_of(sums[STORED], params)

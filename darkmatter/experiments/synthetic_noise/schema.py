@@ -1,4 +1,4 @@
-"""What reports/results/synthetic_noise.json holds."""
+"""What reports/PROFILE/results/synthetic_noise.json holds."""
 
 from typing import NotRequired
 

@@ -1,4 +1,4 @@
-"""What reports/results/token_view.json holds."""
+"""What reports/PROFILE/results/token_view.json holds."""
 
 from typing_extensions import TypedDict
 

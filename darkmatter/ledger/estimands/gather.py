@@ -11,7 +11,7 @@ from darkmatter.ledger.verdicts import PAPER_MODELS
 from darkmatter.params.schema import Params
 from darkmatter.results.load import Results, load_decomposition
 from darkmatter.storage.artifacts import read_json
-from darkmatter.storage.paths import DECOMPOSITION, MANIFESTS, RESULTS
+from darkmatter.storage.paths import DECOMPOSITION, DIMENSION_SUMS, MANIFESTS, reports_of
 
 
 def gather(params: Params, reads: Callable[[Path], Path] = Path) -> Evidence:
@@ -23,18 +23,22 @@ def gather(params: Params, reads: Callable[[Path], Path] = Path) -> Evidence:
     Raises:
         ArtifactError: results are missing or damaged. Sums of every dimension below data/ may be absent.
     """
-    reads(RESULTS / "decomposition")
+    reports = reports_of(params.profile)
+    reads(reports.decomposition)
     names = ["lemmas", *(name for name, record in records().items() if record.estimands)]
-    files = {name: RESULTS / f"{name}.json" for name in names}
+    files = {name: reports.results / f"{name}.json" for name in names}
     experiments = {name: read_json(reads(path)) for name, path in files.items() if path.exists()}
     dimension_sums = DECOMPOSITION / params.profile
+    pursuit, pursuit_dimensions = reports.results / STORED, DIMENSION_SUMS / params.profile / STORED_DIMENSIONS
     return Evidence(
         params,
-        Results(load_decomposition(RESULTS, params.hookpoints), experiments),
-        reads(RESULTS / "sums"),
+        Results(load_decomposition(reports.results, params.hookpoints), experiments),
+        reads(reports.sums),
         reads(dimension_sums) if dimension_sums.is_dir() else None,
-        read_json(reads(RESULTS / "data.json"))["model"]["layers"],
-        (reads(STORED), reads(STORED_DIMENSIONS) if STORED_DIMENSIONS.exists() else None) if STORED.exists() else None,
+        read_json(reads(reports.results / "data.json"))["model"]["layers"],
+        (reads(pursuit), reads(pursuit_dimensions) if pursuit_dimensions.exists() else None)
+        if pursuit.exists()
+        else None,
         manifests(reads),
     )
 

@@ -1,17 +1,19 @@
-"""Kept runs of other profiles: what is kept, when that is refused, and how the page shows them."""
+"""The committed runs of other profiles: what is read of them, and how the page shows them."""
 
-import json
 from pathlib import Path
 
 import pytest
 from fake_results import fake_estimate, fake_receipt, fake_results, write_results
 from profiles import composed
 
-from darkmatter.ledger.families import FAMILIES, keep, read_families
+from darkmatter.ledger.other_profiles import MAIN, read_run
 from darkmatter.ledger.rules import Rule, sha256_of
 from darkmatter.params.schema import load_params
 from darkmatter.report.families import NO_OUTCOMES, OTHER_RULE, families_content
-from darkmatter.storage.artifacts import ArtifactError, write_json
+from darkmatter.storage.artifacts import sha256_file, write_json
+from darkmatter.storage.paths import reports_of
+
+ROOT = Path(__file__).parents[2]
 
 
 def claim(analogue="agrees", **more):
@@ -46,38 +48,36 @@ def finished(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("params.yaml").write_text(composed("smoke"), encoding="utf-8")
     params = load_params()
-    write_results(fake_results(params), Path("reports/results"))
-    write_json(Path("reports/claims.json"), {"profile": "smoke", "model": "a model", "claims": [claim()]})
+    reports = reports_of("smoke")
+    write_results(fake_results(params), reports.results)
+    write_json(reports.claims, {"profile": "smoke", "model": "a model", "claims": [claim()]})
     for name in ("claims", "figures"):
-        nothing = {"code": {}, "inputs": {}, "outputs": {}, "params": {}}
-        write_json(Path(f"reports/receipts/{name}.json"), fake_receipt(name) | nothing | {"profile": "smoke"})
+        asked = {"params": {MAIN: params.figures.main_hookpoint}}
+        write_json(reports.receipts / f"{name}.json", fake_receipt(name) | asked | {"profile": "smoke"})
     return params
 
 
-def test_a_finished_run_is_kept_without_its_variants(finished):
-    path = keep(finished)
-    assert path == FAMILIES / "smoke.json"
-    result = json.loads(path.read_text())
+def test_a_run_is_what_its_folder_says(finished):
+    result = read_run("smoke")
     assert (result["profile"], result["model"]) == ("smoke", "a model")
     assert result["main"]["hookpoint"] == finished.figures.main_hookpoint
     assert result["claims"][0]["components"] == claim()["components"] and "variants" not in result["claims"][0]
-    assert read_families(FAMILIES, "another") == [result]
-    assert read_families(FAMILIES, "smoke") == []  # the page's own profile stands there already
+    assert result["claims_sha256"] == sha256_file(reports_of("smoke").claims)
+    receipts = [fake_receipt(name) for name in ("claims", "figures")]
+    assert result["seconds"] == pytest.approx(sum(receipt["seconds"] for receipt in receipts))
 
 
-def test_another_profile_and_another_state_are_refused(finished):
-    receipt = json.loads(Path("reports/receipts/claims.json").read_text())
-    write_json(Path("reports/receipts/claims.json"), receipt | {"inputs": {"claims.yaml": "ab" * 32}})
-    with pytest.raises(ArtifactError, match=r"claims read another claims\.yaml than is here"):
-        keep(finished)
-    Path("reports/receipts/claims.json").unlink()
-    with pytest.raises(ArtifactError, match="dvc repro"):
-        keep(finished)
-    assert not FAMILIES.exists()
+def test_of_a_run_with_claims_alone_the_file_says_what_the_receipts_would(finished):
+    run = read_run("smoke")
+    other = reports_of("other")
+    write_json(other.claims, run | {"profile": "other"})
+    assert read_run("other") == run | {"profile": "other"}
+    here = read_run("gemma3-270m-trained", ROOT)
+    assert here.keys() == run.keys() and all(row.keys() == run["claims"][0].keys() for row in here["claims"])
 
 
 def test_claims_stand_side_by_side_with_the_numbers_that_were_judged(finished):
-    run = json.loads(keep(finished).read_text())
+    run = read_run("smoke")
     claims = {"claims": [claim("disagrees"), claim("none", id="text", components={})]}
     result = families_content(claims, "this model", [run])
     assert result["columns"] == ["this model", "a model"]
@@ -102,7 +102,7 @@ def test_claims_stand_side_by_side_with_the_numbers_that_were_judged(finished):
     ],
 )
 def test_outcomes_that_an_older_file_lacks_follow_from_its_numbers(finished, changes, outcome):
-    run = json.loads(keep(finished).read_text())
+    run = read_run("smoke")
     del run["claims"][0]["outcomes"]
     run["claims"][0] |= changes
     (row,) = families_content({"claims": [claim("disagrees")]}, "this model", [run])["rows"]
@@ -111,7 +111,7 @@ def test_outcomes_that_an_older_file_lacks_follow_from_its_numbers(finished, cha
 
 
 def test_outcomes_by_a_rule_that_is_not_here_are_not_made_up(finished):
-    run = json.loads(keep(finished).read_text())
+    run = read_run("smoke")
     here = {"claims": [claim(rule_sha256="cd" * 32)]}
     del run["claims"][0]["outcomes"]
     (row,) = families_content(here, "this model", [run])["rows"]
@@ -120,7 +120,7 @@ def test_outcomes_by_a_rule_that_is_not_here_are_not_made_up(finished):
 
 
 def test_a_run_judged_by_an_earlier_edition_says_so_and_keeps_its_outcomes(finished):
-    run = json.loads(keep(finished).read_text())
+    run = read_run("smoke")
     del run["claims"][0]["outcomes"]
     before = {"edition": 1, "rule": claim()["rule"], "rule_sha256": "ab" * 32}
     other = claim()["rule"] | {"analogue": {"beside": {"low": 0.5}}}
@@ -133,7 +133,7 @@ def test_a_run_judged_by_an_earlier_edition_says_so_and_keeps_its_outcomes(finis
 
 @pytest.mark.parametrize(("edition", "notes"), [(2, []), (3, [OTHER_RULE, NO_OUTCOMES])])
 def test_a_run_of_before_edition_3_names_its_rule_without_the_estimand(finished, edition, notes):
-    run = json.loads(keep(finished).read_text())
+    run = read_run("smoke")
     del run["claims"][0]["outcomes"]
     run["claims"][0]["rule_sha256"] = sha256_of(Rule.model_validate(claim()["rule"]), None)
     (row,) = families_content({"claims": [claim(edition=edition)]}, "this model", [run])["rows"]
@@ -141,7 +141,7 @@ def test_a_run_of_before_edition_3_names_its_rule_without_the_estimand(finished,
 
 
 def test_outliers_left_out_are_said(finished):
-    run = json.loads(keep(finished).read_text())
+    run = read_run("smoke")
     run["main"] |= {"outlier_norm_ratio": 5.0, "dropped_rows": 42}
     facts = families_content({"claims": []}, "this model", [run])["runs"][0]
     assert "without 42 with more than 5 median norms" in facts[0]

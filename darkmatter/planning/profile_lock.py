@@ -1,0 +1,42 @@
+"""The dvc.lock of every profile: that of params.yaml stands at the root, where DVC reads it, any other in its reports.
+
+So nothing is kept twice, and a profile that comes back is known to be up to date where it still is.
+"""
+
+import shutil
+from pathlib import Path
+
+import yaml
+
+from darkmatter.runner.pipeline_file import SafeLoader
+from darkmatter.storage.paths import reports_of
+
+LOCK = Path("dvc.lock")
+
+
+def change_lock(before: str, after: str) -> None:
+    """Store the lock at the root with the reports of the profile that it is of, and put that of another in its place.
+
+    A profile that has none takes over what stands at the root: DVC finds there what both have in common.
+
+    Args:
+        before, after: the profile that params.yaml has, and the one that it is to have.
+    """
+    if before == after:
+        return
+    if LOCK.is_file() and is_of(before):
+        target = reports_of(before).lock
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(LOCK, target)
+    if (stored := reports_of(after).lock).is_file():
+        stored.replace(LOCK)
+
+
+def is_of(profile: str) -> bool:
+    """Whether every stage of the lock that asks for the profile ran for this one: no other has begun to replace it."""
+    text = LOCK.read_text(encoding="utf-8")
+    stages = yaml.load(text, SafeLoader).get("stages", {})  # noqa: S506 - a safe loader, in C
+    named = [
+        file["profile"] for entry in stages.values() for file in entry.get("params", {}).values() if "profile" in file
+    ]
+    return bool(named) and set(named) == {profile}
