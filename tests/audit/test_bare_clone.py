@@ -67,7 +67,6 @@ MARKED = {
     "decompose": "",  # named, without the files that it takes
     "decompose --activations acts.npy --sae my_sae": "Your own model and SAE",
     f"decompose {' '.join(ARGUMENTS)} --figure parts.svg": "make demo",
-    "keep": "",  # after a run
     "params --profile NAME": "",
     "gpu-check --device cuda:1 --out receipt.json": "make gpu-check",
 }
