@@ -320,7 +320,7 @@ def test_run_that_is_not_committed_is_not_compared_with_head(tmp_path):
     with pytest.raises(ArtifactError, match=r"it has another use\.py than dvc\.lock\. Commit"):
         rerun("use", root)
     toy.commit(root)
-    (root / "params.yaml").write_text("size: 4\n")
+    (root / "params.yaml").write_text("profile: toy\nsize: 4\n")
     toy.dvc(root, "repro", "-q")
     with pytest.raises(ArtifactError, match="other values of size"):
         rerun("make", root)

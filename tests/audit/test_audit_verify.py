@@ -89,9 +89,9 @@ def test_lock_of_other_code(repository):
 
 
 def test_lock_of_other_parameters_commands_or_paths(repository):
-    (repository / "params.yaml").write_text("size: 4\n")
+    (repository / "params.yaml").write_text("profile: toy\nsize: 4\n")
     assert kinds(repository) == {"stale": ["make"]}
-    (repository / "params.yaml").write_text("size: 3\n")
+    (repository / "params.yaml").write_text("profile: toy\nsize: 3\n")
     (repository / "dvc.yaml").write_text(toy.PIPELINE.replace("python use.py", "python -s use.py"))
     assert kinds(repository) == {"stale": ["use"]}
     (repository / "dvc.yaml").write_text(toy.PIPELINE.replace("deps: [make.py]", "deps: [make.py, params.yaml]"))

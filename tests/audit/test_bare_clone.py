@@ -69,7 +69,6 @@ MARKED = {
     "decompose --activations acts.npy --sae my_sae": "Your own model and SAE",
     f"decompose --activations acts.npy --sae {COMPARISON}:matching-pursuit/l0-85": "With rows extracted once",
     f"decompose {' '.join(ARGUMENTS)} --figure parts.svg": "make demo",
-    "keep": "",  # after a run
     "params --profile NAME": "",
     "gpu-check --device cuda:1 --out receipt.json": "make gpu-check",
 }

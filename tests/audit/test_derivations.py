@@ -7,7 +7,7 @@ from collections.abc import Callable
 import fake_random_features
 import numpy as np
 import pytest
-from deriving import at, derived
+from deriving import at, derived, stored_in
 from fake_sums import CONTEXTS, D_MODEL, TOKENS, FakeRows
 from profiles import profile_params
 
@@ -145,7 +145,7 @@ def made(tmp_path_factory):
         folder = tmp_path_factory.mktemp(name)
         sums, results = MAKE[name](folder)
         write_json(folder / "results.json", results)
-        return {path.as_posix(): arrays for path, arrays in sums.items()}, read_json(folder / "results.json")
+        return dict(sums), read_json(folder / "results.json")
 
     return make
 
@@ -156,7 +156,7 @@ derive = functools.partial(derived, params=PARAMS)
 @pytest.mark.parametrize("name", MAKE)
 def test_derived_results_equal_those_of_the_stage(made, name):
     sums, committed = made(name)
-    assert tuple(sums) == records()[name].sums
+    assert tuple(sums) == stored_in(name)
     result = compare(committed, derive(name, sums, committed))
     assert (result.differing, result.close) == ([], 0)
     # What is not derived is what an SAE is: width and k.
@@ -177,7 +177,7 @@ def test_a_changed_number_differs(made, name):
 def test_a_changed_sum_differs(made, name):
     sums, committed = made(name)
     place, (file, key) = SPOILED[name]
-    path = records()[name].sums[file]
+    path = stored_in(name)[file]
     spoiled = sums | {path: sums[path] | {key: sums[path][key] * np.linspace(1.01, 1.05, sums[path][key].shape[-1])}}
     result = derive(name, spoiled, committed)
     assert at(result, place) != at(committed, place)
@@ -204,7 +204,7 @@ def test_without_sums_per_dimension_the_rest_is_derived(made, name):
 )
 def test_sums_that_lack_something_are_refused(made, name, lost):
     sums, committed = made(name)
-    path = records()[name].sums[0]
+    path = stored_in(name)[0]
     kept = {key: array for key, array in sums[path].items() if not key.startswith(f"{lost}/")}
     with pytest.raises(ArtifactError, match=f"nothing of {lost}.* Run `dvc repro`"):
         derive(name, sums | {path: kept}, committed)

@@ -46,7 +46,7 @@ def extended(tmp_path_factory) -> Path:
 
 def test_the_stage_of_the_document_makes_the_numbers_it_says(extended):
     params = yaml.safe_load((extended / "params.yaml").read_text())
-    results = extended / "reports" / "results"
+    results = extended / "reports" / "smollm2" / "results"
     with np.load(results / "sums" / f"{params['figures']['main_hookpoint']}.npz") as sums:
         rows = sums["rows"][-1]
         expected = {

@@ -9,7 +9,7 @@ import fake_latent_probe
 import fake_synthetic_noise
 import numpy as np
 import pytest
-from deriving import at, derived
+from deriving import at, derived, stored_in
 from profiles import profile_params
 
 from darkmatter.audit.compare import compare
@@ -208,7 +208,7 @@ def stored(tmp_path):
         for path, arrays in sums.items():
             write_arrays(tmp_path / path, arrays, compress=True)
         write_json(tmp_path / "results.json", results)
-        read = {path.as_posix(): read_arrays(tmp_path / path) for path in sums}
+        read = {path: read_arrays(tmp_path / path) for path in sums}
         return read, read_json(tmp_path / "results.json")
 
     return write
@@ -220,7 +220,7 @@ derive = functools.partial(derived, params=PARAMS)
 @pytest.mark.parametrize("name", MAKE)
 def test_derived_results_equal_those_of_the_stage(stored, name):
     sums, committed = stored(name)
-    assert tuple(sums) == records()[name].sums
+    assert tuple(sums) == stored_in(name)
     result = compare(committed, derive(name, sums, committed))
     assert (result.differing, result.close) == ([], 0)
     assert result.equal > 50 and result.given == GIVEN.get(name, 0)
@@ -233,7 +233,7 @@ def test_a_changed_number_or_sum_differs(stored, name):
     forged = copy.deepcopy(committed)
     at(forged, place[:-1])[place[-1]] += 0.001
     assert len(compare(forged, derive(name, sums, forged)).differing) == 1
-    path = records()[name].sums[file]
+    path = stored_in(name)[file]
     array = sums[path][key].copy()
     array.flat[:] = 1 - array.flat[:] if array.dtype.kind == "i" else array.flat[:] * np.linspace(1, 2, array.size)
     result = derive(name, sums | {path: sums[path] | {key: array}}, committed)
@@ -265,7 +265,7 @@ def test_stored_sums_give_the_numbers_of_the_sums_at_hand():
 
 def test_sums_of_other_saes_are_refused(stored):
     sums, committed = stored("norm_baselines")
-    path = records()["norm_baselines"].sums[0]
+    path = stored_in("norm_baselines")[0]
     kept = {key: array for key, array in sums[path].items() if not key.startswith(LAYERS)}
     with pytest.raises(ArtifactError, match=f"nothing of {LAYERS}.* Run `dvc repro`"):
         derive("norm_baselines", {path: kept}, committed)

@@ -6,6 +6,11 @@ from darkmatter.experiments.registry import records
 from darkmatter.storage.artifacts import plain
 
 
+def stored_in(name):
+    """Names of the files that hold the sums of an experiment, as `derive` takes them."""
+    return (*records()[name].committed, *records()[name].pulled)
+
+
 def derived(name, sums, committed, params):
     return plain(records()[name].derive(sums, committed, params))
 
