@@ -180,7 +180,7 @@ def parse_params(content: object, where: str = "params") -> Params:
     except ValidationError as error:
         problems = []
         for item in error.errors():
-            place = ".".join(str(part) for part in item["loc"])
+            place = ".".join(" ".join(str(part).split()) for part in item["loc"])  # a name may hold a line end
             message = re.sub(r"^Value error, ", "", item["msg"])
             if item["type"] == "extra_forbidden":
                 message = f"there is no such key{near(item['loc'])}"
