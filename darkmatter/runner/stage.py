@@ -18,6 +18,7 @@ import psutil
 
 from darkmatter.params.schema import Params, load_params
 from darkmatter.params.types import ParamsError
+from darkmatter.runner import lock_keeper
 from darkmatter.runner.arithmetic import FLOAT32
 from darkmatter.runner.code_identity import ROOT, closure, source_of
 from darkmatter.runner.pipeline_file import current_params, declared_params
@@ -102,6 +103,7 @@ class Stage:
 def run(main: Callable[[Stage], None], name: str | None = None) -> None:
     """Run a stage and end the process: 0, or 1 with one line that says what is wrong and what fixes it."""
     die_with_parent()
+    lock_keeper.watch()
     source = source_of(main.__module__)
     name = name or "@".join([source.stem, *sys.argv[1:]])
     try:

@@ -18,7 +18,7 @@ from tests.faults.trial import WRONG, Trial, try_read
 
 GROUP = "hub"
 OPEN, GATED, TEXT = Repo("org/open", COMMIT), Repo("org/gated", COMMIT, gated=True), Repo("org/text", COMMIT, "dataset")
-NAME, BODY, TOKEN = "deep/a.bin", bytes(range(256)) * 40, "a-token-that-nobody-else-may-see"  # noqa: S105
+NAME, BODY, TOKEN = "deep/a.bin", bytes(range(256)) * 40, "a-token-that-nobody-else-may-see"
 OTHER = b"\1" + BODY[1:]
 PAUSE = threading.Event().wait  # `time.sleep` is none here
 
@@ -139,9 +139,7 @@ def trial(
         patch.setenv("HF_ENDPOINT", hub.url)
         if repo.gated:
             patch.setattr(hub_access, "HUB", url)  # so that the token may go there
-        result = try_read(
-            GROUP, fault, repo.name, lambda: read(repo), lambda body: body == BODY, hidden=folder
-        )
+        result = try_read(GROUP, fault, repo.name, lambda: read(repo), lambda body: body == BODY, hidden=folder)
         sent = {token for *_, token in hub.seen if token and TOKEN in token}
     if sent and not repo.gated:
         return Trial(GROUP, fault, repo.name, WRONG, "the token was sent to a hub that may not have it")

@@ -166,7 +166,11 @@ def too_few_rows(seed: int) -> Trial:
     x, t = random.standard_normal((4, 8, 40)), random.standard_normal((4, 8, 2))
     rows = lambda context: (torch.from_numpy(x[context]), torch.from_numpy(t[context]))  # noqa: E731
     return try_read(
-        GROUP, "a hard fixture of least squares", "fewer rows than dimensions", lambda: regress(rows, splits, CUTOFF), never
+        GROUP,
+        "a hard fixture of least squares",
+        "fewer rows than dimensions",
+        lambda: regress(rows, splits, CUTOFF),
+        never,
     )
 
 
@@ -233,7 +237,9 @@ def coverage() -> Trial:
         held += interval is not None and interval.low <= 1 <= interval.high
     share = held / WORLDS
     says = f"{share:.1%} of {WORLDS} worlds, intraclass correlation {ERROR['correlation']:g}"
-    return Trial(GROUP, "rows that depend on their context", "95 % interval", SURVIVED if 0.93 <= share <= 0.97 else WRONG, says)
+    return Trial(
+        GROUP, "rows that depend on their context", "95 % interval", SURVIVED if 0.93 <= share <= 0.97 else WRONG, says
+    )
 
 
 def executors() -> Trial:
@@ -247,7 +253,10 @@ def executors() -> Trial:
             patch.setenv("DARKMATTER_WORKERS", workers)
             patch.setattr(units, "STORE", folder / f"store-{workers}")
             facts = {"fit_share": 0.6, "folds": 3, "device": "cpu", "outlier_norm_ratio": None, "eigen_cutoff": CUTOFF}
-            own = [Unit(f"seed-{seed}", {"activations": folder / "x.npy", "split_seed": seed, **facts}) for seed in range(3)]
+            own = [
+                Unit(f"seed-{seed}", {"activations": folder / "x.npy", "split_seed": seed, **facts})
+                for seed in range(3)
+            ]
             run_units(prepare, own, folder / workers, "faults")
             hashes.append([sha256_file(folder / workers / unit.name / FILE) for unit in own])
     same = all(part == hashes[0] for part in hashes)
@@ -263,7 +272,9 @@ name = ctypes.CDLL(LIBRARY).scipy_openblas_get_corename64_
 name.restype = ctypes.c_char_p
 print(json.dumps([name().decode(), [ours(*fixture(kind, 0)) for kind in ("plain", "massive dimensions")]]))
 """
-LIBRARY = next((str(path) for path in (Path(np.__file__).parent.parent / "numpy.libs").glob("libscipy_openblas64_*")), "")
+LIBRARY = next(
+    (str(path) for path in (Path(np.__file__).parent.parent / "numpy.libs").glob("libscipy_openblas64_*")), ""
+)
 
 
 def kernel(name: str) -> Trial:

@@ -14,11 +14,11 @@ from tests.faults.trial import LOST, REFUSED, SURVIVED, UNCLEAR, WRONG
 
 RESULT, PAGE = REPORTS / "reliability.json", Path("docs/faults.md")
 GROUPS = {
-    "files": "Each reader of files, given files that are cut short, flipped, hostile, or pickles with a canary in them.",
+    "files": "Each reader of files, given files that are cut short, flipped, hostile, or pickles with a canary.",
     "parameters": "Each section of params.yaml, given what cannot be run.",
     "hub": "A model hub on this machine that fails. SHA-256s are pinned, and a token is set that must not leave.",
-    "numbers": "Least squares held against scipy.linalg.lstsq, the coverage of intervals, and what must change nothing.",
-    "outputs": "Outputs, committed results, cache and remote with one bit flipped: does `darkmatter audit verify` see it?",
+    "numbers": "Least squares against scipy.linalg.lstsq, the coverage of intervals, and what must change nothing.",
+    "outputs": "Outputs, committed results, cache and remote with a bit flipped, before `darkmatter audit verify`.",
     "kills": "SIGKILL at random moments; then `dvc repro` must end with the hashes of an undisturbed run.",
     "surroundings": "Machines as they are: full, small, in other places, shared.",
 }
