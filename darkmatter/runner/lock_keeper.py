@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -74,12 +75,18 @@ def stages_of(path: Path) -> int | None:
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), SafeLoader)  # noqa: S506 - a safe loader, in C
         entries = list(content["stages"].values())
-        files = [file for entry in entries for kind in ("deps", "outs") for file in entry.get(kind, ())]
-        whole = all(isinstance(file.get(key), str) for file in files for key in ("path", "md5"))
-        whole = whole and all(isinstance(file.get(key, 0), int) for file in files for key in ("size", "nfiles"))
-        return len(entries) if whole and all("cmd" in entry for entry in entries) else None
+        return len(entries) if all(is_entry(entry) for entry in entries) else None
     except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, AttributeError):
         return None
+
+
+def is_entry(entry: dict[str, Any]) -> bool:
+    """Whether DVC reads it as the record of a stage."""
+    files = [file for kind in ("deps", "outs") for file in entry.get(kind, ())]
+    texts = all(isinstance(file.get(key), str) for file in files for key in ("path", "md5"))
+    counts = all(isinstance(file.get(key, 0), int) for file in files for key in ("size", "nfiles"))
+    params = entry.get("params", {})
+    return "cmd" in entry and texts and counts and all(isinstance(part, dict) for part in (params, *params.values()))
 
 
 @contextlib.contextmanager
