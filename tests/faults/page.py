@@ -17,7 +17,7 @@ GROUPS = {
     "files": "Each reader of files, given files that are cut short, flipped, hostile, or pickles with a canary.",
     "parameters": "Each section of params.yaml, given what cannot be run.",
     "hub": "A model hub on this machine that fails. SHA-256s are pinned, and a token is set that must not leave.",
-    "numbers": "Least squares against scipy.linalg.lstsq, the coverage of intervals, and what must change nothing.",
+    "hard_numbers": "Least squares against scipy.linalg.lstsq, coverage of intervals, and what must change nothing.",
     "outputs": "Outputs, committed results, cache and remote with a bit flipped, before `darkmatter audit verify`.",
     "kills": "SIGKILL at random moments; then `dvc repro` must end with the hashes of an undisturbed run.",
     "surroundings": "Machines as they are: full, small, in other places, shared.",
@@ -45,7 +45,7 @@ def page(content: Content) -> str:
     ]
     for group, title in GROUPS.items():
         if own := [trial for trial in trials if trial["group"] == group]:
-            parts += [f"## {group.capitalize()}", title, lines(HEAD, table(own))]
+            parts += [f"## {group.replace('_', ' ').capitalize()}", title, lines(HEAD, table(own))]
     if bad := [trial for trial in trials if trial["outcome"] not in (SURVIVED, REFUSED)]:
         parts += ["## Neither survived nor refused clearly"]
         parts += ["\n".join(f"- {each['fault']}, {each['target']}: {each['says'] or each['outcome']}" for each in bad)]

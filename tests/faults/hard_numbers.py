@@ -25,7 +25,7 @@ from darkmatter.statistics.r2_estimates import r2_estimates
 from darkmatter.storage.artifacts import sha256_file
 from tests.faults.trial import SURVIVED, UNCLEAR, WRONG, Trial, never, try_read
 
-GROUP = "numbers"
+GROUP = "hard_numbers"
 ROOT = Path(__file__).parents[2]
 CONTEXTS, POSITIONS, REGRESSORS, TARGETS = 12, 60, 24, 3
 SPLITS = draw_splits(CONTEXTS, POSITIONS, 0.6, 3, 0)
@@ -267,7 +267,7 @@ PROGRAM = """
 import json, sys
 import stages
 import ctypes
-from tests.faults.numbers import LIBRARY, fixture, ours
+from tests.faults.hard_numbers import LIBRARY, fixture, ours
 name = ctypes.CDLL(LIBRARY).scipy_openblas_get_corename64_
 name.restype = ctypes.c_char_p
 print(json.dumps([name().decode(), [ours(*fixture(kind, 0)) for kind in ("plain", "massive dimensions")]]))

@@ -1,0 +1,47 @@
+"""SIGKILL at random moments of the smoke profile; then `dvc repro` must end as an undisturbed run does."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from workspace import Workspace
+
+from tests.faults.trial import Trial
+
+POINTS = {"the stage": 120, "the process group": 20, "dvc": 20, "a worker": 20}
+HALVES = 2  # tried at the same time, one for each core
+PREPARED = "FAULTS_WORKSPACE"  # a folder in which the profile smoke has run already; only for quick tries
+TRIES = Path(__file__).with_name("kill_tries.py")
+
+
+def trials(every: int = 1) -> Iterator[Trial]:
+    """Every kill, or a share: the tries run in processes that have imported the libraries once."""
+    with tempfile.TemporaryDirectory() as name:
+        prepared = Path(os.environ.get(PREPARED, name))
+        workspace = Workspace.__new__(Workspace) if PREPARED in os.environ else Workspace(prepared)
+        workspace.folder = prepared
+        if PREPARED not in os.environ:
+            workspace.repro_in_one_process()
+        shares = [{who: max(1, count // every // HALVES) for who, count in POINTS.items()} for _ in range(HALVES)]
+        with tempfile.TemporaryDirectory() as work, contextlib.ExitStack() as stack:
+            tries = [
+                stack.enter_context(
+                    subprocess.Popen(
+                        [sys.executable, "-P", str(TRIES), f"{work}/{half}", json.dumps(points), str(half)],
+                        cwd=prepared,
+                        env=workspace.environment(),
+                        stdout=subprocess.PIPE,
+                        text=True,
+                    )
+                )
+                for half, points in enumerate(shares)
+            ]
+            for half in tries:
+                yield from (Trial(**json.loads(line)) for line in half.stdout or ())
+            if any(half.wait() for half in tries):
+                raise RuntimeError(f"{TRIES.name} ended with {[half.returncode for half in tries]}")
