@@ -107,8 +107,10 @@ def taken_back(to: Path, stage: str) -> Path:
     return to
 
 
-def stored(folder: Path) -> set[str]:
-    return {path.as_posix() for path in (folder / KEPT_UNITS).glob("*/*") if not path.name.startswith(".")}
+def stored(folder: Path) -> dict[str, int]:
+    """The finished units, each with the number of its folder, which another computation would make anew."""
+    places = (folder / KEPT_UNITS).glob("*/*")
+    return {path.as_posix(): path.stat().st_ino for path in places if not path.name.startswith(".")}
 
 
 def living(folder: Path) -> list[str]:
@@ -172,8 +174,8 @@ def trial(who: str, number: int, stage: str, longest: float, reference: dict, wo
     child = start_fork(folder, "repro", DARKMATTER_WORKERS="1")
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     seconds, found = time.monotonic() - start, hashes(folder)
-    receipt = json.loads((folder / "reports/receipts" / f"{stage}.json").read_text()) if code == 0 else {}
-    again = len(kept - stored(folder))
+    after = stored(folder)
+    again = [unit for unit in kept if after.get(unit, kept[unit]) != kept[unit]]
     differ = [path for path in reference.keys() | found.keys() if reference.get(path) != found.get(path)]
     lost = sum(reference[path][1] for path in differ if path in reference and path not in found)
     log = (folder / "log").read_text(errors="replace").strip().splitlines()
@@ -187,8 +189,8 @@ def trial(who: str, number: int, stage: str, longest: float, reference: dict, wo
             "silently_wrong",
             f"{len(differ)} files differ from the undisturbed run, {sorted(differ)[0]} first",
         )
-    elif again or len(receipt["units"]["reused"]) < len([path for path in kept if f"/{stage}/" in path]):
-        outcome, says = "lost", "units that were finished were computed again"
+    elif again:
+        outcome, says = "lost", f"{len(again)} units that were finished were computed again"
     if outcome == "survived":
         shutil.rmtree(folder)
     facts = {"group": "kills", "fault": f"SIGKILL of {who}", "target": stage, "outcome": outcome, "says": says}
