@@ -112,6 +112,9 @@ def run(main: Callable[[Stage], None], name: str | None = None) -> None:
         write_json(RECEIPTS / f"{name}.json", stage.receipt())
     except (ArtifactError, ParamsError, UnitError, OSError) as error:
         sys.exit(f"error in stage {name}: {error}")
+    except MemoryError as error:
+        detail = f" ({error})" if str(error) else ""
+        sys.exit(f"error in stage {name}: there is not enough memory{detail}. Free some, or set DARKMATTER_WORKERS=1.")
 
 
 def machine() -> dict[str, Any]:
