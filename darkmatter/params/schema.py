@@ -8,11 +8,15 @@ fail later: too few rows for the regression, two SAEs of one name, an SAE on a h
 import functools
 import importlib
 import re
+import types
+import typing
+from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
-from pydantic import ValidationError, model_validator
+from pydantic import BaseModel, ValidationError, model_validator
 
 from darkmatter.params.data import Activations, Corpus, HookpointData, Model
 from darkmatter.params.decomposition import Decomposition
@@ -20,6 +24,7 @@ from darkmatter.params.figures import Figures
 from darkmatter.params.saes import Saes, SaeSpec
 from darkmatter.params.tokens import TokenWindows
 from darkmatter.params.types import Device, FileName, Hookpoint, ParamsError, Section
+from darkmatter.storage.yaml_lines import load_with_nodes, repeated_keys
 
 if TYPE_CHECKING:  # read by name, in `complete`: no stage's code depends on the options of another experiment
     from darkmatter.experiments.components.params import Components
@@ -36,6 +41,7 @@ if TYPE_CHECKING:  # read by name, in `complete`: no stage's code depends on the
     from darkmatter.experiments.synthetic_noise.params import SyntheticNoise
 
 PARAMS = Path("params.yaml")
+SHOWN = 8  # wrong keys in a message
 # Each experiment that has options has them in experiments/NAME/params.py.
 EXPERIMENTS = sorted(path.parent.name for path in (Path(__file__).parents[1] / "experiments").glob("*/params.py"))
 
@@ -173,24 +179,50 @@ def parse_params(content: object, where: str = "params") -> Params:
     """Check composed parameters.
 
     Raises:
-        ParamsError: one line per wrong key, with its path.
+        ParamsError: names each wrong key, or the first of many, with its path.
     """
     try:
         return complete().model_validate(content)
     except ValidationError as error:
         problems = []
         for item in error.errors():
-            place = ".".join(str(part) for part in item["loc"])
+            place = ".".join(" ".join(str(part).split()) for part in item["loc"])  # a name may hold a line end
             message = re.sub(r"^Value error, ", "", item["msg"])
+            if item["type"] == "extra_forbidden":
+                message = f"there is no such key{near(item['loc'])}"
             problems.append(f"{place}: {message}" if place else message)
+        if more := problems[SHOWN:]:
+            problems = [*problems[:SHOWN], f"and {len(more)} more"]
         raise ParamsError(f"{where}: " + "; ".join(problems) + ". Fix conf/ and run `darkmatter params`.") from None
+
+
+def near(place: Sequence[str | int]) -> str:
+    """`; did you mean …?` with the keys of that section that are near its last part; nothing where none is."""
+    kind: Any = complete()
+    for part in place[:-1]:
+        kind = inner(kind.model_fields[part].annotation if is_section(kind) else typing.get_args(kind)[-1])
+    matches = get_close_matches(str(place[-1]), kind.model_fields) if is_section(kind) else []
+    return f"; did you mean {' or '.join(matches)}?" if matches else ""
+
+
+def is_section(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
+def inner(kind: Any) -> Any:
+    """A type without `Annotated`, and without `None` beside it."""
+    if typing.get_origin(kind) in (typing.Union, types.UnionType):
+        return inner(next(part for part in typing.get_args(kind) if part is not type(None)))
+    return inner(typing.get_args(kind)[0]) if typing.get_origin(kind) is typing.Annotated else kind
 
 
 def load_params(path: Path = PARAMS) -> Params:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content, tree = load_with_nodes(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ParamsError(f"{path} does not exist here. Run from the repository, or `darkmatter params`.") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ParamsError(f"{path} is not valid YAML in UTF-8: {error}") from None
+        raise ParamsError(f"{path} is not valid YAML in UTF-8: {' '.join(str(error).split())}") from None
+    for line, message in repeated_keys(tree):
+        raise ParamsError(f"{path}, line {line}: {message}. Fix conf/ and run `darkmatter params`.")
     return parse_params(content, str(path))

@@ -4,7 +4,8 @@ DVC's own lines and the bars of the stages pass through as they are. What is lef
 that DVC has not named yet, as if each had to run, times what this machine has needed so far of what was planned.
 Stages that took less than half of their plan found units stored and say nothing about the machine.
 
-Before it starts, what `dvc.lock` has of another machine gives way to what the run-cache has of this one (`run_cache`).
+Before it starts, a `dvc.lock` that a kill cut short is mended (`lock_keeper`), and what it has of another machine gives
+way to what the run-cache has of this one (`run_cache`).
 """
 
 import os
@@ -21,6 +22,7 @@ from darkmatter.planning.graph import parents
 from darkmatter.planning.other_costs import decomposition_at
 from darkmatter.planning.plan import stage_cost
 from darkmatter.planning.run_cache import forget_what_nobody_has
+from darkmatter.runner import lock_keeper
 
 RUNS = re.compile(r"Running stage '(?P<stage>[^']+)'")
 PASSES = re.compile(r"Stage '(?P<stage>[^']+)' (?:didn't change|is cached)")
@@ -73,6 +75,8 @@ def run_repro(arguments: list[str]) -> int:
         ArtifactError: there is no dvc.yaml here.
     """
     planned = planned_seconds(from_params(load_params()))
+    if lock_keeper.mend():
+        print("dvc.lock was cut short when a run was killed; the copy that the last stage made took its place")
     if forgotten := forget_what_nobody_has():
         print(f"dvc.lock is another machine's; here the run-cache has these stages, too: {', '.join(forgotten)}")
     live = os.environ | {"PYTHONUNBUFFERED": "1"}  # DVC would hold its lines back from a pipe

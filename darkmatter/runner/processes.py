@@ -12,16 +12,21 @@ from darkmatter.storage.artifacts import ArtifactError
 
 PR_SET_PDEATHSIG = 1
 POLL_SECONDS = 1.0
+STARTED_BY = "DARKMATTER_STARTED_BY"  # the parent when the stage began, before it imported anything
+KILL = signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM
 
 
 def die_with_parent() -> None:
     """Kill this process when its parent ends, so that a killed `dvc repro` leaves no stage that still writes.
 
     Linux tells the kernel (prctl); elsewhere a thread polls. DVC starts stages through a shell: where that
-    shell stays between the two, its own parent is watched as well.
+    shell stays between the two, its own parent is watched as well. Where the parent of the first moment is
+    gone already, this process ends at once.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.environ.get(STARTED_BY, str(os.getppid())) != str(os.getppid()):
+        os.kill(os.getpid(), KILL)
     watched = [os.getppid()]
     if sys.platform == "linux" and (shell := parent_if_shell(watched[0])):
         watched.append(shell)
@@ -41,7 +46,7 @@ def parent_if_shell(pid: int) -> int | None:
 def poll(watched: list[int]) -> None:
     while os.getppid() == watched[0] and all(alive(pid) for pid in watched):
         time.sleep(POLL_SECONDS)
-    os.kill(os.getpid(), signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
+    os.kill(os.getpid(), KILL)
 
 
 def alive(pid: int) -> bool:

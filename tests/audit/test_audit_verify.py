@@ -75,6 +75,17 @@ def test_flipped_byte_of_a_cache_object_names_the_output(repository):
     assert verify(repository, committed=True).findings == []
 
 
+def test_flipped_byte_of_an_object_in_a_remote_that_is_a_folder(repository, tmp_path):
+    toy.dvc(repository, "remote", "add", "beside", str(tmp_path / "remote"))
+    toy.dvc(repository, "push", "--remote", "beside")
+    assert kinds(repository) == {}
+    path = object_path(tmp_path / "remote/files/md5", hash_path(repository / "data/numbers/c.txt").md5)
+    toy.flip(path)
+    findings = verify(repository).findings
+    assert [(finding.kind, finding.path) for finding in findings] == [("tampered", str(path))]
+    assert "remote object of data/numbers/c.txt" in findings[0].message and "dvc push" in findings[0].message
+
+
 def test_result_edited_by_hand_and_blessed(repository):
     toy.edit(repository / RESULT, value=1.0)
     toy.dvc(repository, "commit", "-f", "use")

@@ -1,9 +1,9 @@
 """A model hub on 127.0.0.1: serves ROOT/<org>/<repo>/<path> the way huggingface_hub asks for it.
 
 A data set stands in ROOT/datasets/<org>/<repo>. `faults` maps the end of a path to a function (status, body) ->
-(status, body); a path in `cut` has its next body stop half-way; `seen` keeps each request's method, path and
-authorization, `ranges` the ranges asked for; `gated` repositories answer 401 without a token, 403 with one that is not
-in `granted`.
+(status, body); a path in `cut` has its next body stop half-way; one in `elsewhere` is redirected to that URL; `seen`
+keeps each request's method, path and authorization, `ranges` the ranges asked for; `gated` repositories answer 401
+without a token, 403 with one that is not in `granted`.
 """
 
 import contextlib
@@ -27,6 +27,7 @@ class Hub:
         self.commits: dict[str, str] = {}  # of repositories that stand at another one
         self.faults: dict[str, Fault] = {}
         self.cut: list[str] = []
+        self.elsewhere: dict[str, str] = {}
         self.gated: set[str] = set()
         self.granted: set[str] = set()
         self.seen: list[tuple[str, str, str | None]] = []
@@ -65,6 +66,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if not (folder / match[3]).is_file():
             missing = {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": self.hub.commit_of(match[1])}
             return self.send(404, b"", missing, with_body)
+        for suffix, url in self.hub.elsewhere.items():
+            if self.path.endswith(suffix):
+                return self.send(302, b"", {"Location": url}, with_body)
         whole = (folder / match[3]).read_bytes()
         status, body = 200, whole
         for suffix, fault in self.hub.faults.items():
@@ -90,7 +94,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.hub.cut.remove(due[0])
             self.close_connection = True
             body = body[: len(body) // 2]
-        self.wfile.write(body)
+        with contextlib.suppress(BrokenPipeError):  # who asked has given up
+            self.wfile.write(body)
 
     def do_GET(self) -> None:
         self.answer(True)

@@ -7,11 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import gguf
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tiny_gguf import write_gguf
 
 from darkmatter.models.load import byte_tokenizer, load_model, load_tokenizer, random_model, read_gguf, save_model
 from darkmatter.params.data import Model
@@ -190,43 +190,6 @@ def test_nothing_asks_the_hub():
     root = Path(__file__).parents[2]
     result = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert result.stdout.split() == ["True", "True"]
-
-
-def write_gguf(path: Path) -> dict[str, np.ndarray]:
-    """A one-layer Llama in Q4_1 with a byte tokenizer; returns the exact weights that it encodes."""
-    writer = gguf.GGUFWriter(path, "llama")
-    writer.add_context_length(64)
-    writer.add_embedding_length(32)
-    writer.add_block_count(1)
-    writer.add_feed_forward_length(64)
-    writer.add_head_count(2)
-    writer.add_head_count_kv(2)
-    writer.add_layer_norm_rms_eps(1e-5)
-    writer.add_rope_freq_base(10_000.0)
-    writer.add_vocab_size(259)
-    vocabulary = sorted(byte_tokenizer(add_bos=False).get_vocab().items(), key=lambda pair: pair[1])
-    writer.add_tokenizer_model("gpt2")
-    writer.add_token_list([*(symbol for symbol, _ in vocabulary[:256]), "<bos>", "<|endoftext|>", "ab"])
-    writer.add_token_types([1] * 256 + [3] * 2 + [1])
-    writer.add_token_merges(["a b"])
-    writer.add_bos_token_id(256)
-    writer.add_eos_token_id(257)
-    random = np.random.Generator(np.random.PCG64(0))
-    shapes = {"token_embd": (259, 32), "blk.0.attn_q": (32, 32), "blk.0.attn_k": (32, 32), "blk.0.attn_v": (32, 32),
-              "blk.0.attn_output": (32, 32), "blk.0.ffn_gate": (64, 32), "blk.0.ffn_up": (64, 32),
-              "blk.0.ffn_down": (32, 64)}  # fmt: skip
-    exact = {}
-    for name, shape in shapes.items():
-        quantised = gguf.quants.quantize(random.normal(size=shape).astype(np.float32), gguf.GGMLQuantizationType.Q4_1)
-        exact[name] = gguf.quants.dequantize(quantised, gguf.GGMLQuantizationType.Q4_1)
-        writer.add_tensor(f"{name}.weight", quantised, raw_dtype=gguf.GGMLQuantizationType.Q4_1)
-    for name in ("blk.0.attn_norm", "blk.0.ffn_norm", "output_norm"):
-        writer.add_tensor(f"{name}.weight", np.ones(32, dtype=np.float32))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return exact
 
 
 def test_a_quantised_gguf_turns_into_plain_float32_and_reloads_bit_equal(tmp_path):

@@ -29,7 +29,13 @@ def changed(path, value, content=DEFAULT):
         (("saes", "groups", "widths", "k"), [9999], "k = 9999 exceeds d_sae = 512"),
         (("saes", "groups", "widths", "hookpoints"), ["resid_post.9"], "`hookpoints` does not list"),
         (("saes", "groups", "widths", "k"), [32, 32], "lists resid_post.14/widths-1024-k32-s0 twice"),
-        (("saes", "groups", "widths", "color"), "red", "saes.groups.widths.color: Extra inputs"),
+        (("saes", "groups", "widths", "color"), "red", "saes.groups.widths.color: there is no such key"),
+        (
+            ("saes", "groups", "widths", "train_token"),
+            9,
+            "train_token: there is no such key; did you mean train_tokens?",
+        ),
+        (("decomposition", "bootstrap", "levels"), 0.9, "levels: there is no such key; did you mean level?"),
         (("tokens", "first_position"), 1023, "leaves no position"),
         (("tokens", "train_contexts"), 10, "exceeds tokens.train_contexts"),
         (("decomposition", "folds"), 101, "exceeds tokens.eval_contexts"),
@@ -87,6 +93,12 @@ def test_missing_or_broken_file(tmp_path):
         load_params(tmp_path / "params.yaml")
     (tmp_path / "params.yaml").write_text("a: [")
     with pytest.raises(ParamsError, match="not valid YAML"):
+        load_params(tmp_path / "params.yaml")
+    (tmp_path / "params.yaml").write_text("a: " + "[" * 200_000 + "]" * 200_000)
+    with pytest.raises(ParamsError, match="more than 100 deep"):
+        load_params(tmp_path / "params.yaml")
+    (tmp_path / "params.yaml").write_text("profile: smoke\ndevice: cpu\nprofile: other\n")
+    with pytest.raises(ParamsError, match=r"line 3: key 'profile' stands twice"):
         load_params(tmp_path / "params.yaml")
     (tmp_path / "params.yaml").write_bytes("profile: smoke".encode("utf-16"))
     with pytest.raises(ParamsError, match="not valid YAML in UTF-8"):

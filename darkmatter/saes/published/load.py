@@ -1,6 +1,8 @@
 """Load a published SAE, or one's own, and refuse what is not what it claims to be."""
 
 import contextlib
+import tokenize
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,6 +23,7 @@ from darkmatter.saes.published.reference import Reference, parse
 from darkmatter.saes.published.sae_lens_config import Config, read_config
 from darkmatter.saes.published.scalers import STORE, Scale, read_scale
 from darkmatter.saes.published.streamed import BLOCK_BYTES, StreamedSae
+from darkmatter.saes.published.strict_json import strict_json
 from darkmatter.saes.published.weights import check_finite, check_shapes
 from darkmatter.storage.artifacts import ArtifactError, sha256_file
 
@@ -158,13 +161,17 @@ def open_sae(
 @contextlib.contextmanager
 def configuration(where: str, path: Path, format: str) -> Iterator[None]:
     """Say of what a reader stumbles over that it is no configuration of its format."""
+    if path.suffix == ".json":
+        strict_json(path)
     try:
         yield
+    except (tokenize.TokenError, zlib.error) as error:  # of an .npz
+        raise ArtifactError(f"{where}: {path} is damaged ({error}). {REMEDY}") from error
     except KeyError as error:
         raise ArtifactError(
             f"{where}: {path} has no `{error.args[0]}`, which a configuration of the format {format} has. {REMEDY}"
         ) from error
-    except (TypeError, AttributeError, ZeroDivisionError) as error:
+    except (TypeError, AttributeError, ZeroDivisionError, RecursionError) as error:
         raise ArtifactError(
             f"{where}: {path} is no configuration of the format {format} ({type(error).__name__}: {error}). {REMEDY}"
         ) from error

@@ -1,0 +1,145 @@
+"""dvc.lock stays whole, though DVC writes it in place after each stage and a kill may cut it in the middle of a line.
+
+A stage copies it before its work and leaves a small process behind, in a session of its own, which waits for the end of
+`dvc`: where that left a part of the file, the copy takes its place. It is one stage behind, and DVC finds what that
+stage made in its run-cache. After a crash of the whole machine `darkmatter repro` puts the copy back.
+"""
+
+import contextlib
+import fcntl
+import os
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from darkmatter.runner.pipeline_file import SafeLoader
+
+LOCK = Path("dvc.lock")
+TMP = Path(".dvc/tmp")
+COPY = TMP / "dvc.lock.whole"
+DVCS_OWN = TMP / "lock"  # held by DVC while it reads and writes
+PATIENCE = 10.0  # seconds that another DVC may hold it; one that works on sees to the file itself
+POLL_SECONDS = 0.2
+CONFLICT = "<<<<<<<"  # of git: a person's to settle
+
+
+def watch() -> None:
+    """Copy dvc.lock, and start a process that mends it when the DVC that started this one has ended."""
+    if "DVC_STAGE" not in os.environ or not TMP.is_dir():
+        return  # no DVC did
+    from darkmatter.runner.processes import parent_if_shell  # with NumPy, which a stage has anyway
+
+    keep_copy()
+    parent = os.getppid()
+    command = [sys.executable, "-m", "darkmatter.runner.lock_keeper", str(parent_if_shell(parent) or parent)]
+    with Path(os.devnull).open("r+b") as nowhere:
+        subprocess.Popen(command, start_new_session=True, stdin=nowhere, stdout=nowhere, stderr=nowhere)
+
+
+def keep_copy() -> None:
+    """Copy dvc.lock if it is whole."""
+    if stages_of(LOCK) is not None:
+        replace(COPY, LOCK.read_bytes())
+
+
+def mend(fewest: int = 0) -> bool:
+    """Put the copy in the place of a part of dvc.lock; whether that was needed.
+
+    Args:
+        fewest: stages that a whole one has.
+    """
+    if not is_part(fewest) or stages_of(COPY) is None:
+        return False
+    with dvc_waits() as locked:
+        if needed := locked and is_part(fewest):  # no other DVC was just writing it
+            replace(LOCK, COPY.read_bytes())
+        return needed
+
+
+def is_part(fewest: int = 0) -> bool:
+    """Whether dvc.lock is a part of what DVC writes."""
+    if not LOCK.is_file() or CONFLICT in LOCK.read_text(encoding="utf-8", errors="replace"):
+        return False
+    stages = stages_of(LOCK)
+    return stages is None or stages < fewest
+
+
+def stages_of(path: Path) -> int | None:
+    """How many stages a lock has; None where it is missing or a part of one."""
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), SafeLoader)  # noqa: S506 - a safe loader, in C
+        entries = list(content["stages"].values())
+        return len(entries) if all(is_entry(entry) for entry in entries) else None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def is_entry(entry: dict[str, Any]) -> bool:
+    """Whether DVC reads it as the record of a stage."""
+    files = [file for kind in ("deps", "outs") for file in entry.get(kind, ())]
+    texts = all(isinstance(file.get(key), str) for file in files for key in ("path", "md5"))
+    counts = all(isinstance(file.get(key, 0), int) for file in files for key in ("size", "nfiles"))
+    params = entry.get("params", {})
+    return "cmd" in entry and texts and counts and all(isinstance(part, dict) for part in (params, *params.values()))
+
+
+@contextlib.contextmanager
+def dvc_waits() -> Iterator[bool]:
+    """Hold DVC's own lock inside; False where another DVC holds it too long."""
+    end = time.monotonic() + PATIENCE
+    with DVCS_OWN.open("a+") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                yield True
+                return
+            except BlockingIOError:
+                if time.monotonic() > end:
+                    yield False
+                    return
+                time.sleep(POLL_SECONDS)
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all. (`artifacts.replacing` needs NumPy, which is much for a process that waits.)"""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def wait_for_end(pid: int) -> None:
+    """Return once no process has this number."""
+    if hasattr(os, "pidfd_open"):
+        with contextlib.suppress(ProcessLookupError):
+            select.select([os.pidfd_open(pid)], [], [])
+        return
+    from darkmatter.runner.processes import alive
+
+    while alive(pid):
+        time.sleep(POLL_SECONDS)
+
+
+def main(pid: int) -> None:
+    """Wait for a process and mend what it leaves; the second of two that wait for one ends at once."""
+    mark = TMP / f"lock-keeper-{pid}"
+    with mark.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+        wait_for_end(pid)
+        mend(stages_of(COPY) or 0)
+        mark.unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

@@ -1,0 +1,51 @@
+"""Every fault in turn: reports/reliability.json and docs/faults.md.
+
+    make faults                               # or: python -m tests.faults [GROUP ...]
+
+With names of groups (`files hub`) only these are tried, and nothing is written.
+"""
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+sys.path[:0] = [str(ROOT / "tests" / "support"), str(ROOT / "tests" / "fakes")]  # as pytest finds them
+
+import stages  # noqa: E402, F401, I001 - before the libraries, which read its variables when they are imported
+import importlib  # noqa: E402
+import time  # noqa: E402
+import warnings  # noqa: E402
+
+from darkmatter.storage.artifacts import write_json, write_text  # noqa: E402
+from darkmatter.runner.stage import machine  # noqa: E402
+from tests.faults.page import GROUPS, PAGE, RESULT, page, sentence, summary  # noqa: E402
+from tests.faults.trial import REFUSED, SURVIVED, Trial  # noqa: E402
+
+
+def main(groups: list[str]) -> int:
+    """Exit code 1 where a fault was neither survived nor refused with one clear line."""
+    warnings.simplefilter("ignore")  # of libraries, about the files that are damaged on purpose
+    start, trials = time.perf_counter(), list[Trial]()
+    for group in groups or GROUPS:
+        before = time.perf_counter()
+        own = []
+        for trial in importlib.import_module(f"tests.faults.{group}").trials():
+            own.append(trial)
+            if trial.outcome not in (SURVIVED, REFUSED):
+                print(f"  {trial.outcome}: {trial.fault}, {trial.target}: {trial.says}", flush=True)
+        trials += own
+        print(f"{time.perf_counter() - before:4.0f} s  {summary(group, [trial.facts() for trial in own])}", flush=True)
+    content = {
+        "machine": machine(),
+        "seconds": round(time.perf_counter() - start, 1),
+        "trials": [trial.facts() for trial in trials],
+    }
+    if not groups:
+        write_json(RESULT, content)
+        write_text(PAGE, page(content))
+        print(sentence(content))
+    return int(any(trial.outcome not in (SURVIVED, REFUSED) for trial in trials))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

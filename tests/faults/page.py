@@ -1,0 +1,103 @@
+"""docs/faults.md, made of reports/reliability.json.
+
+python -m tests.faults.page      # writes the page again and prints the README's sentence; a test compares both
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from darkmatter.storage.artifacts import read_json, write_text
+from darkmatter.storage.document_tables import lines
+from darkmatter.storage.paths import REPORTS
+from tests.faults.trial import LOST, REFUSED, SURVIVED, UNCLEAR, WRONG
+
+RESULT, PAGE = REPORTS / "reliability.json", Path("docs/faults.md")
+GROUPS = {
+    "files": "Each reader of files, given files that are cut short, flipped, hostile, or pickles with a canary.",
+    "parameters": "Each section of params.yaml, given what cannot be run.",
+    "hub": "A model hub on this machine that fails. SHA-256s are pinned, and a token is set that must not leave.",
+    "hard_numbers": "Least squares against scipy.linalg.lstsq, coverage of intervals, and what must change nothing.",
+    "outputs": "Outputs, committed results, cache and remote with a bit flipped, before `darkmatter audit verify`.",
+    "kills": "SIGKILL at random moments; then `dvc repro` must end with the hashes of an undisturbed run.",
+    "surroundings": "Machines as they are: full, small, in other places, shared.",
+}
+HEAD = ["fault", "done to", "injected", "survived", "refused clearly", "silently wrong", "bytes lost", "recovery"]
+INTRODUCTION = """# Faults
+
+Made by `make faults` from [reports/reliability.json](../reports/reliability.json), which has every case with its
+outcome and message; do not edit. A fault is *survived* where the result is what it would have been without it, and
+*refused clearly* where there is one line that says what is wrong, in place of a traceback. *Silently wrong* is another
+result of which nobody said so; *bytes lost* are of outputs that were finished. *Recovery* is the longest time until all
+was right again. A sample of the cases runs in the ordinary tests.
+"""
+
+Content = Mapping[str, Any]
+
+
+def page(content: Content) -> str:
+    """The whole page."""
+    machine, trials = content["machine"], content["trials"]
+    parts = [
+        INTRODUCTION,
+        f"{sum_of(trials)} The run took {content['seconds'] / 60:.0f} minutes on {machine['cores']} cores of "
+        f"{machine['cpu']}, Python {machine['python']}.",
+    ]
+    for group, title in GROUPS.items():
+        if own := [trial for trial in trials if trial["group"] == group]:
+            parts += [f"## {group.replace('_', ' ').capitalize()}", title, lines(HEAD, table(own))]
+    if bad := [trial for trial in trials if trial["outcome"] not in (SURVIVED, REFUSED)]:
+        parts += ["## Neither survived nor refused clearly"]
+        parts += ["\n".join(f"- {each['fault']}, {each['target']}: {each['says'] or each['outcome']}" for each in bad)]
+    return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def table(trials: Sequence[Content]) -> list[list[str]]:
+    """One row for each fault, however many things it was done to."""
+    rows = []
+    for fault in dict.fromkeys(trial["fault"] for trial in trials):
+        own = [trial for trial in trials if trial["fault"] == fault]
+        targets = list(dict.fromkeys(trial["target"] for trial in own))
+        seconds = [trial["seconds"] for trial in own if trial["seconds"] is not None]
+        rows.append(
+            [
+                fault,
+                targets[0] if len(targets) == 1 else f"{len(targets)} kinds",
+                str(len(own)),
+                *(str(count(own, outcome)) for outcome in (SURVIVED, REFUSED)),
+                str(count(own, WRONG)),
+                str(sum(trial["bytes_lost"] for trial in own)),
+                f"{max(seconds):.0f} s" if seconds else "",
+            ]
+        )
+    return rows
+
+
+def count(trials: Sequence[Content], outcome: str) -> int:
+    return sum(trial["outcome"] == outcome for trial in trials)
+
+
+def sum_of(trials: Sequence[Content]) -> str:
+    """The sentence with all counts; what is neither survived nor refused is named only where there is some."""
+    lost = sum(trial["bytes_lost"] for trial in trials)
+    unclear = count(trials, UNCLEAR) + count(trials, LOST)
+    more = f", {unclear} without a clear line" if unclear else ""
+    return (
+        f"{len(trials)} faults injected: {count(trials, SURVIVED)} survived, {count(trials, REFUSED)} refused clearly, "
+        f"{count(trials, WRONG)} silently wrong{more}, {lost} bytes lost."
+    )
+
+
+def sentence(content: Content) -> str:
+    """What the README says."""
+    return f"{sum_of(content['trials'])[:-1]} ([docs/faults.md](docs/faults.md))."
+
+
+def summary(group: str, trials: Sequence[Content]) -> str:
+    """One line for the terminal."""
+    return f"{group}: {sum_of(trials)}"
+
+
+if __name__ == "__main__":
+    write_text(PAGE, page(read_json(RESULT)))
+    print(sentence(read_json(RESULT)))
