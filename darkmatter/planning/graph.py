@@ -42,9 +42,14 @@ def paths(body: dict, kind: str) -> list[str]:
 
 
 def overlap(first: str, second: str) -> bool:
-    """Whether one path is the other or below it; a part such as `${profile}` may be any."""
-    pairs = zip(first.split("/"), second.split("/"), strict=False)
-    return all(one == other or "${" in one + other for one, other in pairs)
+    """Whether one path is the other or below it.
+
+    Two templates such as `${profile}` may be the same; one and a name, only in paths of the same length: no folder of a
+    profile is `reports/report.html`.
+    """
+    one, other = first.split("/"), second.split("/")
+    needed = 1 if len(one) == len(other) else 2
+    return all(a == b or ("${" in a) + ("${" in b) >= needed for a, b in zip(one, other, strict=False))
 
 
 def behind(stage: str, graph: dict[str, set[str]]) -> set[str]:
