@@ -110,8 +110,15 @@ def run(main: Callable[[Stage], None], name: str | None = None) -> None:
         stage = Stage(name, load_params(), source)
         main(stage)
         write_json(RECEIPTS / f"{name}.json", stage.receipt())
-    except (ArtifactError, ParamsError, UnitError, OSError) as error:
+    except (ArtifactError, ParamsError, UnitError) as error:
         sys.exit(f"error in stage {name}: {error}")
+    except OSError as error:  # NumPy's, of a file that it could not write to its end, gives only two numbers
+        hint = (
+            ""
+            if error.errno
+            else ": a file was not written to its end. Is the disk full, or the size of files limited?"
+        )
+        sys.exit(f"error in stage {name}: {error}{hint}")
     except MemoryError as error:
         detail = f" ({error})" if str(error) else ""
         sys.exit(f"error in stage {name}: there is not enough memory{detail}. Free some, or set DARKMATTER_WORKERS=1.")
