@@ -187,7 +187,7 @@ def two_at_once(workspace: Workspace, reference: dict[str, str]) -> Trial:
     right = workspace.artifacts() == reference
     clear = all(any("lock" in line or "busy" in line.lower() for line in lines) for lines in refused)
     outcome = WRONG if not right else UNCLEAR if not clear or len(refused) == 2 else REFUSED if refused else SURVIVED
-    says = " ".join(refused[0][-4:])[-400:] if refused else ""
+    says = " ".join(refused[0][-4:]).replace(str(workspace.folder), "…")[-400:] if refused else ""
     return Trial(GROUP, "two `dvc repro` at once", "one stage", outcome, says, 0, seconds)
 
 
