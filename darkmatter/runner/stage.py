@@ -31,6 +31,9 @@ from darkmatter.storage.artifacts import ArtifactError, write_json
 from darkmatter.storage.listings import list_files, listed_sha256
 from darkmatter.storage.paths import DATA, reports_of
 
+# NumPy's error of a file that it could not write to its end gives two numbers and no errno.
+NOT_WRITTEN = ": a file was not written to its end. Is the disk full, or the size of files limited?"
+
 
 class Stage:
     """What a running stage knows: its parameters, what it has read and written, and its units.
@@ -116,8 +119,10 @@ def run(main: Callable[[Stage], None], name: str | None = None) -> None:
         receipt = stage.receipt()
         write_json(stage.reports.receipts / f"{name}.json", receipt)
         bring_receipts(receipt["inputs"], stage.reports.receipts)
-    except (ArtifactError, ParamsError, UnitError, OSError) as error:
+    except (ArtifactError, ParamsError, UnitError) as error:
         sys.exit(f"error in stage {name}: {error}")
+    except OSError as error:
+        sys.exit(f"error in stage {name}: {error}{'' if error.errno else NOT_WRITTEN}")
     except MemoryError as error:
         detail = f" ({error})" if str(error) else ""
         sys.exit(f"error in stage {name}: there is not enough memory{detail}. Free some, or set DARKMATTER_WORKERS=1.")

@@ -90,7 +90,10 @@ def sum_of(trials: Sequence[Content]) -> str:
 
 def sentence(content: Content) -> str:
     """What the README says."""
-    return f"{sum_of(content['trials'])[:-1]} ([docs/faults.md](docs/faults.md))."
+    trials = content["trials"]
+    lost = sum(trial["bytes_lost"] for trial in trials)
+    counts = f"{len(trials)} faults injected: {count(trials, WRONG)} silently wrong, {lost} bytes lost"
+    return f"{counts} ([docs/faults.md](docs/faults.md))."
 
 
 def summary(group: str, trials: Sequence[Content]) -> str:

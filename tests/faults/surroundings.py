@@ -21,17 +21,22 @@ CANARY = "canary-3f9b-of-nobody"
 STAGES, DRAWINGS = ("tokens", "random_features", "claims"), "figures"  # text, arithmetic, rules; figures take longer
 # The stages in turn, as `python -m stages.NAME`; limits are set once everything is imported.
 PROGRAM = """
-import stages, os, resource, runpy, sys
-import darkmatter.figures, darkmatter.models.load, darkmatter.theory.norm_samples
+import stages, importlib, resource, runpy, sys
 kind, limit, *names = sys.argv[1:]
-if kind == "memory":
-    used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (used + int(limit), used + int(limit)))
-elif kind:
-    resource.setrlimit(getattr(resource, kind), (int(limit), int(limit)))
 for name in names:
-    sys.argv = [f"stages.{name}"]
-    runpy.run_module(f"stages.{name}", run_name="__main__", alter_sys=True)
+    importlib.import_module(f"stages.{name}")
+which = getattr(resource, "RLIMIT_AS" if kind == "memory" else kind or "RLIMIT_CPU")
+before = resource.getrlimit(which)
+if kind == "memory":
+    limit = int(limit) + int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+if kind:
+    resource.setrlimit(which, (int(limit), before[1]))
+try:
+    for name in names:
+        sys.argv = [f"stages.{name}"]
+        runpy.run_module(f"stages.{name}", run_name="__main__", alter_sys=True)
+finally:
+    resource.setrlimit(which, before)  # libraries have something to say at the end, too
 """
 
 
@@ -182,7 +187,7 @@ def two_at_once(workspace: Workspace, reference: dict[str, str]) -> Trial:
     right = workspace.artifacts() == reference
     clear = all(any("lock" in line or "busy" in line.lower() for line in lines) for lines in refused)
     outcome = WRONG if not right else UNCLEAR if not clear or len(refused) == 2 else REFUSED if refused else SURVIVED
-    says = " ".join(refused[0][-4:])[-400:] if refused else ""
+    says = " ".join(refused[0][-4:]).replace(str(workspace.folder), "…")[-400:] if refused else ""
     return Trial(GROUP, "two `dvc repro` at once", "one stage", outcome, says, 0, seconds)
 
 

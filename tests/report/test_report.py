@@ -41,7 +41,7 @@ from darkmatter.report.tokens import tokens_content
 from darkmatter.results.load import Results
 from darkmatter.runner.pipeline_file import declared_profiles
 from darkmatter.runner.stage import Stage
-from darkmatter.storage.artifacts import read_json, write_json
+from darkmatter.storage.artifacts import read_json, write_arrays, write_json
 from darkmatter.storage.paths import reports_of
 
 ROOT = Path(__file__).parents[2]
@@ -411,6 +411,7 @@ def test_both_stages_from_files_to_files(tmp_path: Path, monkeypatch: pytest.Mon
     write_json(reports.results / "lemmas.json", fake_lemmas())
     write_json(reports.results / "token_view.json", fake_token_view())
     shutil.copyfile(ROOT / "claims.yaml", "claims.yaml")
+    write_arrays(reports.sums / f"{params.figures.main_hookpoint}.npz", {"unused": np.zeros(1)})
     reports.figures.mkdir()
     for other in declared_profiles("report", ROOT):
         reports_of(other).path.mkdir()
