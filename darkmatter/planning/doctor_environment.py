@@ -13,7 +13,7 @@ from darkmatter.experiments.interpretability.params import Interpretability
 from darkmatter.params.types import ParamsError
 from darkmatter.planning.finding import Finding
 from darkmatter.planning.text import size
-from darkmatter.runner.processes import worker_count
+from darkmatter.runner.processes import STARTED_BY, worker_count
 from darkmatter.storage.artifacts import ArtifactError
 
 LOCKS = (Path("requirements/base.lock"), Path("requirements/torch-pypi.lock"))
@@ -86,9 +86,9 @@ def programs() -> list[Finding]:
 
 
 def variables() -> list[Finding]:
-    """DARKMATTER_*: those that are set, each with whether it is understood."""
+    """DARKMATTER_*: those that are set, each with whether it is understood. One is not for people: a stage sets it."""
     results = []
-    for name in sorted(name for name in os.environ if name.startswith("DARKMATTER_")):
+    for name in sorted(name for name in os.environ if name.startswith("DARKMATTER_") and name != STARTED_BY):
         value, short = os.environ[name], name.removeprefix("DARKMATTER_")
         problem = problem_of(short, value)
         results.append(Finding(name, problem is None, problem or value, None if problem is None else f"unset {name}"))

@@ -45,7 +45,6 @@ def test_every_subcommand_is_here():
     assert named == audits | {
         "params",
         "summary",
-        "keep",
         "compare",
         "decompose",
         "demo",

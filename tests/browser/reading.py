@@ -32,6 +32,6 @@ def seen(page: Page, *selectors: str) -> list[str]:
 
 def claims_of(page: Page, report: Path) -> list[dict[str, Any]]:
     """Of claims.json; the verdict is `stale` where the page says so, which it does of results of other code."""
-    claims = json.loads((report.parent / "claims.json").read_text(encoding="utf-8"))["claims"]
+    claims = json.loads((report.parent / "smollm2/claims.json").read_text(encoding="utf-8"))["claims"]
     said = page.eval_on_selector_all(ROWS, "rows => Object.fromEntries(rows.map(row => [row.id, row.dataset.verdict]))")
     return [claim | ({"verdict": "stale"} if said[f"claim-{claim['id']}"] == "stale" else {}) for claim in claims]

@@ -179,7 +179,7 @@ def test_the_story_is_short(page: Page) -> None:
 
 
 def test_marks_say_their_values_under_the_pointer(page: Page, report: Path) -> None:
-    points = json.loads((report.parent / "figures/fig02_maps.json").read_text(encoding="utf-8"))["points"]
+    points = json.loads((report.parent / "smollm2/figures/fig02_maps.json").read_text(encoding="utf-8"))["points"]
     said = page.locator("#fig02_maps .says title").all_text_contents()
     assert len(said) == 3 * len(points)
     assert any(text.startswith(points[0]["name"]) and f"{points[0]['norm_r2']['value']:.3g}" in text for text in said)

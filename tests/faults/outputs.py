@@ -18,7 +18,7 @@ from tests.faults.trial import REFUSED, SURVIVED, UNCLEAR, WRONG, Trial
 
 GROUP = "outputs"
 FILES, FLIPS, TOGETHER = 40, 200, 20  # files of the output; flips in all, and in one audit
-RESULT = "reports/results/use.json"
+RESULT = "reports/toy/results/use.json"
 SPEED, SAMPLE = 350e6, 1 << 28  # bytes a second of one core; bytes that it is measured on
 MAKE = f"""from pathlib import Path
 import random

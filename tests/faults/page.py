@@ -18,7 +18,7 @@ GROUPS = {
     "parameters": "Each section of params.yaml, given what cannot be run.",
     "hub": "A model hub on this machine that fails. SHA-256s are pinned, and a token is set that must not leave.",
     "hard_numbers": "Least squares against scipy.linalg.lstsq, coverage of intervals, and what must change nothing.",
-    "outputs": "Outputs, committed results, cache and remote with a bit flipped, before `darkmatter audit verify`.",
+    "outputs": "Outputs, committed results, cache and remote with a bit flipped, before an audit of every byte.",
     "kills": "SIGKILL at random moments; then `dvc repro` must end with the hashes of an undisturbed run.",
     "surroundings": "Machines as they are: full, small, in other places, shared.",
 }

@@ -16,6 +16,7 @@ from darkmatter.ledger.judge import prediction_row
 from darkmatter.ledger.predictions import prediction_sha256
 from darkmatter.results.load import Results
 from darkmatter.storage.artifacts import plain
+from darkmatter.storage.paths import reports_of
 
 ROOT = Path(__file__).parents[2]
 PARAMS = profile_params("smollm2")
@@ -108,6 +109,7 @@ def deriver():
     """Of a repository whose committed outcomes are those of this evidence."""
     made = Deriver.__new__(Deriver)
     made.params, made.evidence, made.predictions = PARAMS, evidence(), PREDICTIONS
+    made.reports = reports_of(PARAMS.profile)
     made.predicted = {name: plain(prediction_row(one, evidence())) for name, one in PREDICTIONS.items()}
     return made
 

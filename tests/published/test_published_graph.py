@@ -18,6 +18,7 @@ from profiles import composed, profile_params
 from darkmatter.models.activation_files import open_activations, rows_of
 from darkmatter.models.load import random_model
 from darkmatter.params.schema import parse_params
+from darkmatter.report.compared import COMPARED
 from darkmatter.runner.pipeline_file import declared_profiles
 from darkmatter.runner.units import input_hash
 from darkmatter.saes.open import open_decoder
@@ -42,6 +43,7 @@ def test_the_whole_graph_runs_on_published_saes(hub, monkeypatch):
     original, tokenizer = random_model(params.model)
     publish_model(hub, original.to(torch.bfloat16), tokenizer)
     publish_text(hub)
+    COMPARED.mkdir(parents=True)
     (other,) = declared_profiles("report", ROOT)
     reports_of(other).path.mkdir(parents=True)
     shutil.copy(ROOT / reports_of(other).claims, reports_of(other).claims)
