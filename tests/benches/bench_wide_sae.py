@@ -85,12 +85,8 @@ class PrivateMemory(threading.Thread):
 
     def run(self) -> None:
         while not self.over.wait(0.005):
-            self.peak = max(self.peak, self.now())
-
-    @staticmethod
-    def now() -> float:
-        (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if "RssAnon" in line)
-        return int(line.split()[1]) * 1024 / 1e9
+            (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if "RssAnon" in line)
+            self.peak = max(self.peak, int(line.split()[1]) * 1024 / 1e9)
 
 
 def run_side(side: str, folder: Path) -> None:

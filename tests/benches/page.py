@@ -28,10 +28,9 @@ one shard of activations) in one experiment.
 """
 NAMED = 3  # stages at most by name
 GROWTH_HEAD = ["what", "grows with", "sizes", "amounts", "exponent", "goal", "reached"]
-GROWTH = """## How time and memory grow
+GROWTH = """## How time grows
 
-Exponents of a power law through the sizes. Memory is what a process has for itself, less what it had before; what is
-mapped from files does not count. With more `d_model` the products alone grow with an exponent of 2.
+Exponents of a power law through the sizes. With more `d_model` the products alone grow with an exponent of 2.
 """
 
 Content = Mapping[str, Any]
