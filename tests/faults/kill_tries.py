@@ -84,11 +84,12 @@ def start_process(folder: Path, *arguments: str) -> subprocess.Popen:
 def hashes(folder: Path) -> dict[str, tuple[str, int]]:
     """SHA-256 and size of every artifact that promises the same bytes."""
     places = [path for path in (folder / "data").iterdir() if not path.name.startswith(".")]
-    places += [path for path in (folder / "reports").iterdir() if path.name not in VOLATILE]
-    files = [file for place in places for file in (place.rglob("*") if place.is_dir() else [place]) if file.is_file()]
+    files = [file for place in [*places, folder / "reports"] for file in place.rglob("*") if file.is_file()]
+    files += [place for place in places if place.is_file()]
     return {
         file.relative_to(folder).as_posix(): (hashlib.sha256(file.read_bytes()).hexdigest(), file.stat().st_size)
         for file in files
+        if not {*VOLATILE} & {*file.relative_to(folder).parts}
     }
 
 
