@@ -2,7 +2,6 @@
 
 Objects are those of DVC's cache, and of remotes that are folders of this machine.
 
-
     tampered      an output or a cache object has other bytes than the stage wrote
     rule-changed  claims.yaml has another rule than judged the result, now or at an earlier commit; or a prediction that
                   is younger than the run it is judged on
@@ -86,17 +85,10 @@ def verify(root: Path, committed: bool = False) -> Verification:
                     hashes = hash_path(root / out, bar.update)
                     done.hashed += 1
                     done.findings += output_findings(stage, out, hashes, receipts, stale, pipeline.cache, root)
-        for place in [] if committed else [pipeline.cache, *pipeline.remotes]:
-            what, fix = ("cache", "fetch") if place == pipeline.cache else ("remote", "push")
+        for place in stores(pipeline, committed):
             kept = objects(place)
             done.hashed += len(kept)
-            with ThreadPoolExecutor(THREADS) as pool:
-                for path, hashes in zip(kept, pool.map(lambda path: hash_file(path, bar.update), kept), strict=True):
-                    name = path.parent.name + path.name
-                    if hashes.md5 != name.removesuffix(".dir"):
-                        whose = f"{what} object{users(pipeline, name)}"
-                        message = f"{whose} has other bytes than its name says; delete it, then `dvc {fix}`"
-                        done.findings.append(AuditFinding("tampered", str(path), message))
+            done.findings += object_findings(place, kept, pipeline, bar.update)
     done.findings += unsaid_findings({name: receipts[name] for name in names if name in receipts}, stale, folder)
     done.findings += rule_findings(root, profile)
     done.findings += prediction_findings(root)
@@ -117,8 +109,27 @@ def kept_nowhere(pipeline: Pipeline, root: Path) -> int:
 def to_read(pipeline: Pipeline, root: Path, committed: bool) -> Iterator[Path]:
     for stage in pipeline.stages:
         yield from (root / out for out in stage.outs if not (committed and out in stage.cached))
-    for place in [] if committed else [pipeline.cache, *pipeline.remotes]:
+    for place in stores(pipeline, committed):
         yield from objects(place)
+
+
+def stores(pipeline: Pipeline, committed: bool) -> list[Path]:
+    """The cache and the remotes whose objects are read."""
+    return [] if committed else [pipeline.cache, *pipeline.remotes]
+
+
+def object_findings(
+    place: Path, kept: list[Path], pipeline: Pipeline, progress: Callable[[int], object]
+) -> Iterator[AuditFinding]:
+    """Objects of a cache or remote whose bytes are not those that their names say."""
+    what, fix = ("cache", "fetch") if place == pipeline.cache else ("remote", "push")
+    with ThreadPoolExecutor(THREADS) as pool:
+        for path, hashes in zip(kept, pool.map(lambda path: hash_file(path, progress), kept), strict=True):
+            name = path.parent.name + path.name
+            if hashes.md5 != name.removesuffix(".dir"):
+                whose = f"{what} object{users(pipeline, name)}"
+                message = f"{whose} has other bytes than its name says; delete it, then `dvc {fix}`"
+                yield AuditFinding("tampered", str(path), message)
 
 
 def files_of(path: Path) -> list[Path]:

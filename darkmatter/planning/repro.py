@@ -4,8 +4,8 @@ DVC's own lines and the bars of the stages pass through as they are. What is lef
 that DVC has not named yet, as if each had to run, times what this machine has needed so far of what was planned.
 Stages that took less than half of their plan found units stored and say nothing about the machine.
 
-Before it starts, a `dvc.lock` that a kill cut short is mended (`lock_keeper`), and what it has of another machine gives
-way to what the run-cache has of this one (`run_cache`).
+Before it starts, a `dvc.lock` that a kill cut short is restored (`lock_keeper`), and what it has of another machine
+gives way to what the run-cache has of this one (`run_cache`).
 """
 
 import os
@@ -75,7 +75,7 @@ def run_repro(arguments: list[str]) -> int:
         ArtifactError: there is no dvc.yaml here.
     """
     planned = planned_seconds(from_params(load_params()))
-    if lock_keeper.mend():
+    if lock_keeper.restore():
         print("dvc.lock was cut short when a run was killed; the copy that the last stage made took its place")
     if forgotten := forget_what_nobody_has():
         print(f"dvc.lock is another machine's; here the run-cache has these stages, too: {', '.join(forgotten)}")

@@ -30,7 +30,7 @@ CONFLICT = "<<<<<<<"  # of git: a person's to settle
 
 
 def watch() -> None:
-    """Copy dvc.lock, and start a process that mends it when the DVC that started this one has ended."""
+    """Copy dvc.lock, and start a process that restores it when the DVC that started this one has ended."""
     if "DVC_STAGE" not in os.environ or not TMP.is_dir():
         return  # no DVC did
     from darkmatter.runner.processes import parent_if_shell  # with NumPy, which a stage has anyway
@@ -48,7 +48,7 @@ def keep_copy() -> None:
         replace(COPY, LOCK.read_bytes())
 
 
-def mend(fewest: int = 0) -> bool:
+def restore(fewest: int = 0) -> bool:
     """Put the copy in the place of a part of dvc.lock; whether that was needed.
 
     Args:
@@ -129,7 +129,7 @@ def wait_for_end(pid: int) -> None:
 
 
 def main(pid: int) -> None:
-    """Wait for a process and mend what it leaves; the second of two that wait for one ends at once."""
+    """Wait for a process and restore what it leaves cut short; the second of two that wait for one ends at once."""
     mark = TMP / f"lock-keeper-{pid}"
     with mark.open("a") as file:
         try:
@@ -137,7 +137,7 @@ def main(pid: int) -> None:
         except BlockingIOError:
             return
         wait_for_end(pid)
-        mend(stages_of(COPY) or 0)
+        restore(stages_of(COPY) or 0)
         mark.unlink(missing_ok=True)
 
 

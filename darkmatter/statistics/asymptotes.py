@@ -1,11 +1,11 @@
 """Many power laws `y = c + a·W^−m` with c, a ≥ 0 at once, such as one to each resample: no random starts."""
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 
+from darkmatter.statistics.exponents import best_exponents
 from darkmatter.statistics.power_law import M_MAX, M_MIN
 
 PASSES, STEPS = 4, 60  # of the search for the exponent: each pass is thirty times finer
@@ -36,17 +36,12 @@ def fit_of_asymptotes(
         weights: of the points; None: all alike.
     """
     log_u = np.log(W) - np.log(W).mean()
-    low = np.full(len(y), math.log(M_MIN))
-    high = np.full(len(y), math.log(M_MAX))
-    for _ in range(PASSES):
-        log_m = low[:, None] + (high - low)[:, None] * np.linspace(0, 1, STEPS)  # (row, step)
-        c, a, rss = best_constant(log_m, log_u, y, weights)
-        best = rss.argmin(1)
-        rows = np.arange(len(y))
-        low, high = log_m[rows, np.maximum(best - 1, 0)], log_m[rows, np.minimum(best + 1, STEPS - 1)]
-    usable = np.isfinite(y).all(1)
-    m = np.exp(log_m[rows, best])
-    c, a, rss = (np.where(usable, values[rows, best], np.nan) for values in (c, a, rss))
+    log_m = best_exponents(
+        lambda grid: best_constant(grid, log_u, y, weights)[2], len(y), (M_MIN, M_MAX), PASSES, STEPS
+    )
+    usable, m = np.isfinite(y).all(1), np.exp(log_m)
+    found = best_constant(log_m[:, None], log_u, y, weights)
+    c, a, rss = (np.where(usable, values[:, 0], np.nan) for values in found)
     scale = a * np.exp(m * np.log(W).mean())
     at_bound = (c <= 0) | (a <= 0) | (m < M_MIN * 1.02)
     return Asymptotes(c, scale, m, rss, at_bound)

@@ -3,12 +3,13 @@
 `y = y∞(W) + b(W)·T^−p`, by least squares with one exponent p for all widths.
 """
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float, Int
+
+from darkmatter.statistics.exponents import best_exponents
 
 RUNGS, WIDTHS = 3, 4  # fewer of either cannot test a law of three parameters
 P_MIN, P_MAX = 0.05, 3.0  # below: a limit that no affordable training comes near; above: gone after the first rung
@@ -82,14 +83,12 @@ class Limits:
 def limits(rungs: Rungs, y: Float[np.ndarray, "number sae"]) -> Limits:
     """Least squares of each row: y∞ and b of each width in closed form, p by ever finer grids."""
     u = rungs.tokens / rungs.tokens.max()
-    low, high = (np.full(len(y), math.log(end)) for end in (P_MIN, P_MAX))
-    for _ in range(PASSES):
-        log_p = low[:, None] + (high - low)[:, None] * np.linspace(0, 1, STEPS)  # (number, step)
+
+    def rss_of(log_p: Float[np.ndarray, "number step"]) -> Float[np.ndarray, "number step"]:
         power = np.exp(-np.exp(log_p)[..., None] * np.log(u))
-        rss = np.sum([straight(power[..., own], y[:, None, own])[2] for own in rungs.members], axis=0)
-        best, rows = rss.argmin(1), np.arange(len(y))
-        low, high = log_p[rows, np.maximum(best - 1, 0)], log_p[rows, np.minimum(best + 1, STEPS - 1)]
-    exponent = np.exp(log_p[rows, best])
+        return np.sum([straight(power[..., own], y[:, None, own])[2] for own in rungs.members], axis=0)
+
+    exponent = np.exp(best_exponents(rss_of, len(y), (P_MIN, P_MAX), PASSES, STEPS))
     value, gain = (np.empty((len(y), len(rungs.widths))) for _ in range(2))
     fitted = np.empty_like(y)
     for number, own in enumerate(rungs.members):

@@ -12,7 +12,7 @@ import yaml
 from dvc.schema import COMPILED_LOCKFILE_SCHEMA
 
 from darkmatter.runner import lock_keeper
-from darkmatter.runner.lock_keeper import COPY, LOCK, keep_copy, mend, stages_of
+from darkmatter.runner.lock_keeper import COPY, LOCK, keep_copy, restore, stages_of
 
 ROOT = Path(__file__).parents[2]
 CONTENT = (ROOT / LOCK).read_bytes()
@@ -45,7 +45,7 @@ def until(condition) -> bool:
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.77])
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_a_lock_cut_by_a_kill_is_mended_without_any_command(share, number):
+def test_a_lock_cut_by_a_kill_is_restored_without_any_command(share, number):
     Path("half").write_bytes(CONTENT[: int(len(CONTENT) * share)])
     environment = os.environ | {"DVC_STAGE": "tokens", "PYTHONPATH": str(ROOT)}
     dvc = subprocess.Popen(
@@ -53,7 +53,7 @@ def test_a_lock_cut_by_a_kill_is_mended_without_any_command(share, number):
     )
     assert dvc.stdout.readline() == "writing\n"
     assert until(lambda: bool(list(COPY.parent.glob("lock-keeper-*"))))
-    assert LOCK.read_bytes() != CONTENT  # nobody mends while DVC lives
+    assert LOCK.read_bytes() != CONTENT  # nobody restores it while DVC lives
     os.killpg(dvc.pid, number)
     dvc.wait()
     assert until(lambda: LOCK.read_bytes() == CONTENT)
@@ -66,14 +66,14 @@ def test_a_stage_that_no_dvc_started_leaves_nothing_behind(monkeypatch):
     assert not list(COPY.parent.iterdir())
 
 
-def test_every_cut_is_mended_or_in_the_last_stage_and_read_by_dvc():
+def test_every_cut_is_restored_or_in_the_last_stage_and_read_by_dvc():
     keep_copy()
     stages = len(yaml.safe_load(CONTENT)["stages"])
     assert stages_of(LOCK) == stages
     last = CONTENT.rindex(b"\n    cmd: ")
     for end in [*range(0, last, 4999), *range(last, len(CONTENT), 197)]:
         LOCK.write_bytes(CONTENT[:end])
-        if mend(stages):
+        if restore(stages):
             assert LOCK.read_bytes() == CONTENT
         else:
             assert end > last
@@ -87,10 +87,10 @@ def test_what_is_no_cut_is_left_alone():
     conflict = b"<<<<<<< HEAD\n" + CONTENT
     for content in (CONTENT, yaml.safe_dump(fewer).encode(), conflict):
         LOCK.write_bytes(content)
-        assert not mend()
+        assert not restore()
         assert LOCK.read_bytes() == content
     LOCK.unlink()
-    assert not mend()
+    assert not restore()
     assert not LOCK.exists()
 
 
@@ -110,7 +110,7 @@ def test_a_dvc_that_is_writing_is_not_disturbed(monkeypatch):
     )
     with subprocess.Popen([sys.executable, "-c", hold], stdout=subprocess.PIPE, text=True) as dvc:
         assert dvc.stdout.readline() == "1\n"
-        assert not mend()
+        assert not restore()
         assert LOCK.read_bytes() == PART
         dvc.kill()
-    assert mend()
+    assert restore()

@@ -58,7 +58,7 @@ def test_our_own_hash_check_does_not_rely_on_pip(tmp_path, monkeypatch):
     assert not (tmp_path / "store" / ("0" * 64)).exists()
 
 
-def test_a_missing_package_is_named_with_the_command_that_mends_it(tmp_path):
+def test_a_missing_package_is_named_with_the_command_that_fixes_it(tmp_path):
     make_wheel(tmp_path / "house")
     with pytest.raises(ArtifactError, match=r"absent-text==2\.0 was not found in the wheelhouse.*corpus\.wheelhouse="):
         fetch("absent-text==2.0", "1" * 64, tmp_path / "house", tmp_path / "store")

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from darkmatter.saes.published.file_names import FILES
+from darkmatter.saes.published.pins import listed_entry
 from darkmatter.saes.published.profile_lists import Groups, member_text, rendered
 from darkmatter.saes.published.registry import Listed, find, version
 from darkmatter.saes.published.weights import Architecture
@@ -130,23 +130,10 @@ def set_manifest(name: str, pinned: Mapping[str, Any] | None = None) -> dict[str
 
 
 def entry(member: Member, kept: Mapping[str, Any] | None) -> dict[str, Any]:
-    sae = member.listed
-    return {
-        "release": sae.release,
-        "id": sae.id,
-        "repo": sae.repo,
-        "folder": sae.folder,
-        "format": sae.format,
-        "architecture": member.architecture,
-        "hookpoint": member.hookpoint,
-        "layer": int(member.hookpoint.rpartition(".")[2]),
-        "d_model": D_Z if member.hookpoint.startswith("attn_z") else D_MODEL,
-        "width": member.width,
-        "nominal_l0": sae.nominal_l0,
-        "roles": [member.group],
-        "revision": kept["revision"] if kept else None,
-        "sha256": kept["sha256"] if kept else dict.fromkeys(FILES[sae.format]),
-    }
+    d_model = D_Z if member.hookpoint.startswith("attn_z") else D_MODEL
+    return listed_entry(
+        member.listed, member.architecture, member.hookpoint, d_model, member.width, [member.group], kept
+    )
 
 
 def set_profile_text(name: str, manifest: Mapping[str, Any]) -> str:

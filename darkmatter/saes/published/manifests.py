@@ -8,15 +8,15 @@ null until a file is first downloaded, are filled in then (`darkmatter.saes.publ
 written again.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any, TypeVar
 
-from darkmatter.saes.published.file_names import FILES
 from darkmatter.saes.published.layer_sets import LAYER_SETS, set_manifest, set_profile_text
 from darkmatter.saes.published.names import named
+from darkmatter.saes.published.pins import listed_entry
 from darkmatter.saes.published.profile_lists import profile_text
 from darkmatter.saes.published.registry import Listed, saes_of, version
 from darkmatter.storage.artifacts import ArtifactError, read_json, write_json, write_text
@@ -185,25 +185,11 @@ def nearest_per_layer_and_width(saes: Iterable[Listed], target: float) -> list[L
     return [min(group, key=distance) for _, group in groupby(sorted(saes, key=key), key=key)]
 
 
-def entry(suite: Suite, sae: Listed, roles: list[str], kept: dict[str, Any] | None) -> dict[str, Any]:
+def entry(suite: Suite, sae: Listed, roles: list[str], kept: Mapping[str, Any] | None) -> dict[str, Any]:
     hookpoint = known(named(sae.repo, sae.folder).hookpoint, sae, "hookpoint")
-    files = FILES[sae.format]
-    return {
-        "release": sae.release,
-        "id": sae.id,
-        "repo": sae.repo,
-        "folder": sae.folder,
-        "format": sae.format,
-        "architecture": "jumprelu",  # Gemma Scope was trained so; Llama Scope was converted from TopK when published
-        "hookpoint": hookpoint,
-        "layer": place(sae),
-        "d_model": suite.d_z if hookpoint.startswith(ATTENTION) else suite.d_model,
-        "width": width_of(sae),
-        "nominal_l0": sae.nominal_l0,
-        "roles": roles,
-        "revision": kept["revision"] if kept else None,
-        "sha256": kept["sha256"] if kept else dict.fromkeys(files),
-    }
+    d_model = suite.d_z if hookpoint.startswith(ATTENTION) else suite.d_model
+    architecture = "jumprelu"  # Gemma Scope was trained so; Llama Scope was converted from TopK when published
+    return listed_entry(sae, architecture, hookpoint, d_model, width_of(sae), roles, kept)
 
 
 def write(folder: Path = MANIFESTS, profiles: Path = PROFILES) -> list[Path]:

@@ -8,6 +8,7 @@ from typing import Any
 from filelock import FileLock
 
 from darkmatter.saes.published.file_names import FILES
+from darkmatter.saes.published.registry import Listed
 from darkmatter.storage.artifacts import ArtifactError, read_json, sha256_bytes, write_json
 
 
@@ -30,6 +31,38 @@ def entry_named(manifest: Path, reference: str) -> dict[str, Any]:
         if reference in references(entry):
             return entry
     raise unlisted(manifest, reference)
+
+
+def listed_entry(
+    sae: Listed,
+    architecture: str,
+    hookpoint: str,
+    d_model: int,
+    width: int,
+    roles: list[str],
+    kept: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """A manifest's entry of one SAE.
+
+    Args:
+        kept: its entry in an earlier list, whose revision and SHA-256s stay; None: both are open.
+    """
+    return {
+        "release": sae.release,
+        "id": sae.id,
+        "repo": sae.repo,
+        "folder": sae.folder,
+        "format": sae.format,
+        "architecture": architecture,
+        "hookpoint": hookpoint,
+        "layer": int(hookpoint.rpartition(".")[2]),
+        "d_model": d_model,
+        "width": width,
+        "nominal_l0": sae.nominal_l0,
+        "roles": roles,
+        "revision": kept["revision"] if kept else None,
+        "sha256": kept["sha256"] if kept else dict.fromkeys(FILES[sae.format]),
+    }
 
 
 def references(entry: Mapping[str, Any]) -> tuple[str, str]:
