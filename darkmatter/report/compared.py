@@ -25,7 +25,8 @@ Written by `python -m darkmatter.report.compared` from `reports/compared/`; not 
 Did a run on another machine come to the same outcomes? A column is a run that was compared with another run of the same
 profile. Each cell has the outcome of the claim and, where numbers moved, the largest shift: in standard deviations over
 training seeds (σ) where that spread is known, else in half widths of the interval (w). A change of outcome stands in
-bold. Units that were found stored were made by an earlier run: what rests on them was not made again.
+bold. Each run was judged by the rules of its day; [results.md](results.md) has the outcomes by the rules of today.
+Units that were found stored were made by an earlier run: what rests on them was not made again.
 
 To add a column, on a machine of another class, after `make repro`:
 
@@ -45,13 +46,21 @@ def read_compared(folder: Path = COMPARED, profile: str | None = None) -> dict[s
     return {name: run for name, run in runs.items() if profile in (None, run["profile"])}
 
 
-def compared_content(runs: Mapping[str, Content]) -> Content:
-    """Columns (one for each run, with its facts) and rows (one for each claim) of the table; its one class of CPU."""
+def compared_content(runs: Mapping[str, Content], claims_now: Sequence[Content] = ()) -> Content:
+    """Columns (one for each run, with its facts) and rows (one for each claim) of the table; its one class of CPU.
+
+    Args:
+        claims_now: rows of claims.json: the outcomes by the rules of today, shown next to those of the runs.
+    """
+    now = {row["id"]: outcome_words([row["verdict"], row["analogue"]]) for row in claims_now}
     of_runs = [{row["id"]: row for row in run["claims"]} for run in runs.values()]
     claims = dict.fromkeys(name for rows in of_runs for name in rows)
     return {
         "columns": [column(name, run) for name, run in runs.items()],
-        "rows": [{"id": name, "cells": [cell(rows.get(name)) for rows in of_runs]} for name in claims],
+        "rows": [
+            {"id": name, "now": now.get(name, "absent"), "cells": [cell(rows.get(name)) for rows in of_runs]}
+            for name in claims
+        ],
         "one_class": one_class(runs),
     }
 

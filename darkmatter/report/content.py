@@ -72,7 +72,7 @@ def report_content(
         "claims": claims_content(claims, provenance),
         "predictions": predictions_content(claims),
         "families": families_content(claims, model, families),
-        "compared": compared_content(compared or {}),
+        "compared": compared_content(compared or {}, claims["claims"]),
         "variants": [{"split": split, "convention": convention} for split in SPLITS for convention in CONVENTIONS],
         "metrics": METRICS,
         "hookpoints": [

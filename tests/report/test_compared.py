@@ -54,6 +54,15 @@ def test_a_run_of_another_class_of_cpu_takes_back_that_there_is_none(runs):
     assert "Another CPU" in page({"other": other}) and "Another CPU" in section({"other": other})
 
 
+def test_outcomes_of_today_are_shown_next_to_those_of_the_runs(runs):
+    name, run = next(iter(runs.items()))
+    claim = run["claims"][0]["id"]
+    rows = compared_content({name: run}, [{"id": claim, "verdict": "differs", "analogue": "none"}])["rows"]
+    assert rows[0] | {"cells": []} == {"id": claim, "now": "differs", "cells": []}
+    assert rows[0]["cells"][0]["text"] != "differs" and {row["now"] for row in rows[1:]} == {"absent"}
+    assert "rules of its day" in section({name: run})
+
+
 def test_no_run_is_no_table():
     assert "| claim |" not in page({})
     assert "No comparison is kept" in section({})

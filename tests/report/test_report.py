@@ -271,7 +271,7 @@ def test_nothing_is_loaded_and_nothing_can_run(html: str, page: Page) -> None:
         for key in ("src", "href", "srcset", "poster", "background", "action"):
             if (value := attributes.get(key)) is not None:
                 outside = LINKS if name == "a" else {"data:image/png;base64"} if name == "image" else set()
-                assert value.startswith(("#", "figures/")) or value.split(",")[0] in outside, value[:80]
+                assert value.startswith(("#", "smoke/figures/")) or value.split(",")[0] in outside, value[:80]
     style = html[html.index("<style>") : html.index("</style>")]
     assert "url(" not in style and "@import" not in style
 
