@@ -121,6 +121,13 @@ def test_large_outputs_are_ignored_by_git_and_small_ones_are_not_cached():
             assert path.startswith("data/") != (options.get("cache") is False), f"{name}: {path}"
 
 
+def test_every_stage_that_dvc_may_bring_back_is_one_that_its_run_cache_holds():
+    """`persist` is for results that must outlive a run that fails; DVC never keeps such a stage."""
+    for name in STAGES:
+        uncached = [out for out in definition(name).get("outs", []) if isinstance(out, dict)]
+        assert all(options == {"persist": True} for out in uncached for options in out.values()), name
+
+
 def test_the_page_depends_on_every_profile_that_is_committed_but_the_default():
     assert sorted([*declared_profiles("report", ROOT), default_profile()]) == committed_profiles(ROOT)
 
