@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
-from matplotlib.textpath import TextPath
+from matplotlib.textpath import text_to_path
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 SHEET = Path(__file__).with_name("dark.mplstyle")
@@ -117,11 +117,12 @@ class Style:
 
 def wrapped(text: str, size: float, room: float) -> str:
     """The text in lines no wider than `room` points, in bold type."""
-    bold = FontProperties(family=mpl.rcParams["font.family"], weight="bold")
+    bold = FontProperties(family=mpl.rcParams["font.family"], weight="bold", size=size)
     lines: list[str] = []
     for word in text.split(" "):
         longer = f"{lines[-1]} {word}" if lines else word
-        if lines and TextPath((0, 0), longer, size=size, prop=bold).get_extents().width <= room:
+        width, _, _ = text_to_path.get_text_width_height_descent(longer, bold, ismath=False)
+        if lines and width <= room:
             lines[-1] = longer
         else:
             lines.append(word)
