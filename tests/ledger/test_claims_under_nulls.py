@@ -84,7 +84,7 @@ def test_a_null_that_leaves_the_number_as_it_is_marks_nothing(world):
     row = under_nulls(CLAIMS["norm-test-x"], world, SUBJECT)
     assert {one["outcome"] for one in row["nulls"].values()} == {"agrees"}
     sums = null_evidence(world)
-    same = dataclasses.replace(sums[FROZEN_DECODER], arrays=sums[TRAINED].arrays)
+    same = dataclasses.replace(sums[FROZEN_DECODER], arrays=sums[TRAINED].arrays, opened={})
     sums[FROZEN_DECODER] = same
     again = under_nulls(CLAIMS["norm-test-x"], world, SUBJECT)
     assert not again["nulls"][FROZEN_DECODER]["touched"] and FROZEN_DECODER not in again["non_diagnostic"]
