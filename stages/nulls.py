@@ -20,6 +20,7 @@ from darkmatter.decomposition.shared_moments import prepare
 from darkmatter.experiments.nulls.frozen_decoder import train_frozen_decoder
 from darkmatter.experiments.nulls.gaussian import EVAL, TRAIN, draw_gaussian
 from darkmatter.experiments.nulls.names import FROZEN_DECODER, GAUSSIAN, NULLS, RANDOM_MODEL, STORED
+from darkmatter.experiments.nulls.params import Nulls
 from darkmatter.experiments.nulls.random_model import draw_weights
 from darkmatter.experiments.nulls.results import results_of, stored, trained_sums
 from darkmatter.models.extract import extract, release_model
@@ -64,19 +65,21 @@ def main(stage: Stage) -> None:
     arrays: dict[str, np.ndarray] = {}
     if specs:
         real = Rows(train, params.hookpoints[hookpoint].train_contexts, held_out)
-        rows = {FROZEN_DECODER: real, RANDOM_MODEL: of_random_model(stage), GAUSSIAN: of_gaussian(stage, real)}
+        drawn = {RANDOM_MODEL: of_random_model(stage, own), GAUSSIAN: of_gaussian(stage, own, real)}
+        rows = {FROZEN_DECODER: real, **drawn}
         train_all(stage, specs, rows)
         arrays = decompose_all(stage, specs, rows, moments)
     write_arrays(stage.writes(stage.reports.results / STORED), arrays, compress=True)
     trained = trained_sums(params)
     write_json(stage.writes(stage.reports.results / "nulls.json"), results_of(arrays, trained, params))
-    for drawn in (GAUSSIAN, "weights"):  # made again in seconds; they take as much room as activations and model
-        forget_units(f"{stage.name}-{drawn}")
+    for made in (GAUSSIAN, "weights"):  # made again in seconds; they take as much room as activations and model
+        forget_units(f"{stage.name}-{made}")
     shutil.rmtree(WORK, ignore_errors=True)
 
 
-def of_gaussian(stage: Stage, real: Rows) -> Rows:
-    own, ratio = stage.params.nulls, stage.params.saes.training.outlier_norm_ratio
+def of_gaussian(stage: Stage, own: Nulls, real: Rows) -> Rows:
+    """Rows that are drawn."""
+    ratio = stage.params.saes.training.outlier_norm_ratio
     arguments = {"train": real.train, "contexts": real.contexts, "held_out": real.held_out}
     arguments |= {"drawn": own.gaussian_contexts, "seed": own.seed, "outlier_norm_ratio": ratio}
     run_units(draw_gaussian, [Unit("rows", arguments)], WORK / GAUSSIAN, f"{stage.name}-{GAUSSIAN}")
@@ -84,9 +87,9 @@ def of_gaussian(stage: Stage, real: Rows) -> Rows:
     return Rows(folder / TRAIN, own.gaussian_contexts, folder / EVAL)
 
 
-def of_random_model(stage: Stage) -> Rows:
+def of_random_model(stage: Stage, own: Nulls) -> Rows:
     """Weights drawn anew, and a pass through them over the tokens of the profile, shard by shard."""
-    params, own = stage.params, stage.params.nulls
+    params = stage.params
     hookpoint, shards = params.figures.main_hookpoint, WORK / RANDOM_MODEL / "shards"
     model = Unit("model", {"model": MODEL, "seed": own.seed})
     run_units(draw_weights, [model], WORK / RANDOM_MODEL / "weights", f"{stage.name}-weights")

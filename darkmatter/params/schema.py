@@ -128,7 +128,7 @@ class Params(Section):
                 raise ValueError(f"{name}.contexts {count} exceeds tokens.eval_contexts {tokens.eval_contexts}")
         if self.error_saes.train_contexts > tokens.train_contexts:
             raise ValueError(f"error_saes.train_contexts exceeds tokens.train_contexts {tokens.train_contexts}")
-        if self.nulls.random_model_contexts > tokens.train_contexts:
+        if self.nulls.saes and self.nulls.random_model_contexts > tokens.train_contexts:
             raise ValueError(f"nulls.random_model_contexts exceeds tokens.train_contexts {tokens.train_contexts}")
         for point, data in self.hookpoints.items():
             if data.train_contexts > tokens.train_contexts:

@@ -321,6 +321,6 @@ def test_saes_that_were_not_trained_here_as_topk_are_refused():
     content["nulls"]["saes"] = ["widths-1-k4-s0"]
     with pytest.raises(ParamsError, match=r"nulls\.saes names resid_post\.1/widths-1-k4-s0, which `saes\.groups`"):
         parse_params(content)
-    content["nulls"] |= {"saes": [], "random_model_contexts": 25}
+    content["nulls"] |= {"saes": PARAMS.nulls.saes, "random_model_contexts": 25}
     with pytest.raises(ParamsError, match=r"random_model_contexts exceeds tokens\.train_contexts 24"):
         parse_params(content)
