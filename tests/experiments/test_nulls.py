@@ -9,6 +9,7 @@ import torch
 from fake_nulls import WORLD, fake_sums
 from profiles import profile_params
 from safetensors.torch import load_file
+from schema_errors import errors
 
 from darkmatter.audit.compare import compare
 from darkmatter.decomposition.passes import decompose
@@ -28,7 +29,7 @@ from darkmatter.params.types import ParamsError
 from darkmatter.saes.open import encode_sae, read_facts
 from darkmatter.saes.training.train import train_sae
 from darkmatter.statistics.sae_estimates import HookpointSums
-from darkmatter.storage.artifacts import ArtifactError, plain, read_json, sha256_path
+from darkmatter.storage.artifacts import ArtifactError, plain, read_arrays, read_json, sha256_path, write_arrays
 
 PARAMS = profile_params("smoke")
 SPLIT = {"fit_share": 0.6, "folds": 3, "split_seed": 0}
@@ -245,6 +246,7 @@ def made():
 
 def test_results_have_every_null_beside_the_trained_saes(made):
     *_, content = made
+    assert errors(content, "nulls") == []
     assert [row["null"] for row in content["nulls"]] == [TRAINED, *NULLS]
     for row in content["nulls"]:
         assert [sae["name"] for sae in row["saes"]] == PARAMS.nulls.saes
@@ -305,11 +307,12 @@ def test_numbers_of_other_contexts_are_not_set_against_each_other(made):
         one.against(other, lead)
 
 
-def test_an_experiment_that_is_off_has_empty_results(made):
+def test_an_experiment_that_is_off_has_empty_results(tmp_path):
     *_, trained = fake_sums(PARAMS)
+    write_arrays(tmp_path / nulls_results.STORED, {}, compress=True)
     off = PARAMS.model_copy(update={"nulls": PARAMS.nulls.model_copy(update={"saes": []})})
-    content = results_of({}, trained, off)
-    assert content["nulls"] == [] and content["estimands"] == {}
+    content = results_of(read_arrays(tmp_path / nulls_results.STORED), trained, off)
+    assert content["nulls"] == [] and content["estimands"] == {} and errors(plain(content), "nulls") == []
 
 
 def test_saes_that_were_not_trained_here_as_topk_are_refused():
