@@ -262,7 +262,8 @@ def under_nulls(claim: Claim, evidence: Evidence, subject: Subject) -> dict[str,
     """The same claim on SAEs that learned nothing (`nulls`), and the nulls under which it agrees (`non_diagnostic`).
 
     A null whose numbers are those of the trained SAEs does not touch what the claim is about, as another decoder leaves
-    the norm of x: its agreement says nothing. The trained SAEs of the same sizes stand beside the nulls.
+    the norm of x: its agreement says nothing. The trained SAEs of the same sizes stand beside the nulls. Nothing where
+    the profile has no nulls, or the claim needs more than they have.
     """
     rows: dict[str, Any] = {}
     for null, own in null_evidence(evidence).items() if claim.experiment == DECIDED_BY else ():
@@ -278,7 +279,7 @@ def under_nulls(claim: Claim, evidence: Evidence, subject: Subject) -> dict[str,
             "components": {name: [ends(estimate) for estimate in estimates] for name, estimates in numbers.items()},
         }
     agreeing = [null for null, row in rows.items() if row["outcome"] == "agrees" and row["touched"] and null != TRAINED]
-    return {"nulls": rows, "non_diagnostic": agreeing}
+    return {"nulls": rows, "non_diagnostic": agreeing} if rows else {}
 
 
 def touched(trained: Found, numbers: Found, regions: Mapping[str, Region]) -> bool:
