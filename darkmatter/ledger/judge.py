@@ -274,7 +274,7 @@ def under_nulls(claim: Claim, evidence: Evidence, subject: Subject) -> dict[str,
         regions = regions_of(claim, subject)
         rows[null] = {
             "outcome": judged,
-            "touched": null == TRAINED or touched(rows.get(TRAINED, {}).get("components", {}), numbers, regions),
+            "touched": TRAINED not in rows or touched(rows[TRAINED]["components"], numbers, regions),
             "reason": why_open(regions, numbers) if judged == "inconclusive" else None,
             "components": {name: [ends(estimate) for estimate in estimates] for name, estimates in numbers.items()},
         }
@@ -283,15 +283,14 @@ def under_nulls(claim: Claim, evidence: Evidence, subject: Subject) -> dict[str,
 
 
 def touched(trained: Found, numbers: Found, regions: Mapping[str, Region]) -> bool:
-    """Whether any number that the rule judges differs from that of the trained SAEs by more than rounding."""
-    for name in regions:
-        pairs = [[one["value"] for one in found.get(name, [])] for found in (trained, numbers)]
-        if len(pairs[0]) != len(pairs[1]):
-            return True
-        for one, other in zip(*pairs, strict=True):
-            if (one is None) != (other is None) or (one is not None and not same(one, other)):
-                return True
-    return False
+    """Whether the numbers that the rule judges are others than those of the trained SAEs; where there are none, yes."""
+    pairs = [
+        (one["value"], other["value"])
+        for name in regions
+        for one, other in zip(trained.get(name, []), numbers.get(name, []), strict=True)
+    ]
+    known = [pair for pair in pairs if None not in pair]
+    return len(known) < len(pairs) or not known or not all(same(*pair) for pair in known)
 
 
 def ends(estimate: Estimate) -> Estimate:

@@ -7,6 +7,7 @@ from darkmatter.report.outcomes import ANSWERS, values_text
 from darkmatter.report.words import words_of
 
 Content = dict[str, Any]
+OPEN = "inconclusive"
 NAMES = {  # in the order of the table; the first is no null
     "trained": "trained, the same sizes alone",
     "frozen_decoder": "frozen decoder",
@@ -16,12 +17,12 @@ NAMES = {  # in the order of the table; the first is no null
 
 
 def nulls_content(rows: Sequence[Mapping[str, Any]]) -> Content:
-    """Columns, and one row for each claim that could be judged under a null.
+    """Columns, and one row for each claim that is decided somewhere; with so few SAEs some stay open everywhere.
 
     Args:
         rows: of claims.json.
     """
-    judged = [row for row in rows if row.get("nulls")]
+    judged = [row for row in rows if any(one["outcome"] != OPEN for one in row.get("nulls", {}).values())]
     return {
         "columns": [name for null, name in NAMES.items() if any(null in row["nulls"] for row in judged)],
         "rows": [

@@ -163,7 +163,7 @@ BOOTSTRAP = {"resamples": 200, "level": 0.95, "seed": 0}
 
 
 def numbers_of(folder: Path) -> dict:
-    arrays = stored({GAUSSIAN: folder}, {GAUSSIAN: folder / MOMENTS}, ["sae"])
+    arrays = stored({GAUSSIAN: folder}, ["sae"])
     sums = nulls_results.null_sums(arrays)[GAUSSIAN]
     return sums.estimates("sae", "token", "paper", BOOTSTRAP)
 

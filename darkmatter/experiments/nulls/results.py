@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from darkmatter.decomposition.results import committed_sums, regressions
+from darkmatter.decomposition.results import MOMENTS, committed_sums, regressions
 from darkmatter.decomposition.rounded_sums import committed_dimensions
 from darkmatter.experiments.nulls.estimands import estimands
 from darkmatter.experiments.nulls.estimates import NullSums
@@ -22,16 +22,15 @@ from darkmatter.storage.paths import reports_of
 RANK = "rank"
 
 
-def stored(folders: Mapping[str, Path], moments: Mapping[str, Path], saes: list[str]) -> dict[str, np.ndarray]:
+def stored(folders: Mapping[str, Path], saes: list[str]) -> dict[str, np.ndarray]:
     """Content of STORED.
 
     Args:
         folders: null → what the decomposition left of it, as of a hookpoint.
-        moments: null → the file of its shared moments.
     """
     parts: dict[str, dict[str, np.ndarray]] = {}
     for null, folder in folders.items():
-        fits = regressions(read_arrays(moments[null]))
+        fits = regressions(read_arrays(folder / MOMENTS))
         ranks = {f"{RANK}/{name}": np.array(fit["rank"]) for name, fit in fits.items()}
         parts[null] = committed_sums(folder, saes) | committed_dimensions(folder, saes) | ranks
     return gather(parts)
