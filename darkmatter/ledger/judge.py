@@ -4,11 +4,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from darkmatter.experiments.nulls.names import TRAINED
 from darkmatter.ledger.claims import Claim, Ledger, rule_sha256
 from darkmatter.ledger.estimands.evidence import OF_CONVENTION, PRIMARY, VARIANTS, Evidence, Missing, Variant
 from darkmatter.ledger.estimands.experiments import KEYS
 from darkmatter.ledger.estimands.quantities import Bootstrap, Component, Null, Quantity
 from darkmatter.ledger.estimands.registry import estimand
+from darkmatter.ledger.nulls import DECIDED_BY, null_evidence
 from darkmatter.ledger.predictions import Prediction, prediction_sha256
 from darkmatter.ledger.rules import Earlier, Region
 from darkmatter.ledger.verdicts import (
@@ -25,6 +27,7 @@ from darkmatter.ledger.verdicts import (
     regions_of,
 )
 from darkmatter.statistics.estimate import Estimate
+from darkmatter.statistics.rounding import same
 
 Found = dict[str, list[Estimate]]
 
@@ -76,6 +79,7 @@ def claim_row(claim: Claim, evidence: Evidence, subject: Subject) -> dict[str, A
         "variants": {},
         "flips": [],
         "judge": None,
+        **under_nulls(claim, evidence, subject),
     }
     try:
         result, judged = components(claim, evidence, subject, PRIMARY)
@@ -252,6 +256,41 @@ def other_variants(claim: Claim, evidence: Evidence, subject: Subject) -> dict[s
         alone = component_outcomes(regions_of(claim, subject), numbers)
         result[str(variant)] = {"outcome": judged, "outcomes": alone, "components": brief}
     return result
+
+
+def under_nulls(claim: Claim, evidence: Evidence, subject: Subject) -> dict[str, Any]:
+    """The same claim on SAEs that learned nothing (`nulls`), and the nulls under which it agrees (`non_diagnostic`).
+
+    A null whose numbers are those of the trained SAEs does not touch what the claim is about, as another decoder leaves
+    the norm of x: its agreement says nothing. The trained SAEs of the same sizes stand beside the nulls. Nothing where
+    the profile has no nulls, or the claim needs more than they have.
+    """
+    rows: dict[str, Any] = {}
+    for null, own in null_evidence(evidence).items() if claim.experiment == DECIDED_BY else ():
+        try:
+            numbers, judged = components(claim, own, subject, PRIMARY)
+        except Missing:
+            continue
+        regions = regions_of(claim, subject)
+        rows[null] = {
+            "outcome": judged,
+            "touched": TRAINED not in rows or touched(rows[TRAINED]["components"], numbers, regions),
+            "reason": why_open(regions, numbers) if judged == "inconclusive" else None,
+            "components": {name: [ends(estimate) for estimate in estimates] for name, estimates in numbers.items()},
+        }
+    agreeing = [null for null, row in rows.items() if row["outcome"] == "agrees" and row["touched"] and null != TRAINED]
+    return {"nulls": rows, "non_diagnostic": agreeing} if rows else {}
+
+
+def touched(trained: Found, numbers: Found, regions: Mapping[str, Region]) -> bool:
+    """Whether the numbers that the rule judges are others than those of the trained SAEs; where there are none, yes."""
+    pairs = [
+        (one["value"], other["value"])
+        for name in regions
+        for one, other in zip(trained.get(name, []), numbers.get(name, []), strict=True)
+    ]
+    known = [pair for pair in pairs if None not in pair]
+    return len(known) < len(pairs) or not known or not all(same(*pair) for pair in known)
 
 
 def ends(estimate: Estimate) -> Estimate:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:  # read by name, in `complete`: no stage's code depends on the
     from darkmatter.experiments.latent_probe.params import LatentProbe
     from darkmatter.experiments.lemmas.params import Lemmas
     from darkmatter.experiments.norm_baselines.params import NormBaselines
+    from darkmatter.experiments.nulls.params import Nulls
     from darkmatter.experiments.per_token_scaling.params import PerTokenScaling
     from darkmatter.experiments.pursuit.params import Pursuit
     from darkmatter.experiments.random_features.params import RandomFeatures
@@ -75,6 +76,7 @@ class Params(Section):
     synthetic_noise: "SyntheticNoise"
     random_features: "RandomFeatures"
     controls: "Controls"
+    nulls: "Nulls"
     lemmas: "Lemmas"
     figures: Figures
 
@@ -126,6 +128,8 @@ class Params(Section):
                 raise ValueError(f"{name}.contexts {count} exceeds tokens.eval_contexts {tokens.eval_contexts}")
         if self.error_saes.train_contexts > tokens.train_contexts:
             raise ValueError(f"error_saes.train_contexts exceeds tokens.train_contexts {tokens.train_contexts}")
+        if self.nulls.saes and self.nulls.random_model_contexts > tokens.train_contexts:
+            raise ValueError(f"nulls.random_model_contexts exceeds tokens.train_contexts {tokens.train_contexts}")
         for point, data in self.hookpoints.items():
             if data.train_contexts > tokens.train_contexts:
                 raise ValueError(
@@ -148,6 +152,10 @@ class Params(Section):
         for key, path in self.sae_references():
             if path not in names:
                 raise ValueError(f"{key} names {path}, which `saes.groups` does not make")
+        main = self.figures.main_hookpoint
+        for spec in (self.sae_spec(f"{main}/{name}") for name in self.nulls.saes):
+            if spec.reference or spec.architecture != "topk":
+                raise ValueError(f"nulls.saes names {spec.name}; the nulls are trained as a TopK SAE of `saes.groups`")
         return self
 
     def sae_references(self) -> list[tuple[str, str]]:
@@ -156,6 +164,7 @@ class Params(Section):
         at_main = [(f"{section}.sae", getattr(self, section).sae) for section in sections]
         at_main += [("downstream.saes", name) for name in self.downstream.saes]
         at_main += [("synthetic_noise.further_saes", name) for name in self.synthetic_noise.further_saes]
+        at_main += [("nulls.saes", name) for name in self.nulls.saes]
         main = self.figures.main_hookpoint
         named = [(key, f"{main}/{name}") for key, name in at_main]
         return [*named, *(("components.parents", path) for path in self.components.parents)]

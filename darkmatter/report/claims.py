@@ -11,6 +11,7 @@ from darkmatter.ledger.verdicts import NOT_TESTABLE, said
 from darkmatter.params.conventions import CONVENTIONS, PRIMARY
 from darkmatter.regression.splits import SPLITS
 from darkmatter.report.editions import earlier_rules
+from darkmatter.report.nulls import null_note
 from darkmatter.report.numbers import digits, estimate_text, sample
 from darkmatter.report.outcomes import ANSWERS, STALE, change, key_of, outcome_of
 from darkmatter.report.sources import Provenance, results_name
@@ -109,12 +110,12 @@ def claim_row(row: Content, provenance: Provenance, profile: str) -> Content:
 
 
 def notes(row: Content) -> list[str]:
-    """What stands below the answer: why there is none, or who judged. Why a claim is open, its numbers say."""
+    """What stands below the answer: why there is none, who judged, that it says little. Numbers say why it is open."""
     if row["verdict"] == STALE:
         return [row["stale"], f"it was {VERDICTS[row['was']]}"]
     surrogate = ["by the offline surrogate, no language model"] if row["judge"] == "surrogate" else []
     untested = outcome_of(row) == "none" or not row["components"]
-    return [*surrogate, *([row["reason"]] if untested and row["reason"] else [])]
+    return [*surrogate, *null_note(row), *([row["reason"]] if untested and row["reason"] else [])]
 
 
 def own_numbers(row: Content, judged: bool) -> list[Content]:

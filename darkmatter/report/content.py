@@ -21,6 +21,7 @@ from darkmatter.report.editions import editions_content
 from darkmatter.report.errata import errata, inconsistent
 from darkmatter.report.families import families_content
 from darkmatter.report.figures import figure_content
+from darkmatter.report.nulls import nulls_content
 from darkmatter.report.predictions import predictions_content
 from darkmatter.report.sources import Provenance, short_revision
 from darkmatter.report.story import story
@@ -70,6 +71,7 @@ def report_content(
         "letters": Markup(drawings.letters),  # noqa: S704 - of drawing elements alone
         "colours": drawings.style,
         "claims": claims_content(claims, provenance),
+        "nulls": nulls_content(claims["claims"]),
         "predictions": predictions_content(claims),
         "families": families_content(claims, model, families),
         "compared": compared_content(compared or {}, claims["claims"]),

@@ -14,6 +14,7 @@ import fake_interpretability
 import fake_latent_probe
 import fake_linear_rank
 import fake_norm_baselines
+import fake_nulls
 import fake_pursuit
 import fake_random_features
 import fake_synthetic_noise
@@ -110,6 +111,7 @@ def fake_results(params: Params, model: str | None = None) -> Results:
             "latent_probe": fake_latent_probe.fake(params),
             "synthetic_noise": fake_synthetic_noise.fake(params),
             "linear_rank": fake_linear_rank.fake(params),
+            "nulls": fake_nulls.fake(params),
             "random_features": fake_random_features.fake(params),
         },
     )

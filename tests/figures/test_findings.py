@@ -230,6 +230,20 @@ def test_controls(params: Params, results: Results) -> None:
     assert finding("tabX_controls", results, params).startswith(f"{count - 1} of {count} ")
 
 
+def test_nulls(params: Params, results: Results) -> None:
+    trained, *nulls = results.experiments["nulls"]["nulls"]
+    for row in (trained, *nulls):
+        for number, sae in enumerate(row["saes"]):
+            numbers = sae["estimates"]["token"]["paper"]
+            numbers["vector_r2"]["value"] = 0.5 + 0.1 * number if row is trained else 0.6
+            numbers["norm_r2"]["value"] = 0.8 if row is trained else 0.1 + 0.3 * number
+    text = "0.50 to 0.60 of the error vector of trained SAEs and 0.60 where nothing was learned"
+    assert text in finding("figX_nulls", results, params)
+    assert finding("figX_nulls", results, params).endswith("of the error norm it is 0.80 and 0.10 to 0.40")
+    results.experiments["nulls"]["nulls"] = []
+    assert "the experiment is off" in figure_data(BY_ID["figX_nulls"], results, params)["not_drawn"]
+
+
 def test_words() -> None:
     assert span([0.741, 0.744]) == "0.74" and span([0.9, 0.1]) == "0.10 to 0.90" and span([]) == "undefined"
     assert percent_span([0.1, 0.32]) == "10 to 32\N{NO-BREAK SPACE}%"

@@ -94,6 +94,7 @@ EDITS = {
     "ledger/verdicts.py": ({"claims", "report"}, set()),
     "theory/lemmas.py": ({"lemmas", "controls"}, set()),
     "results/breakdown.py": ({"controls", "linear_rank", *LEAVES}, set()),
+    "experiments/nulls/params.py": ({"nulls", *LEAVES}, set()),
     "experiments/components/params.py": ({"components", *LEAVES}, set()),
     "experiments/downstream/params.py": ({"downstream", "linear_rank", *LEAVES}, set()),
     "experiments/controls/params.py": ({"controls", *LEAVES}, set()),

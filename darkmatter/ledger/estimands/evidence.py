@@ -5,7 +5,7 @@ needs the sums of every dimension: those that are committed, rounded, where they
 that the decomposition leaves in its DVC output.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -106,6 +106,7 @@ class Evidence:
         layers: of the model.
         pursuit_sums: of gradient pursuit, the committed sums, and those of every dimension where they are here.
         manifests: model of the paper → the list of its published SAEs; None where one is not here.
+        null_sums: those of SAEs that learned nothing; None where the profile has none.
     """
 
     params: Params
@@ -115,6 +116,7 @@ class Evidence:
     layers: int
     pursuit_sums: tuple[Path, Path | None] | None = None
     manifests: dict[str, Any] | None = None
+    null_sums: Path | None = None
     opened: dict[Any, Any] = field(default_factory=dict, compare=False)  # files and formulas, each once
 
     def residual_saes(self) -> list[Point]:
@@ -247,9 +249,13 @@ class Evidence:
 
         return self.once(("dimensions", point.path, variant.split, variant.convention), formulas)
 
-    def hookpoint_sums(self, hookpoint: str) -> tuple[SymbolicSums, dict[str, np.ndarray]]:
-        def load() -> tuple[SymbolicSums, dict[str, np.ndarray]]:
-            arrays = read_arrays(self.sums / f"{hookpoint}.npz")
+    def sums_of(self, hookpoint: str) -> Mapping[str, np.ndarray]:
+        """The committed sums of a hookpoint."""
+        return read_arrays(self.sums / f"{hookpoint}.npz")
+
+    def hookpoint_sums(self, hookpoint: str) -> tuple[SymbolicSums, Mapping[str, np.ndarray]]:
+        def load() -> tuple[SymbolicSums, Mapping[str, np.ndarray]]:
+            arrays = self.sums_of(hookpoint)
             fits = self.results.decomposition[hookpoint]["regressions"]
             rank = {name: int(fit["rank"]) for name, fit in fits.items()}
             bootstrap = self.params.decomposition.bootstrap.model_dump()

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from darkmatter.experiments.nulls.names import STORED as NULLS_STORED
 from darkmatter.experiments.pursuit.results import STORED, STORED_DIMENSIONS
 from darkmatter.experiments.registry import records
 from darkmatter.ledger.estimands.evidence import Evidence
@@ -30,6 +31,7 @@ def gather(params: Params, reads: Callable[[Path], Path] = Path) -> Evidence:
     experiments = {name: read_json(reads(path)) for name, path in files.items() if path.exists()}
     dimension_sums = DECOMPOSITION / params.profile
     pursuit, pursuit_dimensions = reports.results / STORED, DIMENSION_SUMS / params.profile / STORED_DIMENSIONS
+    nulls = reports.results / NULLS_STORED
     return Evidence(
         params,
         Results(load_decomposition(reports.results, params.hookpoints), experiments),
@@ -40,6 +42,7 @@ def gather(params: Params, reads: Callable[[Path], Path] = Path) -> Evidence:
         if pursuit.exists()
         else None,
         manifests(reads),
+        reads(nulls) if nulls.exists() else None,
     )
 
 
