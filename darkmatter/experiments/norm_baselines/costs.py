@@ -4,10 +4,11 @@ from darkmatter.costs.cost import Cost, Work, many
 from darkmatter.costs.regressions import EIGEN, TABLE_COLUMNS, blocks
 from darkmatter.costs.saes import BASE
 from darkmatter.costs.workload import FLOAT64, Workload
+from darkmatter.experiments.norm_baselines.results import measured
 
 
 def cost(w: Workload) -> Cost:
-    saes = w.in_groups(w.params.norm_baselines.groups)
+    saes = [w.sae(spec.path) for spec in measured(w.params)]
     if not saes:
         return Cost()
     probes = [
