@@ -144,18 +144,19 @@ def of_a_stage(of_seed: float, seeds: int, saes: int):
     return world
 
 
-@pytest.mark.parametrize(("of_seed", "seeds", "saes"), [(0.3, 5, 1), (1.0, 5, 1), (0.3, 2, 1), (1.0, 2, 3)])
+@pytest.mark.parametrize(
+    ("of_seed", "seeds", "saes"), [(0.3, 5, 1), (1.0, 5, 1), (0.3, 2, 1), (1.0, 2, 1), (1.0, 2, 3)]
+)
 def test_interval_of_a_stage_and_the_seed(of_seed, seeds, saes):
-    """Noise of the seed at 0.3 and 1 times that of contexts, whose deviation is 0.009: the BCa interval's own level."""
-    assert 0.92 <= coverage(of_a_stage(of_seed, seeds, saes), 0.3) <= 0.97
+    """Noise of the seed at 0.3 and 1 times that of contexts, whose deviation is 0.009."""
+    assert 0.93 <= coverage(of_a_stage(of_seed, seeds, saes), 0.3) <= 0.97
 
 
-@pytest.mark.parametrize(("of_seed", "low", "high"), [(1.0, 0.88, 0.96), (3.0, 0.82, 0.92)])
-def test_one_pair_of_seeds_says_little_of_a_noise_as_large_as_that_of_contexts(of_seed, low, high):
-    assert low <= coverage(of_a_stage(of_seed, 2, 1), 0.3) <= high
+def test_one_pair_says_too_little_of_a_seed_that_exceeds_the_contexts_of_a_stage():
+    assert 0.84 <= coverage(of_a_stage(3.0, 2, 1), 0.3) <= 0.92
 
 
-@pytest.mark.parametrize(("of_seed", "low", "high"), [(0.3, 0.93, 0.97), (1.0, 0.90, 0.97), (3.0, 0.82, 0.92)])
+@pytest.mark.parametrize(("of_seed", "low", "high"), [(0.3, 0.93, 0.97), (1.0, 0.93, 0.97), (3.0, 0.88, 0.94)])
 def test_interval_of_draws_and_the_seed(of_seed, low, high):
     """Five draws of contexts and noise, and one pair of SAEs that differ in their seed alone."""
 
