@@ -8,7 +8,8 @@ from darkmatter.experiments.norm_baselines.results import measured
 
 
 def cost(w: Workload) -> Cost:
-    saes = [w.sae(spec.path) for spec in measured(w.params)]
+    paths = {spec.path for spec in measured(w.params)}
+    saes = [sae for sae in w.saes if sae.path in paths]
     if not saes:
         return Cost()
     probes = [
