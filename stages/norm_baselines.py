@@ -10,7 +10,7 @@ Out: reports/PROFILE/results/norm_baselines.json       SAE × regressor: R², an
 
 from darkmatter.decomposition.results import MOMENTS
 from darkmatter.experiments.norm_baselines.compute import baselines, check_rows
-from darkmatter.experiments.norm_baselines.results import STORED, results_of, stored
+from darkmatter.experiments.norm_baselines.results import STORED, measured, results_of, stored
 from darkmatter.models.activation_files import open_activations
 from darkmatter.regression.splits import draw_splits
 from darkmatter.runner.processes import single_thread
@@ -22,7 +22,6 @@ from darkmatter.storage.paths import ACTIVATIONS, DECOMPOSITION, MODEL, TOKENS
 def main(stage: Stage) -> None:
     single_thread()
     params, decomposition = stage.params, stage.params.decomposition
-    specs = [spec for spec in params.sae_specs() if spec.group in params.norm_baselines.groups]
     folder = stage.reads(DECOMPOSITION / params.profile)
     activations = stage.reads(ACTIVATIONS / "eval")
     loss = open_array(activations / "loss.npy", (None, None))
@@ -33,7 +32,7 @@ def main(stage: Stage) -> None:
     split = (decomposition.fit_share, decomposition.folds, decomposition.split_seed)
     ids = tokens[:, first : first + loss.shape[1]]
     saes = {}
-    for spec in specs:
+    for spec in measured(params):
         table = read_arrays(folder / spec.path / "tokens.npz")
         splits = draw_splits(*loss.shape, *split, read_arrays(folder / spec.hookpoint / MOMENTS)["kept"])
         x = open_activations(activations / spec.hookpoint)

@@ -9,7 +9,7 @@ Out: reports/PROFILE/results/per_token_scaling.json       pairs of SAEs; the tok
 
 from darkmatter.decomposition.results import MOMENTS
 from darkmatter.experiments.per_token_scaling.compute import scaling_regressions
-from darkmatter.experiments.per_token_scaling.results import STORED, compared, results_of, stored
+from darkmatter.experiments.per_token_scaling.results import STORED, measured, results_of, stored
 from darkmatter.experiments.per_token_scaling.token_series import SHOWN_CONTEXT, token_sums
 from darkmatter.models.load import load_tokenizer
 from darkmatter.regression.splits import draw_splits
@@ -24,7 +24,7 @@ def main(stage: Stage) -> None:
     params, decomposition = stage.params, stage.params.decomposition
     hookpoint = params.figures.main_hookpoint
     folder = stage.reads(DECOMPOSITION / params.profile / hookpoint)
-    saes = compared(params)
+    saes = measured(params)
     tables = {sae["name"]: read_arrays(folder / sae["name"] / "tokens.npz") for sae in saes}
     tokens = open_array(stage.reads(TOKENS / "eval.npy"), (None, None), "int32")
     tokenizer = load_tokenizer(stage.reads(MODEL))

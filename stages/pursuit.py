@@ -25,7 +25,7 @@ from darkmatter.experiments.pursuit.compute import (
     write_first_contexts,
 )
 from darkmatter.experiments.pursuit.params import Pursuit
-from darkmatter.experiments.pursuit.results import STORED, STORED_DIMENSIONS, results_of, stored
+from darkmatter.experiments.pursuit.results import STORED, STORED_DIMENSIONS, alike, results_of, stored
 from darkmatter.models.activation_files import open_activations
 from darkmatter.runner.stage import Stage, run
 from darkmatter.runner.units import Unit, run_units
@@ -79,7 +79,8 @@ def main(stage: Stage) -> None:
     scalars, dimensions = stored(moments, WORK / "decomposed", specs)
     write_arrays(stage.writes(stage.reports.results / STORED), scalars, compress=True)
     write_arrays(stage.writes(DIMENSION_SUMS / stage.params.profile / STORED_DIMENSIONS), dimensions, compress=True)
-    results = results_of(scalars, dimensions, by_width, hookpoint, params.bootstrap.model_dump())
+    groups = alike(stage.params, specs)
+    results = results_of(scalars, dimensions, by_width, hookpoint, params.bootstrap.model_dump(), groups)
     write_json(stage.writes(stage.reports.results / "pursuit.json"), results)
     shutil.rmtree(WORK)
 

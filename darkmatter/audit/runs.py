@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from darkmatter.audit.history import git
-from darkmatter.ledger.estimands.evidence import ALIKE
+from darkmatter.statistics.seed_noise import ALIKE
 from darkmatter.storage.artifacts import ArtifactError
 from darkmatter.storage.paths import BEFORE_FOLDERS, REPORTS, reports_of
 

@@ -39,6 +39,9 @@ class Record:
             number that it returns. None where the results are no numbers of its own.
         estimands: what claims may take from `estimands` of its results.
         averaged: those of them that average over dimensions, which only sums below `data/` give.
+        seeded: those of them that say what another training seed does (`of_seed`) where there are SAEs to measure it;
+            claims may take them as NAME_with_seed, too.
+        no_sae: whether no SAE is in its numbers.
     """
 
     name: str
@@ -50,6 +53,14 @@ class Record:
     derive: Derive | None = None
     estimands: tuple[str, ...] = ()
     averaged: tuple[str, ...] = ()
+    seeded: tuple[str, ...] = ()
+    no_sae: bool = False
+
+    @property
+    def offered(self) -> dict[str, tuple[str, bool]]:
+        """What claims may take → its name in the results, and whether its intervals hold the training seed."""
+        with_seed = {f"{name}_with_seed": (name, True) for name in self.seeded}
+        return {name: (name, False) for name in self.estimands} | with_seed
 
     def results(self, profile: str) -> Path:
         return reports_of(profile).results / f"{self.name}.json"
@@ -79,7 +90,10 @@ def needs_data(results: Iterable[str], estimand: str | None = None) -> bool:
     pulled = [known[name] for name in results if name in known and known[name].pulled]
     if estimand is None:
         return bool(pulled) or "decomposition" in results
-    return any(estimand not in record.estimands or estimand in record.averaged for record in pulled)
+    return any(
+        record.offered.get(estimand, ("", False))[0] not in set(record.estimands) - set(record.averaged)
+        for record in pulled
+    )
 
 
 def drawn() -> list[str]:

@@ -6,7 +6,15 @@ from typing import Any
 
 from darkmatter.experiments.nulls.names import TRAINED
 from darkmatter.ledger.claims import Claim, Ledger, rule_sha256
-from darkmatter.ledger.estimands.evidence import OF_CONVENTION, PRIMARY, VARIANTS, Evidence, Missing, Variant
+from darkmatter.ledger.estimands.evidence import (
+    OF_CONVENTION,
+    OF_ESTIMAND,
+    PRIMARY,
+    VARIANTS,
+    Evidence,
+    Missing,
+    Variant,
+)
 from darkmatter.ledger.estimands.experiments import KEYS
 from darkmatter.ledger.estimands.quantities import Bootstrap, Component, Null, Quantity
 from darkmatter.ledger.estimands.registry import estimand
@@ -241,12 +249,13 @@ def open_because(estimate: Estimate, region: Region) -> str | None:
 def other_variants(claim: Claim, evidence: Evidence, subject: Subject) -> dict[str, Any]:
     """The same claim under the other split and the other conventions, where the results have them.
 
-    They never change the verdict. Numbers that need no model have no variants, and those of OF_CONVENTION only claims
-    that list the convention.
+    They never change the verdict. Numbers that need no model have no variants, those of OF_CONVENTION only claims that
+    list the convention, and those of OF_ESTIMAND only claims that it judges.
     """
     result = {}
     computed = set(claim.conventions) - set(claim.not_computed)
     asked = [*VARIANTS[1:], *(variant for name, variant in OF_CONVENTION.items() if name in computed)]
+    asked += [variant for name, variant in OF_ESTIMAND.items() if name == claim.estimand.name]
     for variant in asked if claim.rule.level is not None else ():
         try:
             numbers, judged = components(claim, evidence, subject, variant)

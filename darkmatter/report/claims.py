@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 from darkmatter.experiments.registry import needs_data
-from darkmatter.ledger.estimands.evidence import BY_DIMENSION, EVERY_ROW
+from darkmatter.ledger.estimands.evidence import BY_DIMENSION, EVERY_ROW, ON_TOP_RUNG
 from darkmatter.ledger.verdicts import NOT_TESTABLE, said
 from darkmatter.params.conventions import CONVENTIONS, PRIMARY
 from darkmatter.regression.splits import SPLITS
@@ -26,6 +26,7 @@ PLACES = {"inside": "inside", "outside": "outside", "across": "open", "null": "u
 VARIANTS = {f"{split}/{convention}": f"{split}, {convention}" for split in SPLITS for convention in CONVENTIONS} | {
     str(BY_DIMENSION): f"{', '.join(PRIMARY)}, FVU by dimension",
     str(EVERY_ROW): f"{', '.join(PRIMARY)}, with tokens of no fit",
+    str(ON_TOP_RUNG): f"{', '.join(PRIMARY)}, SAEs of the most tokens alone",
 }
 SINGLE = {"sae": "SAE"}
 OF_RESULTS = "results/"  # of the profile; claims.yaml names other files of the repository, too

@@ -156,9 +156,9 @@ def limits(results: Results, params: Params) -> list[str]:
     return [
         subject_note(models, params),
         training_note(saes),
-        f"The evaluation has {contexts} contexts. Most intervals of figures and tables, and those of claims about one "
-        "experiment, resample contexts alone. Those of claims over the decomposed SAEs add the scatter of SAEs or, "
-        "where the claim has none, the noise of the training seed. None holds the noise of the fitted regressions.",
+        f"The evaluation has {contexts} contexts. Most intervals of figures and tables resample contexts alone. Those "
+        "that claims are judged by add the scatter of SAEs or, where the claim has none, that of the training seed "
+        "as far as it was measured; claims.json says which lack it. None holds the noise of the fitted regressions.",
         f"The power law is fitted to {len(widths)} widths. Its interval follows from the scatter around the curve, "
         "assumes that the law holds, and can reach 0.",
         f"Up to {dead:.0%} of an SAE's latents never fired on the evaluation tokens.",

@@ -130,7 +130,8 @@ def change(row: Content, words: Words) -> str | None:
     places: dict[str, str] = {"disagrees": "outside", "differs": "outside", "inconclusive": "across"}
     wanted_place = places.get(outcome, "inside")
     if short := next((one for _, _, one in estimates if place_of(one) == "short"), None):
-        units = listing([UNITS[name] for name in short.get("absent", ())] or ["numbers"])
+        lacking = [UNITS[name] for name, why in short.get("absent", {}).items() if why == short["short"]]
+        units = listing(lacking or ["numbers"])
         return f"Enough {units} for an interval: {short['short']}."
     chosen = [item for item in estimates if place_of(item[2]) == wanted_place and width(item[2]) > 0]
     if not chosen or outcome in (STALE, "none", "paper-inconsistent"):

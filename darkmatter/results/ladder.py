@@ -39,19 +39,27 @@ class Ladder:
     estimates: dict[str, dict[str, Any]]
 
 
-def ladder(results: Results, params: Params, alike: Sae) -> Ladder | None:
-    """The ladder of the main hookpoint's SAEs that have the L0 and architecture of `alike`; None where there is none.
+def rungs_of(results: Results, params: Params, alike: Sae) -> tuple[list[Sae], Rungs] | None:
+    """The main hookpoint's SAEs of several budgets that have the L0 and architecture of `alike`; None without them.
 
     A budget on which few widths were trained is no rung, and a width on one rung says nothing of training.
     """
-    hookpoint, bootstrap = params.figures.main_hookpoint, params.decomposition.bootstrap
+    hookpoint = params.figures.main_hookpoint
     saes = [sae for sae in results.saes(hookpoint) if all(sae[key] == alike[key] for key in ("k", "architecture"))]
     saes = [sae for sae in saes if sae["train_tokens"] and estimate(sae, "fvu")["value"] is not None]
     saes = [sae for sae in saes if count(saes, "d_sae", train_tokens=sae["train_tokens"]) >= WIDTHS]
     saes = [sae for sae in saes if count(saes, "train_tokens", d_sae=sae["d_sae"]) > 1]
     if len({sae["train_tokens"] for sae in saes}) < RUNGS:
         return None
-    rungs = Rungs(*(np.array([sae[key] for sae in saes]) for key in ("d_sae", "train_tokens", "seed")))
+    return saes, Rungs(*(np.array([sae[key] for sae in saes]) for key in ("d_sae", "train_tokens", "seed")))
+
+
+def ladder(results: Results, params: Params, alike: Sae) -> Ladder | None:
+    """The ladder of `rungs_of`; None where there is none."""
+    found, bootstrap = rungs_of(results, params, alike), params.decomposition.bootstrap
+    if found is None:
+        return None
+    saes, rungs = found
     if rungs.lacking:
         return Ladder(saes, rungs, None, dict.fromkeys(NUMBERS, withheld(rungs.lacking)))
     y = np.array([[estimate(sae, key)["value"] for sae in saes] for key in ("fvu", "fvu_nonlinear")])

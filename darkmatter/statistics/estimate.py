@@ -25,6 +25,19 @@ class JointEnds(TypedDict):
     high: float | None
 
 
+class OfSeed(TypedDict, total=False):
+    """What another training seed does to a number.
+
+    Attributes:
+        deviation, freedom: standard deviation, and the degrees of freedom that it is known with.
+        reason: why it is not known, in place of both.
+    """
+
+    deviation: float
+    freedom: int
+    reason: str
+
+
 class Facts(TypedDict, total=False):
     """What an estimate says beside its number.
 
@@ -35,6 +48,7 @@ class Facts(TypedDict, total=False):
         joint: the ends at the joint level.
         resampled: the sources of noise that the interval holds; `intervals`: each of them alone; `absent`: those that
             it does not hold, with the reason.
+        of_seed: what the training seed would add, where the interval does not hold it; a claim may add it.
         resamples: number of them.
         short: why the interval is not the one that a rule asks for.
         saes, latents: how many the number is a mean over; of a difference of two parts, how many of each.
@@ -52,6 +66,7 @@ class Facts(TypedDict, total=False):
     resamples: int
     intervals: dict[str, Ends]
     absent: dict[str, str]
+    of_seed: OfSeed
     short: str
     saes: int
     latents: int | list[int]

@@ -55,6 +55,11 @@ class ScoredRegression:
         rows, total, square, residual = (part[used] for part in (self.rows, self.total, self.square, self.residual))
         return metrics.r2(weights, rows, total, square, residual)
 
+    @property
+    def value(self) -> float:
+        """R² over all contexts."""
+        return float(self.r2(np.ones((1, len(self.rows))), np.arange(len(self.rows)))[0])
+
 
 def together(parts: Sequence[ScoredRegression], combine: Combine, bootstrap: dict[str, Any]) -> Estimate:
     """What `combine` makes of the R² of all parts, resampled as one; null where one of them has no variance.

@@ -18,6 +18,7 @@ from scipy.stats import norm as normal_distribution
 from scipy.stats import t as t_distribution
 
 FEWEST_FREEDOM = 4  # of a scatter of SAEs, five for a mean: with fewer Satterthwaite's interval covers below 94 %
+SEED_HELD = "the scatter of SAEs holds it: each was trained from its own seed"
 PLURAL = {"sae": "SAEs", "seed": "seeds", "context": "contexts"}
 
 
@@ -116,7 +117,7 @@ def contexts_and_saes(
     if isinstance(scatter, str):
         return combined(value, [whole], level, {"sae": f"{scatter}; the interval is that of these SAEs"})
     part = Term("context", whole.below * shared**0.5, whole.above * shared**0.5, whole.freedom)
-    result = combined(value, [part, scatter], level)
+    result = combined(value, [part, scatter], level, {"seed": SEED_HELD})
     result["intervals"]["context"] = combined(value, [whole], level)["intervals"]["context"]
     return result
 

@@ -49,6 +49,7 @@ from darkmatter.regression.splits import draw_splits
 from darkmatter.results.load import Results
 from darkmatter.runner import rounded_products
 from darkmatter.saes.decoder import load_decoder
+from darkmatter.statistics.variance_model import SEED_HELD
 from darkmatter.storage.artifacts import ArtifactError, read_arrays, read_json, write_arrays, write_json
 
 BOOTSTRAP = {"resamples": 200, "level": 0.95, "seed": 0}
@@ -310,6 +311,7 @@ def test_contexts_and_saes_are_combined():
         sums[f"{name}/ce/linear"] = sums[f"{name}/ce/linear"] - np.where(np.arange(8) % 2, 3, 0)
     judged = estimates(stored(sums), facts, rank, BOOTSTRAP)["mean_ratio"]["norm"]["linear"]
     assert judged["resampled"] == "context, sae" and "short" not in judged and judged["saes"] == 5
+    assert judged["absent"] == {"seed": SEED_HELD}
     by_sae = [ratio(stored(sums), name, "linear", "norm")(ONES)[0] for name, _ in shares]
     half = 2.776445 * np.std(by_sae, ddof=1) / np.sqrt(5)  # Student, 4 degrees of freedom
     assert judged["intervals"]["sae"] == pytest.approx({"low": judged["value"] - half, "high": judged["value"] + half})

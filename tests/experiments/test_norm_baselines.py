@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from profiles import profile_params
 
 from darkmatter.experiments.norm_baselines.compute import baselines, check_rows, seen_rows
 from darkmatter.experiments.norm_baselines.compute import token_means as means_of_seen
@@ -16,6 +17,7 @@ from darkmatter.experiments.norm_baselines.estimates import (
     results,
     sae_estimates,
 )
+from darkmatter.experiments.norm_baselines.results import measured as stored_saes
 from darkmatter.ledger.estimands.evidence import EVERY_ROW
 from darkmatter.regression.splits import ROW_SETS, SPLITS, draw_splits
 from darkmatter.storage.artifacts import ArtifactError
@@ -193,6 +195,36 @@ def test_the_order_is_that_of_the_norm_on_tokens_that_were_met():
         assert variant[name]["value"] == pytest.approx(last[name]["value"])
     assert variant["token_identity"]["value"] != order["token_identity"]["value"]
     assert variant.keys() == {*COMPARED, "first_layer"} and set(variant) < set(order)
+
+
+def test_another_seed_moves_each_layers_difference():
+    saes = [measured("resid_post.0", 1.2), measured("resid_post.2", 0.4), measured("resid_post.3", 0.2)]
+    twins = [measured("resid_post.2", 0.4), measured("resid_post.2", 0.5)]
+    result = results(saes, 4, BOOTSTRAP, [twins])["estimands"]
+    one, other = (
+        sae_estimates(sae.regressors["norm"], "token", "paper", BOOTSTRAP)["activation_minus"] for sae in twins
+    )
+    order = result["norm_baseline_order"]
+    for name in ("activation_norm", "model_loss"):
+        own = abs(one[name]["value"] - other[name]["value"]) / 2**0.5  # two layers halve its variance
+        assert order[name]["of_seed"] == {"deviation": pytest.approx(own / 2**0.5), "freedom": 1}
+    own = abs(one[SEEN]["value"] - other[SEEN]["value"]) / 2**0.5
+    assert order["first_layer"]["of_seed"]["deviation"] == pytest.approx(own)
+    assert "of_seed" not in order["l0"]
+    assert (
+        "of_seed"
+        in results(saes, 4, BOOTSTRAP, [twins])["estimands_by_variant"][str(EVERY_ROW)]["norm_baseline_order"][
+            "model_loss"
+        ]
+    )
+    assert "of_seed" not in results(saes, 4, BOOTSTRAP)["estimands"]["norm_baseline_order"]["model_loss"]
+
+
+def test_twins_are_measured_once_with_the_groups():
+    params = profile_params("smollm2")
+    names = [spec.path for spec in stored_saes(params)]
+    assert len(names) == len(set(names)) == 7 + 2
+    assert names[-2:] == ["resid_post.14/widths-2048-k32-s0", "resid_post.14/seeds-2048-k32-s1"]
 
 
 def test_no_layer_in_the_second_half_is_a_null():

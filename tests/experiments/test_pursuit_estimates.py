@@ -5,6 +5,7 @@ import pytest
 import torch
 from decomposition_case import BOOTSTRAP, CONTEXTS, D_MODEL, D_SAE, POSITIONS, SPLIT, K, make_case
 from decomposition_reference import reference
+from profiles import profile_params
 
 from darkmatter.decomposition.passes import decompose
 from darkmatter.decomposition.results import MOMENTS, estimate_sae, regressions
@@ -20,7 +21,7 @@ from darkmatter.experiments.pursuit.compute import (
     write_first_contexts,
 )
 from darkmatter.experiments.pursuit.estimates import compare
-from darkmatter.experiments.pursuit.results import results_of, stored
+from darkmatter.experiments.pursuit.results import alike, results_of, stored
 from darkmatter.regression.splits import draw_splits
 from darkmatter.saes.decoder import load_decoder
 from darkmatter.statistics.sae_estimates import hookpoint_sums
@@ -197,3 +198,24 @@ def test_codes_and_decoders_of_something_else_are_refused(tmp_path):
         pursue_contexts(
             tmp_path, str(tmp_path / "other.npy"), str(tmp_path / "codes"), str(tmp_path / "sae"), first=0, last=1
         )
+
+
+def test_each_sae_has_the_noise_of_those_that_differ_in_their_seed():
+    def changes(fall: float | None) -> dict:
+        one = {"value": fall, "low": None, "high": None}
+        return {"token": {"paper": dict.fromkeys(("decrease", "absolute_decrease", "change", "share"), one)}}
+
+    compared = {"a": changes(0.10), "b": changes(0.14), "c": changes(0.5), "d": changes(None)}
+    numbers = estimates.estimands(compared, "token", "paper", [["a", "b"]])["pursuit_fvu_decrease"]["decrease"]
+    expected = {"deviation": pytest.approx(0.04 / 2**0.5), "freedom": 1}
+    assert [one.get("of_seed") for one in numbers] == [expected, expected, expected, None]
+    plain = estimates.estimands(compared, "token", "paper")["pursuit_nonlinear_change"]["change"]
+    assert not any("of_seed" in one for one in plain)
+
+
+def test_the_pairs_of_a_profile_are_those_that_were_pursued():
+    params = profile_params("smollm2")
+    assert alike(params, ["widths-2048-k32-s0", "seeds-2048-k32-s1", "widths-512-k32-s0"]) == [
+        ["widths-2048-k32-s0", "seeds-2048-k32-s1"]
+    ]
+    assert alike(params, ["widths-2048-k32-s0", "widths-512-k32-s0"]) == []

@@ -7,11 +7,13 @@ from darkmatter.experiments.per_token_scaling.compute import REGRESSIONS, scalin
 from darkmatter.experiments.per_token_scaling.estimates import (
     EQ_13,
     EQ_23,
+    GAINS,
     gain,
     pair_estimates,
     pairs_of,
     scaling_estimands,
 )
+from darkmatter.experiments.per_token_scaling.pair_noise import LACKING, PairNoise, with_noise
 from darkmatter.regression.splits import SPLITS, draw_splits
 from darkmatter.statistics.joint_levels import joint_level
 from darkmatter.storage.artifacts import ArtifactError
@@ -184,3 +186,54 @@ def test_fewer_rows_than_regressors_are_refused():
     tables = {name: {key: column[:5, :1] for key, column in table(gamma(0)).items()} for name in "ab"}
     with pytest.raises(ArtifactError, match="needs more than"):
         scaling_regressions(saes, tables, few, 1e-12)
+
+
+SEEDS = [{"name": name, "d_sae": d_sae, "k": 4} for name, d_sae in (("a", 16), ("b", 32), ("b-1", 32), ("c", 64))]
+
+
+def seeded_pairs():
+    """Pairs of three widths, one of which was trained from two seeds."""
+    random = np.random.default_rng(5)
+    common = gamma(0)
+    tables = {sae["name"]: table(common + random.gamma(1.0, size=common.shape), 300 + i) for i, sae in enumerate(SEEDS)}
+    every = pairs_of(scaling_regressions(SEEDS, tables, SPLIT, 1e-12))
+    return every, [pair for pair in every if "b-1" not in pair.ends]
+
+
+def test_seeds_are_measured_on_pairs_of_either_side():
+    every, pairs = seeded_pairs()
+    assert ("b", "b-1") not in {pair.ends for pair in every} and len(pairs) == 3
+    noise = PairNoise.of(every, pairs, [["b", "b-1"]], "token", "paper")
+    r2 = {pair.ends: pair.eq_13("token", "paper").value for pair in every}
+    wide, narrow = (r2["a", "b"] - r2["a", "b-1"]) / 2, (r2["b", "c"] - r2["b-1", "c"]) / 2
+    result = with_noise(scaling_estimands(pairs, "token", "paper", BOOTSTRAP), pairs, noise)
+    of_pair = {"a to b": (wide, narrow), "b to c": (wide, narrow), "a to c": (wide, narrow)}
+    for one in result["per_token_scaling"]["r2"]:  # both SAEs of a pair move it, each to either side
+        expected = sum(2 * move**2 for move in of_pair[one["pair"]]) ** 0.5
+        assert one["of_seed"] == {"deviation": pytest.approx(expected), "freedom": 1}
+    weights = np.linalg.pinv(np.stack([[1, 2, 1], np.ones(3)], 1))[0]  # of a-b, a-c, b-c in the slope
+    moves = {
+        "a": narrow * (weights[0] + weights[1]),
+        "b": wide * weights[0] + narrow * weights[2],
+        "c": wide * (weights[1] + weights[2]),
+    }
+    expected = sum(2 * move**2 for move in moves.values()) ** 0.5
+    assert [pair.ends for pair in pairs] == [("a", "b"), ("a", "c"), ("b", "c")]
+    assert result["per_token_scaling"]["distance"]["of_seed"]["deviation"] == pytest.approx(expected)
+    for one in result["nonlinear_scaling_gain"].values():
+        assert one["of_seed"]["deviation"] > 0
+    plain = scaling_estimands(pairs, "token", "paper", BOOTSTRAP)["nonlinear_scaling_gain"]
+    for name, combine in GAINS.items():
+        assert combine(noise.values[..., None])[0] == pytest.approx(plain[name]["value"])
+
+
+def test_without_seeds_or_without_a_side_there_is_no_term():
+    every, pairs = seeded_pairs()
+    plain = scaling_estimands(pairs, "token", "paper", BOOTSTRAP)
+    assert with_noise(plain, pairs, PairNoise.of(pairs, pairs, [], "token", "paper")) == plain
+    ends = [pair for pair in every if "c" not in pair.ends]  # none is wider than the two seeds
+    compared = [pair for pair in ends if "b-1" not in pair.ends]
+    noise = PairNoise.of(ends, compared, [["b", "b-1"]], "token", "paper")
+    result = with_noise(scaling_estimands(compared, "token", "paper", BOOTSTRAP), compared, noise)
+    assert noise == LACKING and result["per_token_scaling"]["r2"][0]["of_seed"] == {"reason": LACKING}
+    assert "of_seed" not in result["per_token_scaling"]["distance"]  # one pair has no slope

@@ -48,6 +48,7 @@ from darkmatter.regression.splits import draw_splits
 from darkmatter.saes.decoder import load_decoder
 from darkmatter.saes.open import TrainedSae
 from darkmatter.statistics.seed_intervals import seed_estimate
+from darkmatter.statistics.variance_model import SEED_HELD
 from darkmatter.storage.artifacts import ArtifactError, read_arrays, read_json
 
 CONTEXTS, POSITIONS, D_MODEL, D_SAE, K = 8, 25, 6, 24, 3
@@ -428,13 +429,23 @@ def test_flatness_of_every_width_and_its_slope():
     assert result["flatness_slope"]["value"] == pytest.approx(0.1)
     listed = all_estimands(saes, DEVIATIONS, 0.95)["estimands"]["synthetic_flatness"]["flatness"]
     assert [item["sae"] for item in listed] == [row["sae"] for row in result["by_width"]]
+    assert not any("of_seed" in item for item in listed)
+
+
+def test_flatness_of_each_sae_has_the_noise_of_those_that_differ_in_their_seed():
+    saes = saes_over_widths(np.random.default_rng(0))
+    twins = [sae.facts["sae"] for sae in saes if sae.facts["d_sae"] == 24]
+    listed = all_estimands(saes, DEVIATIONS, 0.95, [twins])["estimands"]["synthetic_flatness"]["flatness"]
+    one, other = (item["value"] for item in listed if item["sae"] in twins)
+    expected = {"deviation": pytest.approx(abs(one - other) / 2**0.5), "freedom": 1}
+    assert one != other and all(item["of_seed"] == expected for item in listed)
 
 
 def test_too_few_saes_leave_a_term_out_and_say_so():
     saes = saes_over_widths(np.random.default_rng(0))
     for count, absent in ((5, True), (6, False)):
         item = all_estimands(saes[:count], DEVIATIONS, 0.95)["estimands"]["synthetic_line_fits"]["flatness"]
-        assert ("absent" in item) == absent
+        assert ("sae" in item["absent"]) == absent and (item["absent"].get("seed") == SEED_HELD) != absent
         assert item["resampled"] == ("context and noise" if absent else "context and noise, sae")
     one = widths(saes[:1], DEVIATIONS, 0.95)
     assert one["flatness_slope"]["value"] is None and "three SAEs" in one["flatness_slope"]["reason"]

@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from darkmatter.experiments.per_token_scaling.token_series import part_slopes, share_of_tokens, token_series, token_sums
+from darkmatter.experiments.per_token_scaling.token_series import (
+    part_estimands,
+    part_slopes,
+    share_of_tokens,
+    token_series,
+    token_sums,
+)
 from darkmatter.regression.splits import ROW_SETS, SPLITS, draw_splits
 
 BOOTSTRAP = {"resamples": 100, "level": 0.95, "seed": 0}
@@ -91,3 +97,49 @@ def test_one_width_has_no_slope():
     assert result["linear"]["value"] is None
     assert result["linear"]["reason"].startswith("one width only")
     assert share_of_tokens(SAES[:1], sums(shown=5), "token", BOOTSTRAP)["reason"].startswith("one width only")
+
+
+def test_another_seed_moves_the_norms_of_every_sae():
+    """Twins whose linear norms differ by a factor on all tokens: the slope's noise follows from its weights."""
+    content = tables(-1.0, 0.0, scatter=0.1)
+    content["w32-s1"] = {
+        name: values * (1.21 if name.startswith("linear") else 1.0) for name, values in content["w32"].items()
+    }
+    saes = [*SAES, {"name": "w32-s1", "d_sae": 32, "k": 4}]
+    every, groups = sums(content, saes), [["w32", "w32-s1"]]
+    result = part_estimands(SAES, every, "token", "paper", BOOTSTRAP, groups)["per_token_part_slopes"]
+    x = np.log2([sae["d_sae"] for sae in SAES])
+    weights = (x - x.mean()) / np.square(x - x.mean()).sum()
+    expected = np.log(1.1) / 2**0.5 * np.square(weights).sum() ** 0.5
+    assert result["linear"]["of_seed"] == {"deviation": pytest.approx(expected, rel=1e-5), "freedom": 1}
+    assert result["nonlinear"]["of_seed"]["deviation"] == pytest.approx(0, abs=1e-7)
+    assert result["tokens"]["of_seed"]["deviation"] == 0 and result["tokens"]["value"] == 1  # far from one half
+    plain = part_estimands(SAES, every, "token", "paper", BOOTSTRAP)["per_token_part_slopes"]
+    assert not any("of_seed" in one for one in plain.values())
+    for name, one in plain.items():
+        assert one == {key: value for key, value in result[name].items() if key != "of_seed"}
+
+
+def test_tokens_near_one_half_move_with_the_seed():
+    content = tables(-0.5, 0.5, scatter=0.6)
+    random = np.random.default_rng(1)
+    content["w32-s1"] = {
+        name: values * np.exp(0.5 * random.standard_normal(values.shape)).astype(np.float32)
+        for name, values in content["w32"].items()
+    }
+    every = sums(content, [*SAES, {"name": "w32-s1", "d_sae": 32, "k": 4}])
+    result = part_estimands(SAES, every, "token", "paper", BOOTSTRAP, [["w32", "w32-s1"]])["per_token_part_slopes"][
+        "tokens"
+    ]
+
+    def share(moved: int, sign: float) -> float:
+        slopes = {}
+        for part in ("linear", "nonlinear"):
+            norms = np.stack([0.5 * np.log(content[sae["name"]][f"{part}/token"][0].astype(float)) for sae in SAES])
+            twins = [0.5 * np.log(content[name][f"{part}/token"][0].astype(float)) for name in ("w32", "w32-s1")]
+            norms[moved] += sign * (twins[0] - twins[1]) / 2
+            slopes[part] = np.abs(np.polyfit(np.log2([16, 32, 128]), norms, 1)[0])
+        return float(np.mean(slopes["linear"] > slopes["nonlinear"]))
+
+    changes = [share(moved, sign) - result["value"] for moved in range(3) for sign in (1, -1)]
+    assert result["of_seed"]["deviation"] == pytest.approx(np.square(changes).sum() ** 0.5) and any(changes)

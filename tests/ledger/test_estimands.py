@@ -19,6 +19,7 @@ from darkmatter.ledger.estimands.evidence import BY_DIMENSION, PRIMARY, VARIANTS
 from darkmatter.ledger.estimands.experiments import component, of_experiment
 from darkmatter.ledger.estimands.quantities import Fixed, Keyed, Null, Sampled, single
 from darkmatter.ledger.estimands.registry import estimand, estimands
+from darkmatter.ledger.estimands.stage_seeds import NOT_RUN
 from darkmatter.ledger.estimands.trends import slope_over_saes, trend
 from darkmatter.ledger.rules import Region
 from darkmatter.ledger.verdicts import place
@@ -379,7 +380,7 @@ def test_estimands_of_an_experiment():
     content = {"estimands": {"pursuit_fvu_decrease": {"decrease": [estimate | {"sae": "a"}, estimate | {"sae": "b"}]}}}
     result = read(of_content(content), PRIMARY)["decrease"]
     assert [item.key for item in result] == [{"sae": "a"}, {"sae": "b"}]
-    assert result[0].quantity.at(BOOTSTRAP, 1) == estimate | {"level": 0.95}
+    assert result[0].quantity.at(BOOTSTRAP, 1) == estimate | {"level": 0.95, "absent": {"seed": NOT_RUN}}
     with pytest.raises(Missing, match="no results of pursuit"):
         read(of_content(None), PRIMARY)
     with pytest.raises(Missing, match="context/paper"):
@@ -497,7 +498,7 @@ def test_registry_is_that_of_the_ledger():
         own = [claim for claim in claims if claim.experiment == record.name and record.estimands]
         judging = {one.estimand.name for claim in own for one in (claim, *map(claim.as_of, claim.earlier))}
         judging |= {one.estimand.name for one in ledger.predictions if one.experiment == record.name}
-        assert judging - of_several == set(record.estimands)
+        assert judging - of_several == set(record.offered)
     with pytest.raises(ArtifactError, match="'slope_of_nothing', which nothing computes"):
         estimand("slope_of_nothing")
 

@@ -12,7 +12,7 @@ from darkmatter.experiments.downstream.estimates import mean_ratio
 from darkmatter.ledger.estimands.breakdown_trends import scatter_of_gap
 from darkmatter.ledger.estimands.quantities import Fixed, Formula, Sampled, first, units_of
 from darkmatter.ledger.estimands.reductions import Lead
-from darkmatter.ledger.estimands.seed_noise import SeedNoise
+from darkmatter.ledger.estimands.stage_seeds import with_seed
 from darkmatter.ledger.estimands.trends import slope_over_saes
 from darkmatter.statistics import power_law
 from darkmatter.statistics.bootstrap import ContextBootstrap
@@ -20,7 +20,9 @@ from darkmatter.statistics.paired_r2 import ScoredRegression, difference, slope
 from darkmatter.statistics.r2_estimates import r2_of, r2_pooled
 from darkmatter.statistics.sae_estimates import RowSet
 from darkmatter.statistics.seed_intervals import seed_estimate
+from darkmatter.statistics.seed_noise import SeedNoise, seed_fact
 from darkmatter.statistics.variance_model import (
+    SEED_HELD,
     combined,
     contexts_and_saes,
     interval,
@@ -122,6 +124,51 @@ def test_seed_term(of_seed):
 def test_two_seeds_are_enough_only_where_their_noise_is_the_smaller(of_seed, low, high):
     """A limit: one degree of freedom says little of a noise that exceeds that of contexts (docs/reliability.md)."""
     assert low <= coverage(of_one_sae(0.16 * of_seed, 2), 0) <= high
+
+
+def of_a_stage(of_seed: float, seeds: int, saes: int):
+    """A stage's BCa interval of the mean of some SAEs' ratios on shared contexts; the seed's noise of another size."""
+
+    def world(random, bootstrap):
+        units = units_of(CONTEXTS, **bootstrap)
+        x = varying(random, OF_X, CONTEXTS)
+        shared = varying(random, OF_ERROR, CONTEXTS)
+        left = [(0.3 + 0.009 * of_seed * random.normal()) * x * shared for _ in range(saes)]
+        result = units.interval(lambda weights: np.mean([weights @ own for own in left], axis=0) / (weights @ x))
+        values = (0.3 + 0.009 * of_seed * random.normal(size=seeds)).tolist()
+        estimate = {"value": result.value, "low": result.low, "high": result.high, "contexts": CONTEXTS}
+        estimate |= seed_fact([0.0] * saes, [values], lambda numbers: numbers.mean(0))
+        judged = with_seed(Fixed(estimate, LEVEL), True).at(bootstrap, 1)
+        assert judged["resampled"] == "context, seed"
+        return judged["low"], judged["high"]
+
+    return world
+
+
+@pytest.mark.parametrize(
+    ("of_seed", "seeds", "saes"), [(0.3, 5, 1), (1.0, 5, 1), (0.3, 2, 1), (1.0, 2, 1), (1.0, 2, 3)]
+)
+def test_interval_of_a_stage_and_the_seed(of_seed, seeds, saes):
+    """Noise of the seed at 0.3 and 1 times that of contexts, whose deviation is 0.009."""
+    assert 0.93 <= coverage(of_a_stage(of_seed, seeds, saes), 0.3) <= 0.97
+
+
+def test_one_pair_says_too_little_of_a_seed_that_exceeds_the_contexts_of_a_stage():
+    assert 0.84 <= coverage(of_a_stage(3.0, 2, 1), 0.3) <= 0.92
+
+
+@pytest.mark.parametrize(("of_seed", "low", "high"), [(0.3, 0.93, 0.97), (1.0, 0.93, 0.97), (3.0, 0.88, 0.94)])
+def test_interval_of_draws_and_the_seed(of_seed, low, high):
+    """Five draws of contexts and noise, and one pair of SAEs that differ in their seed alone."""
+
+    def world(random, bootstrap):
+        drawn = random.normal(size=5) + 5**-0.5 * of_seed * random.normal()
+        estimate = seed_estimate(drawn.tolist(), LEVEL, 10, 4) | {"resampled": "context and noise"}
+        pair = (5**-0.5 * of_seed * random.normal(size=2)).tolist()
+        judged = with_seed(Fixed(estimate | seed_fact([0.0], [pair]), LEVEL), True).at(bootstrap, 1)
+        return judged["low"], judged["high"]
+
+    assert low <= coverage(world, 0) <= high
 
 
 def test_gap_below_the_asymptote(monkeypatch):
@@ -253,5 +300,5 @@ def test_terms_are_stated_and_an_absent_one_with_its_reason():
     few = contexts_and_saes(1.0, (0.8, 1.4), 40, [0.9, 1.1], LEVEL)
     assert few["resampled"] == "context" and "2 SAEs leave 1 degrees" in few["absent"]["sae"]
     many = contexts_and_saes(1.0, (0.8, 1.4), 40, [0.9, 1.1, 1.0, 0.8, 1.2], LEVEL)
-    assert many["resampled"] == "context, sae" and "absent" not in many
+    assert many["resampled"] == "context, sae" and many["absent"] == {"seed": SEED_HELD}
     assert interval(1.0, [], LEVEL) == (1.0, 1.0)

@@ -230,5 +230,5 @@ def mean_ratio(
     resampled = np.stack([one(units.weights) for one in statistics])
     shared = shared_share(resampled[:, np.isfinite(resampled).all(0)])
     ends = contexts_and_saes(result["value"], (result["low"], result["high"]), len(rows), by_sae, units.level, shared)
-    short = {"short": ends["absent"]["sae"]} if "absent" in ends else {}
+    short = {"short": ends["absent"]["sae"]} if "sae" in ends["absent"] else {}
     return result | ends | short | {"saes": len(saes)}

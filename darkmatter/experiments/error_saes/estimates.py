@@ -26,6 +26,7 @@ from darkmatter.statistics.variance_model import half_width
 
 Sums = Mapping[str, np.ndarray]
 MEASURES = ("fvu", "fvu_per_dim")
+OF_WHOSE_ERROR = "that of the SAE whose error it is: error SAEs were trained on one such SAE, so its noise is not known"
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,8 @@ def over_contexts_and_seeds(
     deviations = (of_contexts**0.5, of_seeds**0.5)
     half = half_width(deviations, (max(contexts - 1, 1), seeds - 1), bootstrap.level)
     spread = dict(zip(("deviation_contexts", "deviation_seeds"), deviations, strict=True))
-    return {"value": value, "low": value - half, "high": value + half, **facts, **spread}
+    held = {"resampled": "context, seed of the error SAE", "absent": {"seed": OF_WHOSE_ERROR}}
+    return {"value": value, "low": value - half, "high": value + half, **facts, **spread, **held}
 
 
 def results(pooled: Sums, by_dimension: Sums, seeds: Sequence[int], bootstrap: dict[str, Any]) -> dict[str, Any]:

@@ -4,10 +4,12 @@ from darkmatter.costs.cost import Cost, Work, many
 from darkmatter.costs.regressions import EIGEN, TABLE_COLUMNS, blocks
 from darkmatter.costs.saes import BASE
 from darkmatter.costs.workload import FLOAT64, Workload
+from darkmatter.experiments.norm_baselines.results import measured
 
 
 def cost(w: Workload) -> Cost:
-    saes = w.in_groups(w.params.norm_baselines.groups)
+    paths = {spec.path for spec in measured(w.params)}
+    saes = [sae for sae in w.saes if sae.path in paths]
     if not saes:
         return Cost()
     probes = [

@@ -11,6 +11,7 @@ from darkmatter.regression.splits import SPLITS
 from darkmatter.statistics.estimate import Estimate
 from darkmatter.statistics.joint_levels import at_both
 from darkmatter.statistics.paired_r2 import ScoredRegression, alone, difference, together
+from darkmatter.statistics.seed_noise import seed_fact
 
 ACTIVATION = "activation"
 SEEN = "token_identity_seen"  # token identity on the rows whose token is among the fit rows
@@ -61,7 +62,11 @@ class SaeBaselines:
     regressors: Mapping[str, Mapping[str, Baseline]]
 
 
-def results(saes: Sequence[SaeBaselines], depth: int, bootstrap: dict[str, Any]) -> dict[str, Any]:
+# SAEs that differ in their training seed alone, two or more to a group.
+Groups = Sequence[Sequence[SaeBaselines]]
+
+
+def results(saes: Sequence[SaeBaselines], depth: int, bootstrap: dict[str, Any], groups: Groups = ()) -> dict[str, Any]:
     """The content of the stage's results.
 
     Args:
@@ -73,11 +78,11 @@ def results(saes: Sequence[SaeBaselines], depth: int, bootstrap: dict[str, Any])
     estimands: dict[str, Any] = {split: {} for split in SPLITS}
     for split, way in variants:
         estimands[split][way] = {
-            "norm_baseline_differences": differences(first, later, split, way, bootstrap),
-            "norm_baseline_order": order(first, later, split, way, bootstrap),
+            "norm_baseline_differences": differences(first, later, split, way, bootstrap, groups),
+            "norm_baseline_order": order(first, later, split, way, bootstrap, groups),
         }
     # The variant of all held-out rows, tokens among them that no fit has met.
-    everywhere = compared(on_all_rows(first, later), "norm", *PRIMARY, bootstrap)
+    everywhere = compared(on_all_rows(first, later), "norm", *PRIMARY, bootstrap, groups)
     estimands["/".join((*PRIMARY, ALL_ROWS))] = {"norm_baseline_order": everywhere}
     return {
         "depth": depth,
@@ -115,14 +120,24 @@ def sae_estimates(regressors: Mapping[str, Baseline], split: str, convention: st
 
 
 def differences(
-    first: Sequence[SaeBaselines], later: Sequence[SaeBaselines], split: str, convention: str, bootstrap: dict[str, Any]
+    first: Sequence[SaeBaselines],
+    later: Sequence[SaeBaselines],
+    split: str,
+    convention: str,
+    bootstrap: dict[str, Any],
+    groups: Groups,
 ) -> dict[str, Estimate]:
     """Components of the first edition of norm-r2-baselines: the square on all held-out rows."""
-    return compared(on_all_rows(first, later), "square", split, convention, bootstrap)
+    return compared(on_all_rows(first, later), "square", split, convention, bootstrap, groups)
 
 
 def order(
-    first: Sequence[SaeBaselines], later: Sequence[SaeBaselines], split: str, convention: str, bootstrap: dict[str, Any]
+    first: Sequence[SaeBaselines],
+    later: Sequence[SaeBaselines],
+    split: str,
+    convention: str,
+    bootstrap: dict[str, Any],
+    groups: Groups,
 ) -> dict[str, Estimate]:
     """Components of norm-r2-baselines: the norm, and token identity on rows whose token it has met.
 
@@ -132,8 +147,8 @@ def order(
         "token_identity": (later, ACTIVATION_SEEN, SEEN),
         "first_layer": (first, SEEN, ACTIVATION_SEEN),
     }
-    square = compared(on_seen, "square", split, convention, bootstrap)
-    return compared(on_seen, "norm", split, convention, bootstrap) | {
+    square = compared(on_seen, "square", split, convention, bootstrap, groups)
+    return compared(on_seen, "norm", split, convention, bootstrap, groups) | {
         f"square_{name}": one for name, one in square.items()
     }
 
@@ -154,9 +169,12 @@ def on_all_rows(first: Sequence[SaeBaselines], later: Sequence[SaeBaselines]) ->
 
 
 def compared(
-    pairs: Mapping[str, Pair], target: str, split: str, convention: str, bootstrap: dict[str, Any]
+    pairs: Mapping[str, Pair], target: str, split: str, convention: str, bootstrap: dict[str, Any], groups: Groups
 ) -> dict[str, Estimate]:
-    """Contexts are resampled for all layers at once; at both levels of as many components as are not null."""
+    """Contexts are resampled for all layers at once; at both levels of as many components as are not null.
+
+    Beside each, what the training seed does to it: an SAE of any layer is taken to have the noise of `groups`.
+    """
     fitted = sum(
         not any(sae.regressors[target][name].reason for sae in saes for name in both) for saes, *both in pairs.values()
     )
@@ -164,7 +182,19 @@ def compared(
     def judged(own: dict[str, Any]) -> dict[str, Estimate]:
         return {name: mean_difference(*pair, target, split, convention, own) for name, pair in pairs.items()}
 
-    return at_both(judged, bootstrap, fitted)
+    result = at_both(judged, bootstrap, fitted)
+    for name, (own, *both) in pairs.items():
+        if result[name]["value"] is not None:
+            noise = [[lead(sae, *both, target, split, convention) for sae in group] for group in groups]
+            values = [lead(sae, *both, target, split, convention) for sae in own]
+            result[name] |= seed_fact(values, noise, lambda values: values.mean(0))
+    return result
+
+
+def lead(sae: SaeBaselines, one: str, other: str, target: str, split: str, convention: str) -> float | None:
+    """R² of one regressor minus R² of another, of one SAE; None where one of them has nothing to fit."""
+    parts = [sae.regressors[target][name].scored(split, convention) for name in (one, other)]
+    return None if None in parts else parts[0].value - parts[1].value
 
 
 def mean_difference(

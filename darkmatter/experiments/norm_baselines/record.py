@@ -12,4 +12,5 @@ RECORD = Record(
     committed=(STORED,),
     derive=derive,
     estimands=("norm_baseline_differences", "norm_baseline_order"),
+    seeded=("norm_baseline_order",),
 )

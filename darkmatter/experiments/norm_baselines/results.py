@@ -7,8 +7,10 @@ import numpy as np
 
 from darkmatter.experiments.norm_baselines.estimates import TARGETS, Baseline, SaeBaselines, results
 from darkmatter.experiments.norm_baselines.params import NormBaselines
+from darkmatter.params.saes import SaeSpec
 from darkmatter.params.schema import Params
 from darkmatter.regression.splits import ROW_SETS
+from darkmatter.statistics.seed_noise import seed_groups
 from darkmatter.storage.packed_sums import gather, select
 
 STORED = "norm_baselines_sums.npz"  # `HOOKPOINT/SAE/TARGET/REGRESSOR/…` of `stored`, `depth`
@@ -55,16 +57,36 @@ def baselines_of(arrays: Mapping[str, np.ndarray], path: str) -> dict[str, Basel
     return result
 
 
+def judged(params: Params) -> list[SaeSpec]:
+    """The SAEs of the groups that are asked for."""
+    options: NormBaselines = params.norm_baselines
+    return [spec for spec in params.sae_specs() if spec.group in options.groups]
+
+
+def alike(params: Params) -> list[list[SaeSpec]]:
+    """SAEs of the residual stream that differ in their training seed alone."""
+    hookpoints = [name for name in params.hookpoints if name.startswith("resid_post.")]
+    return [group for name in hookpoints for group in seed_groups(params.sae_specs(name), getattr)]
+
+
+def measured(params: Params) -> list[SaeSpec]:
+    """All whose baselines are stored, each once."""
+    specs = [*judged(params), *(spec for group in alike(params) for spec in group)]
+    return list({spec.path: spec for spec in specs}.values())
+
+
 def results_of(arrays: Mapping[str, np.ndarray], params: Params) -> dict[str, Any]:
     """The results file from STORED."""
-    options: NormBaselines = params.norm_baselines
-    saes = []
-    for spec in (spec for spec in params.sae_specs() if spec.group in options.groups):
+
+    def baselines(spec: SaeSpec) -> SaeBaselines:
         facts = spec.model_dump(include={"name", "hookpoint", "d_sae", "k", "seed"})
-        layer = int(spec.hookpoint.rsplit(".", 1)[1])
-        saes.append(SaeBaselines(facts, layer, {name: baselines_of(arrays, f"{spec.path}/{name}") for name in TARGETS}))
+        targets = {name: baselines_of(arrays, f"{spec.path}/{name}") for name in TARGETS}
+        return SaeBaselines(facts, int(spec.hookpoint.rsplit(".", 1)[1]), targets)
+
+    saes = [baselines(spec) for spec in judged(params)]
+    groups = [[baselines(spec) for spec in group] for group in alike(params)]
     bootstrap = params.decomposition.bootstrap.model_dump()
-    return {"groups": options.groups} | results(saes, int(arrays["depth"]), bootstrap)
+    return {"groups": params.norm_baselines.groups} | results(saes, int(arrays["depth"]), bootstrap, groups)
 
 
 def derive(sums: Mapping[str, Mapping[str, np.ndarray]], committed: dict[str, Any], params: Params) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Numbers of the per-token scaling (Figs. 4 and 16) from the sums of its regressions: no torch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,8 @@ from darkmatter.statistics.estimate import Estimate
 from darkmatter.statistics.joint_levels import at_both
 from darkmatter.statistics.paired_r2 import ScoredRegression, alone, difference, slope, together
 from darkmatter.storage.packed_sums import gather, select
+
+OfPairs = Callable[[np.ndarray], np.ndarray]  # [kind, pair, column] → [column]
 
 # variant → (regression, convention of its residual). Eq. 13: squared norms with intercept (section 4: intercepts are
 # included); norms with intercept (published code); squared norms with c alone, as Eq. 13 is printed.
@@ -84,6 +86,11 @@ class Pair:
         }
 
     @property
+    def ends(self) -> tuple[str, str]:
+        """Names of the narrower and of the wider SAE."""
+        return self.names["sae_1"], self.names["sae_2"]
+
+    @property
     def doublings(self) -> float:
         return float(np.log2(self.names["d_sae_2"] / self.names["d_sae_1"]))
 
@@ -95,6 +102,11 @@ class Pair:
 
     def control(self, control: str, split: str, variant: str) -> ScoredRegression:
         return self.scaling.scored(self.target, split, *CONTROLS[control][variant])
+
+    def parts(self, split: str, variant: str) -> list[ScoredRegression]:
+        """Eq. 13, Eq. 23, and Eq. 23 with each control."""
+        controls = [self.control(control, split, variant) for control in CONTROLS]
+        return [self.eq_13(split, variant), self.eq_23(split, variant), *controls]
 
 
 def wider_saes(saes: Sequence[dict[str, Any]]) -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:
@@ -193,23 +205,27 @@ def scaling_estimands(pairs: Sequence[Pair], split: str, variant: str, bootstrap
     }
 
 
+def gain_of(r2: np.ndarray, kind: int) -> np.ndarray:
+    """The largest gain over pairs by one of the second regressors; of R² [kind, pair, column] as in `Pair.parts`."""
+    return relative_decrease(1 - r2[0], 1 - r2[kind]).max(0)
+
+
+# Component → what makes it of R² [kind, pair, column].
+GAINS: dict[str, OfPairs] = {"largest": lambda r2: gain_of(r2, 1)} | {
+    f"over_{control}": lambda r2, kind=kind: gain_of(r2, 1) - gain_of(r2, kind)
+    for kind, control in enumerate(CONTROLS, start=2)
+}
+
+
 def largest_gains(pairs: Sequence[Pair], split: str, variant: str, bootstrap: dict[str, Any]) -> dict[str, Estimate]:
     """The largest gain over pairs, and by how much it exceeds the largest that a control regressor reaches.
 
     Each is resampled as one: every resample has its own largest pair. A largest value of many is biased upwards; that
     of the control is, too, so that their difference is zero where NonlinearError tells no more than the control.
     """
-    before = [pair.eq_13(split, variant) for pair in pairs]
-    after = [pair.eq_23(split, variant) for pair in pairs]
-    count = len(pairs)
-
-    def gain_of(r2: np.ndarray, place: int) -> np.ndarray:
-        """Of the `place`-th regressions after those of Eq. 13."""
-        return relative_decrease(1 - r2[:count], 1 - r2[place * count : (place + 1) * count]).max(0)
-
-    result = {"largest": together([*before, *after], lambda r2: gain_of(r2, 1), bootstrap)}
-    for control in CONTROLS:
-        other = [pair.control(control, split, variant) for pair in pairs]
-        parts = [*before, *after, *other]
-        result[f"over_{control}"] = together(parts, lambda r2: gain_of(r2, 1) - gain_of(r2, 2), bootstrap)
-    return result
+    kinds = zip(*(pair.parts(split, variant) for pair in pairs), strict=True)
+    parts = [part for kind in kinds for part in kind]
+    return {
+        name: together(parts, lambda r2, combine=combine: combine(r2.reshape(-1, len(pairs), r2.shape[-1])), bootstrap)
+        for name, combine in GAINS.items()
+    }

@@ -13,11 +13,14 @@ from darkmatter.experiments.per_token_scaling.estimates import (
     scalings_of,
     stored_scalings,
 )
+from darkmatter.experiments.per_token_scaling.pair_noise import PairNoise, with_noise
 from darkmatter.experiments.per_token_scaling.params import PerTokenScaling
 from darkmatter.experiments.per_token_scaling.token_series import part_estimands, token_series
 from darkmatter.params.conventions import CONVENTIONS, PRIMARY
+from darkmatter.params.saes import SaeSpec
 from darkmatter.params.schema import Params
 from darkmatter.regression.splits import SPLITS
+from darkmatter.statistics.seed_noise import seed_groups
 from darkmatter.storage.packed_sums import gather, select
 
 STORED = "per_token_scaling_sums.npz"  # of `stored_scalings`, and `tokens/…` of `token_sums`
@@ -25,11 +28,28 @@ STORED = "per_token_scaling_sums.npz"  # of `stored_scalings`, and `tokens/…` 
 Sums = Mapping[str, np.ndarray]
 
 
+def facts(spec: SaeSpec) -> dict[str, Any]:
+    return {"name": spec.name, "d_sae": spec.d_sae, "k": spec.k}
+
+
 def compared(params: Params) -> list[dict[str, Any]]:
     """`name`, `d_sae` and `k` of the SAEs compared."""
     specs = params.sae_specs(params.figures.main_hookpoint)
     options: PerTokenScaling = params.per_token_scaling
-    return [{"name": spec.name, "d_sae": spec.d_sae, "k": spec.k} for spec in specs if spec.group in options.groups]
+    return [facts(spec) for spec in specs if spec.group in options.groups]
+
+
+def alike(params: Params) -> list[list[dict[str, Any]]]:
+    """The same of SAEs that differ in their training seed alone, of a k that is compared."""
+    ks = {sae["k"] for sae in compared(params)}
+    groups = seed_groups(params.sae_specs(params.figures.main_hookpoint), getattr)
+    return [[facts(spec) for spec in group] for group in groups if group[0].k in ks]
+
+
+def measured(params: Params) -> list[dict[str, Any]]:
+    """All whose sums are stored, each once."""
+    saes = [*compared(params), *(sae for group in alike(params) for sae in group)]
+    return list({sae["name"]: sae for sae in saes}.values())
 
 
 def stored(scalings: Sequence[Scaling], tokens: Sums) -> dict[str, np.ndarray]:
@@ -40,15 +60,17 @@ def stored(scalings: Sequence[Scaling], tokens: Sums) -> dict[str, np.ndarray]:
 def results_of(arrays: Sums, params: Params) -> dict[str, Any]:
     """The results file from STORED, but for the text of the tokens."""
     saes, bootstrap = compared(params), params.decomposition.bootstrap.model_dump()
-    pairs = pairs_of(scalings_of(arrays, saes))
+    chosen, groups = {sae["name"] for sae in saes}, [[sae["name"] for sae in group] for group in alike(params)]
+    every = pairs_of(scalings_of(arrays, measured(params)))
+    pairs = [pair for pair in every if chosen >= set(pair.ends)]
     tokens = select(arrays, "tokens")
-    variants = {
-        split: {
-            way: scaling_estimands(pairs, split, way, bootstrap) | part_estimands(saes, tokens, split, way, bootstrap)
-            for way in CONVENTIONS
-        }
-        for split in SPLITS
-    }
+
+    def judged(split: str, way: str) -> dict[str, Any]:
+        noise = PairNoise.of(every, pairs, groups, split, way)
+        scaling = with_noise(scaling_estimands(pairs, split, way, bootstrap), pairs, noise)
+        return scaling | part_estimands(saes, tokens, split, way, bootstrap, groups)
+
+    variants = {split: {way: judged(split, way) for way in CONVENTIONS} for split in SPLITS}
     split, convention = PRIMARY
     return {
         "hookpoint": params.figures.main_hookpoint,

@@ -4,7 +4,8 @@
 leaves. No torch.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,12 @@ from jaxtyping import Float
 
 from darkmatter.regression.splits import SPLITS, Splits
 from darkmatter.statistics.bootstrap import ContextBootstrap, Weights
-from darkmatter.statistics.estimate import Estimate
+from darkmatter.statistics.estimate import Estimate, OfSeed
 from darkmatter.statistics.joint_levels import at_both
 from darkmatter.statistics.metrics import ratio
 from darkmatter.statistics.paired_r2 import slope
 from darkmatter.statistics.sae_estimates import estimate
+from darkmatter.statistics.seed_noise import moved_term, of_seed, seed_fact
 
 Sums = Mapping[str, np.ndarray]
 Tables = Mapping[str, Mapping[str, Float[np.ndarray, "context position"]]]
@@ -101,18 +103,26 @@ def part_slopes(saes: Saes, sums: Sums, split: str, source: str, bootstrap: dict
         split: the means go over its held-out rows.
         source: whose map makes the parts: that of a split, or `all`, the published code's.
     """
-    used = np.flatnonzero(sums[f"rows/{split}"])
-    rows = sums[f"rows/{split}"][used]
     result = {}
     for part in PARTS:
-        own = np.stack([sums[f"{sae['name']}/sum/{part}/{source}/{split}"][used] for sae in saes])  # (sae, context)
-
-        def statistic(weights: Weights, own: np.ndarray = own) -> np.ndarray:
-            mean = ratio(weights @ own.T, np.repeat((weights @ rows)[:, None], len(own), axis=1))
-            return slope_by_width(saes, log_norm(mean.T))
-
-        result[part] = with_reason(estimate(ContextBootstrap(len(used), **bootstrap), statistic, rows, 0))
+        norms, rows = norms_of([sae["name"] for sae in saes], sums, part, split, source)
+        statistic = lambda weights, norms=norms: slope_by_width(saes, norms(weights))  # noqa: E731
+        result[part] = with_reason(estimate(ContextBootstrap(len(rows), **bootstrap), statistic, rows, 0))
     return result
+
+
+def norms_of(
+    names: Sequence[str], sums: Sums, part: str, split: str, source: str
+) -> tuple[Callable[[Weights], Float[np.ndarray, "sae resample"]], np.ndarray]:
+    """ln of the root mean square norm of a part of each SAE, as a function of weights over contexts, and their rows."""
+    used = np.flatnonzero(sums[f"rows/{split}"])
+    rows = sums[f"rows/{split}"][used]
+    own = np.stack([sums[f"{name}/sum/{part}/{source}/{split}"][used] for name in names])  # (sae, context)
+
+    def norms(weights: Weights) -> np.ndarray:
+        return log_norm(ratio(weights @ own.T, np.repeat((weights @ rows)[:, None], len(own), axis=1)).T)
+
+    return norms, rows
 
 
 def share_of_tokens(saes: Saes, sums: Sums, source: str, bootstrap: dict[str, Any]) -> Estimate:
@@ -121,28 +131,77 @@ def share_of_tokens(saes: Saes, sums: Sums, source: str, bootstrap: dict[str, An
     The interval resamples these tokens; they are neighbours in one context, so it is narrow for what it says about
     other text.
     """
-    squared = {
-        part: np.stack([sums[f"{sae['name']}/shown/{part}/{source}"] for sae in saes]).astype(float) for part in PARTS
-    }  # (sae, token)
-    change = {part: np.abs(slope_by_width(saes, log_norm(values))) for part, values in squared.items()}
-    defined = np.isfinite(change["linear"]) & np.isfinite(change["nonlinear"])
-    more = (change["linear"] > change["nonlinear"])[defined].astype(np.float64)
+    more = changes_more(saes, shown_norms([sae["name"] for sae in saes], sums, source))
     tokens = np.ones(len(more))
     if not len(more):
         return with_reason({"value": None, "low": None, "high": None, "rows": 0, "contexts": 1, "rank": 0})
     units = ContextBootstrap(len(more), **bootstrap)
-    return estimate(units, lambda weights: ratio(weights @ more, weights @ tokens), tokens, 0) | {"contexts": 1}
+    result = estimate(units, lambda weights: ratio(weights @ more, weights @ tokens), tokens, 0)
+    return result | {"contexts": 1, "resampled": "token"}
 
 
-def part_estimands(saes: Saes, sums: Sums, split: str, convention: str, bootstrap: dict[str, Any]) -> dict[str, Any]:
-    """Components of the claim per-token-parts: both slopes and the share of tokens, which are judged together."""
+def shown_norms(names: Sequence[str], sums: Sums, source: str) -> Float[np.ndarray, "part sae token"]:
+    """ln of the norm of each part of the tokens shown."""
+    return np.stack(
+        [[log_norm(sums[f"{name}/shown/{part}/{source}"].astype(float)) for name in names] for part in PARTS]
+    )
+
+
+def changes_more(saes: Saes, norms: Float[np.ndarray, "part sae token"]) -> Float[np.ndarray, " defined"]:
+    """1 where the linear norm changes more with width than the nonlinear one, else 0; of tokens that have both."""
+    linear, nonlinear = (np.abs(slope_by_width(saes, own)) for own in norms)
+    return (linear > nonlinear)[np.isfinite(linear) & np.isfinite(nonlinear)].astype(np.float64)
+
+
+def part_estimands(
+    saes: Saes, sums: Sums, split: str, convention: str, bootstrap: dict[str, Any], groups: Sequence[Sequence[str]] = ()
+) -> dict[str, Any]:
+    """Components of the claim per-token-parts: both slopes and the share of tokens, which are judged together.
+
+    Args:
+        groups: names of SAEs that differ in their training seed alone.
+    """
     source = sources(split)[convention]
 
     def judged(bootstrap: dict[str, Any]) -> dict[str, Estimate]:
         slopes = part_slopes(saes, sums, split, source, bootstrap)
         return slopes | {"tokens": share_of_tokens(saes, sums, source, bootstrap)}
 
-    return {"per_token_part_slopes": at_both(judged, bootstrap, len(PARTS) + 1)}
+    result = at_both(judged, bootstrap, len(PARTS) + 1)
+    facts = seed_facts(saes, sums, split, source, groups) if groups else {}
+    return {
+        "per_token_part_slopes": {
+            name: one | (facts.get(name, {}) if one["value"] is not None else {}) for name, one in result.items()
+        }
+    }
+
+
+def seed_facts(
+    saes: Saes, sums: Sums, split: str, source: str, groups: Sequence[Sequence[str]]
+) -> dict[str, dict[str, OfSeed]]:
+    """What the training seed does to each component: to a part's norm of each SAE, or of each SAE's tokens."""
+    names = [sae["name"] for sae in saes]
+    result = {}
+    for part in PARTS:
+
+        def values(of: Sequence[str], part: str = part) -> list[float]:
+            norms, rows = norms_of(of, sums, part, split, source)
+            return norms(np.ones((1, len(rows))))[:, 0].tolist()
+
+        result[part] = seed_fact(values(names), [values(group) for group in groups], partial(slope_by_width, saes))
+    own = [shown_norms(group, sums, source) for group in groups]
+    deviations = np.concatenate([norms - norms.mean(1, keepdims=True) for norms in own], axis=1)
+    norms, freedom = shown_norms(names, sums, source), sum(len(group) - 1 for group in groups)
+
+    def share(columns: Float[np.ndarray, "value column"]) -> np.ndarray:
+        more = [changes_more(saes, one) for one in columns.T.reshape(-1, *norms.shape)]
+        return np.array([own.mean() if len(own) else np.nan for own in more])
+
+    moves = np.zeros((len(saes), *norms.shape, deviations.shape[1]))
+    for place in range(len(saes)):
+        moves[place, :, place] = deviations.transpose(0, 2, 1)
+    flat = [move.reshape(norms.size, -1) for move in moves]
+    return result | {"tokens": of_seed(moved_term(norms.ravel(), flat, share, freedom))}
 
 
 def slope_by_width(saes: Saes, log_norms: Float[np.ndarray, "sae column"]) -> Float[np.ndarray, " column"]:

@@ -9,6 +9,7 @@
 Each resample of contexts gives both sides at once, so what the two encoders share cancels.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from darkmatter.statistics.sae_estimates import (
     HookpointSums,
     Sums,
 )
+from darkmatter.statistics.seed_noise import seed_fact
 
 OWN = "own"
 CLAIMED = "exact_l0"  # of the two variants, that of the claims
@@ -77,15 +79,23 @@ def compared(hookpoint: HookpointSums, sae: Sums, pursuit: Sums) -> dict[str, di
     return {split: {way: compare(hookpoint, sae, pursuit, split, way) for way in CONVENTIONS} for split in SPLITS}
 
 
-def estimands(compared: dict[str, Any], split: str, convention: str) -> dict[str, dict[str, list[Estimate]]]:
+def estimands(
+    compared: dict[str, Any], split: str, convention: str, groups: Sequence[Sequence[str]] = ()
+) -> dict[str, dict[str, list[Estimate]]]:
     """What the claims of section 6.1 are judged on: one estimate for each SAE.
 
     Args:
         compared: SAE → split → convention → as `compare`, each with both levels.
+        groups: names of SAEs that differ in their training seed alone.
     """
 
     def each(number: str) -> list[Estimate]:
-        return [{"sae": sae, **result[split][convention][number]} for sae, result in compared.items()]
+        found = {sae: result[split][convention][number] for sae, result in compared.items()}
+        of_groups = [[found[sae]["value"] for sae in group] for group in groups]
+        return [
+            {"sae": sae, **one, **(seed_fact([one["value"]], of_groups) if one["value"] is not None else {})}
+            for sae, one in found.items()
+        ]
 
     return {
         name: {number: each(number) for number in numbers}

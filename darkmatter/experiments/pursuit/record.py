@@ -4,6 +4,7 @@ from darkmatter.experiments.pursuit.costs import cost
 from darkmatter.experiments.pursuit.results import STORED, STORED_DIMENSIONS, derive
 from darkmatter.experiments.registry import Record
 
+ESTIMANDS = ("pursuit_fvu_decrease", "pursuit_nonlinear_change")
 RECORD = Record(
     name="pursuit",
     cost=cost,
@@ -12,5 +13,6 @@ RECORD = Record(
     committed=(STORED,),
     pulled=(STORED_DIMENSIONS,),
     derive=derive,
-    estimands=("pursuit_fvu_decrease", "pursuit_nonlinear_change"),
+    estimands=ESTIMANDS,
+    seeded=ESTIMANDS,
 )

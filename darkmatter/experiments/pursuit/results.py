@@ -1,6 +1,6 @@
 """The results file of section 6.1 from sums per context, as they are stored."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from darkmatter.statistics.sae_estimates import (
     sae_estimates,
     scalar_estimates,
 )
+from darkmatter.statistics.seed_noise import seed_groups
 from darkmatter.storage.artifacts import read_arrays
 from darkmatter.storage.packed_sums import gather, select
 
@@ -83,12 +84,18 @@ def encoder_results(hookpoint: HookpointSums, sums: Sums, x_sums: Sums | None, d
 
 
 def results_of(
-    scalars: Sums, dimensions: Sums | None, specs: list[dict[str, Any]], hookpoint_name: str, bootstrap: dict[str, Any]
+    scalars: Sums,
+    dimensions: Sums | None,
+    specs: list[dict[str, Any]],
+    hookpoint_name: str,
+    bootstrap: dict[str, Any],
+    groups: Sequence[Sequence[str]] = (),
 ) -> dict[str, Any]:
     """The results file from STORED and STORED_DIMENSIONS; without the latter no number that is a mean over dimensions.
 
     Args:
         specs: what each SAE is, its name at least.
+        groups: names of those that differ in their training seed alone (`alike`).
     """
     fits = regressions(dict(scalars))
     rank = {name: int(fit["rank"]) for name, fit in fits.items()}
@@ -118,7 +125,7 @@ def results_of(
         judged[spec["name"]] = variants[CLAIMED]["compared"]
         wide[spec["name"]] = compared(jointly, sums[OWN], sums[CLAIMED])
     both = with_ends(judged, wide if len(specs) > 1 else None, bootstrap["level"], together["level"])
-    claims = {split: {way: estimands(both, split, way) for way in CONVENTIONS} for split in SPLITS}
+    claims = {split: {way: estimands(both, split, way, groups) for way in CONVENTIONS} for split in SPLITS}
     facts = {"hookpoint": hookpoint_name, "contexts": hookpoint.rows.shape[1], "rows": rows}
     if dimensions is not None:
         facts["d_model"] = dimensions["x_sum"].shape[-1]
@@ -128,8 +135,15 @@ def results_of(
     return facts | variants | result
 
 
+def alike(params: Params, saes: Collection[str]) -> list[list[str]]:
+    """Names of the SAEs that differ in their training seed alone, of those that pursuit was run on."""
+    specs = [spec for spec in params.sae_specs(params.figures.main_hookpoint) if spec.name in saes]
+    return [[spec.name for spec in group] for group in seed_groups(specs, getattr)]
+
+
 def derive(sums: Mapping[str, Sums], committed: dict[str, Any], params: Params) -> dict[str, Any]:
     """The results file again, from STORED and, where it is here, STORED_DIMENSIONS (`Record.derive`)."""
     specs = [{"name": sae["name"]} for sae in committed["saes"]]
-    arrays = sums[STORED], sums.get(STORED_DIMENSIONS)
-    return results_of(*arrays, specs, params.figures.main_hookpoint, params.decomposition.bootstrap.model_dump())
+    arrays, groups = (sums[STORED], sums.get(STORED_DIMENSIONS)), alike(params, [spec["name"] for spec in specs])
+    bootstrap = params.decomposition.bootstrap.model_dump()
+    return results_of(*arrays, specs, params.figures.main_hookpoint, bootstrap, groups)

@@ -12,4 +12,5 @@ RECORD = Record(
     committed=(STORED,),
     derive=derive,
     estimands=("random_feature_parabola",),
+    no_sae=True,
 )

@@ -33,6 +33,7 @@ from darkmatter.experiments.synthetic_noise.trend_scatter import over_draws, slo
 from darkmatter.params.conventions import PRIMARY
 from darkmatter.statistics.estimate import Estimate
 from darkmatter.statistics.joint_levels import at_both
+from darkmatter.statistics.seed_noise import seed_fact
 from darkmatter.statistics.variance_model import Term
 
 # Convention → (variant, whose variance of x_n, what measures the noise). The first is primary. The published code
@@ -103,11 +104,14 @@ def ends(sums: Sums) -> Sums:
     return {**sums, **result, "introduced": sums["introduced"][:, [0, -1]]}
 
 
-def all_estimands(saes: Sequence[SaeDraws], deviations: Sequence[float], level: float) -> dict[str, Any]:
+def all_estimands(
+    saes: Sequence[SaeDraws], deviations: Sequence[float], level: float, groups: Sequence[Sequence[str]] = ()
+) -> dict[str, Any]:
     """`estimands` under the primary convention, `estimands_by_variant` (split → convention), and `sensitivity`.
 
     Args:
         saes: the first is the one whose grid is whole.
+        groups: names of those that differ in their training seed alone.
     """
     scatter = scatter_of(saes, deviations)
     under = lambda convention: convention_estimands(saes[0], convention, deviations, level, scatter)  # noqa: E731
@@ -115,7 +119,7 @@ def all_estimands(saes: Sequence[SaeDraws], deviations: Sequence[float], level: 
     for (split, name), convention in CONVENTIONS.items():
         variants.setdefault(split, {})[name] = under(convention)
     sensitivity = {name: under(convention) for name, convention in SENSITIVITY.items()}
-    by_width = {"synthetic_flatness": {"flatness": flatness_by_sae(saes, deviations, level)}}
+    by_width = {"synthetic_flatness": {"flatness": of_each(flatness_by_sae(saes, deviations, level), groups)}}
     variants[PRIMARY[0]][PRIMARY[1]] |= by_width
     primary = variants[PRIMARY[0]][PRIMARY[1]]
     return {"estimands": primary, "estimands_by_variant": variants, "sensitivity": sensitivity}
@@ -170,6 +174,13 @@ def flatness_by_sae(saes: Sequence[SaeDraws], deviations: Sequence[float], level
         return at_both_levels(make, level, len(saes))
 
     return [{"sae": sae.facts["sae"], **estimate(sae)} for sae in sorted(saes, key=lambda sae: sae.width)]
+
+
+def of_each(rows: Sequence[dict[str, Any]], groups: Sequence[Sequence[str]]) -> list[dict[str, Any]]:
+    """Estimates of one SAE each, with what the training seed does to them, where SAEs differ in it alone."""
+    values = {row["sae"]: row["value"] for row in rows}
+    of_groups = [[values[name] for name in group] for group in groups]
+    return [row | (seed_fact([row["value"]], of_groups) if row["value"] is not None else {}) for row in rows]
 
 
 def widths(saes: Sequence[SaeDraws], deviations: Sequence[float], level: float) -> dict[str, Any]:

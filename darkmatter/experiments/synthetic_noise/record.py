@@ -20,4 +20,5 @@ RECORD = Record(
         "nonlinear_above_introduced",
         "dense_over_planted",
     ),
+    seeded=("synthetic_flatness",),
 )

@@ -16,6 +16,7 @@ from darkmatter.experiments.synthetic_noise.estimates import (
 from darkmatter.experiments.synthetic_noise.params import SyntheticNoise
 from darkmatter.params.saes import SaeSpec
 from darkmatter.params.schema import Params
+from darkmatter.statistics.seed_noise import seed_groups
 from darkmatter.storage.packed_sums import gather, select
 
 STORED = "synthetic_noise_sums.npz"  # SAE/…: sums [seed, …] of `noise_grid`, FACTS
@@ -50,6 +51,7 @@ def results_of(arrays: Sums, params: Params) -> dict[str, Any]:
         by_seed = [{key: array[number] for key, array in own.items()} for number in range(len(section.seeds))]
         measured.append(SaeDraws({"sae": spec.name, "d_sae": spec.d_sae}, by_seed))
     main = select(arrays, section.sae)
+    groups = [[spec.name for spec in group] for group in seed_groups(saes_of(params), getattr)]
     return {
         "hookpoint": params.figures.main_hookpoint,
         "sae": section.sae,
@@ -64,7 +66,7 @@ def results_of(arrays: Sums, params: Params) -> dict[str, Any]:
         "ablated": main["ablated"][0].tolist(),
         "activity_ablated": main["activity_ablated"].mean(0).tolist(),
         "rows": facts_of(measured[0].by_seed, "in_sample")["rows"],
-        **all_estimands(measured, section.noise_deviations, level),
+        **all_estimands(measured, section.noise_deviations, level, groups),
         **widths(measured, section.noise_deviations, level),
         **cell_estimates(measured[0], section.noise_deviations, section.ablated_shares, level),
     }

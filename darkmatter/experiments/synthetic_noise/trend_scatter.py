@@ -11,7 +11,7 @@ import numpy as np
 
 from darkmatter.statistics.estimate import Estimate
 from darkmatter.statistics.seed_intervals import seed_estimate
-from darkmatter.statistics.variance_model import FEWEST_FREEDOM, Term, combined, too_few
+from darkmatter.statistics.variance_model import FEWEST_FREEDOM, SEED_HELD, Term, combined, too_few
 
 Draws = Sequence[Sequence[float | None]]  # SAE → draw → value
 
@@ -60,7 +60,7 @@ def over_draws(
     numbers = np.array(result["by_seed"])
     deviation = float(numbers.std(ddof=1) / np.sqrt(len(numbers)))
     terms = [Term("context and noise", deviation, deviation, len(numbers) - 1)]
-    absent = {"sae": scatter} if isinstance(scatter, str) else {}
+    absent = {"sae": scatter} if isinstance(scatter, str) else {"seed": SEED_HELD}
     if isinstance(scatter, Term):
         terms.append(scatter)
     ends = combined(result["value"], terms, level, absent)

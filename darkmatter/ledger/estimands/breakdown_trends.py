@@ -9,13 +9,13 @@ from scipy.stats import norm as normal_distribution
 
 from darkmatter.ledger.estimands.evidence import Evidence, Missing, Point, Variant
 from darkmatter.ledger.estimands.quantities import Components, Formula, Keyed, Quantity, Sampled
-from darkmatter.ledger.estimands.seed_noise import less
 from darkmatter.ledger.estimands.trends import Axis, trend
 from darkmatter.results.breakdown import horizontal_line, width_series
 from darkmatter.results.load import NotDrawn
 from darkmatter.statistics.asymptotes import fit_of_asymptotes
 from darkmatter.statistics.bootstrap import Weights
 from darkmatter.statistics.power_law import PARAMETERS, PowerLaw, fit_power_law
+from darkmatter.statistics.seed_noise import less
 from darkmatter.statistics.variance_model import Term
 
 

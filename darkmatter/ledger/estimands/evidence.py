@@ -16,7 +16,6 @@ import numpy as np
 from darkmatter.decomposition.results import MOMENTS
 from darkmatter.decomposition.rounded_sums import DIMENSION_SUMS, DIMENSIONS, restored, restored_x
 from darkmatter.ledger.estimands.quantities import Formula, remembered
-from darkmatter.ledger.estimands.seed_noise import NO_SEEDS, SeedNoise
 from darkmatter.params import conventions
 from darkmatter.params.conventions import CONVENTIONS
 from darkmatter.params.schema import Params
@@ -24,6 +23,7 @@ from darkmatter.regression.splits import ROW_SETS, SPLITS
 from darkmatter.results.load import NotDrawn, Results, Sae, one_per_cell
 from darkmatter.statistics.bootstrap import Statistic, Weights
 from darkmatter.statistics.sae_estimates import HookpointSums, RowSet, dimension_estimates, scalar_estimates
+from darkmatter.statistics.seed_noise import NO_SEEDS, SeedNoise, seed_groups
 from darkmatter.storage.artifacts import ArtifactError, read_arrays
 
 NOT_PULLED = (
@@ -31,8 +31,8 @@ NOT_PULLED = (
 )
 POOLED, PER_DIMENSION = "pooled", "per-dimension"
 MET = "met"  # rows whose token is among those fitted
+EVERY_RUNG, TOP_RUNG = "every-rung", "top-rung"  # of the budgets of tokens that SAEs were trained on
 OF_VARIANCE = ("fvu", "fvu_nonlinear")  # what may be pooled over dimensions or averaged over them
-ALIKE = ("architecture", "d_sae", "k", "train_tokens")  # of SAEs that differ in their seed alone
 BLOCK = 256  # resamples × d_model float64: stays in the cache of one core
 
 
@@ -47,15 +47,17 @@ class Variant:
     Attributes:
         fvu: how FVU and FVU_nonlinear go over dimensions: pooled, or the mean of that of each dimension.
         rows: on which token identity is scored: those whose token a fit has met, or all that are held out.
+        rungs: whether several budgets of tokens are extrapolated, or the SAEs of the most tokens stand alone.
     """
 
     split: str
     convention: str
     fvu: str = POOLED
     rows: str = MET
+    rungs: str = EVERY_RUNG
 
     def __str__(self) -> str:
-        beyond = [part for part in (self.fvu, self.rows) if part not in (POOLED, MET)]
+        beyond = [part for part in (self.fvu, self.rows, self.rungs) if part not in (POOLED, MET, EVERY_RUNG)]
         return "/".join((self.split, self.convention, *beyond))
 
 
@@ -63,7 +65,9 @@ PRIMARY = Variant(*conventions.PRIMARY)
 VARIANTS = tuple(Variant(split, way) for split in SPLITS for way in CONVENTIONS)  # the primary one first
 BY_DIMENSION = Variant(*conventions.PRIMARY, PER_DIMENSION)
 EVERY_ROW = Variant(*conventions.PRIMARY, rows=conventions.ALL_ROWS)
+ON_TOP_RUNG = Variant(*conventions.PRIMARY, rungs=TOP_RUNG)
 OF_CONVENTION = {"fvu": BY_DIMENSION, "unmet_tokens": EVERY_ROW}  # variants of the claims that list that convention
+OF_ESTIMAND = {"extrapolated_asymptote_minus_nonlinear": ON_TOP_RUNG}  # of the claims that it judges
 
 
 @dataclass(frozen=True)
@@ -203,12 +207,11 @@ class Evidence:
     @cached_property
     def other_seeds(self) -> list[list[Point]]:
         """SAEs that differ in their seed alone, group by group."""
-        groups: dict[tuple[Any, ...], list[Point]] = {}
-        for hookpoint in self.results.decomposition:
-            for sae in self.results.saes(hookpoint):
-                key = (hookpoint, *(sae[name] for name in ALIKE))
-                groups.setdefault(key, []).append(Point(hookpoint, sae))
-        return [group for group in groups.values() if len({point.sae["seed"] for point in group}) > 1]
+        return [
+            [Point(hookpoint, sae) for sae in group]
+            for hookpoint in self.results.decomposition
+            for group in seed_groups(self.results.saes(hookpoint), lambda sae, key: sae[key])
+        ]
 
     def scalars(self, point: Point, variant: Variant) -> dict[str, Any]:
         hookpoint, arrays = self.hookpoint_sums(point.hookpoint)

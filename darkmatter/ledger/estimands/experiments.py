@@ -3,16 +3,22 @@
 from collections.abc import Callable
 from typing import Any
 
+from darkmatter.experiments.registry import records
 from darkmatter.ledger.estimands.by_dimension import DERIVED, STATED
 from darkmatter.ledger.estimands.evidence import MET, PER_DIMENSION, PRIMARY, Evidence, Missing, Variant
 from darkmatter.ledger.estimands.quantities import Component, Components, Fixed, Keyed, Null
+from darkmatter.ledger.estimands.stage_seeds import with_seed
 from darkmatter.storage.artifacts import ArtifactError
 
 KEYS = ("sae", "layer", "pair", "decile", "regressor")  # what an element of a list is of
 
 
-def of_experiment(stage: str, name: str) -> Callable[[Evidence, Variant], Components]:
-    """The estimand `name` of a stage; variants besides the primary one only where the stage has them."""
+def of_experiment(stage: str, name: str, seed: bool = False) -> Callable[[Evidence, Variant], Components]:
+    """The estimand `name` of a stage; variants besides the primary one only where the stage has them.
+
+    Args:
+        seed: whether its intervals hold the noise of the training seed, where the stage has measured it.
+    """
 
     def components(evidence: Evidence, variant: Variant) -> Components:
         if stage not in evidence.results.experiments:
@@ -24,7 +30,8 @@ def of_experiment(stage: str, name: str) -> Callable[[Evidence, Variant], Compon
         if name not in estimands:
             raise Missing(f"the results of {stage} have no estimand {name} ({variant})")
         level = evidence.params.decomposition.bootstrap.level
-        return {key: component(value, level, f"{stage}, {name}, {key}") for key, value in estimands[name].items()}
+        made = {key: component(value, level, f"{stage}, {name}, {key}") for key, value in estimands[name].items()}
+        return made if records()[stage].no_sae else {key: with_seed(one, seed) for key, one in made.items()}
 
     return components
 

@@ -5,29 +5,29 @@ interval holds the sources of noise that `variance` has a term for: contexts, th
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
 
-from darkmatter.ledger.estimands.seed_noise import SeedNoise, seed_term
 from darkmatter.statistics.bootstrap import ContextBootstrap, Statistic, Weights
 from darkmatter.statistics.estimate import Estimate
 from darkmatter.statistics.joint_levels import joint, joint_level
 from darkmatter.statistics.sae_estimates import RowSet, estimate
-from darkmatter.statistics.variance_model import Term, combined, of_interval
+from darkmatter.statistics.seed_noise import SeedNoise, seed_term
+from darkmatter.statistics.variance_model import SEED_HELD, Term, combined, of_interval
 from darkmatter.statistics.watched import WatchedStatistic
 
 ROUNDING = 1e-9  # of a level
 
 Bootstrap = dict[str, Any]  # `resamples`, `level`, `seed`
 Combine = Callable[[Float[np.ndarray, "part resample"]], Float[np.ndarray, " resample"]]
-# The term of the scatter of SAEs for an interval at the given level, or the reason why there is none.
+# The term of the scatter of SAEs for an interval at the given level, or the reason why there is none. Where what is
+# drawn from SAEs holds their seeds alone, the term is called `seed`.
 OverSaes = Callable[[float], Term | str]
-SEED_HELD = "the scatter of SAEs holds it: each was trained from its own seed"
 
 
 @runtime_checkable
@@ -107,12 +107,14 @@ class Sampled:
             outliers of their hookpoints; the fewest are stated.
         over_saes: where the rule resamples SAEs too; their term is added to that of contexts.
         many_resamples: whether `resamples` may exceed those of a single interval.
+        lacks: sources of noise that no term stands for → why.
     """
 
     parts: Sequence[Formula]
     combine: Combine
     over_saes: OverSaes | None = None
     many_resamples: bool = True
+    lacks: Mapping[str, str] = field(default_factory=dict)
 
     def at(self, bootstrap: Bootstrap, components: int) -> Estimate:
         view = self.parts[0].view
@@ -147,14 +149,15 @@ class Sampled:
 
     def other_terms(self, level: float) -> tuple[list[Term], dict[str, str]]:
         """The terms besides that of contexts, and which are absent, with the reason."""
-        if self.over_saes is None:
-            result = {"seed": seed_term(self.parts, self.combine)}
-        else:
-            result = {"sae": self.over_saes(level), "seed": SEED_HELD}
-            if isinstance(result["sae"], str):
-                result["seed"] = seed_term(self.parts, self.combine)
+        match of_saes := self.over_saes and self.over_saes(level):
+            case Term(name="seed"):
+                result = {"seed": of_saes}
+            case Term():
+                result = {"sae": of_saes, "seed": SEED_HELD}
+            case _:
+                result = {"sae": of_saes, "seed": seed_term(self.parts, self.combine)}
         terms = [term for term in result.values() if isinstance(term, Term)]
-        return terms, {name: term for name, term in result.items() if isinstance(term, str)}
+        return terms, {name: term for name, term in result.items() if isinstance(term, str)} | dict(self.lacks)
 
 
 def lacking(absent: dict[str, str]) -> dict[str, Any]:

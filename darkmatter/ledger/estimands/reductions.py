@@ -91,7 +91,8 @@ class Lead:
         level = joint_level(bootstrap["level"], components)
         *parts, change = (ends_at(one, joint_level(level, numbers)) for one in results)
         value, low, high = (max(part[end] for part in parts) + change[end] for end in range(3))
-        return {"value": value, "low": low, "high": high, "level": level}
+        absent = [one["absent"] for one in results if "seed" in one.get("absent", ())]
+        return {"value": value, "low": low, "high": high, "level": level} | ({"absent": absent[0]} if absent else {})
 
 
 def ends_at(estimate: Estimate, level: float) -> tuple[float, float, float]:

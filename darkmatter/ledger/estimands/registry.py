@@ -8,6 +8,7 @@ from darkmatter.ledger.estimands import (
     algebra,
     breakdown_trends,
     counts,
+    extrapolation,
     judged_grid,
     judging,
     noise_conditions,
@@ -38,6 +39,7 @@ ESTIMANDS: dict[str, Estimand] = {
     "fvu_nonlinear_l0_slope": breakdown_trends.fvu_nonlinear_l0_slope,
     "fvu_nonlinear_width_slope_elsewhere": breakdown_trends.fvu_nonlinear_width_slope_elsewhere,
     "asymptote_minus_nonlinear": breakdown_trends.asymptote_minus_nonlinear,
+    "extrapolated_asymptote_minus_nonlinear": extrapolation.extrapolated_asymptote_minus_nonlinear,
     "norm_test_order": norms.norm_test_order,
     "norm_r2_over_enough_layers": norms.norm_r2_over_enough_layers,
     "norm_r2_slopes_of_sparse": judged_grid.norm_r2_slopes_of_sparse,
@@ -64,8 +66,11 @@ ESTIMANDS: dict[str, Estimand] = {
 @functools.cache
 def estimands() -> dict[str, Estimand]:
     """Name → function, of the ledger's own and of every experiment's."""
-    offered = [(record.name, name) for record in records().values() for name in record.estimands]
-    return ESTIMANDS | {name: of_experiment(experiment, name) for experiment, name in offered}
+    return ESTIMANDS | {
+        name: of_experiment(record.name, own, seed)
+        for record in records().values()
+        for name, (own, seed) in record.offered.items()
+    }
 
 
 def estimand(name: str) -> Estimand:
