@@ -15,7 +15,7 @@ HELPERS = ("tests/support", "tests/fakes")  # pytest finds modules there by thei
 OWN = "test_mutants.py"  # it looks for the texts that mutants replace
 
 
-def tests_of(module: str, root: Path = ROOT) -> list[list[str]]:
+def reaching(module: str, root: Path = ROOT) -> list[list[str]]:
     """The files of tests that reach a module, in the order in which they are run.
 
     First those of the module's room that import it themselves, then those of other rooms, then those that import
@@ -31,6 +31,7 @@ def tests_of(module: str, root: Path = ROOT) -> list[list[str]]:
     return [steps[key] for key in sorted(steps)]
 
 
+@functools.cache
 def distances(path: Path, root: Path) -> dict[Path, int]:
     """Every file of ours that a file imports, directly or not, with the number of imports on the way there."""
     result, step, current = {path: 0}, 0, [path]

@@ -8,7 +8,7 @@ import pytest
 from darkmatter.storage.artifacts import read_json
 from tests.faults.page import RESULT
 from tests.mutants import trial
-from tests.mutants.by_imports import tests_of
+from tests.mutants.by_imports import reaching
 from tests.mutants.mutant import CAUGHT, SURVIVED, Mutant
 from tests.mutants.page import part, sum_of
 from tests.mutants.planted import MUTANTS
@@ -19,18 +19,19 @@ TEST = """from darkmatter.toy import larger
 
 
 def test_is_broken():
-    assert larger(1, 2) == 1
+    assert larger(1, 2) == 3
 
 
 def test_the_larger_one():
     assert larger(1, 2) == 2
 """
+ALWAYS_FAILS, CATCHES = (f"tests/toy/test_toy.py::{name}" for name in ("test_is_broken", "test_the_larger_one"))
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda one: f"{one.module}: {one.seen}"[:80])
 def test_what_is_replaced_is_there_once_and_python_reads_what_takes_its_place(mutant):
     compile(mutant.planted(), mutant.module, "exec")
-    assert tests_of(mutant.module)
+    assert reaching(mutant.module)
 
 
 def test_there_are_many_bugs_in_many_modules_and_none_twice():
@@ -55,8 +56,9 @@ def repository(tmp_path, monkeypatch):
         (tmp_path / name).write_text(text)
     subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
     subprocess.run(["git", "add", "--all"], cwd=tmp_path, check=True)
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # they take longer to import than these tests
     monkeypatch.setattr(trial, "ROOT", tmp_path)
-    monkeypatch.setattr(trial, "tests_of", lambda module: [["tests/toy/test_toy.py"]])
+    monkeypatch.setattr(trial, "reaching", lambda module: [["tests/toy/test_toy.py"]])
     return tmp_path
 
 
@@ -64,9 +66,11 @@ def test_a_bug_is_caught_by_a_test_that_passes_without_it_or_survives(repository
     copy = trial.Copy(tmp_path_factory.mktemp("copy") / "copy")
     wrong = Mutant("darkmatter/toy.py", "a > b", "a < b", "the smaller one")
     harmless = Mutant("darkmatter/toy.py", "a > b", "a >= b", "nothing")
+    copy.settle([ALWAYS_FAILS, CATCHES])
+    assert (copy.broken, copy.sound) == ({ALWAYS_FAILS}, {CATCHES})
     results = [copy.trial(mutant) for mutant in (wrong, harmless)]
     assert [one["outcome"] for one in results] == [CAUGHT, SURVIVED]
-    assert [one["by"] for one in results] == ["tests/toy/test_toy.py::test_the_larger_one", ""]
+    assert [one["by"] for one in results] == [CATCHES, ""]
     assert (copy.folder / "darkmatter/toy.py").read_text() == MODULE
     assert [trial.key(mutant, one["by"]) for mutant, one in zip((wrong, harmless), results, strict=True)] == [
         one["key"] for one in results
@@ -76,7 +80,7 @@ def test_a_bug_is_caught_by_a_test_that_passes_without_it_or_survives(repository
 
 
 def test_tests_that_import_a_module_come_before_those_that_reach_it():
-    steps = tests_of("darkmatter/statistics/bootstrap.py")
+    steps = reaching("darkmatter/statistics/bootstrap.py")
     assert "tests/statistics/test_bootstrap.py" in steps[0]
     assert {*steps[0]} < {path.relative_to(ROOT).as_posix() for path in (ROOT / "tests/statistics").iterdir()}
     assert "tests/pipeline/test_end_to_end.py" not in [name for step in steps[:4] for name in step]

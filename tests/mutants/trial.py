@@ -7,12 +7,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from darkmatter.storage.artifacts import sha256_bytes
-from tests.mutants.by_imports import tests_of
+from tests.mutants.by_imports import reaching
 from tests.mutants.failures import VARIABLE
 from tests.mutants.mutant import CAUGHT, ROOT, SURVIVED, Mutant
 
@@ -58,51 +58,38 @@ class Copy:
         self.writes += 1
         os.utime(path, (STAMP + self.writes, STAMP + self.writes))
 
-    def first_failure(self, tests: Sequence[str], seconds: float) -> str | None:
-        """The first test that fails; None where none does in this time."""
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "--tb=no", "-p", "no:cacheprovider"]
+    def failures(self, tests: Sequence[str], *options: str, seconds: float = LIMIT) -> list[str]:
+        """The tests that fail in this time, in their order."""
+        command = [sys.executable, "-m", "pytest", "-q", "--tb=no", "-p", "no:cacheprovider", *options]
         command += ["-p", "tests.mutants.failures", *(f"--deselect={name}" for name in self.broken), *tests]
-        with tempfile.NamedTemporaryFile("r", encoding="utf-8") as failures:
-            own = {**os.environ, "PYTHONPATH": str(self.folder), VARIABLE: failures.name}
+        with tempfile.NamedTemporaryFile("r", encoding="utf-8") as file:
+            own = {**os.environ, "PYTHONPATH": str(self.folder), VARIABLE: file.name}
+            streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
             with contextlib.suppress(subprocess.TimeoutExpired):
-                subprocess.run(
-                    command,
-                    cwd=self.folder,
-                    env=own,
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
-                    check=False,
-                    timeout=seconds,
-                )
-            return next(iter(failures.read().splitlines()), None)
+                subprocess.run(command, cwd=self.folder, env=own, timeout=seconds, check=False, **streams)
+            return file.read().splitlines()
 
-    def passes(self, test: str) -> bool:
-        """Whether a test passes as things stand without a bug."""
-        if test not in self.sound | self.broken:
-            (self.broken if self.first_failure([test], LIMIT) else self.sound).add(test)
-        return test in self.sound
+    def settle(self, tests: Iterable[str]) -> None:
+        """Find out of tests whether they pass without a bug, all in one run."""
+        if asked := sorted({*tests} - self.sound - self.broken):
+            failed = self.failures(asked)
+            self.broken |= {*failed}
+            self.sound |= {*asked} - self.broken
 
     def trial(self, mutant: Mutant) -> dict[str, Any]:
-        """What the tests make of a bug: the first one to fail that passes without it, or that none does."""
-        start, files = time.monotonic(), 0
-        for step in tests_of(mutant.module):
-            files += len(step)
-            while (left := LIMIT - (time.monotonic() - start)) > 0:
-                with self.with_bug(mutant):
-                    failed = self.first_failure(step, left)
-                if failed and self.passes(failed):
-                    return result(mutant, CAUGHT, failed, files, start)
-                if not failed:
-                    break
-            if left <= 0:
+        """What the tests make of a bug: the first one that fails, which `settle` must find sound, or that none does."""
+        start, files, failed = time.monotonic(), 0, list[str]()
+        for step in reaching(mutant.module):
+            left = LIMIT - (time.monotonic() - start)
+            if failed or left <= 0:
                 break
-        return result(mutant, SURVIVED, "", files, start)
-
-
-def result(mutant: Mutant, outcome: str, by: str, files: int, start: float) -> dict[str, Any]:
-    seconds = round(time.monotonic() - start, 1)
-    facts = mutant.facts() | {"outcome": outcome, "by": by, "files": files, "seconds": seconds}
-    return facts | {"key": key(mutant, by)}
+            files += len(step)
+            with self.with_bug(mutant):
+                failed = self.failures(step, "-x", seconds=left)
+        by = failed[0] if failed else ""
+        seconds = round(time.monotonic() - start, 1)
+        facts = mutant.facts() | {"outcome": CAUGHT if by else SURVIVED, "by": by, "files": files}
+        return facts | {"seconds": seconds, "key": key(mutant, by)}
 
 
 def key(mutant: Mutant, by: str) -> str:
@@ -110,6 +97,6 @@ def key(mutant: Mutant, by: str) -> str:
 
     Where it is the same the result need not be had again.
     """
-    files = [by.split("::")[0]] if by else [name for step in tests_of(mutant.module) for name in step]
+    files = [by.split("::")[0]] if by else [name for step in reaching(mutant.module) for name in step]
     contents = [(ROOT / name).read_bytes() if (ROOT / name).is_file() else b"" for name in (mutant.module, *files)]
     return sha256_bytes(b"\0".join([mutant.replacement.encode(), *contents]))[:16]
