@@ -97,6 +97,8 @@ def sentence(content: Content) -> str:
     trials = content["trials"]
     lost = sum(trial["bytes_lost"] for trial in trials)
     counts = f"{len(trials)} faults injected: {count(trials, WRONG)} silently wrong, {lost} bytes lost"
+    if "mutants" in content:
+        counts += f"; {of_mutants.caught(content['mutants'])} planted bugs caught by the tests"
     return f"{counts} ([docs/faults.md](docs/faults.md))."
 
 

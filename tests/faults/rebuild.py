@@ -29,7 +29,7 @@ def trials(every: int = 1) -> Iterator[Trial]:
     with prepared_workspace() as first, tempfile.TemporaryDirectory() as name:
         first.commit("everything ran")
         second = first.clone(Path(name) / "clone")
-        second.repro_in_one_process("--force", "--no-run-cache")
+        second.repro_in_one_process("--force", "--no-run-cache", DARKMATTER_FRESH="1")
         yield from rebuilt(outs(first), outs(second))
         second.commit("everything ran again")
         yield rerun(second, "nothing at all")

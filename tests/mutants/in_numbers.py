@@ -44,6 +44,7 @@ MUTANTS = [
         "kept = values > cutoff * values[-1]",
         "kept = values > cutoff",
         "the cutoff is absolute: with many correlated dimensions, directions of rounding are fitted",
+        test_since="tests/regression/test_least_squares.py::test_the_cutoff_is_relative_to_the_largest_eigenvalue",
     ),
     Mutant(
         "darkmatter/regression/symmetric_moments.py",

@@ -42,6 +42,12 @@ def caught_by(result: Mapping[str, Any]) -> str:
     return f"`{result['by'].split('[')[0].removeprefix('tests/')}`"
 
 
+def caught(content: Mapping[str, Any]) -> str:
+    """How many of how many, for the README."""
+    results = content["results"]
+    return f"{sum(one['outcome'] == CAUGHT for one in results)} of {len(results)}"
+
+
 def sum_of(content: Mapping[str, Any]) -> str:
     """The sentence with all counts."""
     results, planned = content["results"], content["planned"]

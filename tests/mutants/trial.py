@@ -16,7 +16,7 @@ from tests.mutants.by_imports import reaching
 from tests.mutants.failures import VARIABLE
 from tests.mutants.mutant import CAUGHT, ROOT, SURVIVED, Mutant
 
-LIMIT = 400.0  # seconds for the tests of one mutant
+LIMIT = 240.0  # seconds for the tests of one mutant
 STAMP = 2_000_000_000  # seconds; above the time of every file
 
 
