@@ -44,6 +44,7 @@ MUTANTS = [
         "for file in closure(path):",
         "for file in [path]:",
         "an edit of code that a unit imports leaves its stored result in use",
+        test_since="tests/runner/test_code_identity.py::test_the_hash_follows_imports_and_is_blind_to_comments",
     ),
     Mutant(
         "darkmatter/runner/staleness.py",

@@ -9,8 +9,9 @@ from tests.mutants.mutant import CAUGHT
 HEAD = ["module", "bug", "caught by", "seconds"]
 INTRODUCTION = """
 Bugs planted one by one, by `make mutants`, each before the ordinary tests that import its module: those that import it
-themselves first. A bug is *caught* where a test fails that passes without it. None was left out for what came of it;
-one that the tests missed when it was first planted says so, and names the test that it has since.
+themselves first, for four minutes at most. A bug is *caught* where a test fails that passes without it. None was left
+out for what came of it; one that the tests missed when it was first planted says so, and names the test that it has
+since.
 """
 
 
