@@ -81,6 +81,7 @@ MUTANTS = [
         "if gap > DECODE_TOLERANCE**2 * norm:",
         "if gap > DECODE_TOLERANCE * norm:",
         "an SAE whose codes miss its output by up to 1 % is taken in",
+        test_since="tests/saes/test_check_on_sample.py::test_output_beyond_it_is_refused",
     ),
     Mutant(
         "darkmatter/saes/training/train.py",
@@ -129,6 +130,8 @@ MUTANTS = [
         "ratio * np.median(norms)",
         "ratio * np.mean(norms)",
         "outliers pull up the norm that they are measured by, and stay in",
+        test_since="tests/models/test_outlier_norms.py::"
+        "test_many_large_rows_do_not_raise_the_norm_that_they_are_measured_by",
     ),
     Mutant(
         "darkmatter/text/tokens.py",
