@@ -12,7 +12,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONPATH := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo repro plots experiments test lint bench faults gpu-check conformance clean-units lock release
+.PHONY: help demo repro plots experiments test lint bench faults mutants gpu-check conformance clean-units lock release
 
 help: ## what can be made
 	@echo 'make demo         build .venv from the lock files, decompose a committed SAE on a real model: three minutes'
@@ -23,6 +23,7 @@ help: ## what can be made
 	@echo 'make experiments  each run of dvc exp run, with what it changed and what came out'
 	@echo 'make bench        how fast the heaviest computations are'
 	@echo 'make faults       files, kills, hubs and machines that fail: what becomes of each'
+	@echo 'make mutants      bugs planted in the code, one by one: does a test catch each'
 	@echo 'make gpu-check    one published SAE on Gemma 2 2B, on a machine with a GPU'
 	@echo 'make conformance  what other packages answer where FVU is known exactly: docs/known-answers.md'
 	@echo 'make clean-units  forget stored units: the next run computes every SAE again'
@@ -68,6 +69,11 @@ bench: $(VENV)/installed
 # Faults injected one by one: reports/reliability.json and docs/faults.md, in a third of an hour. Needs no data.
 faults: $(VENV)/installed
 	python -m tests.faults
+
+# Bugs planted one by one, each before the tests that import its module: a section of reports/reliability.json and of
+# docs/faults.md, in half an hour. Goes on where it was stopped; what did not change since is not planted again.
+mutants: $(VENV)/installed
+	python -m tests.mutants
 
 # One published SAE on Gemma 2 2B, for a machine with a GPU and HF_TOKEN: docs/paper-scale.md. Writes gpu-check.json.
 gpu-check: $(VENV)/installed

@@ -25,6 +25,7 @@ from darkmatter.runner.code_identity import ROOT, closure, source_of
 from darkmatter.runner.passed_over import bring_receipts
 from darkmatter.runner.pipeline_file import current_params, declared_params
 from darkmatter.runner.processes import die_with_parent, worker_count
+from darkmatter.runner.staleness import brief
 from darkmatter.runner.unit import UnitError, library_versions, peak_memory
 from darkmatter.runner.units import UnitRecord, input_hash
 from darkmatter.storage.artifacts import ArtifactError, write_json
@@ -84,7 +85,6 @@ class Stage:
             "stage": self.name,
             "command": " ".join(["python", "-m", f"stages.{self.source.stem}", *sys.argv[1:]]),
             "profile": self.params.profile,
-            "params": current_params(declared_params(self.name, ROOT), ROOT),
             "revision": git_revision(),
             "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.started)),
             "seconds": round(time.time() - self.started, 2),
@@ -115,8 +115,10 @@ def run(main: Callable[[Stage], None], name: str | None = None) -> None:
     name = name or "@".join([source.stem, *sys.argv[1:]])
     try:
         stage = Stage(name, load_params(), source)
+        params = current_params(declared_params(name, ROOT), ROOT)
         main(stage)
-        receipt = stage.receipt()
+        check_unchanged(params)
+        receipt = stage.receipt() | {"params": params}
         write_json(stage.reports.receipts / f"{name}.json", receipt)
         bring_receipts(receipt["inputs"], stage.reports.receipts)
     except (ArtifactError, ParamsError, UnitError) as error:
@@ -126,6 +128,24 @@ def run(main: Callable[[Stage], None], name: str | None = None) -> None:
     except MemoryError as error:
         detail = f" ({error})" if str(error) else ""
         sys.exit(f"error in stage {name}: there is not enough memory{detail}. Free some, or set DARKMATTER_WORKERS=1.")
+
+
+def check_unchanged(params: dict[str, Any]) -> None:
+    """Refuse what was made while params.yaml changed: DVC reads it after the stage, and would take it for what ran.
+
+    Args:
+        params: what the stage declares, as it was when the stage began.
+
+    Raises:
+        ParamsError: something of that is another now.
+    """
+    now = current_params(params, ROOT)
+    if changed := [key for key, value in params.items() if now[key] != value]:
+        raise ParamsError(
+            f"params.yaml has another {brief(changed)} than when it began (`dvc exp run`, `darkmatter params` or a "
+            "person was at work), so what it made is not kept as up to date. Run `dvc repro` again: finished units are "
+            "stored."
+        )
 
 
 def machine() -> dict[str, Any]:

@@ -280,6 +280,22 @@ def test_rerun_in_a_clean_clone(tmp_path):
         rerun("nothing", root)
 
 
+def test_rerun_tells_other_arithmetic_from_what_nothing_fixes(tmp_path):
+    """Numbers within the tolerance may be another CPU's; but two runs on one machine must be the same bytes."""
+    root = toy.build(tmp_path)
+    value = json.loads((root / "reports/toy/results/use.json").read_text())["value"]
+    toy.edit(root / "reports/toy/results/use.json", value=value * (1 + 1e-9))
+    toy.dvc(root, "commit", "-f", "use")
+    toy.commit(root)
+    assert [output.same for output in rerun("use", root)] == ["numbers"]
+    (root / "use.py").write_text(toy.USE.replace("/ 7", "/ 7 * 1e9 + __import__('time').time()"))
+    toy.dvc(root, "repro", "-q")
+    toy.commit(root)
+    (output,) = rerun("use", root)
+    assert output.same == "no" and "two runs on this machine differ in their bytes" in output.detail
+    assert [finding.kind for finding in output.findings()] == ["differs"]
+
+
 def test_rerun_says_why_the_stage_failed(tmp_path):
     root = toy.build(tmp_path)
     (root / "use.py").write_text(toy.USE + "raise SystemExit('error in stage use: no room')\n")

@@ -18,9 +18,8 @@ import importlib  # noqa: E402
 import time  # noqa: E402
 import warnings  # noqa: E402
 
-from darkmatter.storage.artifacts import write_json, write_text  # noqa: E402
 from darkmatter.runner.stage import machine  # noqa: E402
-from tests.faults.page import GROUPS, PAGE, RESULT, page, sentence, summary  # noqa: E402
+from tests.faults.page import GROUPS, sentence, summary, write  # noqa: E402
 from tests.faults.trial import REFUSED, SURVIVED, Trial  # noqa: E402
 
 
@@ -37,15 +36,9 @@ def main(groups: list[str], every: int = 1) -> int:
                 print(f"  {trial.outcome}: {trial.fault}, {trial.target}: {trial.says}", flush=True)
         trials += own
         print(f"{time.perf_counter() - before:4.0f} s  {summary(group, [trial.facts() for trial in own])}", flush=True)
-    content = {
-        "machine": machine(),
-        "seconds": round(time.perf_counter() - start, 1),
-        "trials": [trial.facts() for trial in trials],
-    }
     if not groups:
-        write_json(RESULT, content)
-        write_text(PAGE, page(content))
-        print(sentence(content))
+        seconds = round(time.perf_counter() - start, 1)
+        print(sentence(write(machine=machine(), seconds=seconds, trials=[trial.facts() for trial in trials])))
     return int(any(trial.outcome not in (SURVIVED, REFUSED) for trial in trials))
 
 

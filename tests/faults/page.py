@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from darkmatter.storage.artifacts import read_json, write_text
+from darkmatter.storage.artifacts import read_json, write_json, write_text
 from darkmatter.storage.document_tables import lines
 from darkmatter.storage.paths import REPORTS
 from tests.faults.trial import LOST, REFUSED, SURVIVED, UNCLEAR, WRONG
+from tests.mutants import page as of_mutants
 
 RESULT, PAGE = REPORTS / "reliability.json", Path("docs/faults.md")
 GROUPS = {
@@ -21,6 +22,7 @@ GROUPS = {
     "outputs": "Outputs, committed results, cache and remote with a bit flipped, before an audit of every byte.",
     "kills": "SIGKILL at random moments; then `dvc repro` must end with the hashes of an undisturbed run.",
     "surroundings": "Machines as they are: full, small, in other places, shared.",
+    "rebuild": "The profile smoke in two fresh clones; a stage made nondeterministic, before `darkmatter audit rerun`.",
 }
 HEAD = ["fault", "done to", "injected", "survived", "refused clearly", "silently wrong", "bytes lost", "recovery"]
 INTRODUCTION = """# Faults
@@ -49,6 +51,8 @@ def page(content: Content) -> str:
     if bad := [trial for trial in trials if trial["outcome"] not in (SURVIVED, REFUSED)]:
         parts += ["## Neither survived nor refused clearly"]
         parts += ["\n".join(f"- {each['fault']}, {each['target']}: {each['says'] or each['outcome']}" for each in bad)]
+    if "mutants" in content:
+        parts += of_mutants.part(content["mutants"])
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
@@ -93,12 +97,22 @@ def sentence(content: Content) -> str:
     trials = content["trials"]
     lost = sum(trial["bytes_lost"] for trial in trials)
     counts = f"{len(trials)} faults injected: {count(trials, WRONG)} silently wrong, {lost} bytes lost"
+    if "mutants" in content:
+        counts += f"; {of_mutants.caught(content['mutants'])} planted bugs caught by the tests"
     return f"{counts} ([docs/faults.md](docs/faults.md))."
 
 
 def summary(group: str, trials: Sequence[Content]) -> str:
     """One line for the terminal."""
     return f"{group}: {sum_of(trials)}"
+
+
+def write(**sections: Any) -> Content:
+    """Put sections into the results file in place of their earlier ones, write the page again, return all."""
+    content = {**(read_json(RESULT) if RESULT.is_file() else {}), **sections}
+    write_json(RESULT, content)
+    write_text(PAGE, page(content))
+    return content
 
 
 if __name__ == "__main__":

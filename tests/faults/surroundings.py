@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
 from workspace import Workspace
 
 from tests.faults.kills import prepared_workspace
@@ -19,6 +21,8 @@ from tests.faults.trial import LOST, REFUSED, SURVIVED, UNCLEAR, WRONG, Trial
 GROUP = "surroundings"
 CANARY = "canary-3f9b-of-nobody"
 STAGES, DRAWINGS = ("tokens", "random_features", "claims"), "figures"  # text, arithmetic, rules; figures take longer
+EXPERIMENT = "figures.font_size=10"
+AT_WORK = re.compile("lock|busy|than when it began", re.IGNORECASE)  # what names the other in a refusal
 # The stages in turn, as `python -m stages.NAME`; limits are set once everything is imported.
 PROGRAM = """
 import stages, importlib, resource, runpy, sys
@@ -81,6 +85,7 @@ def trials(every: int = 1) -> Iterator[Trial]:
             yield trial(case, copied(workspace, Path(name) / str(number)), reference)
         yield full_disk(workspace, Path(name) / "disk", reference)
         yield two_at_once(copied(workspace, Path(name) / "two"), reference)
+        yield experiment_beside(workspace, Path(name))
         yield secret(copied(workspace, Path(name) / "secret"))
 
 
@@ -189,6 +194,51 @@ def two_at_once(workspace: Workspace, reference: dict[str, str]) -> Trial:
     outcome = WRONG if not right else UNCLEAR if not clear or len(refused) == 2 else REFUSED if refused else SURVIVED
     says = " ".join(refused[0][-4:]).replace(str(workspace.folder), "…")[-400:] if refused else ""
     return Trial(GROUP, "two `dvc repro` at once", "one stage", outcome, says, 0, seconds)
+
+
+def experiment_beside(pristine: Workspace, folder: Path) -> Trial:
+    """`dvc exp run` while `dvc repro` runs the same stage: each ends well, or says that the other is at work.
+
+    Then `dvc repro` must end as in a workspace that had these parameters from the beginning.
+    """
+    workspace, undisturbed = (copied(pristine, folder / name) for name in ("beside", "undisturbed"))
+    workspace.commit("before an experiment")
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+
+    def start(*command: str) -> subprocess.Popen[str]:
+        own = workspace.environment()
+        return subprocess.Popen(["dvc", *command], cwd=workspace.folder, env=own, **streams)  # type: ignore[call-overload]
+
+    both = [start("repro", "--force", "--single-item", DRAWINGS)]
+    wait_for_stage(workspace.folder, DRAWINGS)
+    both.append(start("exp", "run", "-S", EXPERIMENT, DRAWINGS))
+    said = [one.communicate()[0] for one in both]
+    refused = [text.strip().splitlines() for one, text in zip(both, said, strict=True) if one.returncode]
+    clear = all(any(AT_WORK.search(line) for line in lines) for lines in refused)
+    begin = time.monotonic()
+    workspace.repro_in_one_process()
+    seconds = round(time.monotonic() - begin, 1)
+    shutil.copyfile(workspace.folder / "params.yaml", undisturbed.folder / "params.yaml")
+    undisturbed.repro_in_one_process()
+    right = workspace.artifacts() == undisturbed.artifacts()
+    outcome = WRONG if not right else REFUSED if refused and clear else UNCLEAR if refused else SURVIVED
+    says = " / ".join(next((line for line in lines if AT_WORK.search(line)), lines[-1]) for lines in refused)
+    return Trial(GROUP, "`dvc exp run` beside `dvc repro`", "one stage", outcome, says[-600:], 0, seconds)
+
+
+def wait_for_stage(folder: Path, name: str) -> None:
+    """Until the process of a stage works in a folder.
+
+    Raises:
+        RuntimeError: that has not come about.
+    """
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        for process in psutil.process_iter(["cwd", "cmdline"]):
+            if process.info["cwd"] == str(folder) and f"stages.{name}" in (process.info["cmdline"] or ()):
+                return
+        time.sleep(0.05)
+    raise RuntimeError(f"the stage {name} has not begun")
 
 
 def secret(workspace: Workspace) -> Trial:
