@@ -3,7 +3,8 @@
     make mutants                              # or: python -m tests.mutants [--every N] [WORD ...]
 
 With words only bugs in modules whose names hold one of them, with `--every N` one bug of N. A run that was stopped goes
-on where it was: a bug is planted again only where its module or the tests that judged it have changed.
+on where it was: a bug is planted again only where its module or the tests that judged it have changed, and one that
+survived where words name its module.
 """
 
 import sys
@@ -39,7 +40,8 @@ def main(words: list[str], every: int = 1) -> int:
         if mutant.is_of(one) and key(mutant, one["by"]) == one["key"]
     }
     chosen = [mutant for mutant in MUTANTS if not words or any(word in mutant.module for word in words)][::every]
-    waiting = [mutant for mutant in chosen if mutant not in results]
+    again = {mutant for mutant in chosen if words and mutant in results and results[mutant]["outcome"] != CAUGHT}
+    waiting = [mutant for mutant in chosen if mutant not in results or mutant in again]
     with tempfile.TemporaryDirectory() as folder:
         copy = Copy(Path(folder) / "copy") if waiting else None
         while copy and waiting:
@@ -47,7 +49,7 @@ def main(words: list[str], every: int = 1) -> int:
             copy.settle(one["by"] for one in tried.values() if one["by"])
             # A test that fails without the bug, too, judges nothing: the bug is planted again, without that test.
             results |= {mutant: one for mutant, one in tried.items() if one["by"] not in copy.broken}
-            waiting = [mutant for mutant in waiting if mutant not in results]
+            waiting = [mutant for mutant in waiting if mutant not in tried or tried[mutant]["by"] in copy.broken]
             write(mutants=section(results))
     write(mutants=section(results))
     print(sum_of(section(results)))

@@ -130,8 +130,6 @@ MUTANTS = [
         "ratio * np.median(norms)",
         "ratio * np.mean(norms)",
         "outliers pull up the norm that they are measured by, and stay in",
-        test_since="tests/models/test_outlier_norms.py::"
-        "test_many_large_rows_do_not_raise_the_norm_that_they_are_measured_by",
     ),
     Mutant(
         "darkmatter/text/tokens.py",
@@ -174,6 +172,8 @@ MUTANTS = [
         "if end >= stop]",
         "if end > stop]",
         "off by one: the last shard of every hookpoint is missing",
+        test_since="tests/models/test_shard_units.py::"
+        "test_shards_of_each_hookpoint_follow_one_another_to_its_last_context",
     ),
     Mutant(
         "stages/tokens.py",

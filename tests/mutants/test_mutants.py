@@ -58,7 +58,7 @@ def repository(tmp_path, monkeypatch):
     subprocess.run(["git", "add", "--all"], cwd=tmp_path, check=True)
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # they take longer to import than these tests
     monkeypatch.setattr(trial, "ROOT", tmp_path)
-    monkeypatch.setattr(trial, "reaching", lambda module: [["tests/toy/test_toy.py"]])
+    monkeypatch.setattr(trial, "reaching", lambda module, root: [["tests/toy/test_toy.py"]])
     return tmp_path
 
 
@@ -72,11 +72,11 @@ def test_a_bug_is_caught_by_a_test_that_passes_without_it_or_survives(repository
     assert [one["outcome"] for one in results] == [CAUGHT, SURVIVED]
     assert [one["by"] for one in results] == [CATCHES, ""]
     assert (copy.folder / "darkmatter/toy.py").read_text() == MODULE
-    assert [trial.key(mutant, one["by"]) for mutant, one in zip((wrong, harmless), results, strict=True)] == [
-        one["key"] for one in results
-    ]
+    assert [
+        trial.key(mutant, one["by"], repository) for mutant, one in zip((wrong, harmless), results, strict=True)
+    ] == [one["key"] for one in results]
     (repository / "tests/toy/test_toy.py").write_text(f"{TEST}\n")
-    assert trial.key(harmless, "") != results[1]["key"]
+    assert trial.key(harmless, "", repository) != results[1]["key"]
 
 
 def test_tests_that_import_a_module_come_before_those_that_reach_it():

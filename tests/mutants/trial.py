@@ -17,6 +17,7 @@ from tests.mutants.failures import VARIABLE
 from tests.mutants.mutant import CAUGHT, ROOT, SURVIVED, Mutant
 
 LIMIT = 240.0  # seconds for the tests of one mutant
+NOT_RUN = (3, 4)  # return codes of pytest: an error of its own, or in what it was asked
 STAMP = 2_000_000_000  # seconds; above the time of every file
 
 
@@ -66,7 +67,9 @@ class Copy:
             own = {**os.environ, "PYTHONPATH": str(self.folder), VARIABLE: file.name}
             streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
             with contextlib.suppress(subprocess.TimeoutExpired):
-                subprocess.run(command, cwd=self.folder, env=own, timeout=seconds, check=False, **streams)
+                done = subprocess.run(command, cwd=self.folder, env=own, timeout=seconds, check=False, **streams)
+                if done.returncode in NOT_RUN:
+                    raise RuntimeError(f"pytest ended with {done.returncode} before it ran a test: {' '.join(command)}")
             return file.read().splitlines()
 
     def settle(self, tests: Iterable[str]) -> None:
@@ -79,7 +82,7 @@ class Copy:
     def trial(self, mutant: Mutant) -> dict[str, Any]:
         """What the tests make of a bug: the first one that fails, which `settle` must find sound, or that none does."""
         start, files, failed = time.monotonic(), 0, list[str]()
-        for step in reaching(mutant.module):
+        for step in reaching(mutant.module, self.folder):
             left = LIMIT - (time.monotonic() - start)
             if failed or left <= 0:
                 break
@@ -89,14 +92,14 @@ class Copy:
         by = failed[0] if failed else ""
         seconds = round(time.monotonic() - start, 1)
         facts = mutant.facts() | {"outcome": CAUGHT if by else SURVIVED, "by": by, "files": files}
-        return facts | {"seconds": seconds, "key": key(mutant, by)}
+        return facts | {"seconds": seconds, "key": key(mutant, by, self.folder)}
 
 
-def key(mutant: Mutant, by: str) -> str:
+def key(mutant: Mutant, by: str, root: Path = ROOT) -> str:
     """What the result hangs on: the module, and the file of the test that fails or all that none does.
 
     Where it is the same the result need not be had again.
     """
-    files = [by.split("::")[0]] if by else [name for step in reaching(mutant.module) for name in step]
-    contents = [(ROOT / name).read_bytes() if (ROOT / name).is_file() else b"" for name in (mutant.module, *files)]
+    files = [by.split("::")[0]] if by else [name for step in reaching(mutant.module, root) for name in step]
+    contents = [(root / name).read_bytes() if (root / name).is_file() else b"" for name in (mutant.module, *files)]
     return sha256_bytes(b"\0".join([mutant.replacement.encode(), *contents]))[:16]
