@@ -98,7 +98,7 @@ def sentence(content: Content) -> str:
     lost = sum(trial["bytes_lost"] for trial in trials)
     counts = f"{len(trials)} faults injected: {count(trials, WRONG)} silently wrong, {lost} bytes lost"
     if "mutants" in content:
-        counts += f"; {of_mutants.caught(content['mutants'])} planted bugs caught by the tests"
+        counts += f"; the tests caught {of_mutants.caught_at_first(content['mutants'])} planted bugs"
     return f"{counts} ([docs/faults.md](docs/faults.md))."
 
 
