@@ -35,6 +35,22 @@ def test_table_of_widths_is_the_committed_series():
     assert result == {sae["d_sae"]: [f"{estimate(sae, name)['value']:.3f}" for name in names] for sae in saes}
 
 
+def test_what_nulls_have_is_the_committed_run():
+    content = read_json(ROOT / "reports" / "smollm2" / "results" / "nulls.json")
+    names = ("fvu", "fvu_nonlinear", "vector_r2", "norm_r2")
+    for row in content["nulls"]:
+        numbers = [[f"{estimate(sae, name)['value']:.3f}".replace("-", "−") for sae in row["saes"]] for name in names]
+        line = f"| {row['null'].replace('_', ' ')} | " + " | ".join(map(", ".join, numbers)) + " |"
+        assert line.lower() in RESULTS.lower()
+    claims = read_json(ROOT / "reports" / "smollm2" / "claims.json")
+    marked = [row["id"] for row in claims["claims"] if row.get("non_diagnostic")]
+    assert ", ".join(f"`{name}`" for name in marked) in " ".join(RESULTS.split())
+    own = [row["outcome"] for row in claims["predictions"] if row["experiment"] == "nulls"]
+    assert sorted(own) == sorted(4 * ["agrees"] + ["inconclusive", "disagrees"])
+    _, last = content["estimands"]["gaussian_fvu_nonlinear_ratio"]["ratio"]
+    assert f"is {last['value']:.2f} times the trained one at 4,096 latents" in " ".join(RESULTS.split())
+
+
 def test_asymptote_is_the_committed_one():
     law = read_json(ROOT / "reports" / "smollm2" / "figures" / "fig01_breakdown.json")["power_law"]
     assert f"{law['asymptote']:.3f} ({law['low']:.3f} to {law['high']:.3f})" in README
