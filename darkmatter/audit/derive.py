@@ -240,8 +240,11 @@ class Deriver:
 
     def behind(self, judged: Claim | Prediction) -> list[Derived]:
         """The results that a claim or prediction is judged on, where they can be made again."""
-        known = judged.experiment in self.records
-        return [self.experiment(judged.experiment, judged.estimand.name)] if known else []
+        record = self.records.get(judged.experiment)
+        if record is None:
+            return []
+        name, _ = record.offered.get(judged.estimand.name, (None, False))
+        return [self.experiment(judged.experiment, name)]
 
     def prediction(self, prediction: Prediction) -> Derived:
         path, row = self.reports.claims.as_posix(), plain(prediction_row(prediction, self.evidence))

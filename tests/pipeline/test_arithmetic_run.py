@@ -22,6 +22,7 @@ FEW = {  # two SAEs at one hookpoint, and no experiment that asks for others
     "downstream.saes": [SMALL],
     "latent_probe.sae": OTHER,
     "synthetic_noise.further_saes": [],
+    "nulls.saes": [],
     "figures.grid_groups": ["widths"],
     "figures.layers_groups": ["widths"],
     "figures.appendix_hookpoints": [],
