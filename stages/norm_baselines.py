@@ -8,39 +8,38 @@ Out: reports/PROFILE/results/norm_baselines.json       SAE × regressor: R², an
     python -m stages.norm_baselines
 """
 
+import shutil
+
 from darkmatter.decomposition.results import MOMENTS
-from darkmatter.experiments.norm_baselines.compute import baselines, check_rows
+from darkmatter.experiments.norm_baselines.compute import BASELINES, measure_baselines
 from darkmatter.experiments.norm_baselines.results import STORED, measured, results_of, stored
-from darkmatter.models.activation_files import open_activations
-from darkmatter.regression.splits import draw_splits
-from darkmatter.runner.processes import single_thread
 from darkmatter.runner.stage import Stage, run
-from darkmatter.storage.artifacts import open_array, read_arrays, read_json, write_arrays, write_json
-from darkmatter.storage.paths import ACTIVATIONS, DECOMPOSITION, MODEL, TOKENS
+from darkmatter.runner.units import Unit, run_units
+from darkmatter.storage.artifacts import read_arrays, read_json, write_arrays, write_json
+from darkmatter.storage.paths import ACTIVATIONS, DATA, DECOMPOSITION, MODEL, TOKENS
+
+WORK = DATA / ".work" / "norm_baselines"
 
 
 def main(stage: Stage) -> None:
-    single_thread()
     params, decomposition = stage.params, stage.params.decomposition
     folder = stage.reads(DECOMPOSITION / params.profile)
     activations = stage.reads(ACTIVATIONS / "eval")
-    loss = open_array(activations / "loss.npy", (None, None))
-    tokens = open_array(stage.reads(TOKENS / "eval.npy"), (len(loss), None), "int32")
     depth = read_json(stage.reads(MODEL / "manifest.json"))["layers"]
 
-    first = params.tokens.first_position
-    split = (decomposition.fit_share, decomposition.folds, decomposition.split_seed)
-    ids = tokens[:, first : first + loss.shape[1]]
-    saes = {}
-    for spec in measured(params):
-        table = read_arrays(folder / spec.path / "tokens.npz")
-        splits = draw_splits(*loss.shape, *split, read_arrays(folder / spec.hookpoint / MOMENTS)["kept"])
-        x = open_activations(activations / spec.hookpoint)
-        check_rows(table=table["error"].shape, activations=x.shape[:2], tokens=ids.shape, loss=loss.shape)
-        saes[spec.path] = baselines(table, x, ids, loss, splits, decomposition.eigen_cutoff)
-    arrays = stored(saes, depth)
+    shared = {"loss": activations / "loss.npy", "tokens": stage.reads(TOKENS / "eval.npy")}
+    shared |= {"first_position": params.tokens.first_position, "cutoff": decomposition.eigen_cutoff}
+    shared |= decomposition.model_dump(include={"fit_share", "folds", "split_seed"})
+    specs = measured(params)
+    units = []
+    for spec in specs:
+        files = {"table": folder / spec.path / "tokens.npz", "moments": folder / spec.hookpoint / MOMENTS}
+        units.append(Unit(spec.path, {**files, "activations": activations / spec.hookpoint, **shared}))
+    stage.units = run_units(measure_baselines, units, WORK, stage.name)
+    arrays = stored({spec.path: read_arrays(WORK / spec.path / BASELINES) for spec in specs}, depth)
     write_json(stage.writes(stage.reports.results / "norm_baselines.json"), results_of(arrays, params))
     write_arrays(stage.writes(stage.reports.results / STORED), arrays, compress=True)
+    shutil.rmtree(WORK)
 
 
 if __name__ == "__main__":

@@ -47,9 +47,12 @@ class Blocks:
 
 def make_blocks(splits: Splits) -> Blocks:
     """The coarsest partition of the rows of which every fit set is a union."""
-    indicators = np.stack([splits.fits_on(name) for name in splits.fit_sets], axis=-1)  # (context, position, set)
-    patterns, members = np.unique(indicators.reshape(-1, indicators.shape[-1]), axis=0, return_inverse=True)
-    fit_sets = {name: np.flatnonzero(patterns[:, column]) for column, name in enumerate(splits.fit_sets)}
+    patterns = np.zeros(splits.token_fit.shape, dtype=np.uint32)  # one bit for each fit set
+    for name in splits.fit_sets:
+        patterns = patterns << 1 | splits.fits_on(name)
+    present, members = np.unique(patterns, return_inverse=True)
+    bits = {name: bit for bit, name in enumerate(reversed(splits.fit_sets))}
+    fit_sets = {name: np.flatnonzero(present >> bits[name] & 1) for name in splits.fit_sets}
     return Blocks(members.reshape(splits.token_fit.shape), fit_sets)
 
 

@@ -9,7 +9,7 @@ inside BCa never forms its n² weights.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Float
@@ -46,6 +46,28 @@ Weights = Float[np.ndarray, "resample context"] | LeftOut
 Statistic = Callable[[Weights], Float[np.ndarray, " resample"]]
 
 
+@lru_cache(maxsize=16)
+def drawn(contexts: int, resamples: int, seed: int) -> Float[np.ndarray, "resample context"]:
+    """How often each resample draws each context; read-only, and one array for the same arguments."""
+    random = np.random.default_rng(seed)
+    draws = random.integers(contexts, size=(resamples, contexts))
+    offsets = draws + np.arange(resamples)[:, None] * contexts
+    counts = np.bincount(offsets.ravel(), minlength=resamples * contexts)
+    weights = counts.reshape(resamples, contexts).astype(np.float64)
+    weights.flags.writeable = False
+    return weights
+
+
+@lru_cache(maxsize=16)
+def each_left_out(contexts: int) -> Weights:
+    """The weights of the jackknife; read-only, and one array for the same number."""
+    if contexts > MANY:
+        return LeftOut(contexts)
+    weights = 1.0 - np.eye(contexts)
+    weights.flags.writeable = False
+    return weights
+
+
 @dataclass(frozen=True)
 class ContextBootstrap:
     """Bias-corrected and accelerated (BCa) bootstrap with contexts as the units (Efron 1987)."""
@@ -55,13 +77,9 @@ class ContextBootstrap:
     level: float
     seed: int
 
-    @cached_property
+    @property
     def weights(self) -> Float[np.ndarray, "resample context"]:
-        random = np.random.default_rng(self.seed)
-        draws = random.integers(self.contexts, size=(self.resamples, self.contexts))
-        offsets = draws + np.arange(self.resamples)[:, None] * self.contexts
-        counts = np.bincount(offsets.ravel(), minlength=self.resamples * self.contexts)
-        return counts.reshape(self.resamples, self.contexts).astype(np.float64)
+        return drawn(self.contexts, self.resamples, self.seed)
 
     def interval(self, statistic: Statistic) -> Interval | None:
         """The statistic on the data with its BCa interval; None where it is undefined (0/0)."""
@@ -71,7 +89,7 @@ class ContextBootstrap:
             return None
         resampled = statistic(self.weights)
         resampled = np.sort(resampled[np.isfinite(resampled)])
-        left_out = statistic(1.0 - np.eye(contexts) if contexts <= MANY else LeftOut(contexts))
+        left_out = statistic(each_left_out(contexts))
         return Interval(value, *bca(value, resampled, left_out[np.isfinite(left_out)], self.level))
 
 

@@ -86,7 +86,7 @@ def regressors():
 
 def norm_baselines():
     module, saes = norm_baseline_estimates, regressors()
-    arrays = module.stored(saes, 3)
+    arrays = module.stored({path: module.packed(targets) for path, targets in saes.items()}, 3)
     return {module.STORED: arrays}, module.results_of(arrays, PARAMS)
 
 

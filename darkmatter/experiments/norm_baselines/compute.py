@@ -7,20 +7,59 @@ says nothing. Regressions only; `norm_baseline_estimates` makes numbers of their
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 
 from darkmatter.experiments.norm_baselines.estimates import ACTIVATION, ACTIVATION_SEEN, SEEN, Baseline
-from darkmatter.models.activation_files import Activations
+from darkmatter.experiments.norm_baselines.results import packed
+from darkmatter.models.activation_files import Activations, open_activations
 from darkmatter.regression.context_sums import scalar_sums
 from darkmatter.regression.held_out_regression import regress
-from darkmatter.regression.splits import ROW_SETS, SPLITS, Splits
-from darkmatter.storage.artifacts import ArtifactError
+from darkmatter.regression.splits import ROW_SETS, SPLITS, Splits, draw_splits
+from darkmatter.storage.artifacts import ArtifactError, open_array, read_arrays, write_arrays
 
 PerToken = Float[np.ndarray, "context position"]
 RowSets = Bool[np.ndarray, "set context position"]
+
+
+BASELINES = "baselines.npz"
+
+
+def measure_baselines(
+    out: Path,
+    table: str,
+    moments: str,
+    activations: str,
+    loss: str,
+    tokens: str,
+    first_position: int,
+    fit_share: float,
+    folds: int,
+    split_seed: int,
+    cutoff: float,
+) -> None:
+    """Write `out`/BASELINES: the sums of every regressor of one SAE, as they are stored (a unit of the stage).
+
+    Args:
+        table: tokens.npz of the SAE.
+        moments: of its hookpoint; they say which rows are kept.
+        activations: of its hookpoint, .npy.
+        loss: .npy [context, position], cross-entropy of the next token.
+        tokens: .npy [context, token].
+        first_position: the token of the first row of a context.
+
+    Raises:
+        ArtifactError: the files are of different rows, or damaged.
+    """
+    losses = open_array(Path(loss), (None, None))
+    ids = open_array(Path(tokens), (len(losses), None), "int32")[:, first_position : first_position + losses.shape[1]]
+    columns, x = read_arrays(Path(table)), open_activations(Path(activations))
+    check_rows(table=columns["error"].shape, activations=x.shape[:2], tokens=ids.shape, loss=losses.shape)
+    splits = draw_splits(*losses.shape, fit_share, folds, split_seed, read_arrays(Path(moments))["kept"])
+    write_arrays(out / BASELINES, packed(baselines(columns, x, ids, losses, splits, cutoff)))
 
 
 def baselines(

@@ -16,11 +16,11 @@ from darkmatter.storage.packed_sums import gather, select
 STORED = "norm_baselines_sums.npz"  # `HOOKPOINT/SAE/TARGET/REGRESSOR/…` of `stored`, `depth`
 
 
-def stored(saes: Mapping[str, Mapping[str, Mapping[str, Baseline]]], depth: int) -> dict[str, np.ndarray]:
-    """Content of STORED: the sums of each regressor and its rank by row set, or the one number that it is.
+def packed(targets: Mapping[str, Mapping[str, Baseline]]) -> dict[str, np.ndarray]:
+    """Of one SAE the sums of each regressor and its rank by row set, or the one number that it is.
 
     Args:
-        saes: HOOKPOINT/SAE → target → regressor → its sums.
+        targets: target → regressor → its sums.
     """
 
     def arrays(one: Baseline) -> dict[str, np.ndarray]:
@@ -28,13 +28,17 @@ def stored(saes: Mapping[str, Mapping[str, Mapping[str, Baseline]]], depth: int)
             return {"constant": np.array(one.constant)}
         return {**one.sums, "rank": np.array([one.rank[name] for name in ROW_SETS])}
 
-    regressors = {
-        f"{path}/{target}/{name}": arrays(one)
-        for path, targets in saes.items()
-        for target, own in targets.items()
-        for name, one in own.items()
-    }
-    return gather(regressors) | {"depth": np.array(depth)}
+    return gather({f"{target}/{name}": arrays(one) for target, own in targets.items() for name, one in own.items()})
+
+
+def stored(saes: Mapping[str, Mapping[str, np.ndarray]], depth: int) -> dict[str, np.ndarray]:
+    """Content of STORED.
+
+    Args:
+        saes: HOOKPOINT/SAE → `packed` of it.
+        depth: layers of the model.
+    """
+    return gather(saes) | {"depth": np.array(depth)}
 
 
 def baselines_of(arrays: Mapping[str, np.ndarray], path: str) -> dict[str, Baseline]:

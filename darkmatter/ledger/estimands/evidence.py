@@ -276,6 +276,8 @@ def in_blocks(formula: Formula) -> Formula:
     """The same number, some resamples at a time, each set of weights once."""
 
     def statistic(weights: Weights) -> np.ndarray:
+        if not isinstance(weights, np.ndarray):  # `LeftOut`: its n² weights are never made
+            return formula.statistic(weights)
         blocks = [weights[start : start + BLOCK] for start in range(0, len(weights), BLOCK)]
         return np.concatenate([formula.statistic(block) for block in blocks])
 

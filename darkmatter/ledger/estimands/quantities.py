@@ -4,10 +4,8 @@ An estimand gives, per component of its rule, one quantity or a list of keyed on
 interval holds the sources of noise that `variance` has a term for: contexts, the scatter of SAEs, the training seed.
 """
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -134,7 +132,7 @@ class Sampled:
         """The number with its interval at the bootstrap's level."""
         rows = min((part.view.rows for part in self.parts), key=np.sum)
         level = bootstrap["level"]
-        units = units_of(len(rows), bootstrap["resamples"], level, bootstrap["seed"])
+        units = ContextBootstrap(len(rows), bootstrap["resamples"], level, bootstrap["seed"])
         watched = WatchedStatistic(statistic, units.resamples)
         result = estimate(units, watched, rows, max(part.rank for part in self.parts))
         facts = {key: result[key] for key in ("rows", "contexts", "rank")} | {"saes": len(self.parts)}
@@ -170,12 +168,6 @@ def null(reason: str, **facts: Any) -> Estimate:
     return {"value": None, "low": None, "high": None, **facts, "reason": reason}
 
 
-@lru_cache(maxsize=32)
-def units_of(units: int, resamples: int, level: float, seed: int) -> ContextBootstrap:
-    """One object per set of arguments: its weights are drawn once."""
-    return ContextBootstrap(units, resamples, level, seed)
-
-
 def first(numbers: np.ndarray) -> np.ndarray:
     """The number of the only part."""
     return numbers[0]
@@ -187,14 +179,11 @@ def single(formula: Formula, many_resamples: bool = True) -> Sampled:
 
 def remembered(statistic: Statistic) -> Statistic:
     """The same statistic, computed once for the same weights: a slope and a range ask for the same resamples."""
-    known: dict[bytes, np.ndarray] = {}
+    known: dict[int, tuple[Weights, np.ndarray]] = {}  # with the weights, so that no other array takes their id
 
     def recall(weights: Weights) -> np.ndarray:
-        if not isinstance(weights, np.ndarray):  # `LeftOut`, whose n² weights are never made
-            return statistic(weights)
-        key = hashlib.blake2b(np.ascontiguousarray(weights)).digest()
-        if key not in known:
-            known[key] = statistic(weights)
-        return known[key]
+        if id(weights) not in known:
+            known[id(weights)] = weights, statistic(weights)
+        return known[id(weights)][1]
 
     return recall
