@@ -59,6 +59,14 @@ def drawn(contexts: int, resamples: int, seed: int) -> Float[np.ndarray, "resamp
 
 
 @lru_cache(maxsize=16)
+def each_once(contexts: int) -> Float[np.ndarray, "1 context"]:
+    """The weights of the data themselves; read-only, and one array for the same number."""
+    weights = np.ones((1, contexts))
+    weights.flags.writeable = False
+    return weights
+
+
+@lru_cache(maxsize=16)
 def each_left_out(contexts: int) -> Weights:
     """The weights of the jackknife; read-only, and one array for the same number."""
     if contexts > MANY:
@@ -84,7 +92,7 @@ class ContextBootstrap:
     def interval(self, statistic: Statistic) -> Interval | None:
         """The statistic on the data with its BCa interval; None where it is undefined (0/0)."""
         contexts = self.contexts
-        value = float(statistic(np.ones((1, contexts)))[0])
+        value = float(statistic(each_once(contexts))[0])
         if not np.isfinite(value):
             return None
         resampled = statistic(self.weights)

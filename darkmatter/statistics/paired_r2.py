@@ -13,7 +13,7 @@ from jaxtyping import Float
 
 from darkmatter.regression.splits import ROW_SETS
 from darkmatter.statistics import metrics
-from darkmatter.statistics.bootstrap import ContextBootstrap, Weights
+from darkmatter.statistics.bootstrap import ContextBootstrap, Weights, each_once
 from darkmatter.statistics.estimate import Estimate
 from darkmatter.statistics.sae_estimates import Sums, estimate
 
@@ -58,7 +58,7 @@ class ScoredRegression:
     @property
     def value(self) -> float:
         """R² over all contexts."""
-        return float(self.r2(np.ones((1, len(self.rows))), np.arange(len(self.rows)))[0])
+        return float(self.r2(each_once(len(self.rows)), np.arange(len(self.rows)))[0])
 
 
 def together(parts: Sequence[ScoredRegression], combine: Combine, bootstrap: dict[str, Any]) -> Estimate:

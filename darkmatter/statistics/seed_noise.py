@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 from jaxtyping import Float
 
+from darkmatter.statistics.bootstrap import each_once
 from darkmatter.statistics.estimate import OfSeed
 from darkmatter.statistics.variance_model import Term
 
@@ -74,7 +75,7 @@ def seed_term(parts: Sequence[Any], combine: Callable[[np.ndarray], np.ndarray])
     for part in parts:
         if isinstance(part.seeds, str):
             return part.seeds
-    values = np.array([part.statistic(np.ones((1, len(part.view.used))))[0] for part in parts])
+    values = np.array([part.statistic(each_once(len(part.view.used)))[0] for part in parts])
     deviations = np.stack([part.seeds.deviations for part in parts])
     owners = np.array([part.sae for part in parts])
     moves = [np.where(owners[:, None] == owner, deviations, 0.0) for owner in dict.fromkeys(owners.tolist())]

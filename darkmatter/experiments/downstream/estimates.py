@@ -21,7 +21,7 @@ import numpy as np
 
 from darkmatter.regression.splits import Splits
 from darkmatter.statistics import metrics
-from darkmatter.statistics.bootstrap import ContextBootstrap, Statistic, Weights
+from darkmatter.statistics.bootstrap import ContextBootstrap, Statistic, Weights, each_once
 from darkmatter.statistics.estimate import Estimate
 from darkmatter.statistics.joint_levels import at_both
 from darkmatter.statistics.sae_estimates import estimate
@@ -197,7 +197,7 @@ def judged_together(
 
 def undefined(sums: Sums, sae: str, part: str, way: str, key: str) -> str:
     """Why a share or ratio has no value, where it has none."""
-    ones = np.ones((1, len(sums["rows"])))
+    ones = each_once(len(sums["rows"]))
     if key == "ratio" and not np.isfinite(recovered(sums, sae, part)(ones)[0]):
         return NO_COST
     return (

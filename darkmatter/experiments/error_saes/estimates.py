@@ -18,7 +18,7 @@ import numpy as np
 
 from darkmatter.experiments.error_saes.names import PARTS
 from darkmatter.statistics import metrics
-from darkmatter.statistics.bootstrap import ContextBootstrap, Statistic, Weights
+from darkmatter.statistics.bootstrap import ContextBootstrap, Statistic, Weights, each_once
 from darkmatter.statistics.estimate import Estimate
 from darkmatter.statistics.joint_levels import joint, with_ends
 from darkmatter.statistics.sae_estimates import estimate
@@ -73,7 +73,7 @@ def over_contexts_and_seeds(
     null = {"value": None, "low": None, "high": None, **facts}
     if seeds < 2:
         return null | {"reason": "an interval over seeds needs two of them; error_saes.seeds has one"}
-    values = np.array([statistic(np.ones((1, contexts)))[0] for statistic in statistics])
+    values = np.array([statistic(each_once(contexts))[0] for statistic in statistics])
     if not np.isfinite(values).all():
         return null | {"reason": "the target has no variance"}
     resampled = np.mean([statistic(bootstrap.weights) for statistic in statistics], axis=0)

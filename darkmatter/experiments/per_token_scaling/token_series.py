@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from darkmatter.regression.splits import SPLITS, Splits
-from darkmatter.statistics.bootstrap import ContextBootstrap, Weights
+from darkmatter.statistics.bootstrap import ContextBootstrap, Weights, each_once
 from darkmatter.statistics.estimate import Estimate, OfSeed
 from darkmatter.statistics.joint_levels import at_both
 from darkmatter.statistics.metrics import ratio
@@ -186,7 +186,7 @@ def seed_facts(
 
         def values(of: Sequence[str], part: str = part) -> list[float]:
             norms, rows = norms_of(of, sums, part, split, source)
-            return norms(np.ones((1, len(rows))))[:, 0].tolist()
+            return norms(each_once(len(rows)))[:, 0].tolist()
 
         result[part] = seed_fact(values(names), [values(group) for group in groups], partial(slope_by_width, saes))
     own = [shown_norms(group, sums, source) for group in groups]

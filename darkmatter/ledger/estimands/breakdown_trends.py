@@ -13,7 +13,7 @@ from darkmatter.ledger.estimands.trends import Axis, trend
 from darkmatter.results.breakdown import horizontal_line, width_series
 from darkmatter.results.load import NotDrawn
 from darkmatter.statistics.asymptotes import fit_of_asymptotes
-from darkmatter.statistics.bootstrap import Weights
+from darkmatter.statistics.bootstrap import Weights, each_once
 from darkmatter.statistics.power_law import PARAMETERS, PowerLaw, fit_power_law
 from darkmatter.statistics.seed_noise import less
 from darkmatter.statistics.variance_model import Term
@@ -94,7 +94,7 @@ def asymptote_minus_nonlinear(evidence: Evidence, variant: Variant) -> Component
         return law.asymptote - numbers[len(widths) :].mean(0)
 
     def over_saes(level: float) -> Term | str:
-        ones = np.ones((1, len(fvu[0].view.used)))
+        ones = each_once(len(fvu[0].view.used))
         y, flat = ([float(formula.statistic(ones)[0]) for formula in series] for series in (fvu, nonlinear))
         law = fit_power_law(widths, np.array(y), chosen.power_law_starts, chosen.seed, level)
         return scatter_of_gap(law, flat, level)

@@ -21,7 +21,7 @@ from darkmatter.params.conventions import CONVENTIONS
 from darkmatter.params.schema import Params
 from darkmatter.regression.splits import ROW_SETS, SPLITS
 from darkmatter.results.load import NotDrawn, Results, Sae, one_per_cell
-from darkmatter.statistics.bootstrap import Statistic, Weights
+from darkmatter.statistics.bootstrap import Statistic, Weights, each_once
 from darkmatter.statistics.sae_estimates import HookpointSums, RowSet, dimension_estimates, scalar_estimates
 from darkmatter.statistics.seed_noise import NO_SEEDS, SeedNoise, seed_groups
 from darkmatter.storage.artifacts import ArtifactError, read_arrays
@@ -199,7 +199,7 @@ class Evidence:
 
         def value(point: Point) -> float:
             number = self.number(point, variant, *path)
-            return float(number.statistic(np.ones((1, len(number.view.used))))[0])
+            return float(number.statistic(each_once(len(number.view.used)))[0])
 
         groups = [[value(point) for point in group] for group in self.other_seeds]
         return SeedNoise.of(groups) if groups else NO_SEEDS

@@ -13,6 +13,7 @@ from darkmatter.ledger.estimands.breakdown_trends import asymptote_minus_nonline
 from darkmatter.ledger.estimands.evidence import TOP_RUNG, Evidence, Missing, Point, Variant
 from darkmatter.ledger.estimands.quantities import Component, Components, Null, Sampled
 from darkmatter.results.ladder import rungs_of
+from darkmatter.statistics.bootstrap import each_once
 from darkmatter.statistics.rungs import Rungs
 from darkmatter.statistics.token_ladder import fit_ladder, ladder_statistic
 from darkmatter.statistics.variance_model import Term
@@ -44,7 +45,7 @@ def gap_of_rungs(evidence: Evidence, points: Sequence[Point], rungs: Rungs, vari
     if rungs.lacking:
         return Null(rungs.lacking)
     numbers = [[evidence.formula(point, variant, name) for point in points] for name in ("fvu", "fvu_nonlinear")]
-    ones = np.ones((1, len(numbers[0][0].view.used)))
+    ones = each_once(len(numbers[0][0].view.used))
     y = np.array([[float(formula.statistic(ones)[0]) for formula in own] for own in numbers])
     bootstrap = evidence.params.decomposition.bootstrap
     fit = fit_ladder(rungs, y, bootstrap.level, bootstrap.seed)

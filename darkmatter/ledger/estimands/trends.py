@@ -18,6 +18,7 @@ from darkmatter.ledger.estimands.quantities import (
     Quantity,
     Sampled,
 )
+from darkmatter.statistics.bootstrap import each_once
 from darkmatter.statistics.paired_r2 import slope
 from darkmatter.statistics.variance_model import FEWEST_FREEDOM, Term, too_few
 
@@ -41,7 +42,7 @@ def trend(points: Sequence[Point], formulas: Sequence[Formula], axis: Axis, loga
             return numbers
         return np.log(numbers, out=np.full_like(numbers, np.nan), where=numbers > 0)
 
-    y = scale(np.array([formula.statistic(np.ones((1, len(formula.view.used))))[0] for formula in formulas]))
+    y = scale(np.array([formula.statistic(each_once(len(formula.view.used)))[0] for formula in formulas]))
     return Sampled(formulas, lambda numbers: slope(x, scale(numbers), group), slope_over_saes(x, y, group))
 
 
