@@ -16,7 +16,7 @@ from darkmatter.decomposition.passes import decompose
 from darkmatter.decomposition.results import MOMENTS
 from darkmatter.decomposition.shared_moments import prepare
 from darkmatter.experiments.nulls import results as nulls_results
-from darkmatter.experiments.nulls.estimates import HeldOutNumber, lead
+from darkmatter.experiments.nulls.estimates import lead
 from darkmatter.experiments.nulls.frozen_decoder import train_frozen_decoder
 from darkmatter.experiments.nulls.gaussian import EVAL, TRAIN, draw_gaussian
 from darkmatter.experiments.nulls.names import FROZEN_DECODER, GAUSSIAN, NULLS, TRAINED
@@ -28,6 +28,7 @@ from darkmatter.params.schema import parse_params
 from darkmatter.params.types import ParamsError
 from darkmatter.saes.open import encode_sae, read_facts
 from darkmatter.saes.training.train import train_sae
+from darkmatter.statistics.held_out_numbers import HeldOutNumber
 from darkmatter.statistics.sae_estimates import HookpointSums
 from darkmatter.storage.artifacts import ArtifactError, plain, read_arrays, read_json, sha256_path, write_arrays
 

@@ -7,9 +7,10 @@ noise of contexts alone: each null was drawn, and each SAE trained, from one see
 from collections.abc import Mapping
 from typing import Any
 
-from darkmatter.experiments.nulls.estimates import Combine, HeldOutNumber, NullSums, lead, ratio
+from darkmatter.experiments.nulls.estimates import NullSums, lead, ratio
 from darkmatter.experiments.nulls.names import FROZEN_DECODER, GAUSSIAN, RANDOM_MODEL, TRAINED
 from darkmatter.params.schema import Params
+from darkmatter.statistics.held_out_numbers import Combine, HeldOutNumber
 from darkmatter.statistics.joint_levels import at_both
 from darkmatter.statistics.sae_estimates import Estimate
 
@@ -37,11 +38,11 @@ def estimands(sums: Mapping[str, NullSums], params: Params, split: str, conventi
     own, saes = params.decomposition.bootstrap.model_dump(), params.nulls.saes
 
     def made(null: str, name: str, combine: Combine | None, sae: str, bootstrap: Bootstrap) -> Estimate:
-        number = sums[null].number(sae, split, convention, bootstrap, name)
-        if combine is None:
-            return number.view.estimate(number.statistic, number.rank)
-        trained: HeldOutNumber = sums[TRAINED].number(sae, split, convention, bootstrap, name)
-        return number.against(trained, combine)
+        def number(of: str) -> HeldOutNumber:
+            found: HeldOutNumber = sums[of].numbers(sae, split, convention, bootstrap)[name]
+            return found
+
+        return number(null).estimate() if combine is None else number(null).against(number(TRAINED), combine)
 
     def each(components: Mapping[str, tuple[str, str, Combine | None]]) -> dict[str, list[Estimate]]:
         def at(bootstrap: Bootstrap) -> dict[str, list[Estimate]]:

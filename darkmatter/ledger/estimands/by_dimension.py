@@ -11,11 +11,12 @@ import numpy as np
 
 from darkmatter.decomposition.rounded_sums import DIMENSIONS, restored, restored_x
 from darkmatter.experiments.pursuit.estimates import CLAIMED, OWN
-from darkmatter.ledger.estimands.evidence import NOT_PULLED, Evidence, Missing, SymbolicSums
+from darkmatter.ledger.estimands.evidence import NOT_PULLED, Evidence, Missing
 from darkmatter.ledger.estimands.quantities import Components, Formula, Keyed, single
 from darkmatter.params.conventions import PRIMARY
 from darkmatter.statistics import metrics
 from darkmatter.statistics.bootstrap import Weights
+from darkmatter.statistics.held_out_numbers import OpenSums
 from darkmatter.statistics.sae_estimates import RowSet, Sums
 from darkmatter.storage.artifacts import read_arrays
 from darkmatter.storage.packed_sums import select
@@ -98,7 +99,7 @@ def of_pursuit(evidence: Evidence, numbers: dict[str, Callable[[Fvus, Fvus], np.
     fits = {name: int(fit["rank"]) for name, fit in content["regressions"].items()}
     nothing = np.zeros(rows.shape)
     bootstrap = evidence.params.decomposition.bootstrap.model_dump()
-    hookpoint = SymbolicSums(rows, nothing, nothing, fits, bootstrap)
+    hookpoint = OpenSums(rows, nothing, nothing, fits, bootstrap)
     view, rank = hookpoint.views[PRIMARY[0]], fits[PRIMARY[0]]
 
     def formula(sae: str, number: Callable[[Fvus, Fvus], np.ndarray]) -> Formula:

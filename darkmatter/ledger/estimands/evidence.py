@@ -6,7 +6,7 @@ that the decomposition leaves in its DVC output.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,11 @@ from darkmatter.ledger.estimands.quantities import Formula, remembered
 from darkmatter.params import conventions
 from darkmatter.params.conventions import CONVENTIONS
 from darkmatter.params.schema import Params
-from darkmatter.regression.splits import ROW_SETS, SPLITS
+from darkmatter.regression.splits import SPLITS
 from darkmatter.results.load import NotDrawn, Results, Sae, one_per_cell
-from darkmatter.statistics.bootstrap import Statistic, Weights, each_once
-from darkmatter.statistics.sae_estimates import HookpointSums, RowSet, dimension_estimates, scalar_estimates
+from darkmatter.statistics.bootstrap import Weights, each_once
+from darkmatter.statistics.held_out_numbers import HeldOutNumber, OpenSums
+from darkmatter.statistics.sae_estimates import dimension_estimates, scalar_estimates
 from darkmatter.statistics.seed_noise import NO_SEEDS, SeedNoise, seed_groups
 from darkmatter.storage.artifacts import ArtifactError, read_arrays
 
@@ -84,19 +85,6 @@ class Point:
     @property
     def layer(self) -> int:
         return int(self.hookpoint.rsplit(".", 1)[1])
-
-
-class SymbolicRows(RowSet):
-    """Rows on which the formulas of `estimates` give themselves in place of an estimate."""
-
-    def estimate(self, statistic: Statistic, rank: int) -> Any:
-        return Formula(self, statistic, rank)
-
-
-class SymbolicSums(HookpointSums):
-    @cached_property
-    def views(self) -> dict[str, RowSet]:
-        return {name: SymbolicRows.of(self, name) for name in ROW_SETS}
 
 
 @dataclass(frozen=True)
@@ -173,7 +161,7 @@ class Evidence:
             Missing: it is a mean over dimensions, and the sums of every dimension are not here.
         """
         seeds = self.once(("seeds", variant, path), lambda: self.seed_noise(variant, *path))
-        return replace(self.number(point, variant, *path), sae=point.path, seeds=seeds)
+        return Formula.of(self.number(point, variant, *path), seeds, point.path)
 
     def vector_r2(self, point: Point, variant: Variant) -> Formula:
         """R² of the error vector (Eq. 11), mean over dimensions.
@@ -183,7 +171,7 @@ class Evidence:
         """
         return self.formula(point, variant, "vector_r2")
 
-    def number(self, point: Point, variant: Variant, *path: str) -> Formula:
+    def number(self, point: Point, variant: Variant, *path: str) -> HeldOutNumber:
         """As `formula`, without what is known of its seed."""
         if path == ("vector_r2",):
             return self.of_dimensions(point, variant)["vector_r2"]
@@ -223,7 +211,7 @@ class Evidence:
             )
         return scalar_estimates(hookpoint, own, variant.split, variant.convention)
 
-    def of_dimensions(self, point: Point, variant: Variant) -> dict[str, Formula]:
+    def of_dimensions(self, point: Point, variant: Variant) -> dict[str, HeldOutNumber]:
         """The numbers of one SAE that average over dimensions.
 
         Raises:
@@ -246,23 +234,23 @@ class Evidence:
 
         moments, own = self.once(("sums of dimensions", point.path), sums)
 
-        def formulas() -> dict[str, Formula]:
+        def numbers() -> dict[str, HeldOutNumber]:
             result = dimension_estimates(hookpoint, moments, own, variant.split, variant.convention)
-            return {name: in_blocks(formula) for name, formula in result.items()}
+            return {name: in_blocks(number) for name, number in result.items()}
 
-        return self.once(("dimensions", point.path, variant.split, variant.convention), formulas)
+        return self.once(("dimensions", point.path, variant.split, variant.convention), numbers)
 
     def sums_of(self, hookpoint: str) -> Mapping[str, np.ndarray]:
         """The committed sums of a hookpoint."""
         return read_arrays(self.sums / f"{hookpoint}.npz")
 
-    def hookpoint_sums(self, hookpoint: str) -> tuple[SymbolicSums, Mapping[str, np.ndarray]]:
-        def load() -> tuple[SymbolicSums, Mapping[str, np.ndarray]]:
+    def hookpoint_sums(self, hookpoint: str) -> tuple[OpenSums, Mapping[str, np.ndarray]]:
+        def load() -> tuple[OpenSums, Mapping[str, np.ndarray]]:
             arrays = self.sums_of(hookpoint)
             fits = self.results.decomposition[hookpoint]["regressions"]
             rank = {name: int(fit["rank"]) for name, fit in fits.items()}
             bootstrap = self.params.decomposition.bootstrap.model_dump()
-            return SymbolicSums(arrays["rows"], arrays["square"], arrays["cross"], rank, bootstrap), arrays
+            return OpenSums(arrays["rows"], arrays["square"], arrays["cross"], rank, bootstrap), arrays
 
         return self.once(("hookpoint", hookpoint), load)
 
@@ -272,13 +260,13 @@ class Evidence:
         return self.opened[key]
 
 
-def in_blocks(formula: Formula) -> Formula:
+def in_blocks(number: HeldOutNumber) -> HeldOutNumber:
     """The same number, some resamples at a time, each set of weights once."""
 
     def statistic(weights: Weights) -> np.ndarray:
         if not isinstance(weights, np.ndarray):  # `LeftOut`: its n² weights are never made
-            return formula.statistic(weights)
+            return number.statistic(weights)
         blocks = [weights[start : start + BLOCK] for start in range(0, len(weights), BLOCK)]
-        return np.concatenate([formula.statistic(block) for block in blocks])
+        return np.concatenate([number.statistic(block) for block in blocks])
 
-    return Formula(formula.view, remembered(statistic), formula.rank)
+    return HeldOutNumber(number.view, remembered(statistic), number.rank)

@@ -5,19 +5,18 @@ hookpoint, so that a layer with a grid of SAEs does not outweigh one with a sing
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import groupby
 
 from darkmatter.ledger.estimands.evidence import Evidence, Point, Variant
 from darkmatter.ledger.estimands.norms import difference_of_means, mean_over_saes
-from darkmatter.ledger.estimands.quantities import Components, Keyed, Sampled, single
+from darkmatter.ledger.estimands.quantities import Components, Formula, Keyed, Sampled, single
 
 NO_SAE = "no SAE is in the number"
 
 
 def norm_test_of_x(evidence: Evidence, variant: Variant) -> Components:
     def score(point: Point) -> Sampled:
-        return single(replace(evidence.number(point, variant, "norm_test", "x"), seeds=NO_SAE))
+        return single(Formula.of(evidence.number(point, variant, "norm_test", "x"), NO_SAE))
 
     return {"x": [Keyed({"layer": name}, score(points[0])) for name, points in by_hookpoint(evidence)]}
 

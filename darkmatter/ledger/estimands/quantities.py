@@ -13,8 +13,9 @@ from jaxtyping import Float
 
 from darkmatter.statistics.bootstrap import ContextBootstrap, Statistic, Weights
 from darkmatter.statistics.estimate import Estimate
+from darkmatter.statistics.held_out_numbers import HeldOutNumber
 from darkmatter.statistics.joint_levels import joint, joint_level
-from darkmatter.statistics.sae_estimates import RowSet, estimate
+from darkmatter.statistics.sae_estimates import estimate
 from darkmatter.statistics.seed_noise import SeedNoise, seed_term
 from darkmatter.statistics.variance_model import SEED_HELD, Term, combined, of_interval
 from darkmatter.statistics.watched import WatchedStatistic
@@ -47,19 +48,20 @@ Components = dict[str, Component]
 
 
 @dataclass(frozen=True)
-class Formula:
-    """One number of one SAE as a function of weights over the contexts of a set of rows.
+class Formula(HeldOutNumber):
+    """One number of one SAE, and what is known of its seed.
 
     Attributes:
         sae: whose number it is.
         seeds: how it differs between SAEs that differ in their seed alone; a reason where none do.
     """
 
-    view: RowSet
-    statistic: Statistic
-    rank: int
     sae: str = ""
     seeds: SeedNoise | str = "not asked for"
+
+    @classmethod
+    def of(cls, number: HeldOutNumber, seeds: SeedNoise | str, sae: str = "") -> "Formula":
+        return cls(number.view, number.statistic, number.rank, sae, seeds)
 
 
 @dataclass(frozen=True)
