@@ -35,7 +35,7 @@ PANELS: dict[str, tuple[str, Printed | None]] = {
     "vector_r2": ("R² of the error vector", VECTOR_R2),
     "norm_r2": ("R² of the error norm", NORM_R2),
 }
-NAMED = 0.4  # steps at the right, for the name of what the paper prints
+NAMED = 0.8  # steps at the right, for the name of what the paper prints
 SPREAD = 0.24  # between the narrowest and the widest SAE of one null, in steps from null to null
 
 
