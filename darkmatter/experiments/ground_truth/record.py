@@ -10,6 +10,7 @@ RECORD = Record(
     name="ground_truth",
     cost=cost,
     section="ours",
+    figures=("figX_ground_truth",),
     committed=(STORED,),
     derive=derive,
     estimands=WANTED,
