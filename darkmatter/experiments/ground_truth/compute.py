@@ -106,8 +106,8 @@ def measure(
         for cosine, missing in absent.items() if encoder == OWN else [(cosines[0], absent[cosines[0]])]:
             introduced = error - missing - truth.dense
             parts = [linear[cosine], dense_linear, linear[encoder] - linear[cosine] - dense_linear]
-            vectors = torch.stack([centred, missing, truth.dense, introduced, *parts])
-            sums[f"products/{encoder}/{cosine:g}"] = triangle(vectors * held_out[..., None])
+            vectors = [centred, missing, truth.dense, introduced, *parts]
+            sums[f"products/{encoder}/{cosine:g}"] = triangle(vectors, held_out)
         counted = code_sums(codes[encoder], truth, latents, best >= cosines[0], held_out)
         sums |= {f"codes/{encoder}/{name}": column for name, column in counted.items()}
     sums |= {f"known/{cosine:g}": np.array((best >= cosine).sum()) for cosine in cosines}
@@ -129,11 +129,14 @@ def rebuilt(codes: Codes, W_dec: Tensor, b_dec: Tensor) -> Float[Tensor, "row d_
     return Dictionary(W_dec.double(), None).combine(index, value.double()) + b_dec.double()
 
 
-def triangle(vectors: Float[Tensor, "vector context position d_model"]) -> Float[np.ndarray, "context pair"]:
-    """Σ u·v over the rows of each context, for the pairs of vectors above and on the diagonal."""
-    products = torch.einsum("ucpd,vcpd->cuv", vectors, vectors)
+def triangle(vectors: list[Rows], scored: Bool[Tensor, "context position"]) -> Float[np.ndarray, "context pair"]:
+    """Σ u·v over the scored rows of each context, for the pairs of vectors above and on the diagonal."""
     above = np.triu_indices(len(vectors))
-    return products.numpy()[:, above[0], above[1]]
+    sums = np.empty((len(scored), len(above[0])))
+    for context, rows in enumerate(scored):
+        stacked = torch.stack([vector[context][rows].flatten() for vector in vectors])
+        sums[context] = (stacked @ stacked.T).numpy()[above]
+    return sums
 
 
 def code_sums(
@@ -148,16 +151,17 @@ def code_sums(
     `latents`, `features`: that fire. `found`: pairs of a feature and its latent that both fire. `square`: Σ w² over
     the known features, `error`: Σ (code − w)² over them.
     """
+    rows = len(codes["index"])
     columns = int(max(codes["index"].max(initial=0), latents.max())) + 1
-    dense = np.zeros((len(codes["index"]), columns))
-    np.add.at(dense, (np.arange(len(dense))[:, None], codes["index"]), codes["value"].astype(np.float64))
-    own, weights = dense[:, latents[known]], truth.weights.numpy()
+    place = codes["index"] + columns * np.arange(rows)[:, None]
+    dense = np.bincount(place.ravel(), codes["value"].ravel(), minlength=rows * columns).reshape(rows, columns)
+    own, weights = dense[:, latents[known]], truth.weights.numpy()[:, known]
     counts = {
         "latents": codes["l0"].astype(np.float64),
-        "features": (weights > 0).sum(1).astype(np.float64),
-        "found": ((own > 0) & (weights[:, known] > 0)).sum(1).astype(np.float64),
-        "square": (weights[:, known] ** 2).sum(1),
-        "error": ((own - weights[:, known]) ** 2).sum(1),
+        "features": truth.weights.count_nonzero(1).double().numpy(),
+        "found": ((own > 0) & (weights > 0)).sum(1).astype(np.float64),
+        "square": (weights**2).sum(1),
+        "error": ((own - weights) ** 2).sum(1),
     }
     scored = held_out.numpy()
     return {name: (column.reshape(scored.shape) * scored).sum(1) for name, column in counts.items()}
