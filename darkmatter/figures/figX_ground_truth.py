@@ -4,10 +4,9 @@
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from darkmatter.figures.style import COMPONENTS, RULE, Style, log2_axis, name_at, points_with_intervals
+from darkmatter.figures.style import COMPONENTS, RULE, Style, log2_axis, points_with_intervals
 from darkmatter.figures.words import percent_span, values_of
 from darkmatter.params.schema import Params
 from darkmatter.results.load import NotDrawn, Results
@@ -16,11 +15,12 @@ TITLE = "What SaeError is made of where features are known"
 CAPTION = (
     "SAEs of synthetic activations: sparse features in superposition, with a hierarchy and correlated firing, and an "
     "isotropic Gaussian as Dense. SaeError is absent features (those that no latent has the direction of) + Dense + "
-    "Introduced. Shares in LinearError and NonlinearError are products with it, and the three have the sum 1: above 1 "
-    "Introduced takes back what latents add that stand in for absent features. Lower left: one point for each SAE; on "
-    "the line a linear map of x finds of absent features what they make up of x. Lower right: of what gradient pursuit "
-    "takes off Σ‖SaeError‖² with the same decoder and L0, the part by which Introduced gets smaller; the rest is "
-    "latents that stand in for absent features, and Dense that is fitted."
+    "Introduced. Upper row: shares in LinearError and NonlinearError are products with it, and the three parts have "
+    "the sum 1; above 1 Introduced takes back what latents add that stand in for absent features. Lower row: one point "
+    "for each SAE, joined from the narrowest to the widest. On the line at the left, a linear map of x finds of absent "
+    "features what they make up of x. On the line at the right, all that gradient pursuit takes off Σ‖SaeError‖², with "
+    "the same decoder and L0, is Introduced that gets smaller; what lies below it is latents that stand in for absent "
+    "features, and Dense that is fitted."
 )
 PAPER = "ours"
 
@@ -34,10 +34,10 @@ NAMES = {
     "gated": "gated",
     "matching_pursuit": "matching pursuit",
 }
-LINES = {  # panel → its label, and where its line is drawn
-    "absent_and_dense": ("absent + Dense in LinearError", 1.0),
-    "introduced": ("Introduced in NonlinearError", 1.0),
-    "recovered": ("features recovered in pursuit's gain", 0.0),
+BY_WIDTH = {"absent_and_dense": "absent + Dense in LinearError", "introduced": "Introduced in NonlinearError"}
+SCATTERED = {  # title → (what is on either axis, with its name)
+    "absent features": (("absent_size", "their share of x"), ("absent_linearity", "of them linear in x")),
+    "gradient pursuit": (("gain", "gain, share of SaeError"), ("recovered", "features recovered")),
 }
 ASIDE = 0.05  # between architectures at one width, on an axis of doublings
 
@@ -68,7 +68,8 @@ def row_of(sae: dict[str, Any]) -> dict[str, Any]:
         "expansion": sae["expansion"],
         "absent_and_dense": rest(parts["introduced"]["of_linear"]),
         "introduced": parts["introduced"]["of_nonlinear"],
-        "recovered": sae["pursuit"]["shares"]["introduced"],
+        "gain": sae["pursuit"]["gain"],
+        "recovered": sae["pursuit"]["of_error"]["introduced"],
         "absent_size": parts["absent"]["size"],
         "absent_linearity": parts["absent"]["linearity"],
     }
@@ -94,44 +95,32 @@ def finding(rows: list[dict[str, Any]]) -> str:
 
 
 def draw(data: dict[str, Any], style: Style) -> Figure:
-    figure = style.figure(5.2)
-    panels = dict(
-        zip(("absent_and_dense", "introduced", "absent", "recovered"), figure.subplots(2, 2).flat, strict=True)
-    )
+    figure = style.figure(5.4)
+    upper, lower = figure.subplots(2, 2)
     architectures = list(dict.fromkeys(row["architecture"] for row in data["saes"]))
-    expansions = sorted({row["expansion"] for row in data["saes"]})
     for number, architecture in enumerate(architectures):
         own = [row for row in data["saes"] if row["architecture"] == architecture]
-        aside = ASIDE * (number - (len(architectures) - 1) / 2)
         look = COMPONENTS[LOOKS[number]]
         drawn = {"color": look.colour, "marker": look.marker, "label": NAMES[architecture], "markersize": 4}
-        for key in LINES:
-            at = [np.log2(row["expansion"]) + aside for row in own]
-            points_with_intervals(panels[key], at, [row[key] for row in own], linewidth=0.8, **drawn)
-        draw_linearity(panels["absent"], own, drawn)
-    for key, (label, line) in LINES.items():
-        panels[key].set_ylabel(label)
-        panels[key].axhline(line, color=RULE, linewidth=0.6, zorder=0.5)
-        log2_axis(panels[key], "x", expansions, "d_sae / d_model")
-    finish_linearity(panels["absent"])
-    handles, labels = panels["recovered"].get_legend_handles_labels()
+        drawn |= {"linewidth": 0.8}
+        aside = ASIDE * (number - (len(architectures) - 1) / 2)
+        for axes, key in zip(upper, BY_WIDTH, strict=True):
+            at = [float(np.log2(row["expansion"])) + aside for row in own]
+            points_with_intervals(axes, at, [row[key] for row in own], **drawn)
+        for axes, ((x, _), (y, _)) in zip(lower, SCATTERED.values(), strict=True):
+            shown = [row for row in own if row[x]["value"] is not None]
+            points_with_intervals(axes, [row[x]["value"] for row in shown], [row[y] for row in shown], **drawn)
+    for axes, title in zip(upper, BY_WIDTH.values(), strict=True):
+        axes.set_title(title, loc="left")
+        axes.set_ylabel("share")
+        axes.axhline(1, color=RULE, linewidth=0.6, zorder=0.5)
+        log2_axis(axes, "x", sorted({row["expansion"] for row in data["saes"]}), "d_sae / d_model")
+    for axes, (title, ((_, x), (_, y))) in zip(lower, SCATTERED.items(), strict=True):
+        axes.set_title(title, loc="left")
+        axes.set_xlabel(x)
+        axes.set_ylabel(y)
+        axes.axline((0, 0), slope=1, color=RULE, linewidth=0.6, zorder=0.5)
+    handles, labels = upper[0].get_legend_handles_labels()
     if handles:
-        figure.legend(handles, labels, loc="outside lower left", ncols=len(handles))
+        figure.legend(handles, labels, loc="outside lower left", ncols=4)
     return figure
-
-
-def draw_linearity(axes: Axes, rows: list[dict[str, Any]], drawn: dict[str, Any]) -> None:
-    """Linear share of absent features against their share of x."""
-    shown = [row for row in rows if row["absent_size"]["value"] is not None]
-    at = [row["absent_size"]["value"] for row in shown]
-    points_with_intervals(axes, at, [row["absent_linearity"] for row in shown], linestyle="none", **drawn)
-
-
-def finish_linearity(axes: Axes) -> None:
-    axes.set_xlabel("absent features' share of x")
-    axes.set_ylabel("of them linear in x")
-    axes.set_xlim(0, None)
-    axes.set_ylim(0, None)
-    end = min(axes.get_xlim()[1], axes.get_ylim()[1])
-    axes.plot([0, end], [0, end], color=RULE, linewidth=0.6, zorder=0.5)
-    name_at(axes, 0.8 * end, 0.8 * end, "equal")

@@ -160,10 +160,10 @@ class Gain:
     def whole(self) -> np.ndarray:
         return self.change(ERROR, ERROR)
 
-    def of_error(self) -> Statistic:
-        """Gain over Σ ‖SaeError‖²: by what share pursuit lowers FVU."""
-        before = self.own.of(ERROR, ERROR)
-        return lambda weights: metrics.ratio(weights @ self.whole, weights @ before)
+    def of_error(self, part: str | None = None) -> Statistic:
+        """Gain, or one part of it, over Σ ‖SaeError‖²: by what share pursuit lowers FVU."""
+        gained, before = self.whole if part is None else self.terms[part], self.own.of(ERROR, ERROR)
+        return lambda weights: metrics.ratio(weights @ gained, weights @ before)
 
     def share(self, part: str) -> Statistic:
         """Of the gain; undefined where pursuit gains nothing."""

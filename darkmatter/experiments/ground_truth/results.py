@@ -61,7 +61,8 @@ def sae_row(sae: SyntheticSae, arrays: Sums, params: Params) -> dict[str, Any]:
         "codes": {encoder: sums.codes(encoder) for encoder in ENCODERS},
         "pursuit": {
             "gain": sums.estimate(gain.of_error()),
-            "shares": {part: sums.estimate(gain.share(part)) for part in PARTS},
+            "of_error": {part: sums.estimate(gain.of_error(part)) for part in PARTS},
+            "of_gain": {part: sums.estimate(gain.share(part)) for part in PARTS},
         },
     }
 

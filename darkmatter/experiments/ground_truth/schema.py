@@ -74,8 +74,8 @@ class Encoders(TypedDict):
     pursuit: CodeNumbers
 
 
-class GainShares(TypedDict):
-    """Of what pursuit gains: by introducing less, by standing in for absent features, by fitting the dense part."""
+class GainParts(TypedDict):
+    """What pursuit gains by introducing less, by standing in for absent features, and by fitting the dense part."""
 
     absent: Estimate
     dense: Estimate
@@ -83,10 +83,11 @@ class GainShares(TypedDict):
 
 
 class PursuitNumbers(TypedDict):
-    """By what share pursuit lowers FVU, and how."""
+    """By what share of it pursuit lowers FVU, and the parts of that: over Σ ‖SaeError‖², and over the gain."""
 
     gain: Estimate
-    shares: GainShares
+    of_error: GainParts
+    of_gain: GainParts
 
 
 class SyntheticSaeRow(TypedDict):
