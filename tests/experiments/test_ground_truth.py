@@ -10,14 +10,14 @@ from profiles import profile_params
 from schema_errors import errors
 
 from darkmatter.audit.compare import compare
-from darkmatter.experiments.ground_truth.compute import SUMS, Truth, code_sums, latents_of_features, measure
+from darkmatter.experiments.ground_truth.compute import SUMS, KnownRows, code_sums, latents_of_features, measure
 from darkmatter.experiments.ground_truth.estimates import (
     ERROR,
     LINEAR,
     NONLINEAR,
     PART,
-    Gain,
     Products,
+    PursuitGain,
     SaeSums,
     X,
     across,
@@ -188,7 +188,7 @@ def test_codes_are_counted_as_a_loop_counts_them(messy):
     latents, best = latents_of_features(messy.W_dec, messy.directions)
     known, scored = best >= 0.7, np.random.default_rng(0).random((CONTEXTS, ROWS)) < 0.5
     stored = read_arrays(messy.folder / "trained" / CODES)
-    found = code_sums(stored, Truth.of(messy.folder / "world"), latents, known, torch.from_numpy(scored))
+    found = code_sums(stored, KnownRows.of(messy.folder / "world"), latents, known, torch.from_numpy(scored))
     expected = {name: np.zeros(CONTEXTS) for name in found}
     for context, position in zip(*np.nonzero(scored), strict=True):
         row = context * ROWS + position
@@ -250,7 +250,7 @@ def test_the_gain_of_codes_that_come_closer_is_all_features():
     own, pursued = np.zeros((1, 7, 7)), np.zeros((1, 7, 7))
     own[0, 3, 3], pursued[0, 3, 3] = 4.0, 1.0
     above = np.triu_indices(7)
-    gain = Gain(*(Products(square[:, above[0], above[1]]) for square in (own, pursued)))
+    gain = PursuitGain(*(Products(square[:, above[0], above[1]]) for square in (own, pursued)))
     assert [float(gain.share(part)(np.ones((1, 1)))[0]) for part in PARTS] == [0, 0, 1]
 
 

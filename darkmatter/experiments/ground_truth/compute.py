@@ -25,7 +25,7 @@ Rows = Float[Tensor, "context position d_model"]
 
 
 @dataclass(frozen=True)
-class Truth:
+class KnownRows:
     """What is known of held-out rows.
 
     Attributes:
@@ -39,7 +39,7 @@ class Truth:
     directions: Float[Tensor, "feature d_model"]
 
     @classmethod
-    def of(cls, world: Path) -> "Truth":
+    def of(cls, world: Path) -> "KnownRows":
         x = torch.from_numpy(np.array(open_activations(world / EVAL))).double()
         arrays = {name: torch.from_numpy(array).double() for name, array in read_arrays(world / TRUTH).items()}
         return cls(x, arrays["weights"], arrays["dense"].view(x.shape), arrays["directions"])
@@ -84,7 +84,7 @@ def measure(
         world, trained: folders that `draw_world` and `train_synthetic` left.
         cosines: at which features count as known; that of codes is the first.
     """
-    truth, arrays = Truth.of(Path(world)), read_arrays(Path(trained) / DECODER)
+    truth, arrays = KnownRows.of(Path(world)), read_arrays(Path(trained) / DECODER)
     W_dec, b_dec = torch.from_numpy(arrays["W_dec"]), torch.from_numpy(arrays["b_dec"])
     codes = {OWN: read_arrays(Path(trained) / CODES)}
     codes[PURSUIT] = pursued(truth, codes[OWN], W_dec, b_dec)
@@ -116,7 +116,7 @@ def measure(
     write_arrays(out / SUMS, sums)
 
 
-def pursued(truth: Truth, own: Codes, W_dec: Tensor, b_dec: Tensor) -> Codes:
+def pursued(truth: KnownRows, own: Codes, W_dec: Tensor, b_dec: Tensor) -> Codes:
     """Codes of gradient pursuit, with as many latents on each row as the SAE has."""
     signal = truth.x.flatten(0, 1).float() - b_dec
     l0 = torch.from_numpy(own["l0"].astype(np.int64))
@@ -141,7 +141,7 @@ def triangle(vectors: list[Rows], scored: Bool[Tensor, "context position"]) -> F
 
 def code_sums(
     codes: Codes,
-    truth: Truth,
+    truth: KnownRows,
     latents: Int[np.ndarray, " feature"],
     known: Bool[np.ndarray, " feature"],
     held_out: Bool[Tensor, "context position"],

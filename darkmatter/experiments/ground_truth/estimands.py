@@ -7,7 +7,7 @@ noise of contexts alone: the world was drawn, and each SAE trained, from one see
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from darkmatter.experiments.ground_truth.estimates import LINEAR, NONLINEAR, Gain, Products, SaeSums, across
+from darkmatter.experiments.ground_truth.estimates import LINEAR, NONLINEAR, Products, PursuitGain, SaeSums, across
 from darkmatter.experiments.ground_truth.names import OWN, PURSUIT
 from darkmatter.params.schema import Params
 from darkmatter.statistics.bootstrap import Statistic, Weights
@@ -90,7 +90,9 @@ def estimands(arrays: ARRAYS, params: Params) -> dict[str, Any]:
 
     first = [sae.name for sae in saes if (sae.architecture, sae.seed) == (own.architectures[0], own.seeds[0])]
     ends = {"narrow": first[0], "wide": first[-1]}
-    gains = {end: Gain(products(name), products(name, PURSUIT)).share("introduced") for end, name in ends.items()}
+    gains = {
+        end: PursuitGain(products(name), products(name, PURSUIT)).share("introduced") for end, name in ends.items()
+    }
     result: dict[str, Any] = {
         name: {component: each(name, number) for component, number in components.items()}
         for name, components in OF_EACH.items()

@@ -129,12 +129,12 @@ class SaeSums:
             "l0": self.estimate(lambda weights: metrics.mean(weights, self.arrays["rows"], column["latents"])),
         }
 
-    def gain(self, cosine: float) -> "Gain":
-        return Gain(self.products(OWN, cosine), self.products(PURSUIT, cosine))
+    def gain(self, cosine: float) -> "PursuitGain":
+        return PursuitGain(self.products(OWN, cosine), self.products(PURSUIT, cosine))
 
 
 @dataclass(frozen=True)
-class Gain:
+class PursuitGain:
     """What pursuit takes off Σ ‖SaeError‖², in three parts that add up to it.
 
     Absent features and the dense part stay as they are, for the decoder does. With Introduced i before and i' after,
@@ -161,7 +161,7 @@ class Gain:
         return self.change(ERROR, ERROR)
 
     def of_error(self, part: str | None = None) -> Statistic:
-        """Gain, or one part of it, over Σ ‖SaeError‖²: by what share pursuit lowers FVU."""
+        """The gain, or one part of it, over Σ ‖SaeError‖²: by what share pursuit lowers FVU."""
         gained, before = self.whole if part is None else self.terms[part], self.own.of(ERROR, ERROR)
         return lambda weights: metrics.ratio(weights @ gained, weights @ before)
 

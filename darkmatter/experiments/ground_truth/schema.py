@@ -42,7 +42,7 @@ class PartNumbers(TypedDict):
     correlation_nonlinear: Estimate
 
 
-class Parts(TypedDict):
+class KnownParts(TypedDict):
     """The parts of SaeError."""
 
     absent: PartNumbers
@@ -55,7 +55,7 @@ class AtCosine(TypedDict):
 
     cosine: float
     known: int
-    parts: Parts
+    parts: KnownParts
 
 
 class CodeNumbers(TypedDict):
@@ -110,7 +110,7 @@ class SyntheticSaeRow(TypedDict):
     pursuit: PursuitNumbers
 
 
-class OfSae(Estimate):
+class OfSyntheticSae(Estimate):
     """An estimate of one SAE."""
 
     sae: str
@@ -119,16 +119,16 @@ class OfSae(Estimate):
 class Shares(TypedDict):
     """A share, of each SAE."""
 
-    share: list[OfSae]
+    share: list[OfSyntheticSae]
 
 
-class Leads(TypedDict):
+class LinearityLeads(TypedDict):
     """A difference, of each SAE."""
 
-    lead: list[OfSae]
+    lead: list[OfSyntheticSae]
 
 
-class Ends(TypedDict):
+class NarrowAndWide(TypedDict):
     """Of the narrowest and the widest SAE of the first architecture."""
 
     narrow: Estimate
@@ -148,8 +148,8 @@ class GroundTruthEstimands(TypedDict):
 
     absent_and_dense_in_linear: NotRequired[Shares]
     introduced_in_nonlinear: NotRequired[Shares]
-    absent_linearity_lead: NotRequired[Leads]
-    features_in_pursuit_gain: NotRequired[Ends]
+    absent_linearity_lead: NotRequired[LinearityLeads]
+    features_in_pursuit_gain: NotRequired[NarrowAndWide]
     parts_across_saes: NotRequired[Across]
 
 
