@@ -10,7 +10,7 @@ from profiles import profile_params
 from schema_errors import errors
 
 from darkmatter.audit.compare import compare
-from darkmatter.experiments.ground_truth.compute import SUMS, KnownRows, code_sums, latents_of_features, measure
+from darkmatter.experiments.ground_truth.compute import KnownRows, code_sums, latents_of_features, measure
 from darkmatter.experiments.ground_truth.estimates import (
     ERROR,
     LINEAR,
@@ -22,7 +22,7 @@ from darkmatter.experiments.ground_truth.estimates import (
     X,
     across,
 )
-from darkmatter.experiments.ground_truth.names import ENCODERS, OWN, PARTS, PURSUIT, STORED
+from darkmatter.experiments.ground_truth.names import ENCODERS, OWN, PARTS, PURSUIT, STORED, SUMS
 from darkmatter.experiments.ground_truth.results import derive, results_of
 from darkmatter.experiments.ground_truth.train import CODES, DECODER
 from darkmatter.experiments.ground_truth.world import EVAL, TRUTH

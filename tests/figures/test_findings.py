@@ -250,8 +250,8 @@ def test_ground_truth(params: Params, results: Results) -> None:
         introduced["of_linear"]["value"] = -0.3 + 0.1 * (number % 2)
         introduced["of_nonlinear"]["value"] = 0.4 + 0.2 * (number % 2)
     text = finding("figX_ground_truth", results, params)
-    assert text.startswith("Where features are known, absent ones and Dense make up 120 to 130\N{NO-BREAK SPACE}% of")
-    assert text.endswith("and what the SAE introduces 40 to 60\N{NO-BREAK SPACE}% of NonlinearError")
+    assert text.startswith("Where features are known, absent ones and Dense make up 120 to 130 % of")
+    assert text.endswith("and what the SAE introduces 40 to 60 % of NonlinearError")
     results.experiments["ground_truth"]["saes"] = []
     assert "the experiment is off" in figure_data(BY_ID["figX_ground_truth"], results, params)["not_drawn"]
 

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from darkmatter.experiments.ground_truth.names import OWN, PURSUIT
+from darkmatter.experiments.ground_truth.names import OWN, PURSUIT, SUMS
 from darkmatter.experiments.ground_truth.train import CODES, DECODER
 from darkmatter.experiments.ground_truth.world import EVAL, TRUTH
 from darkmatter.experiments.pursuit.algorithm import Dictionary, pursue
@@ -18,7 +18,6 @@ from darkmatter.regression.held_out_regression import regress
 from darkmatter.regression.splits import draw_splits
 from darkmatter.storage.artifacts import read_arrays, write_arrays
 
-SUMS = "sums.npz"
 FOLDS = 2  # no cross-fitting here
 Codes = dict[str, np.ndarray]  # `index`, `value` [row, slot], `l0` [row]
 Rows = Float[Tensor, "context position d_model"]

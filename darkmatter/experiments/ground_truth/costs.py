@@ -5,10 +5,10 @@ from darkmatter.costs.saes import BASE
 from darkmatter.costs.workload import FLOAT32, FLOAT64, Workload
 from darkmatter.experiments.ground_truth.names import VECTORS
 
-STEP = 3e-3  # seconds of a training step that no size decides: sae-lens's bookkeeping, and small products
-ROW = 2e-9  # seconds for a row and a latent in a step, over its products and all that is done to activations
-PURSUIT_STEP = 3  # of matching pursuit, for a row, in steps of an encoder
-MEASURED = 8.0  # seconds: regression, products and pursuit of one SAE
+STEP = 2.5e-3  # seconds of a training step that no size decides: sae-lens's bookkeeping, and small products
+ROW = 1.5e-8  # seconds for a row and a latent in a step, over its products and all that is done to activations
+PURSUIT_STEP = 3  # of matching pursuit, in steps of another architecture
+MEASURED = 1e-4  # seconds for a held-out row of an SAE: its codes, pursuit, regression and products
 
 
 def cost(w: Workload) -> Cost:
@@ -22,16 +22,15 @@ def cost(w: Workload) -> Cost:
     training = [
         Work(python=(STEP * steps + ROW * own.train_tokens * sae.d_sae) * slower(sae.architecture)) for sae in own.saes
     ]
-    measured = 1e-4 * MEASURED * rows / 2
     memory = BASE["sae_lens"] + FLOAT32 * drawn * (3 * world.features + 2 * world.d_model)
     scratch = FLOAT32 * (drawn * world.d_model + rows * world.features) + len(own.saes) * rows * 8.0 * own.k
     pairs = len(VECTORS) * (len(VECTORS) + 1) / 2 * (1 + len(own.cosines))
     return Cost(
         (
-            Work(python=2.0 + 1e-5 * drawn, loads="sae_lens"),
+            Work(python=2.0 + 2e-5 * drawn, loads="sae_lens"),
             many(training, "sae_lens"),
-            many([Work(python=measured)] * len(own.saes), "torch"),
-            Work(python=1.0 + 0.3 * len(own.saes)),
+            many([Work(python=MEASURED * rows)] * len(own.saes), "torch"),
+            Work(python=1.0 + 0.1 * len(own.saes)),
         ),
         memory,
         disk=FLOAT64 * len(own.saes) * own.contexts * pairs,

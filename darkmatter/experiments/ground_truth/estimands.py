@@ -13,8 +13,7 @@ from darkmatter.params.schema import Params
 from darkmatter.statistics.bootstrap import Statistic, Weights
 from darkmatter.statistics.estimate import Estimate
 from darkmatter.statistics.joint_levels import at_both
-
-ARRAYS = Mapping[str, Any]  # name of an SAE → its stored sums
+from darkmatter.statistics.sae_estimates import Sums
 
 
 def absent_and_dense_in_linear(products: Products) -> Statistic:
@@ -61,8 +60,12 @@ RECOVERED, ACROSS = "features_in_pursuit_gain", "parts_across_saes"
 WANTED = (*OF_EACH, RECOVERED, ACROSS)
 
 
-def estimands(arrays: ARRAYS, params: Params) -> dict[str, Any]:
-    """Estimand → component → estimate, or a list of one for each SAE."""
+def estimands(arrays: Mapping[str, Sums], params: Params) -> dict[str, Any]:
+    """Estimand → component → estimate, or a list of one for each SAE.
+
+    Args:
+        arrays: name of an SAE → its stored sums.
+    """
     own, bootstrap = params.ground_truth, params.decomposition.bootstrap.model_dump()
     saes = own.saes
     if not saes:

@@ -10,7 +10,8 @@ of theirs, since a bias can code it.
 PARTS = ("absent", "dense", "introduced")
 OWN, PURSUIT = "own", "pursuit"  # the SAE's own encoder; gradient pursuit on its decoder, with the same L0 on each row
 ENCODERS = (OWN, PURSUIT)
-STORED = "ground_truth_sums.npz"  # beside the results file: SAE/… and world/…
+SUMS = "sums.npz"  # of one SAE, as `compute.measure` leaves it
+STORED = "ground_truth_sums.npz"  # beside the results file: SAE/SUM of each
 
 # What sums of products are kept of: x about its mean, the parts, and what the linear map of x predicts of each part.
 VECTORS = ("x", *PARTS, *(f"linear/{part}" for part in PARTS))

@@ -8,14 +8,12 @@ import numpy as np
 
 from darkmatter.experiments.ground_truth.estimands import estimands
 from darkmatter.experiments.ground_truth.estimates import SaeSums
-from darkmatter.experiments.ground_truth.names import ENCODERS, OWN, PARTS, STORED
+from darkmatter.experiments.ground_truth.names import ENCODERS, OWN, PARTS, STORED, SUMS
 from darkmatter.experiments.ground_truth.params import SyntheticSae
 from darkmatter.params.schema import Params
 from darkmatter.statistics.sae_estimates import Sums
 from darkmatter.storage.artifacts import read_arrays
 from darkmatter.storage.packed_sums import gather, select
-
-SUMS = "sums.npz"
 
 
 def stored(measured: Path, params: Params) -> dict[str, np.ndarray]:

@@ -1,9 +1,10 @@
 """What reports/PROFILE/results/ground_truth.json holds."""
 
-from typing import Literal, NotRequired
+from typing import NotRequired
 
 from typing_extensions import TypedDict
 
+from darkmatter.experiments.ground_truth.params import Architecture
 from darkmatter.statistics.estimate import Estimate
 
 
@@ -94,9 +95,7 @@ class SyntheticSaeRow(TypedDict):
     """One SAE; the first of `by_cosine` is the one that everything else is at."""
 
     name: str
-    architecture: Literal[
-        "topk", "batchtopk", "matryoshka_batchtopk", "jumprelu", "standard", "gated", "matching_pursuit"
-    ]
+    architecture: Architecture
     d_sae: int
     k: int
     seed: int

@@ -58,6 +58,7 @@ def make_synthetic_trainer(
     """A trainer on the CPU, its SAE initialised from `seed`."""
     if architecture in ("topk", "jumprelu"):
         return make_trainer(architecture, rows, schedule, training, d_sae, k, seed)
+    # Its schedule and its batches are those of the others.
     usual = make_trainer("topk", rows, schedule, training, d_sae, k, seed)
     torch.manual_seed(seed)
     size = {"d_in": rows.d_model, "d_sae": d_sae, "decoder_init_norm": 1.0}
