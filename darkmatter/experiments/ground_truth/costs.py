@@ -7,7 +7,7 @@ from darkmatter.experiments.ground_truth.names import VECTORS
 
 STEP = 2.5e-3  # seconds of a training step that no size decides: sae-lens's bookkeeping, and small products
 ROW = 1.5e-8  # seconds for a row and a latent in a step, over its products and all that is done to activations
-PURSUIT_STEP = 3  # of matching pursuit, in steps of another architecture
+PURSUIT_STEP = 2.5  # of matching pursuit, in steps of another architecture
 MEASURED = 1e-4  # seconds for a held-out row of an SAE: its codes, pursuit, regression and products
 
 
