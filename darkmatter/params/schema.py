@@ -31,6 +31,7 @@ if TYPE_CHECKING:  # read by name, in `complete`: no stage's code depends on the
     from darkmatter.experiments.controls.params import Controls
     from darkmatter.experiments.downstream.params import Downstream
     from darkmatter.experiments.error_saes.params import ErrorSaes
+    from darkmatter.experiments.ground_truth.params import GroundTruth
     from darkmatter.experiments.interpretability.params import Interpretability
     from darkmatter.experiments.latent_probe.params import LatentProbe
     from darkmatter.experiments.lemmas.params import Lemmas
@@ -77,6 +78,7 @@ class Params(Section):
     random_features: "RandomFeatures"
     controls: "Controls"
     nulls: "Nulls"
+    ground_truth: "GroundTruth"
     lemmas: "Lemmas"
     figures: Figures
 

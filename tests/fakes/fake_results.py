@@ -10,6 +10,7 @@ import fake_components
 import fake_controls
 import fake_downstream
 import fake_error_saes
+import fake_ground_truth
 import fake_interpretability
 import fake_latent_probe
 import fake_linear_rank
@@ -112,6 +113,7 @@ def fake_results(params: Params, model: str | None = None) -> Results:
             "synthetic_noise": fake_synthetic_noise.fake(params),
             "linear_rank": fake_linear_rank.fake(params),
             "nulls": fake_nulls.fake(params),
+            "ground_truth": fake_ground_truth.fake(params),
             "random_features": fake_random_features.fake(params),
         },
     )

@@ -244,6 +244,18 @@ def test_nulls(params: Params, results: Results) -> None:
     assert "the experiment is off" in figure_data(BY_ID["figX_nulls"], results, params)["not_drawn"]
 
 
+def test_ground_truth(params: Params, results: Results) -> None:
+    for number, sae in enumerate(results.experiments["ground_truth"]["saes"]):
+        introduced = sae["by_cosine"][0]["parts"]["introduced"]
+        introduced["of_linear"]["value"] = -0.3 + 0.1 * (number % 2)
+        introduced["of_nonlinear"]["value"] = 0.4 + 0.2 * (number % 2)
+    text = finding("figX_ground_truth", results, params)
+    assert text.startswith("Where features are known, absent ones and Dense make up 120 to 130 % of")
+    assert text.endswith("and what the SAE introduces 40 to 60 % of NonlinearError")
+    results.experiments["ground_truth"]["saes"] = []
+    assert "the experiment is off" in figure_data(BY_ID["figX_ground_truth"], results, params)["not_drawn"]
+
+
 def test_words() -> None:
     assert span([0.741, 0.744]) == "0.74" and span([0.9, 0.1]) == "0.10 to 0.90" and span([]) == "undefined"
     assert percent_span([0.1, 0.32]) == "10 to 32\N{NO-BREAK SPACE}%"
