@@ -119,8 +119,8 @@ def open_repository(root: Path, **options: Any) -> "Repo":
         return Repo(str(root), **options)
     except sqlite3.OperationalError as error:
         raise ArtifactError(
-            f"DVC cannot open its databases ({error}), which it keeps in /var/tmp/dvc or in DVC_SITE_CACHE_DIR: set that to "
-            "a folder that can be written"
+            f"DVC cannot open its databases ({error}), which it keeps in /var/tmp/dvc or in DVC_SITE_CACHE_DIR: set "
+            "that to a folder that can be written"
         ) from None
 
 

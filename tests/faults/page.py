@@ -22,6 +22,7 @@ GROUPS = {
     "outputs": "Outputs, committed results, cache and remote with a bit flipped, before an audit of every byte.",
     "kills": "SIGKILL at random moments; then `dvc repro` must end with the hashes of an undisturbed run.",
     "surroundings": "Machines as they are: full, small, in other places, shared.",
+    "read_only": "The workspace, or a part of it, where nobody can write; then `dvc repro` must end as if nothing was.",
     "rebuild": "The profile smoke in two fresh clones; a stage made nondeterministic, before `darkmatter audit rerun`.",
 }
 HEAD = ["fault", "done to", "injected", "survived", "refused clearly", "silently wrong", "bytes lost", "recovery"]
