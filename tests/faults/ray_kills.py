@@ -79,7 +79,7 @@ def trial(workspace: Workspace, cluster: Any, stage: str, victim: str, reference
     after, artifacts = stored(folder), workspace.artifacts()
     again = [unit for unit, number in kept.items() if after.get(unit) != number]
     differ = sorted(path for path in reference if artifacts.get(path) != reference[path])
-    outcome, says = SURVIVED, f"{len(kept)} units were stored"
+    outcome, says = SURVIVED, f"{sum(f'/{stage}' in unit for unit in kept)} of its units were stored"
     if not found:
         outcome, says = UNCLEAR, f"{victim} was not found at work: {' '.join(log[-3:])[-400:]}"
     elif left:
