@@ -96,6 +96,8 @@ def main(arguments: list[str] | None = None) -> None:
     except BrokenPipeError:
         drop_output()
         code = 1
+    except OSError as error:  # the disk is full, a folder may not be written
+        code = f"error: {error}"
     if code:
         sys.exit(code)
 

@@ -4,15 +4,19 @@ DVC reads its own files here (templates, `foreach`, parameters); bytes are never
 database trusts sizes and times.
 """
 
+import sqlite3
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from darkmatter.audit.command_line import did_you_mean
 from darkmatter.runner.pipeline_file import SafeLoader
 from darkmatter.storage.artifacts import ArtifactError
+
+if TYPE_CHECKING:
+    from dvc.repo import Repo
 
 LOCK = Path("dvc.lock")
 
@@ -83,12 +87,11 @@ def read_pipeline(root: Path) -> Pipeline:
         ArtifactError: there is no DVC repository here, or its files cannot be read.
     """
     from dvc.exceptions import DvcException
-    from dvc.repo import Repo
 
     try:
         locked = yaml.load((root / LOCK).read_text(encoding="utf-8"), SafeLoader)  # noqa: S506 - a safe loader, in C
         # A download has no .git, and DVC opens it only if told so.
-        repository = Repo(str(root), config=None if (root / ".git").exists() else {"core": {"no_scm": True}})
+        repository = open_repository(root, config=None if (root / ".git").exists() else {"core": {"no_scm": True}})
         stages = [stage for stage in repository.index.stages if stage.is_data_source is False]
         return Pipeline(
             [locked_stage(stage, locked.get("stages", {}).get(stage.name), root) for stage in stages],
@@ -102,6 +105,23 @@ def read_pipeline(root: Path) -> Pipeline:
         ) from None
     except (DvcException, yaml.YAMLError) as error:
         raise ArtifactError(f"dvc.yaml or dvc.lock cannot be read: {error}") from error
+
+
+def open_repository(root: Path, **options: Any) -> "Repo":
+    """DVC's own view of a repository.
+
+    Raises:
+        ArtifactError: DVC cannot write what it keeps of every repository.
+    """
+    from dvc.repo import Repo
+
+    try:
+        return Repo(str(root), **options)
+    except sqlite3.OperationalError as error:
+        raise ArtifactError(
+            f"DVC cannot open its databases ({error}), which it keeps in /var/tmp/dvc or in DVC_SITE_CACHE_DIR: set "
+            "that to a folder that can be written"
+        ) from None
 
 
 def remote_urls(repository: Any) -> list[str]:

@@ -1,4 +1,4 @@
-"""The JSON schemas of the results files, written from the types that say what each holds.
+"""The JSON schemas of the results files and of claims.json, written from the types that say what each holds.
 
     python -m darkmatter.audit.schemas      # writes docs/schemas/NAME.json; a test compares
 
@@ -24,9 +24,10 @@ Schema = dict[str, Any]
 
 
 def schema_modules() -> dict[str, str]:
-    """Results file → the module that has its type: `schema` of an experiment, and of the decomposition."""
-    files = sorted([*PACKAGE.glob("experiments/*/schema.py"), PACKAGE / "decomposition" / "schema.py"])
-    modules = {file.parent.name: file.relative_to(PACKAGE.parent).with_suffix("") for file in files}
+    """Kind of file → the module that has its type: `schema` of an experiment, of the decomposition, and of claims."""
+    files = {file.parent.name: file for file in PACKAGE.glob("experiments/*/schema.py")}
+    files |= {"decomposition": PACKAGE / "decomposition/schema.py", "claims": PACKAGE / "ledger/schema.py"}
+    modules = {name: file.relative_to(PACKAGE.parent).with_suffix("") for name, file in sorted(files.items())}
     return {name: ".".join(path.parts) for name, path in modules.items()}
 
 

@@ -1,5 +1,6 @@
 """Is there room for what a plan needs, can it be written, and what of it is here already?"""
 
+import errno
 import fcntl
 import os
 import tempfile
@@ -112,7 +113,9 @@ def store() -> Finding:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        return Finding("store", False, f"{folder} cannot be written ({error.strerror})", f"chmod u+w {folder}")
+        device = next(path for path in (folder, *folder.parents) if path.is_mount())
+        fix = f"mount -o remount,rw {device}" if error.errno == errno.EROFS else f"chmod u+w {folder}"
+        return Finding("store", False, f"{folder} cannot be written ({error.strerror})", fix)
     return Finding("store", True, f"{folder} can be written")
 
 

@@ -75,7 +75,7 @@ def run_repro(arguments: list[str]) -> int:
         ArtifactError: there is no dvc.yaml here.
     """
     planned = planned_seconds(from_params(load_params()))
-    if lock_keeper.restore():
+    if lock_keeper.restore_after_crash():
         print("dvc.lock was cut short when a run was killed; the copy that the last stage made took its place")
     if forgotten := forget_what_nobody_has():
         print(f"dvc.lock is another machine's; here the run-cache has these stages, too: {', '.join(forgotten)}")

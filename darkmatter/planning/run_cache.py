@@ -8,6 +8,8 @@ machine made of the same. Without the entry DVC asks the run-cache.
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from darkmatter.audit.lock import open_repository
+
 if TYPE_CHECKING:
     from dvc.stage import PipelineStage
 
@@ -20,12 +22,11 @@ def forget_what_nobody_has() -> list[str]:
     An entry goes where its outputs are neither in the workspace nor in the cache, and the run-cache has a run of the
     same command whose outputs are there.
     """
-    from dvc.repo import Repo
     from dvc.utils.serialize import modify_yaml
 
     if not LOCK.is_file():
         return []
-    with Repo() as repo:
+    with open_repository(Path()) as repo:
         runs = Path(repo.stage_cache.cache_dir)
         stages = [stage for stage in repo.index.stages if runs.is_dir() and is_gone(stage)]
         known = runs_here(repo, runs) if stages else set()

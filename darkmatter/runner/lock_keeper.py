@@ -23,6 +23,7 @@ from darkmatter.runner.pipeline_file import SafeLoader
 LOCK = Path("dvc.lock")
 TMP = Path(".dvc/tmp")
 COPY = TMP / "dvc.lock.whole"
+MARK = "lock-keeper-"  # of the process that waits, with the number of the one that it waits for
 DVCS_OWN = TMP / "lock"  # held by DVC while it reads and writes
 PATIENCE = 10.0  # seconds that another DVC may hold it; one that works on sees to the file itself
 POLL_SECONDS = 0.2
@@ -60,6 +61,28 @@ def restore(fewest: int = 0) -> bool:
         if needed := locked and is_part(fewest):  # no other DVC was just writing it
             replace(LOCK, COPY.read_bytes())
         return needed
+
+
+def restore_after_crash() -> bool:
+    """As `restore`, where what waited for the end of `dvc` may have been killed as well, and has left its mark.
+
+    Then a lock of fewer stages than the copy has is a part, too: half of all cuts leave one that DVC reads.
+    """
+    marks = [mark for mark in TMP.glob(f"{MARK}*") if is_left(mark)]
+    done = restore(stages_of(COPY) or 0 if marks else 0)
+    for mark in marks:
+        mark.unlink(missing_ok=True)
+    return done
+
+
+def is_left(mark: Path) -> bool:
+    """Whether the process that made a mark has ended without taking it away."""
+    with mark.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
 
 
 def is_part(fewest: int = 0) -> bool:
@@ -130,7 +153,7 @@ def wait_for_end(pid: int) -> None:
 
 def main(pid: int) -> None:
     """Wait for a process and restore what it leaves cut short; the second of two that wait for one ends at once."""
-    mark = TMP / f"lock-keeper-{pid}"
+    mark = TMP / f"{MARK}{pid}"
     with mark.open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

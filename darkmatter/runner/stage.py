@@ -110,10 +110,10 @@ class Stage:
 def run(main: Callable[[Stage], None], name: str | None = None) -> None:
     """Run a stage and end the process: 0, or 1 with one line that says what is wrong and what fixes it."""
     die_with_parent()
-    lock_keeper.watch()
     source = source_of(main.__module__)
     name = name or "@".join([source.stem, *sys.argv[1:]])
     try:
+        lock_keeper.watch()
         stage = Stage(name, load_params(), source)
         params = current_params(declared_params(name, ROOT), ROOT)
         main(stage)

@@ -1,8 +1,10 @@
 """The command line as a newcomer meets it: help, version, examples that parse, names near the one meant, exit codes."""
 
 import argparse
+import errno
 import os
 import shlex
+import sqlite3
 import subprocess
 import sys
 import tomllib
@@ -10,10 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from darkmatter import cli
 from darkmatter.audit.command_line import did_you_mean
 from darkmatter.audit.derive import Derived, overall
 from darkmatter.audit.explain import as_text, explain, in_brief
+from darkmatter.audit.lock import read_pipeline
 from darkmatter.cli import main, parser
+from darkmatter.storage.artifacts import ArtifactError
 
 ROOT = Path(__file__).parents[2]
 
@@ -148,3 +153,17 @@ def test_a_reader_that_left_gets_no_traceback():
     with os.fdopen(writes, "w") as output:
         done = subprocess.run(command, cwd=ROOT, stdout=output, stderr=subprocess.PIPE, text=True)
     assert done.returncode == 1 and not done.stderr
+
+
+def test_a_folder_that_cannot_be_written_is_said_in_one_line(tmp_path, monkeypatch):
+    """Each as on a file system that is read-only."""
+
+    def refuse(*_):
+        raise OSError(errno.EROFS, "Read-only file system", "params.yaml")
+
+    monkeypatch.setattr(cli, "compose", refuse)
+    assert left("params") == "error: [Errno 30] Read-only file system: 'params.yaml'"
+    (tmp_path / "repo").write_text("no folder")  # where DVC keeps its databases
+    monkeypatch.setattr("dvc.repo.Repo", lambda *_, **__: sqlite3.connect(tmp_path / "repo" / "cache.db"))
+    with pytest.raises(ArtifactError, match=r"unable to open database file.*DVC_SITE_CACHE_DIR"):
+        read_pipeline(ROOT)

@@ -33,6 +33,10 @@ HERE = Path.cwd()
 PATIENCE = 6.0  # seconds in which what outlives a kill must have ended
 KEPT_UNITS = "data/.units"
 VOLATILE = ("receipts", "report.html")
+LOCK = "dvc.lock"
+WRITING = "dvc as it writes dvc.lock"
+CRASH = "dvc and the keeper of dvc.lock as it is written"  # as a crash of the machine; `darkmatter repro` repairs it
+AT_THE_LOCK = (WRITING, CRASH)
 
 
 def stage_in_a_fork(executable: str, command: str, **options: Any) -> None:
@@ -72,13 +76,11 @@ def start_fork(folder: Path, *arguments: str, **environment: str) -> int:
     os._exit(code)
 
 
-def start_process(folder: Path, *arguments: str) -> subprocess.Popen:
-    """`dvc ARGUMENTS` as a user starts it."""
+def start_process(folder: Path, *command: str) -> subprocess.Popen:
+    """A command as a user starts it."""
     own = {**os.environ, "DVC_SITE_CACHE_DIR": str(folder / ".dvc/tmp/site")}
     with (folder / "log").open("wb") as log:
-        return subprocess.Popen(
-            ["dvc", *arguments], cwd=folder, env=own, stdout=log, stderr=log, start_new_session=True
-        )
+        return subprocess.Popen(command, cwd=folder, env=own, stdout=log, stderr=log, start_new_session=True)
 
 
 def hashes(folder: Path) -> dict[str, tuple[str, int]]:
@@ -135,11 +137,41 @@ def workers_of(child: int) -> list[psutil.Process]:
     return [worker for server in servers for worker in server.children()]
 
 
+def cut(folder: Path, child: int, share: float) -> int:
+    """Wait until DVC has written about this share of dvc.lock, which it does in place; bytes that are there then."""
+    lock = folder / LOCK
+    whole = size = lock.stat().st_size
+    while size >= whole and not ended(child):
+        time.sleep(0.001)
+        size = lock.stat().st_size
+    while size < share * whole and not ended(child):
+        time.sleep(0.001)
+        size = lock.stat().st_size
+    return size
+
+
+def strike_at_the_lock(who: str, folder: Path, stage: str) -> str:
+    """Start the stage, and kill DVC while it writes dvc.lock; what was there of it."""
+    child = start_fork(folder, "repro", "-s", stage, DARKMATTER_WORKERS="1")
+    size = cut(folder, child, random.uniform(0, 0.9))
+    if who == CRASH:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, signal.SIGSTOP)
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if Path(process.cwd()) == folder and "darkmatter.runner.lock_keeper" in process.cmdline():
+                    process.kill()
+    with contextlib.suppress(ProcessLookupError, ChildProcessError):  # it had ended
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    return f"{size:,} bytes of {LOCK} were written"
+
+
 def strike(who: str, folder: Path, stage: str, moment: float) -> None:
     """Start the stage, and kill at a moment."""
     real = who in ("dvc", "the process group")
     workers = {"DARKMATTER_WORKERS": "2" if who == "a worker" else "1"}
-    process = start_process(folder, "repro", "-s", stage) if real else None
+    process = start_process(folder, "dvc", "repro", "-s", stage) if real else None
     child = process.pid if process else start_fork(folder, "repro", "-s", stage, **workers)
     end = time.monotonic() + moment
     try:
@@ -165,22 +197,27 @@ def strike(who: str, folder: Path, stage: str, moment: float) -> None:
 
 
 def trial(who: str, number: int, stage: str, longest: float, reference: dict, work: Path) -> dict[str, Any]:
-    folder = taken_back(work / str(number), stage)
-    moment = random.uniform(0, longest)
-    strike(who, folder, stage, moment)
+    folder, says = taken_back(work / str(number), stage), ""
+    if who in AT_THE_LOCK:
+        says = strike_at_the_lock(who, folder, stage)
+    else:
+        strike(who, folder, stage, random.uniform(0, longest))
     until = time.monotonic() + PATIENCE
     while (left := living(folder)) and time.monotonic() < until:
         time.sleep(0.05)
     kept, start = stored(folder), time.monotonic()
-    child = start_fork(folder, "repro", DARKMATTER_WORKERS="1")
-    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if who == CRASH:
+        code = start_process(folder, sys.executable, "-m", "darkmatter.cli", "repro").wait()
+    else:
+        child = start_fork(folder, "repro", DARKMATTER_WORKERS="1")
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     seconds, found = time.monotonic() - start, hashes(folder)
     after = stored(folder)
     again = [unit for unit in kept if after.get(unit, kept[unit]) != kept[unit]]
     differ = [path for path in reference.keys() | found.keys() if reference.get(path) != found.get(path)]
     lost = sum(reference[path][1] for path in differ if path in reference and path not in found)
     log = (folder / "log").read_text(errors="replace").strip().splitlines()
-    outcome, says = "survived", ""
+    outcome = "survived"
     if left:
         outcome, says = "silently_wrong", f"{len(left)} processes lived on: {left[0][:100]}"
     elif code:
@@ -211,16 +248,18 @@ def run(work: Path, points: dict[str, int], seed: int) -> None:
         chosen = [name for name in order if who != "a worker" or (HERE / KEPT_UNITS / name).is_dir()][:count]
         for stage in chosen:
             number += 1
-            if (real, stage) not in took:  # an undisturbed run, for the moments to be drawn from
+            if (
+                who not in AT_THE_LOCK and (real, stage) not in took
+            ):  # an undisturbed run, for the moments to be drawn from
                 folder = taken_back(work / f"{number}-undisturbed", stage)
                 start = time.monotonic()
                 if real:
-                    start_process(folder, "repro", "-s", stage).wait()
+                    start_process(folder, "dvc", "repro", "-s", stage).wait()
                 else:
                     os.waitpid(start_fork(folder, "repro", "-s", stage, DARKMATTER_WORKERS="1"), 0)
                 took[real, stage] = time.monotonic() - start
                 shutil.rmtree(folder)
-            print(json.dumps(trial(who, number, stage, took[real, stage], reference, work)), flush=True)
+            print(json.dumps(trial(who, number, stage, took.get((real, stage), 0.0), reference, work)), flush=True)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from workspace import Workspace
 from tests.faults.trial import Trial
 
 POINTS = {"the stage": 120, "the process group": 20, "dvc": 20, "a worker": 20}
+POINTS |= {"dvc as it writes dvc.lock": 60, "dvc and the keeper of dvc.lock as it is written": 12}
 HALVES = 2  # tried at the same time, one for each core
 PREPARED = "FAULTS_WORKSPACE"  # a folder in which the profile smoke has run already; only for quick tries
 TRIES = Path(__file__).with_name("kill_tries.py")

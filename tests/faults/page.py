@@ -21,7 +21,9 @@ GROUPS = {
     "hard_numbers": "Least squares against scipy.linalg.lstsq, coverage of intervals, and what must change nothing.",
     "outputs": "Outputs, committed results, cache and remote with a bit flipped, before an audit of every byte.",
     "kills": "SIGKILL at random moments; then `dvc repro` must end with the hashes of an undisturbed run.",
+    "ray_kills": "SIGKILL on a Ray cluster of two nodes; the stage, or its second run, must end with the same hashes.",
     "surroundings": "Machines as they are: full, small, in other places, shared.",
+    "read_only": "The workspace, or a part of it, where nobody can write; then `dvc repro` must end as if nothing was.",
     "rebuild": "The profile smoke in two fresh clones; a stage made nondeterministic, before `darkmatter audit rerun`.",
 }
 HEAD = ["fault", "done to", "injected", "survived", "refused clearly", "silently wrong", "bytes lost", "recovery"]

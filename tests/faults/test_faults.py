@@ -5,9 +5,11 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from workspace import Workspace
 
 from darkmatter.storage.artifacts import ArtifactError, read_json
 from tests.faults.page import GROUPS, PAGE, RESULT, page, sentence
+from tests.faults.read_only import read_only
 from tests.faults.trial import LOST, REFUSED, SURVIVED, UNCLEAR, WRONG, Trial, never, try_read
 
 ROOT = Path(__file__).parents[2]
@@ -22,6 +24,20 @@ def test_a_sample_of_the_faults_is_survived_or_refused_clearly(group):
     assert len(trials) >= 4
     assert [trial for trial in trials if trial.outcome not in (SURVIVED, REFUSED)] == []
     assert all(trial.group == group for trial in trials)
+
+
+def test_a_workspace_that_is_read_only_is_said_in_one_line(tmp_path):
+    workspace = Workspace(tmp_path)
+    before = (tmp_path / "params.yaml").read_bytes()
+    command = ("python", "-m", "darkmatter.cli", "params", "--profile", "smollm2")
+    try:
+        with read_only(tmp_path):
+            said = workspace.run(*command, check=False)
+    except PermissionError as refused:
+        pytest.skip(str(refused))
+    assert said == "error: [Errno 30] Read-only file system: '.params.draft.yaml'\n"
+    assert (tmp_path / "params.yaml").read_bytes() == before
+    workspace.run(*command)  # as soon as it may be written again
 
 
 def test_every_group_has_a_title():

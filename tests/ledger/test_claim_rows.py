@@ -9,6 +9,7 @@ import pytest
 from fake_results import fake_estimate, fake_results, write_results
 from fake_sums import FakeRows
 from profiles import composed, profile_params
+from schema_errors import errors
 
 import stages.claims
 from darkmatter.ledger.claims import EXACT_KINDS, load_claims, rule_sha256
@@ -62,6 +63,7 @@ def test_every_claim_has_a_row(evidence):
         if claim.experiment not in ("decomposition", "claims"):
             assert f"no results of {claim.experiment}" in row["reason"] and row["analogue"] == "none"
     assert json.loads(to_json(content)) == content
+    assert errors(content, "claims") == []
 
 
 @pytest.mark.parametrize(("count", "verdict"), [(329, "reproduced"), (328, "paper-inconsistent")])

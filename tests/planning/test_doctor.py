@@ -1,6 +1,8 @@
 """`darkmatter doctor`: each fault is provoked, told apart, and comes with the command that fixes it."""
 
+import errno
 import json
+import os
 import re
 import shlex
 import shutil
@@ -158,13 +160,15 @@ def test_memory_names_the_workers_that_fit(plan, monkeypatch):
 
 
 def test_a_store_that_cannot_be_written(monkeypatch):
-    def refuse(dir):
-        raise PermissionError(13, "Permission denied")
-
     assert doctor_data.store().ok
-    monkeypatch.setattr(doctor_data.tempfile, "TemporaryFile", refuse)
-    result = doctor_data.store()
-    assert not result.ok and "Permission denied" in result.message and result.command.startswith("chmod u+w")
+    for error, command in {errno.EACCES: "chmod u+w", errno.EROFS: "mount -o remount,rw /"}.items():
+
+        def refuse(dir, error=error):
+            raise OSError(error, os.strerror(error))
+
+        monkeypatch.setattr(doctor_data.tempfile, "TemporaryFile", refuse)
+        result = doctor_data.store()
+        assert not result.ok and os.strerror(error) in result.message and result.command.startswith(command)
 
 
 def test_other_pythons_and_other_packages_are_refused(tmp_path):

@@ -1,5 +1,6 @@
 """A dvc.lock that a kill cut in the middle of a line is whole again, before the next `dvc` reads it."""
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -12,7 +13,7 @@ import yaml
 from dvc.schema import COMPILED_LOCKFILE_SCHEMA
 
 from darkmatter.runner import lock_keeper
-from darkmatter.runner.lock_keeper import COPY, LOCK, keep_copy, restore, stages_of
+from darkmatter.runner.lock_keeper import COPY, LOCK, keep_copy, restore, restore_after_crash, stages_of
 
 ROOT = Path(__file__).parents[2]
 CONTENT = (ROOT / LOCK).read_bytes()
@@ -92,6 +93,30 @@ def test_what_is_no_cut_is_left_alone():
     LOCK.unlink()
     assert not restore()
     assert not LOCK.exists()
+
+
+def test_after_a_crash_of_the_machine_every_cut_is_restored():
+    """DVC reads half of all cuts: as a lock of fewer stages. That it was cut shows from the mark of who waited."""
+    keep_copy()
+    last = CONTENT.rindex(b"\n    cmd: ")
+    mark = COPY.with_name("lock-keeper-1")
+    for end in range(0, last, 4999):
+        LOCK.write_bytes(CONTENT[:end])
+        mark.touch()
+        assert restore_after_crash()
+        assert LOCK.read_bytes() == CONTENT and not mark.exists()
+
+
+def test_fewer_stages_are_left_alone_while_somebody_waits_and_where_nobody_did():
+    keep_copy()
+    fewer = yaml.safe_load(CONTENT)
+    fewer["stages"].pop("report")
+    LOCK.write_text(yaml.safe_dump(fewer))
+    assert not restore_after_crash()
+    with COPY.with_name("lock-keeper-1").open("a") as mark:
+        fcntl.flock(mark, fcntl.LOCK_EX)
+        assert not restore_after_crash()
+    assert yaml.safe_load(LOCK.read_bytes()) == fewer and COPY.with_name("lock-keeper-1").exists()
 
 
 def test_a_part_is_never_the_copy():

@@ -1,4 +1,4 @@
-"""A stage during which params.yaml changes is not taken for one of the new parameters."""
+"""What ends a stage with one line: params.yaml that changes meanwhile, and a folder that cannot be written."""
 
 from pathlib import Path
 
@@ -42,3 +42,11 @@ def test_a_change_of_what_the_stage_declares_is_refused_and_leaves_no_receipt():
 def test_a_change_of_something_else_is_no_matter():
     run(rewriting(BEFORE + "other: 1\n"), "toy")
     assert len(list(Path().rglob("toy.json"))) == 1
+
+
+def test_a_repository_that_cannot_be_written_is_said_in_one_line(monkeypatch):
+    Path(".dvc/tmp/dvc.lock.whole").mkdir(parents=True)  # where the copy of dvc.lock belongs
+    Path("dvc.lock").write_text("schema: '2.0'\nstages: {}\n")
+    monkeypatch.setenv("DVC_STAGE", "toy")
+    with pytest.raises(SystemExit, match=r"^error in stage toy: \[Errno \d+\] .*dvc\.lock\.whole"):
+        run(rewriting(BEFORE), "toy")

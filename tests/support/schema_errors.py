@@ -11,14 +11,14 @@ ELSEWHERE = {"data"}  # counts of the text, in no experiment
 
 
 def results_files(reports: ReportFolder) -> list[Path]:
-    """Those of a run that have a schema."""
-    files = sorted([*reports.results.glob("*.json"), *reports.decomposition.glob("*.json")])
+    """Those of a run that have a schema, the claims among them."""
+    files = sorted([reports.claims, *reports.results.glob("*.json"), *reports.decomposition.glob("*.json")])
     return [path for path in files if kind_of(path) not in ELSEWHERE]
 
 
 def kind_of(path: Path) -> str:
-    """The experiment that a results file is of."""
-    return path.stem if path.parent.name == "results" else path.parent.name
+    """The experiment that a results file is of, or `claims`."""
+    return path.parent.name if path.parent.name == "decomposition" else path.stem
 
 
 def errors(content: dict, kind: str) -> list[str]:
