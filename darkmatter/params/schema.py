@@ -27,6 +27,7 @@ from darkmatter.params.types import Device, FileName, Hookpoint, ParamsError, Se
 from darkmatter.storage.yaml_lines import load_with_nodes, repeated_keys
 
 if TYPE_CHECKING:  # read by name, in `complete`: no stage's code depends on the options of another experiment
+    from darkmatter.experiments.architectures.params import Architectures
     from darkmatter.experiments.components.params import Components
     from darkmatter.experiments.controls.params import Controls
     from darkmatter.experiments.downstream.params import Downstream
@@ -77,6 +78,7 @@ class Params(Section):
     random_features: "RandomFeatures"
     controls: "Controls"
     nulls: "Nulls"
+    architectures: "Architectures"
     lemmas: "Lemmas"
     figures: Figures
 
@@ -126,6 +128,8 @@ class Params(Section):
         for name, count in contexts.items():
             if count > tokens.eval_contexts:
                 raise ValueError(f"{name}.contexts {count} exceeds tokens.eval_contexts {tokens.eval_contexts}")
+        if self.architectures.classes and self.architectures.contexts > tokens.eval_contexts:
+            raise ValueError(f"architectures.contexts exceeds tokens.eval_contexts {tokens.eval_contexts}")
         if self.error_saes.train_contexts > tokens.train_contexts:
             raise ValueError(f"error_saes.train_contexts exceeds tokens.train_contexts {tokens.train_contexts}")
         if self.nulls.saes and self.nulls.random_model_contexts > tokens.train_contexts:
