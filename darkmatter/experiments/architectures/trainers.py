@@ -4,6 +4,7 @@ Each begins as the SAEs of the graph do: decoder rows of norm one in random dire
 same batches, learning rate and dead-latent loss. What else a class has is sae-lens's default.
 """
 
+import math
 from typing import Any
 
 import torch
@@ -36,26 +37,26 @@ from darkmatter.saes.training.training_rows import TrainingRows
 
 MATRYOSHKA = (16, 4, 1)  # d_sae over the latents of each level
 L1 = "l1"
-GAIN = 0.03  # of log L1 coefficient for each step, for a log L0 that is off by one
-LEAST_L0 = 0.1  # an L0 of 0 has no logarithm
+GAIN = 0.03  # of log L1 coefficient for each step, for a log L0 that is off by one or more
 
 
 class SteeredTrainer(SAETrainer):
     """Finds the L1 coefficient of an L0: it rises while too many latents fire and falls while too few do.
 
-    It is steered until the learning rate begins to fall, and held from there, so that the last steps of the run have the
-    one loss that sae-lens trains with.
+    It is steered from the end of the learning rate's warm-up, before which nothing answers it, until the learning rate
+    begins to fall, and held from there: the last steps of the run have the one loss that sae-lens trains with.
     """
 
     target: float
-    held_from: int
+    steered: range
 
     def step(self, batch: Tensor) -> TrainStepOutput:
         output = super().step(batch)
-        if self.n_training_steps < self.held_from:
+        if self.n_training_steps in self.steered:
             scheduler = self.coefficient_schedulers[L1]
             l0 = float(output.feature_acts.count_nonzero()) / len(batch)
-            scheduler.final_value *= (max(l0, LEAST_L0) / self.target) ** GAIN
+            off = math.log(l0 / self.target) if l0 else -1.0
+            scheduler.final_value *= math.exp(GAIN * min(max(off, -1.0), 1.0))
             scheduler.current_value = scheduler.final_value
         return output
 
@@ -87,23 +88,27 @@ def make_architecture_trainer(
         shared |= {"aux_loss_coefficient": plain.aux_loss_coefficient, "rescale_acts_by_decoder_norm": False}
         sae = SkipTopKTrainingSAE(SkipTopKTrainingSAEConfig(**shared, rank=rank))
         return SparseTopKTrainer(usual.cfg, sae, usual.data_provider)
-    sae = make_sae(architecture, rows.d_model, d_sae, k, training.auxiliary_coefficient)
+    sae = make_sae(architecture, rows.d_model, d_sae, k, schedule, training)
     if L1 not in sae.get_coefficients():
         return SAETrainer(usual.cfg, sae, usual.data_provider)
     trainer = SteeredTrainer(usual.cfg, sae, usual.data_provider)
-    trainer.target, trainer.held_from = float(k), schedule.steps - schedule.decay_steps
+    trainer.target = float(k)
+    trainer.steered = range(schedule.warm_up_steps, schedule.steps - schedule.decay_steps)
     return trainer
 
 
-def make_sae(architecture: str, d_model: int, d_sae: int, k: int, auxiliary_coefficient: float) -> TrainingSAE[Any]:
+def make_sae(
+    architecture: str, d_model: int, d_sae: int, k: int, schedule: Schedule, training: Training
+) -> TrainingSAE[Any]:
     """An SAE of sae-lens with its first weights."""
     shared: dict[str, Any] = {"d_in": d_model, "d_sae": d_sae, "decoder_init_norm": 1.0}
-    of_topk = shared | {"k": k, "aux_loss_coefficient": auxiliary_coefficient}
+    of_l1 = shared | {"l1_warm_up_steps": schedule.warm_up_steps}
+    of_topk = shared | {"k": k, "aux_loss_coefficient": training.auxiliary_coefficient}
     match architecture:
         case "standard":
-            return StandardTrainingSAE(StandardTrainingSAEConfig(**shared))
+            return StandardTrainingSAE(StandardTrainingSAEConfig(**of_l1))
         case "gated":
-            return GatedTrainingSAE(GatedTrainingSAEConfig(**shared))
+            return GatedTrainingSAE(GatedTrainingSAEConfig(**of_l1))
         case "abstopk":
             return AbsTopKTrainingSAE(AbsTopKTrainingSAEConfig(**of_topk))
         case "batchtopk":
