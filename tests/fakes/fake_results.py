@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import fake_architectures
 import fake_components
 import fake_controls
 import fake_downstream
@@ -112,6 +113,7 @@ def fake_results(params: Params, model: str | None = None) -> Results:
             "synthetic_noise": fake_synthetic_noise.fake(params),
             "linear_rank": fake_linear_rank.fake(params),
             "nulls": fake_nulls.fake(params),
+            "architectures": fake_architectures.fake(params),
             "random_features": fake_random_features.fake(params),
         },
     )

@@ -23,7 +23,7 @@ from darkmatter.saes.training.sparse_topk import (
 ARCHITECTURE = "skip_topk"
 
 
-def skip_of(sae: Any, x: Float[Tensor, "row d_model"]) -> Float[Tensor, "row d_model"]:
+def skip_of(sae: Any, x: Float[Tensor, "*rows d_model"]) -> Float[Tensor, "*rows d_model"]:
     """What the linear map adds to the sum of latents."""
     result: Tensor = (x - sae.b_dec) @ sae.skip_in @ sae.skip_out
     return result
