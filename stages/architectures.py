@@ -1,4 +1,4 @@
-"""activations → SAEs of every training class of sae-lens, and of TopK with a linear skip → their numbers at one L0 (ours).
+"""activations → SAEs of every training class of sae-lens, and TopK with a linear skip → numbers at one L0 (ours).
 
 In:  data/activations/{train,eval} of the main hookpoint, data/model
 Out: reports/PROFILE/results/architectures.json       SAE, and variant × size at one L0: FVU, its parts, R²
@@ -63,7 +63,12 @@ def measure_all(stage: Stage, saes: list[TrainedSae]) -> dict[str, np.ndarray]:
     cutoffs = decomposition.model_dump(include={"eigen_cutoff", "outlier_norm_ratio"})
     run_units(prepare_contexts, [Unit("moments", rows | cutoffs)], WORK / "prepared", f"{stage.name}-moments")
     units = [
-        Unit(sae.name, {**rows, "prepared": WORK / "prepared" / "moments", "sae": WORK / "saes" / sae.name}, (), sae.d_sae)
+        Unit(
+            sae.name,
+            {**rows, "prepared": WORK / "prepared" / "moments", "sae": WORK / "saes" / sae.name},
+            (),
+            sae.d_sae,
+        )
         for sae in saes
     ]
     stage.units += run_units(measure, units, WORK / "measured", f"{stage.name}-measured")

@@ -16,10 +16,10 @@ from darkmatter.results.load import NotDrawn, Results, context_note
 
 TITLE = "Architectures at one L0"
 CAPTION = (
-    "The training classes of sae-lens, and TopK beside a linear map of x of rank 8 or 64 that is trained with it (skip), "
-    "each interpolated in log L0 between the SAEs around the L0. All begin with the same decoder and see the same batches. "
-    "BatchTopK and Matryoshka are measured as the JumpReLU SAEs that they are saved as; L1 coefficients are steered to an "
-    "L0 until the learning rate falls. Lines: TopK of each size. Intervals are over contexts; what lies between "
+    "The training classes of sae-lens, and TopK beside a linear map of x that is trained with it (skip), each "
+    "interpolated in log L0 between the SAEs around the L0. All begin with the same decoder and see the same batches. "
+    "BatchTopK and Matryoshka are measured as the JumpReLU SAEs that they are saved as; L1 coefficients are steered to "
+    "an L0 until the learning rate falls. Lines: TopK of each size. Intervals are over contexts; what lies between "
     "architectures is judged on the same contexts, with the noise of the training seed."
 )
 PAPER = "ours"
@@ -75,7 +75,8 @@ def finding(variants: Sequence[dict[str, Any]], content: dict[str, Any]) -> str:
     widest = max(skips, key=rank_of)
     left = content["estimands"][widest]
     linear, other = (percent_span(values_of(left[part])) for part in ("linear", "nonlinear"))
-    return f"{text}; a linear skip of rank {rank_of(widest)} leaves {linear} of TopK's linear error and {other} of its rest"
+    skip = f"a linear skip of rank {rank_of(widest)}"
+    return f"{text}; {skip} leaves {linear} of TopK's linear error and {other} of its rest"
 
 
 def rank_of(skip: str) -> int:
@@ -97,9 +98,7 @@ def draw(data: dict[str, Any], style: Style) -> Figure:
         axes.set_xlim(min(0.0, low), high)
     panels[0].set_yticks(range(len(rows)), [name_of(row["variant"]) for row in rows])
     panels[0].set_ylim(len(rows) - 0.5, -0.5)
-    missing = [
-        (place, size) for place, row in enumerate(rows) for size in row["sizes"] if size["fvu"]["value"] is None
-    ]
+    missing = [(place, size) for place, row in enumerate(rows) for size in row["sizes"] if size["fvu"]["value"] is None]
     for place, size in missing:
         text = f"{size['d_sae']:,}: withheld"
         panels[0].text(0.02, place, text, transform=panels[0].get_yaxis_transform(), **aside())

@@ -1,4 +1,4 @@
-"""Architectures: each fold is exact, the skip does what is said of it, and numbers at one L0 are those of known curves."""
+"""Architectures: each fold is exact, the skip does what is said of it, numbers at one L0 are those of known curves."""
 
 import copy
 from pathlib import Path
@@ -268,7 +268,9 @@ def test_the_l0_is_resampled_with_the_number():
         for own, value in zip(l0s, (0.4, 0.2), strict=True)
     ]
     found = between(*around(points, 32), 32, "fvu")(np.array([[1.0, 1.0], [0.0, 2.0]]))
-    np.testing.assert_allclose(found, [0.4 - 0.2 * np.log(32 / 15) / np.log(4), 0.4 - 0.2 * np.log(32 / 20) / np.log(4)])
+    np.testing.assert_allclose(
+        found, [0.4 - 0.2 * np.log(32 / 15) / np.log(4), 0.4 - 0.2 * np.log(32 / 20) / np.log(4)]
+    )
 
 
 def test_without_l0s_around_it_a_number_is_withheld_with_the_reason():

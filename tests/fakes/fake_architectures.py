@@ -15,7 +15,7 @@ from darkmatter.storage.packed_sums import gather
 CONTEXTS, TOKENS, DIMENSIONS, VARIANCE = 16, 40, 12, 5.0
 Arrays = dict[str, np.ndarray]
 
-# FVU and FVU_nonlinear at the L0 that is compared, and by how much each falls per e-fold of L0: as the predictions have it.
+# FVU and FVU_nonlinear at the L0 that is compared, as the predictions have it; SLOPES: by e-fold of L0.
 WORLD: dict[str, tuple[float, float]] = {
     "topk": (0.25, 0.12),
     "standard": (0.33, 0.13),
@@ -52,7 +52,11 @@ def sae_sums(sae: TrainedSae, l0: float, at: int, of: tuple[float, float], noise
         rows = rows_of_sets()[place]
         used = rows > 0
         each = (rows * DIMENSIONS * VARIANCE * noise / noise[used].mean())[used]
-        arrays |= {f"{split}/error": fvu * each, f"{split}/nonlinear": nonlinear * each, f"{split}/l0": (l0 * rows)[used]}
+        arrays |= {
+            f"{split}/error": fvu * each,
+            f"{split}/nonlinear": nonlinear * each,
+            f"{split}/l0": (l0 * rows)[used],
+        }
         share = DIMENSIONS * each / each.sum() * nonlinear / fvu
         arrays |= {f"{split}/left": share, f"{split}/even": share * noise[::-1][: len(share)]}
         arrays[f"{split}/even"] *= share.sum() / arrays[f"{split}/even"].sum()

@@ -16,7 +16,9 @@ from darkmatter.params.schema import Params
 from darkmatter.results.load import Results
 
 ROOT = Path(__file__).resolve().parents[2]
-PREDICTIONS = {one.id: one for one in load_claims(ROOT / "claims.yaml").predictions if one.experiment == "architectures"}
+PREDICTIONS = {
+    one.id: one for one in load_claims(ROOT / "claims.yaml").predictions if one.experiment == "architectures"
+}
 
 
 @functools.cache

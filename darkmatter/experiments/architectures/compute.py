@@ -1,6 +1,6 @@
 """activations + an SAE of any architecture → the sums per context that its numbers are made of.
 
-Sae(x) comes from sae-lens's own inference class and is not kept: an SAE with a skip is no sum of latents, so stored codes
+Sae(x) comes from sae-lens's own inference class and is not kept: an SAE with a skip is no sum of latents, so that codes
 could not stand for it. The maps and the held-out rows are those of the decomposition.
 """
 
@@ -56,7 +56,7 @@ def prepare_contexts(
     eigen_cutoff: float,
     outlier_norm_ratio: float | None,
 ) -> None:
-    """What all SAEs share, as `shared_moments.prepare` writes it, of the first contexts of a file (a unit of the stage).
+    """What all SAEs share, as `shared_moments.prepare` writes it, of the first contexts of a file (a unit).
 
     Raises:
         ArtifactError: a value is NaN or infinite, or there are too few rows.

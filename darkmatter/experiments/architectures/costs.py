@@ -2,7 +2,7 @@
 
 from darkmatter.costs.cost import Cost, Work, many
 from darkmatter.costs.regressions import fit_sets, moments_memory, roots, shared_moments, splitting
-from darkmatter.costs.saes import BASE, GATHERED_PASSES, encoding, training
+from darkmatter.costs.saes import BASE, encoding, training
 from darkmatter.costs.workload import FLOAT32, PlannedSae, Workload
 from darkmatter.experiments.architectures.names import PURSUIT, SKIP, TOPK, TrainedSae, trained
 

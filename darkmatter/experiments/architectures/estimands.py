@@ -52,7 +52,9 @@ def wanted(own: Architectures) -> dict[str, dict[str, list[Wanted]]]:
     spreads: list[Wanted] = []
     for size in own.sizes:
         there = [name for name in own.classes if budget(size, name) is not None]
-        spreads.append((f"all-{size.d_sae}", size.d_sae, [(v, n) for n in (NONLINEAR, FVU) for v in there], spread_ratio))
+        spreads.append(
+            (f"all-{size.d_sae}", size.d_sae, [(v, n) for n in (NONLINEAR, FVU) for v in there], spread_ratio)
+        )
     result = {
         "architecture_fvu_nonlinear_ratio": {"ratio": against_topk(own, others, NONLINEAR, ratio)},
         "architecture_spread": {"ratio": spreads if others else []},

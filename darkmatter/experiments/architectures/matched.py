@@ -1,8 +1,9 @@
-"""Numbers of variants at one L0, alone and against each other, with what another training seed does to them: no torch."""
+"""Numbers of variants at one L0, alone and against each other, and what another seed does to them: no torch."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -116,8 +117,7 @@ class Matched:
         counts = np.cumsum([0, *(len(seeds) for _, _, seeds in found)])
 
         def of_means(columns: np.ndarray) -> np.ndarray:
-            pairs = zip(counts[:-1], counts[1:], strict=True)
-            return combine(np.stack([columns[first:last].mean(axis=0) for first, last in pairs]))
+            return combine(np.stack([columns[first:last].mean(axis=0) for first, last in pairwise(counts)]))
 
         freedom = next(iter(self.seed_noise.values())).freedom
         return of_seed(moved_term(values, moves, of_means, freedom))["of_seed"]

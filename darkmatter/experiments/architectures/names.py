@@ -1,8 +1,8 @@
 """Which SAEs the experiment trains, and what they are called. No torch.
 
-`standard` and `gated` have an L1 penalty, `jumprelu` one on L0. `topk`, `abstopk` and `matching_pursuit` choose k latents
-of a token; `batchtopk` and `matryoshka_batchtopk` choose k per token over a batch, and are JumpReLU SAEs with one
-threshold once they are trained. `skip_R` is TopK beside a linear map of rank R.
+`standard` and `gated` have an L1 penalty, `jumprelu` one on L0. `topk`, `abstopk` and `matching_pursuit` choose k
+latents of a token; `batchtopk` and `matryoshka_batchtopk` choose k per token over a batch, and are JumpReLU SAEs with
+one threshold once they are trained. `skip_R` is TopK beside a linear map of rank R.
 """
 
 from dataclasses import dataclass

@@ -64,7 +64,9 @@ class Architectures(Section):
         widths = [size.d_sae for size in self.sizes]
         if len(set(widths)) < len(widths):
             raise ValueError("sizes lists a d_sae twice")
-        if self.classes and (not self.sizes or any(len(set(size.seeds)) < max(1, len(size.seeds)) for size in self.sizes)):
+        if self.classes and (
+            not self.sizes or any(len(set(size.seeds)) < max(1, len(size.seeds)) for size in self.sizes)
+        ):
             raise ValueError("sizes needs an entry, and each of them seeds that differ")
         if self.classes and (too_wide := [k for k in self.k if k > min(widths)]):
             raise ValueError(f"k = {too_wide[0]} exceeds d_sae = {min(widths)}")

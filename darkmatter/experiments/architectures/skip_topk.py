@@ -1,7 +1,8 @@
 """TopK with a linear skip for sae-lens: x̂ = Sae(x) + (x − b_dec) A B, with A [d_model, rank] and B [rank, d_model].
 
-All of it is trained at once. B is zero at first, so that training begins as TopK's does. Importing this module registers
-the two classes with sae-lens under `skip_topk`, so that its own functions save and load them. Imports sae-lens (seconds).
+All of it is trained at once. B is zero at first, so that training begins as TopK's does. Importing this module
+registers the two classes with sae-lens under `skip_topk`, so that its own functions save and load them. Imports
+sae-lens (seconds).
 """
 
 from dataclasses import dataclass
