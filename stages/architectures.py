@@ -13,7 +13,7 @@ import numpy as np
 
 from darkmatter.decomposition.results import MOMENTS
 from darkmatter.experiments.architectures.compute import measure, prepare_contexts
-from darkmatter.experiments.architectures.names import STORED, TrainedSae, trained
+from darkmatter.experiments.architectures.names import STORED, ComparedSae, trained
 from darkmatter.experiments.architectures.results import results_of, stored
 from darkmatter.experiments.architectures.train import train_architecture
 from darkmatter.runner.arithmetic import arithmetic_of, check_mark
@@ -41,7 +41,7 @@ def main(stage: Stage) -> None:
     shutil.rmtree(WORK, ignore_errors=True)
 
 
-def train_all(stage: Stage, saes: list[TrainedSae]) -> None:
+def train_all(stage: Stage, saes: list[ComparedSae]) -> None:
     """Every SAE, below WORK/saes."""
     params = stage.params
     hookpoint = params.figures.main_hookpoint
@@ -54,7 +54,7 @@ def train_all(stage: Stage, saes: list[TrainedSae]) -> None:
     stage.units += run_units(train_architecture, units, WORK / "saes", stage.name)
 
 
-def measure_all(stage: Stage, saes: list[TrainedSae]) -> dict[str, np.ndarray]:
+def measure_all(stage: Stage, saes: list[ComparedSae]) -> dict[str, np.ndarray]:
     """The sums that are stored."""
     params, decomposition = stage.params, stage.params.decomposition
     rows = {"activations": ACTIVATIONS / "eval" / params.figures.main_hookpoint}

@@ -15,7 +15,7 @@ from darkmatter.audit.compare import compare
 from darkmatter.decomposition.passes import SUMS as DECOMPOSED
 from darkmatter.decomposition.passes import decompose
 from darkmatter.experiments.architectures.compute import even_sums, measure, open_inference, prepare_contexts, rebuild
-from darkmatter.experiments.architectures.estimates import L0, Point, around, between, spread_ratio, vector_r2
+from darkmatter.experiments.architectures.estimates import L0, CurvePoint, around, between, spread_ratio, vector_r2
 from darkmatter.experiments.architectures.matched import Matched
 from darkmatter.experiments.architectures.names import STORED, SUMS, trained, variants
 from darkmatter.experiments.architectures.results import derive, results_of
@@ -247,9 +247,10 @@ def test_r2_over_dimensions_from_two_sums_a_context_is_eq_11():
     assert (other.low, other.high) == pytest.approx((one.low, one.high), abs=0.03 * (one.high - one.low))
 
 
-def curve(l0: float, number) -> Point:
+def curve(l0: float, number) -> CurvePoint:
     """An SAE at an L0 on a known curve."""
-    return Point.of({L0: lambda weights: np.full(len(weights), l0), "fvu": lambda w: np.full(len(w), number(l0))}, 16)
+    constants = {L0: l0, "fvu": number(l0)}
+    return CurvePoint.of({name: lambda w, at=value: np.full(len(w), at) for name, value in constants.items()}, 16)
 
 
 @pytest.mark.parametrize("l0s", [(16, 64), (20, 30, 35, 70), (32, 64), (8, 32)])
@@ -264,7 +265,7 @@ def test_the_l0_is_resampled_with_the_number():
     """Weights that raise both L0s move the place between them."""
     l0s = [np.array([10.0, 20.0]), np.array([40.0, 80.0])]
     points = [
-        Point.of({L0: lambda w, own=own: w @ own / w.sum(1), "fvu": lambda w, v=value: np.full(len(w), v)}, 2)
+        CurvePoint.of({L0: lambda w, own=own: w @ own / w.sum(1), "fvu": lambda w, v=value: np.full(len(w), v)}, 2)
         for own, value in zip(l0s, (0.4, 0.2), strict=True)
     ]
     found = between(*around(points, 32), 32, "fvu")(np.array([[1.0, 1.0], [0.0, 2.0]]))

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from darkmatter.experiments.architectures.matched import RANK
-from darkmatter.experiments.architectures.names import TrainedSae, trained
+from darkmatter.experiments.architectures.names import ComparedSae, trained
 from darkmatter.experiments.architectures.results import results_of
 from darkmatter.params.schema import Params
 from darkmatter.regression.splits import SPLITS
@@ -38,7 +38,7 @@ def rows_of_sets() -> np.ndarray:
     return np.stack([token, context, np.full(CONTEXTS, TOKENS)]).astype(float)
 
 
-def sae_sums(sae: TrainedSae, l0: float, at: int, of: tuple[float, float], noise: np.ndarray) -> Arrays:
+def sae_sums(sae: ComparedSae, l0: float, at: int, of: tuple[float, float], noise: np.ndarray) -> Arrays:
     """The sums of one SAE, as `compute.measure` leaves them.
 
     Args:

@@ -4,13 +4,13 @@ from darkmatter.costs.cost import Cost, Work, many
 from darkmatter.costs.regressions import fit_sets, moments_memory, roots, shared_moments, splitting
 from darkmatter.costs.saes import BASE, encoding, training
 from darkmatter.costs.workload import FLOAT32, PlannedSae, Workload
-from darkmatter.experiments.architectures.names import PURSUIT, SKIP, TOPK, TrainedSae, trained
+from darkmatter.experiments.architectures.names import PURSUIT, SKIP, TOPK, ComparedSae, trained
 
 SPARSE = (TOPK, SKIP)  # trained by sums of few rows, all others through every latent
 PURSUIT_PASSES = 8  # over dense activations of a row, for each latent that is chosen
 
 
-def planned(w: Workload, sae: TrainedSae) -> PlannedSae:
+def planned(w: Workload, sae: ComparedSae) -> PlannedSae:
     return PlannedSae(w.main, w.model.d_model, sae.d_sae, sae.k, sae.train_tokens)
 
 
@@ -20,7 +20,7 @@ def pursuit(rows: int, sae: PlannedSae) -> tuple[float, float]:
     return 2.0 * choices * sae.d_model * sae.d_sae, float(FLOAT32 * PURSUIT_PASSES * choices * sae.d_sae)
 
 
-def trained_work(w: Workload, sae: TrainedSae) -> tuple[Work, float]:
+def trained_work(w: Workload, sae: ComparedSae) -> tuple[Work, float]:
     """One SAE: its work, and its memory while it trains."""
     one = planned(w, sae)
     work, held = training(w, one, dense=sae.architecture not in SPARSE)
@@ -30,7 +30,7 @@ def trained_work(w: Workload, sae: TrainedSae) -> tuple[Work, float]:
     return work, held
 
 
-def measured_work(w: Workload, sae: TrainedSae, rows: int) -> Work:
+def measured_work(w: Workload, sae: ComparedSae, rows: int) -> Work:
     """Sae(x) of the rows, and the decomposition of the error."""
     one = planned(w, sae)
     code, split = encoding(rows, one), splitting(rows, one, fit_sets(w))

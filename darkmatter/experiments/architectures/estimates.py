@@ -55,18 +55,18 @@ def vector_r2(left: np.ndarray, even: np.ndarray, dimensions: int) -> Statistic:
 
 
 @dataclass(frozen=True)
-class Point:
+class CurvePoint:
     """One SAE of a curve over L0."""
 
     l0: float
     statistics: Mapping[str, Statistic]
 
     @classmethod
-    def of(cls, statistics: Mapping[str, Statistic], contexts: int) -> "Point":
+    def of(cls, statistics: Mapping[str, Statistic], contexts: int) -> "CurvePoint":
         return cls(float(statistics[L0](np.ones((1, contexts)))[0]), statistics)
 
 
-def around(points: Sequence[Point], l0: float) -> tuple[Point, Point] | str:
+def around(points: Sequence[CurvePoint], l0: float) -> tuple[CurvePoint, CurvePoint] | str:
     """The SAEs with the nearest L0 below and above, one SAE twice where it has this L0; or why there are none."""
     below, above = ([p for p in points if keep(p)] for keep in (lambda p: p.l0 <= l0, lambda p: p.l0 >= l0))
     if not below or not above:
@@ -75,7 +75,7 @@ def around(points: Sequence[Point], l0: float) -> tuple[Point, Point] | str:
     return max(below, key=lambda point: point.l0), min(above, key=lambda point: point.l0)
 
 
-def between(low: Point, high: Point, l0: float, name: str) -> Statistic:
+def between(low: CurvePoint, high: CurvePoint, l0: float, name: str) -> Statistic:
     """A number at this L0, straight in log L0."""
     if low is high:
         return low.statistics[name]

@@ -12,7 +12,7 @@ from darkmatter.experiments.architectures.estimates import (
     FITTED,
     NUMBERS,
     Combine,
-    Point,
+    CurvePoint,
     around,
     between,
     statistics_of,
@@ -64,7 +64,7 @@ class Matched:
             return "this architecture is left out at this size"
         result: dict[int, Mapping[str, Statistic]] = {}
         for seed in size.seeds:
-            points = [Point.of(self.of_sae(sae.name), contexts) for sae in saes if sae.seed == seed]
+            points = [CurvePoint.of(self.of_sae(sae.name), contexts) for sae in saes if sae.seed == seed]
             if isinstance(pair := around(points, self.own.l0), str):
                 return pair
             result[seed] = {name: between(*pair, self.own.l0, name) for name in NUMBERS}

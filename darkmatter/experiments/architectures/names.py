@@ -15,7 +15,7 @@ SUMS = "sums.npz"  # of one SAE, as `compute.measure` writes it
 
 
 @dataclass(frozen=True)
-class TrainedSae:
+class ComparedSae:
     """One SAE of the experiment.
 
     Attributes:
@@ -51,14 +51,14 @@ def budget(size: Size, variant: str) -> int | None:
     return size.slow_tokens if variant == PURSUIT else size.train_tokens
 
 
-def trained(own: Architectures) -> list[TrainedSae]:
+def trained(own: Architectures) -> list[ComparedSae]:
     """Every SAE of the experiment."""
     return [sae for size in own.sizes for variant in variants(own) for sae in of_variant(own, size, variant)]
 
 
-def of_variant(own: Architectures, size: Size, variant: str) -> list[TrainedSae]:
+def of_variant(own: Architectures, size: Size, variant: str) -> list[ComparedSae]:
     """The SAEs of one variant and size: all k of one seed, then those of the next."""
     tokens, rank = budget(size, variant), variants(own)[variant]
     if tokens is None:
         return []
-    return [TrainedSae(variant, rank, size.d_sae, k, seed, tokens) for seed in size.seeds for k in sorted(own.k)]
+    return [ComparedSae(variant, rank, size.d_sae, k, seed, tokens) for seed in size.seeds for k in sorted(own.k)]

@@ -11,7 +11,7 @@ from darkmatter.decomposition.results import regressions
 from darkmatter.experiments.architectures.estimands import estimands
 from darkmatter.experiments.architectures.estimates import NUMBERS, alone, lead
 from darkmatter.experiments.architectures.matched import RANK, Matched
-from darkmatter.experiments.architectures.names import STORED, SUMS, TOPK, TrainedSae, trained, variants
+from darkmatter.experiments.architectures.names import STORED, SUMS, TOPK, ComparedSae, trained, variants
 from darkmatter.params.conventions import PRIMARY
 from darkmatter.params.schema import Params
 from darkmatter.regression.splits import SPLITS
@@ -62,7 +62,7 @@ def results_of(arrays: Sums, params: Params) -> dict[str, Any]:
     }
 
 
-def sae_row(sae: TrainedSae, arrays: Sums, sums: Mapping[str, Matched]) -> dict[str, Any]:
+def sae_row(sae: ComparedSae, arrays: Sums, sums: Mapping[str, Matched]) -> dict[str, Any]:
     """One SAE: what it is, and its numbers on each split."""
     own = select(arrays, sae.name)
     fired, latents = own["latent_fired"].tolist()
