@@ -93,9 +93,9 @@ def draw(data: dict[str, Any], style: Style) -> Figure:
     panels = figure.subplots(1, len(PANELS), sharey=True)
     for axes, (key, label) in zip(panels, PANELS.items(), strict=True):
         draw_panel(axes, rows, key, style)
-        axes.set_xlabel(f"{label} at L0 {data['l0']}")
+        axes.set_xlabel(label)
         low, high = axes.get_xlim()
-        axes.set_xlim(min(0.0, low), high)
+        axes.set_xlim(min(0.0, low), 1.03 * high)
     panels[0].set_yticks(range(len(rows)), [name_of(row["variant"]) for row in rows])
     panels[0].set_ylim(len(rows) - 0.5, -0.5)
     missing = [(place, size) for place, row in enumerate(rows) for size in row["sizes"] if size["fvu"]["value"] is None]
