@@ -36,7 +36,8 @@ NAMES = {
 }
 PANELS = {"fvu": "FVU", "fvu_nonlinear": "FVU_nonlinear", "vector_r2": "R² of the error vector"}
 SKIP = "skip_"
-SPREAD = 0.28  # between the first and the last size of one row, in rows
+SPREAD = 0.36  # between the first and the last size of one row, in rows
+TINY = 0.8  # of the type of a legend: two lines stand in one row
 ROW, MARGIN = 0.26, 1.1  # inches
 
 
@@ -50,14 +51,14 @@ def data(results: Results, params: Params) -> dict[str, Any]:
         size = {"d_sae": row["d_sae"], "seeds": row["seeds"]} | {key: numbers[key] for key in PANELS}
         rows.setdefault(row["variant"], []).append(size)
     variants = [{"variant": name, "sizes": sizes} for name, sizes in rows.items()]
-    tokens = sorted({sae["train_tokens"] for sae in content["saes"]})
+    tokens = [sae["train_tokens"] for sae in content["saes"]]
     seeds = ", ".join(f"{size['d_sae']:,} latents: {size['seeds']}" for size in variants[0]["sizes"])
     return {
         "finding": finding(variants, content),
         "note": (
             f"{context_note(results, content['hookpoint'])} Here "
             f"{max(size['fvu'].get('contexts') or 0 for row in variants for size in row['sizes'])} of the contexts. "
-            f"{' or '.join(f'{number:,}' for number in tokens)} training tokens; seeds at {seeds}."
+            f"{min(tokens):,} to {max(tokens):,} training tokens; seeds at {seeds}."
         ),
         "l0": content["l0"],
         "variants": variants,
@@ -76,7 +77,7 @@ def finding(variants: Sequence[dict[str, Any]], content: dict[str, Any]) -> str:
     left = content["estimands"][widest]
     linear, other = (percent_span(values_of(left[part])) for part in ("linear", "nonlinear"))
     skip = f"a linear skip of rank {rank_of(widest)}"
-    return f"{text}; {skip} leaves {linear} of TopK's linear error and {other} of its rest"
+    return f"{text}; {skip} leaves {linear} of TopK's linear and {other} of its nonlinear error"
 
 
 def rank_of(skip: str) -> int:
@@ -98,25 +99,33 @@ def draw(data: dict[str, Any], style: Style) -> Figure:
         axes.set_xlim(min(0.0, low), 1.03 * high)
     panels[0].set_yticks(range(len(rows)), [name_of(row["variant"]) for row in rows])
     panels[0].set_ylim(len(rows) - 0.5, -0.5)
-    missing = [(place, size) for place, row in enumerate(rows) for size in row["sizes"] if size["fvu"]["value"] is None]
-    for place, size in missing:
-        text = f"{size['d_sae']:,}: withheld"
-        panels[0].text(0.02, place, text, transform=panels[0].get_yaxis_transform(), **aside())
+    for place, row in enumerate(rows):
+        for number, size in enumerate(row["sizes"]):
+            if size["fvu"]["value"] is None:
+                at = (0.02, place + below(number, len(row["sizes"])))
+                panels[0].text(
+                    *at, f"{size['d_sae']:,}: withheld", transform=panels[0].get_yaxis_transform(), **aside()
+                )
     handles, labels = panels[0].get_legend_handles_labels()
     if handles:
         figure.legend(handles, labels, loc="outside lower left", ncols=len(handles))
     return figure
 
 
+def below(number: int, sizes: int) -> float:
+    """How far one of the sizes stands below the middle of its row."""
+    return SPREAD * (number - (sizes - 1) / 2) / max(1, sizes - 1)
+
+
 def aside() -> dict[str, Any]:
-    return {"va": "center", "color": MUTED, "fontsize": mpl.rcParams["legend.fontsize"]}
+    return {"va": "center", "color": MUTED, "fontsize": TINY * mpl.rcParams["legend.fontsize"]}
 
 
 def draw_panel(axes: Axes, rows: Sequence[dict[str, Any]], key: str, style: Style) -> None:
     """One number of every variant, one row for each; sizes one above the other."""
     sizes = [size["d_sae"] for size in rows[0]["sizes"]]
     for number, (d_sae, (colour, marker)) in enumerate(zip(sizes, style.series(len(sizes)), strict=True)):
-        down = SPREAD * (number - (len(sizes) - 1) / 2) / max(1, len(sizes) - 1)
+        down = below(number, len(sizes))
         estimates = [row["sizes"][number][key] for row in rows]
         if (of_topk := estimates[0]["value"]) is not None:
             axes.axvline(of_topk, color=colour, linewidth=0.7, linestyle=":", zorder=0.5)
