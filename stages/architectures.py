@@ -46,7 +46,7 @@ def train_all(stage: Stage, saes: list[ComparedSae]) -> None:
     params = stage.params
     hookpoint = params.figures.main_hookpoint
     shared = {"activations": ACTIVATIONS / "train" / hookpoint, "hookpoint": hookpoint}
-    shared |= {"contexts": params.hookpoints[hookpoint].train_contexts, "training": params.saes.training.model_dump()}
+    shared |= {"contexts": params.architectures.train_contexts, "training": params.saes.training.model_dump()}
     units = []
     for sae in saes:
         own = {name: getattr(sae, name) for name in ("architecture", "rank", "d_sae", "k", "seed", "train_tokens")}

@@ -157,6 +157,8 @@ class Params(Section):
             if path not in names:
                 raise ValueError(f"{key} names {path}, which `saes.groups` does not make")
         main = self.figures.main_hookpoint
+        if self.architectures.classes and self.architectures.train_contexts > self.hookpoints[main].train_contexts:
+            raise ValueError(f"architectures.train_contexts exceeds hookpoints.{main}.train_contexts")
         for spec in (self.sae_spec(f"{main}/{name}") for name in self.nulls.saes):
             if spec.reference or spec.architecture != "topk":
                 raise ValueError(f"nulls.saes names {spec.name}; the nulls are trained as a TopK SAE of `saes.groups`")

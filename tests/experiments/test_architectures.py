@@ -389,6 +389,7 @@ def test_an_experiment_that_is_off_has_empty_results():
         ({"k": [2, 64]}, "k = 64 exceeds d_sae = 32"),
         ({"sizes": []}, "sizes needs an entry"),
         ({"contexts": 17}, r"architectures\.contexts exceeds tokens\.eval_contexts 16"),
+        ({"train_contexts": 25}, r"architectures\.train_contexts exceeds hookpoints\.resid_post\.1\.train_contexts"),
         ({"classes": ["temporal"]}, "classes"),
     ],
 )

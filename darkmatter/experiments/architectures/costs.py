@@ -11,6 +11,7 @@ PURSUIT_PASSES = 8  # over dense activations of a row, for each latent that is c
 
 
 def planned(w: Workload, sae: ComparedSae) -> PlannedSae:
+    """The same as an SAE of the graph would be, by its size."""
     return PlannedSae(w.main, w.model.d_model, sae.d_sae, sae.k, sae.train_tokens)
 
 

@@ -42,6 +42,7 @@ class Architectures(Section):
         skip_ranks: ranks of the linear skip beside TopK.
         k: latents per token: exact, or what the sparsity loss is steered to.
         l0: where numbers are compared, interpolated between the SAEs around it.
+        train_contexts: how many of the hookpoint's contexts are trained on.
         contexts: eval contexts that errors are measured on.
     """
 
@@ -50,6 +51,7 @@ class Architectures(Section):
     k: list[Count]
     l0: Count
     sizes: list[Size]
+    train_contexts: Count
     contexts: Count
 
     @model_validator(mode="after")
