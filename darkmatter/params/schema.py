@@ -27,6 +27,7 @@ from darkmatter.params.types import Device, FileName, Hookpoint, ParamsError, Se
 from darkmatter.storage.yaml_lines import load_with_nodes, repeated_keys
 
 if TYPE_CHECKING:  # read by name, in `complete`: no stage's code depends on the options of another experiment
+    from darkmatter.experiments.architectures.params import Architectures
     from darkmatter.experiments.components.params import Components
     from darkmatter.experiments.controls.params import Controls
     from darkmatter.experiments.downstream.params import Downstream
@@ -79,6 +80,7 @@ class Params(Section):
     controls: "Controls"
     nulls: "Nulls"
     ground_truth: "GroundTruth"
+    architectures: "Architectures"
     lemmas: "Lemmas"
     figures: Figures
 
@@ -128,6 +130,8 @@ class Params(Section):
         for name, count in contexts.items():
             if count > tokens.eval_contexts:
                 raise ValueError(f"{name}.contexts {count} exceeds tokens.eval_contexts {tokens.eval_contexts}")
+        if self.architectures.classes and self.architectures.contexts > tokens.eval_contexts:
+            raise ValueError(f"architectures.contexts exceeds tokens.eval_contexts {tokens.eval_contexts}")
         if self.error_saes.train_contexts > tokens.train_contexts:
             raise ValueError(f"error_saes.train_contexts exceeds tokens.train_contexts {tokens.train_contexts}")
         if self.nulls.saes and self.nulls.random_model_contexts > tokens.train_contexts:
@@ -155,6 +159,8 @@ class Params(Section):
             if path not in names:
                 raise ValueError(f"{key} names {path}, which `saes.groups` does not make")
         main = self.figures.main_hookpoint
+        if self.architectures.classes and self.architectures.train_contexts > self.hookpoints[main].train_contexts:
+            raise ValueError(f"architectures.train_contexts exceeds hookpoints.{main}.train_contexts")
         for spec in (self.sae_spec(f"{main}/{name}") for name in self.nulls.saes):
             if spec.reference or spec.architecture != "topk":
                 raise ValueError(f"nulls.saes names {spec.name}; the nulls are trained as a TopK SAE of `saes.groups`")

@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import fake_architectures
 import fake_components
 import fake_controls
 import fake_downstream
@@ -114,6 +115,7 @@ def fake_results(params: Params, model: str | None = None) -> Results:
             "linear_rank": fake_linear_rank.fake(params),
             "nulls": fake_nulls.fake(params),
             "ground_truth": fake_ground_truth.fake(params),
+            "architectures": fake_architectures.fake(params),
             "random_features": fake_random_features.fake(params),
         },
     )

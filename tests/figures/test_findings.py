@@ -256,6 +256,16 @@ def test_ground_truth(params: Params, results: Results) -> None:
     assert "the experiment is off" in figure_data(BY_ID["figX_ground_truth"], results, params)["not_drawn"]
 
 
+def test_architectures(params: Params, results: Results) -> None:
+    text = finding("figX_architectures", results, params)
+    assert text.startswith("At L0 4 FVU of the training classes is 0.23 to 0.33 and FVU_nonlinear 0.12 to 0.13; ")
+    assert text.endswith("a linear skip of rank 8 leaves 85 % of TopK's linear and 92 % of its nonlinear error")
+    results.experiments["architectures"]["estimands"] = {}
+    assert finding("figX_architectures", results, params).endswith("FVU_nonlinear 0.12 to 0.13")
+    results.experiments["architectures"]["matched"] = []
+    assert "the experiment is off" in figure_data(BY_ID["figX_architectures"], results, params)["not_drawn"]
+
+
 def test_words() -> None:
     assert span([0.741, 0.744]) == "0.74" and span([0.9, 0.1]) == "0.10 to 0.90" and span([]) == "undefined"
     assert percent_span([0.1, 0.32]) == "10 to 32\N{NO-BREAK SPACE}%"

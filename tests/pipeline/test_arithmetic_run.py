@@ -23,6 +23,7 @@ FEW = {  # two SAEs at one hookpoint, and no experiment that asks for others
     "latent_probe.sae": OTHER,
     "synthetic_noise.further_saes": [],
     "nulls.saes": [],
+    "architectures.classes": [],
     "figures.grid_groups": ["widths"],
     "figures.layers_groups": ["widths"],
     "figures.appendix_hookpoints": [],

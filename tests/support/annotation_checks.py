@@ -14,6 +14,8 @@ UNCHECKED = (
     # They take rows for activations of [context, position, d_model]; to say so would change the key of every SAE.
     "darkmatter.models.activation_files.rows_of",
     "darkmatter.saes.training.training_rows.",
+    # sae-lens makes a configuration from a dict as `metadata`, and puts the right type there afterwards.
+    "darkmatter.experiments.architectures.skip_topk.SkipTopKSAEConfig",
 )
 
 
