@@ -8,10 +8,11 @@ import pytest
 from fake_architectures import WORLD, fake_sums
 from profiles import profile_params
 
-from darkmatter.experiments.architectures.results import results_of
+from darkmatter.experiments.architectures.estimands import estimands
 from darkmatter.ledger.claims import load_claims
 from darkmatter.ledger.estimands.evidence import Evidence
 from darkmatter.ledger.judge import prediction_row
+from darkmatter.params.conventions import PRIMARY
 from darkmatter.params.schema import Params
 from darkmatter.results.load import Results
 
@@ -31,7 +32,7 @@ def quick() -> Params:
 
 @functools.cache
 def content(changed: frozenset[tuple[str, tuple[float, float]]] = frozenset()) -> dict[str, Any]:
-    return results_of(fake_sums(quick(), **dict(changed)), quick())
+    return {"estimands": estimands(fake_sums(quick(), **dict(changed)), quick(), PRIMARY[0])}
 
 
 def outcome(identity: str, **changed: tuple[float, float]) -> dict[str, Any]:
