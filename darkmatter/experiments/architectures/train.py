@@ -53,7 +53,8 @@ def train_architecture(
     schedule = Schedule.of(settings, d_sae, train_tokens)
     rows = open_rows(Path(activations), contexts, settings.outlier_norm_ratio, schedule.batch_size)
 
-    from darkmatter.experiments.architectures.trainers import L1, make_architecture_trainer
+    from darkmatter.experiments.architectures.trainers import make_architecture_trainer
+    from darkmatter.saes.training.architectures import L1
 
     trainer = make_architecture_trainer(architecture, rank, rows, schedule, settings, d_sae, k, seed)
     curve = fit(trainer, schedule, settings.curve_points)

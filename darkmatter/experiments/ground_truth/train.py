@@ -50,9 +50,9 @@ def train_synthetic(
 
     from sae_lens import SAE
 
-    from darkmatter.experiments.ground_truth.trainers import make_synthetic_trainer
+    from darkmatter.saes.training.architectures import make_trainer_of
 
-    trainer = make_synthetic_trainer(architecture, rows, schedule, settings, d_sae, k, seed)
+    trainer = make_trainer_of(architecture, rows, schedule, settings, d_sae, k, seed, steered_to_the_end=True)
     curve = fit(trainer, schedule, settings.curve_points)
     with TemporaryDirectory() as folder:  # what is saved for inference is what counts: a threshold for BatchTopK
         trainer.sae.save_inference_model(folder)
