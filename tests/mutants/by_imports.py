@@ -18,8 +18,8 @@ OWN = "test_mutants.py"  # it looks for the texts that mutants replace
 def reaching(module: str, root: Path = ROOT) -> list[list[str]]:
     """The files of tests that reach a module, in the order in which they are run.
 
-    First those of the module's room that import it themselves, then those of other rooms, then those that import
-    something that imports it, and so on; last of all the files that take longest.
+    First those of the module's room that import it themselves, the one that bears its name before the others; then those
+    of other rooms, then those that import something that imports it, and so on; last of all the files that take longest.
     """
     wanted, room = root / module, Path(module).parts[1]
     steps: dict[tuple[bool, int, bool], list[str]] = {}
@@ -28,7 +28,8 @@ def reaching(module: str, root: Path = ROOT) -> list[list[str]]:
             elsewhere = distance == 1 and path.parent.name != room
             step = steps.setdefault((path.stem in SLOW, distance, elsewhere), [])
             step.append(path.relative_to(root).as_posix())
-    return [steps[key] for key in sorted(steps)]
+    own = f"test_{wanted.stem}.py"
+    return [sorted(steps[key], key=lambda name: Path(name).name != own) for key in sorted(steps)]
 
 
 @functools.cache

@@ -136,6 +136,8 @@ MUTANTS = [
         'source = split if convention == "paper" else "all"',
         'source = "all" if convention == "paper" else split',
         "swapped maps: the paper's linear part comes from a map that has seen the scored rows",
+        test_since="tests/statistics/test_sae_estimates.py::"
+        "test_the_linear_part_is_of_the_map_of_its_split_and_in_the_published_codes_way_of_all_rows",
     ),
     Mutant(
         "darkmatter/decomposition/passes.py",
