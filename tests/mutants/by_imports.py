@@ -18,8 +18,9 @@ OWN = "test_mutants.py"  # it looks for the texts that mutants replace
 def reaching(module: str, root: Path = ROOT) -> list[list[str]]:
     """The files of tests that reach a module, in the order in which they are run.
 
-    First those of the module's room that import it themselves, the one that bears its name before the others; then those
-    of other rooms, then those that import something that imports it, and so on; last of all the files that take longest.
+    First those of the module's room that import it themselves, the one that bears its name before the others; then
+    those of other rooms, then those that import something that imports it, and so on; last of all the files that take
+    longest.
     """
     wanted, room = root / module, Path(module).parts[1]
     steps: dict[tuple[bool, int, bool], list[str]] = {}
