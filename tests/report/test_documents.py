@@ -51,6 +51,28 @@ def test_what_nulls_have_is_the_committed_run():
     assert f"is {last['value']:.2f} times the trained one at 4,096 latents" in " ".join(RESULTS.split())
 
 
+def test_what_errors_are_made_of_where_features_are_known_is_the_committed_run():
+    content = read_json(ROOT / "reports" / "smollm2" / "results" / "ground_truth.json")
+    linear, nonlinear = [], []
+    for architecture in dict.fromkeys(sae["architecture"] for sae in content["saes"]):
+        saes = [sae for sae in content["saes"] if sae["architecture"] == architecture]
+        introduced = [sae["by_cosine"][0]["parts"]["introduced"] for sae in saes]
+        columns = [[1 - part["of_linear"]["value"] for part in introduced]]
+        columns += [[part["of_nonlinear"]["value"] for part in introduced]]
+        columns += [[sae["pursuit"]["gain"]["value"] for sae in saes]]
+        columns += [[sae["pursuit"]["of_error"]["introduced"]["value"] for sae in saes]]
+        cells = (", ".join(f"{value:.2f}".replace("-", "−") for value in column) for column in columns)
+        assert f"| {architecture.replace('_', ' ')} | " + " | ".join(cells) + " |" in RESULTS
+        linear += [share for share, sae in zip(columns[0], saes, strict=True) if sae["expansion"] <= 1]
+        nonlinear += columns[1]
+    for text in (README, RESULTS):
+        assert f"{100 * min(nonlinear):.0f} to {100 * max(nonlinear):.0f} %" in " ".join(text.split())
+    assert f"make up {100 * min(linear):.0f} to {100 * max(linear):.0f} % of LinearError" in " ".join(README.split())
+    claims = read_json(ROOT / "reports" / "smollm2" / "claims.json")
+    own = [row["outcome"] for row in claims["predictions"] if row["experiment"] == "ground_truth"]
+    assert sorted(own) == sorted(2 * ["agrees"] + 3 * ["disagrees"])
+
+
 def test_asymptote_is_the_committed_one():
     law = read_json(ROOT / "reports" / "smollm2" / "figures" / "fig01_breakdown.json")["power_law"]
     assert f"{law['asymptote']:.3f} ({law['low']:.3f} to {law['high']:.3f})" in README
