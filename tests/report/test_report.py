@@ -1,8 +1,10 @@
 import json
 import re
+import shlex
 import shutil
 from base64 import b64encode
 from hashlib import sha256
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ from profiles import composed, profile_params
 
 import stages.figures
 import stages.report
+from darkmatter.cli import parser
 from darkmatter.figures import FIGURES, figure_data, write_figures
 from darkmatter.ledger.claims import load_claims
 from darkmatter.ledger.verdicts import VERDICTS
@@ -220,6 +223,16 @@ def html(content: dict[str, Any]) -> str:
 @pytest.fixture(scope="module")
 def page(html: str) -> Page:
     return Page(html)
+
+
+def test_every_command_that_the_page_names_exists(html: str) -> None:
+    lines = [unescape(line) for line in re.findall(r'<code class="command">([^<]*)</code>', html)]
+    commands = [
+        words[1:] for line in lines for part in line.split("&&") if (words := shlex.split(part))[0] == "darkmatter"
+    ]
+    assert {"audit", "params"} <= {words[0] for words in commands}
+    for words in commands:
+        parser().parse_args(words)  # leaves with 2 where there is no such command or option
 
 
 def test_page_is_well_formed(html: str, page: Page) -> None:
