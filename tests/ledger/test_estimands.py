@@ -25,7 +25,7 @@ from darkmatter.ledger.rules import Region
 from darkmatter.ledger.verdicts import place
 from darkmatter.results.load import Results, estimate, load_decomposition
 from darkmatter.statistics.asymptotes import fit_of_asymptotes
-from darkmatter.statistics.bootstrap import ContextBootstrap, bca
+from darkmatter.statistics.bootstrap import ContextBootstrap, LeftOut, bca
 from darkmatter.statistics.joint_levels import BEYOND, joint, joint_level
 from darkmatter.statistics.power_law import fit_power_law
 from darkmatter.statistics.variance_model import FEWEST_FREEDOM
@@ -132,6 +132,15 @@ def test_mean_over_dimensions_of_an_sae(rows, evidence, metric):
     assert evidence.formula(point, BY_DIMENSION, "norm_r2") is not None  # no mean over dimensions: as always
     pooled = single(evidence.formula(point, PRIMARY, metric)).at(BOOTSTRAP, 1)["value"]
     assert pooled != pytest.approx(number(None), rel=1e-6)
+
+
+def test_of_many_contexts_the_jackknife_of_a_mean_over_dimensions_needs_no_weights(evidence):
+    point = evidence.main_grid()[0]
+    number = evidence.vector_r2(point, VARIANTS[0])
+    contexts = len(number.view.used)
+    np.testing.assert_allclose(
+        number.statistic(LeftOut(contexts)), number.statistic(1 - np.eye(contexts)), rtol=1e-9, atol=1e-12
+    )
 
 
 def test_ranges_hold_every_sae(evidence):
