@@ -24,7 +24,7 @@ GROUPS = {
     "ray_kills": "SIGKILL on a Ray cluster of two nodes; the stage, or its second run, must end with the same hashes.",
     "surroundings": "Machines as they are: full, small, in other places, shared.",
     "read_only": "The workspace, or a part of it, where nobody can write; then `dvc repro` must end as if nothing was.",
-    "rebuild": "The profile smoke in two fresh clones; a stage made nondeterministic, before `darkmatter audit rerun`.",
+    "rebuild": "The profile smoke in two fresh clones; a stage made nondeterministic, before the audit runs it again.",
 }
 HEAD = ["fault", "done to", "injected", "survived", "refused clearly", "silently wrong", "bytes lost", "recovery"]
 INTRODUCTION = """# Faults

@@ -66,8 +66,8 @@ MUTANTS = [
     ),
     Mutant(
         "darkmatter/statistics/bootstrap.py",
-        "draws = random.integers(self.contexts, size=(self.resamples, self.contexts))",
-        "draws = random.integers(self.contexts, size=(self.resamples, 100 * self.contexts))",
+        "draws = random.integers(contexts, size=(resamples, contexts))",
+        "draws = random.integers(contexts, size=(resamples, 100 * contexts))",
         "rows iid in the bootstrap: a hundred draws for each context, so that intervals are a tenth as wide",
     ),
     Mutant(

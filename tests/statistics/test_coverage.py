@@ -10,7 +10,7 @@ from scipy.stats import norm
 
 from darkmatter.experiments.downstream.estimates import mean_ratio
 from darkmatter.ledger.estimands.breakdown_trends import scatter_of_gap
-from darkmatter.ledger.estimands.quantities import Fixed, Formula, Sampled, first, units_of
+from darkmatter.ledger.estimands.quantities import Fixed, Formula, Sampled, first
 from darkmatter.ledger.estimands.reductions import Lead
 from darkmatter.ledger.estimands.stage_seeds import with_seed
 from darkmatter.ledger.estimands.trends import slope_over_saes
@@ -52,7 +52,7 @@ def varying(random, variation: float, shape) -> np.ndarray:
 
 def test_ratio_of_sums_over_contexts():
     def world(random, bootstrap):
-        units = units_of(CONTEXTS, **bootstrap)
+        units = ContextBootstrap(CONTEXTS, **bootstrap)
         x = varying(random, OF_X, CONTEXTS)
         error = 0.3 * x * varying(random, OF_ERROR, CONTEXTS)
         result = units.interval(lambda weights: (weights @ error) / (weights @ x))
@@ -130,7 +130,7 @@ def of_a_stage(of_seed: float, seeds: int, saes: int):
     """A stage's BCa interval of the mean of some SAEs' ratios on shared contexts; the seed's noise of another size."""
 
     def world(random, bootstrap):
-        units = units_of(CONTEXTS, **bootstrap)
+        units = ContextBootstrap(CONTEXTS, **bootstrap)
         x = varying(random, OF_X, CONTEXTS)
         shared = varying(random, OF_ERROR, CONTEXTS)
         left = [(0.3 + 0.009 * of_seed * random.normal()) * x * shared for _ in range(saes)]
@@ -233,7 +233,7 @@ def test_contexts_and_saes(of_saes, of_contexts, apart, saes):
     """A mean over SAEs of numbers on shared contexts, as in the synthetic experiments."""
 
     def world(random, bootstrap):
-        units = units_of(CONTEXTS, **bootstrap)
+        units = ContextBootstrap(CONTEXTS, **bootstrap)
         values = of_saes * random.normal(size=(saes, 1)) + of_contexts * random.normal(size=CONTEXTS)
         values = values + apart * random.normal(size=values.shape)
         mean = values.mean(0)
@@ -284,7 +284,7 @@ def test_bootstrap_of_few_saes_does_not_cover():
     """Why there is a t interval: a bootstrap of two SAEs spans at most from one to the other."""
 
     def world(random, bootstrap):
-        units = units_of(2, **bootstrap)
+        units = ContextBootstrap(2, **bootstrap)
         values = random.normal(size=2)
         result = units.interval(lambda weights: weights @ values / weights.sum(1))
         return result.low, result.high
