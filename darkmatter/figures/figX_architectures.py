@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from darkmatter.figures.style import INTERVAL, MUTED, RULE, Style, interval_lengths
+from darkmatter.figures.training_classes import NAMES
 from darkmatter.figures.words import percent_span, span, values_of
 from darkmatter.params.conventions import PRIMARY
 from darkmatter.params.schema import Params
@@ -24,16 +25,6 @@ CAPTION = (
 )
 PAPER = "ours"
 
-NAMES = {
-    "topk": "TopK",
-    "standard": "ReLU, L1",
-    "gated": "Gated",
-    "abstopk": "AbsTopK",
-    "jumprelu": "JumpReLU",
-    "batchtopk": "BatchTopK",
-    "matryoshka_batchtopk": "Matryoshka",
-    "matching_pursuit": "Matching pursuit",
-}
 PANELS = {"fvu": "FVU", "fvu_nonlinear": "FVU_nonlinear", "vector_r2": "R² of the error vector"}
 SKIP = "skip_"
 SPREAD = 0.36  # between the first and the last size of one row, in rows

@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from darkmatter.figures.style import COMPONENTS, RULE, Style, log2_axis, points_with_intervals
+from darkmatter.figures.training_classes import NAMES
 from darkmatter.figures.words import percent_span, values_of
 from darkmatter.params.schema import Params
 from darkmatter.results.load import NotDrawn, Results
@@ -25,15 +26,6 @@ CAPTION = (
 PAPER = "ours"
 
 LOOKS = ("sae", "encoder", "linear", "absent", "error", "nonlinear", "x")  # colours and markers told apart by everyone
-NAMES = {
-    "topk": "TopK",
-    "batchtopk": "BatchTopK",
-    "matryoshka_batchtopk": "Matryoshka",
-    "jumprelu": "JumpReLU",
-    "standard": "ReLU (L1)",
-    "gated": "gated",
-    "matching_pursuit": "matching pursuit",
-}
 BY_WIDTH = {"absent_and_dense": "absent + Dense in LinearError", "introduced": "Introduced in NonlinearError"}
 SCATTERED = {  # title → (what is on either axis, with its name)
     "absent features": (("absent_size", "their share of x"), ("absent_linearity", "of them linear in x")),
@@ -83,7 +75,7 @@ def rest(share: dict[str, Any]) -> dict[str, Any]:
 
 
 def finding(rows: list[dict[str, Any]]) -> str:
-    """The share of each part in the error that the paper takes for it, and the linear share of absent features."""
+    """The share of each part in the error that the paper takes for it."""
 
     def values(key: str) -> str:
         return percent_span(values_of(row[key] for row in rows))

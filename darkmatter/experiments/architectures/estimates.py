@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from darkmatter.statistics import metrics
-from darkmatter.statistics.bootstrap import Statistic, Weights
+from darkmatter.statistics.bootstrap import Statistic, Weights, each_once
 from darkmatter.statistics.estimate import Estimate
 from darkmatter.statistics.sae_estimates import HookpointSums, Sums
 
@@ -63,7 +63,7 @@ class CurvePoint:
 
     @classmethod
     def of(cls, statistics: Mapping[str, Statistic], contexts: int) -> "CurvePoint":
-        return cls(float(statistics[L0](np.ones((1, contexts)))[0]), statistics)
+        return cls(float(statistics[L0](each_once(contexts))[0]), statistics)
 
 
 def around(points: Sequence[CurvePoint], l0: float) -> tuple[CurvePoint, CurvePoint] | str:

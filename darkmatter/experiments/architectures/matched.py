@@ -20,7 +20,7 @@ from darkmatter.experiments.architectures.estimates import (
 )
 from darkmatter.experiments.architectures.names import of_variant, variants
 from darkmatter.experiments.architectures.params import Architectures, Size
-from darkmatter.statistics.bootstrap import Statistic, Weights
+from darkmatter.statistics.bootstrap import Statistic, Weights, each_once
 from darkmatter.statistics.estimate import Estimate, OfSeed
 from darkmatter.statistics.sae_estimates import HookpointSums, Sums
 from darkmatter.statistics.seed_noise import NO_SEEDS, SeedNoise, moved_term, of_seed
@@ -73,7 +73,7 @@ class Matched:
     @cached_property
     def seed_noise(self) -> dict[str, SeedNoise]:
         """Number → how far it scatters between seeds, over everything that has several; nothing where nothing has."""
-        ones = np.ones((1, len(self.hookpoint.views[self.split].used)))
+        ones = each_once(len(self.hookpoint.views[self.split].used))
         several = [found for found in self.at_l0.values() if not isinstance(found, str) and len(found) > 1]
         groups = {name: [[float(of[name](ones)[0]) for of in found.values()] for found in several] for name in NUMBERS}
         return {name: SeedNoise.of(values) for name, values in groups.items() if values}
@@ -105,7 +105,7 @@ class Matched:
         """What new seeds do to an estimate: all numbers of one variant and seed move together, others apart."""
         if not self.seed_noise:
             return {"reason": NO_SEEDS}
-        ones = np.ones((1, len(self.hookpoint.views[self.split].used)))
+        ones = each_once(len(self.hookpoint.views[self.split].used))
         saes = [(variant, seed, name) for variant, name, seeds in found for seed in seeds]
         values = np.array([float(of[name](ones)[0]) for _, name, seeds in found for of in seeds.values()])
         deviations = np.stack([self.seed_noise[name].deviations for _, _, name in saes])

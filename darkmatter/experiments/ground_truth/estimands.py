@@ -7,8 +7,8 @@ noise of contexts alone: the world was drawn, and each SAE trained, from one see
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from darkmatter.experiments.ground_truth.estimates import LINEAR, NONLINEAR, Products, PursuitGain, SaeSums, across
-from darkmatter.experiments.ground_truth.names import OWN, PURSUIT
+from darkmatter.experiments.ground_truth.estimates import LINEAR, NONLINEAR, Products, SaeSums, across
+from darkmatter.experiments.ground_truth.names import OWN
 from darkmatter.params.schema import Params
 from darkmatter.statistics.bootstrap import Statistic, Weights
 from darkmatter.statistics.estimate import Estimate
@@ -88,18 +88,14 @@ def estimands(arrays: Mapping[str, Sums], params: Params) -> dict[str, Any]:
 
         return at_both(at, bootstrap, counted)
 
-    def products(name: str, encoder: str = OWN) -> Products:
-        return SaeSums.of(arrays[name], bootstrap).products(encoder, own.cosine)
-
     first = [sae.name for sae in saes if (sae.architecture, sae.seed) == (own.architectures[0], own.seeds[0])]
-    ends = {"narrow": first[0], "wide": first[-1]}
-    gains = {
-        end: PursuitGain(products(name), products(name, PURSUIT)).share("introduced") for end, name in ends.items()
-    }
+    sums = {sae.name: SaeSums.of(arrays[sae.name], bootstrap) for sae in saes}
+    ends = {"narrow": sums[first[0]], "wide": sums[first[-1]]}
+    gains = {end: of_sae.gain(own.cosine).share("introduced") for end, of_sae in ends.items()}
     result: dict[str, Any] = {
         name: {component: each(name, number) for component, number in components.items()}
         for name, components in OF_EACH.items()
     }
     result[RECOVERED] = named(gains, len(gains))
-    correlations = across_saes([products(sae.name) for sae in saes])
+    correlations = across_saes([of_sae.products(OWN, own.cosine) for of_sae in sums.values()])
     return result | {ACROSS: named(correlations, len(correlations))}

@@ -8,6 +8,7 @@ squares and products, not of variances, as FVU has them.
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -88,7 +89,7 @@ class SaeSums:
     bootstrap: ContextBootstrap
 
     @classmethod
-    def of(cls, arrays: Sums, bootstrap: dict) -> "SaeSums":
+    def of(cls, arrays: Sums, bootstrap: dict[str, Any]) -> "SaeSums":
         return cls(arrays, ContextBootstrap(len(arrays["rows"]), **bootstrap))
 
     def products(self, encoder: str, cosine: float) -> Products:
@@ -170,7 +171,9 @@ class PursuitGain:
         return lambda weights: metrics.ratio(weights @ self.terms[part], weights @ self.whole)
 
 
-def across(saes: list[Products], one: Callable[[Products], Statistic], other: Callable[[Products], Statistic]):
+def across(
+    saes: list[Products], one: Callable[[Products], Statistic], other: Callable[[Products], Statistic]
+) -> Statistic:
     """Pearson correlation over SAEs of two numbers of each."""
     pairs = [(one(products), other(products)) for products in saes]
 
