@@ -4,6 +4,7 @@ python -m tests.benches.page      # writes the page again and prints the README'
 """
 
 from collections.abc import Mapping
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ Made by `make bench` from [reports/bench.json](../reports/bench.json); do not ed
 turn: ours, rival, ours, rival. Given are the median of the pairs' ratios and, in brackets, the least and the largest.
 More than 1 is in our favour. Both sides have one thread, as in the stages, and the same input. A goal that is not
 reached stays in the table. *Of the limit* is the shortest time that a limit measured in the same run allows, over our
-time: at 100 % our side could not be faster by doing the same faster.
+time: at 100 % our side could not be faster by doing the same faster. Where the ratio at that limit is below the goal,
+the line says what the limit allows.
 """
 GRAPH_HEAD = ["after", "seconds", "goal", "stages that ran", "units computed", "reached"]
 GRAPH = """## The graph
@@ -46,7 +48,8 @@ def page(content: Content) -> str:
         f"{machine['numpy']}, Python {machine['python']}. Measured in this run, one thread: "
         f"{peaks['float32'] / 1e9:.0f} GFLOP/s in float32 and {peaks['float64'] / 1e9:.0f} in float64 matrix products, "
         f"{peaks['bandwidth'] / 1e9:.0f} GB/s of memory. The run took {content['seconds'] / 60:.0f} minutes. "
-        f"{sum(row['reached'] for row in goals)} of {len(goals)} goals are reached.",
+        f"{sum(row['reached'] for row in goals)} of {len(goals)} goals are reached; the limit rules out "
+        f"{sum(ruled_out(row) for row in rows)} of the others.",
     ]
     for group in dict.fromkeys(row["group"] for row in rows):
         chosen = [row for row in rows if row["group"] == group]
@@ -66,6 +69,22 @@ def with_goal(content: Content) -> list[Content]:
 
 def has_goal(row: Content) -> bool:
     return row["goal"] is not None or bool(row["checks"])
+
+
+def allowed(row: Content) -> float:
+    """The ratio that our side would have at the limit measured in the same run; infinite without a limit."""
+    return float(row["ratio"]["median"] / row["limit"]["share"]) if row["limit"] else inf
+
+
+def ruled_out(row: Content) -> bool:
+    """Whether the limit is what keeps a row from its goal."""
+    return row["goal"] is not None and not row["reached"] and allowed(row) < row["goal"]
+
+
+def answer(row: Content) -> str:
+    if row["reached"]:
+        return "yes"
+    return f"**no**: the limit allows {allowed(row):.1f}×" if ruled_out(row) else "**no**"
 
 
 def sentence(content: Content) -> str:
@@ -93,7 +112,7 @@ def cells(row: Content) -> list[str]:
         row["rival"],
         ratio(row),
         "" if row["goal"] is None else f"≥ {row['goal']:g}×",
-        ("yes" if row["reached"] else "**no**") if has_goal(row) else "",
+        answer(row) if has_goal(row) else "",
         f"{row['ours']:.3g} {row['unit']}",
         f"{row['rivals']:.3g} {row['unit']}",
         "" if limit is None else f"{100 * limit['share']:.0f} %",

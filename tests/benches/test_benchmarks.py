@@ -8,7 +8,7 @@ from darkmatter.storage.artifacts import read_json
 from tests.benches.graph import Rerun
 from tests.benches.growth import exponent, line
 from tests.benches.interleaved import Check, Pairs, Row, interleave
-from tests.benches.page import PAGE, RESULT, page, sentence
+from tests.benches.page import PAGE, RESULT, answer, page, sentence
 
 ROOT = Path(__file__).parents[2]
 CONTENT = read_json(ROOT / RESULT)
@@ -47,6 +47,15 @@ def test_the_sentence_has_the_strongest_line_of_each_group_and_none_that_missed_
     result = sentence({"rows": [*rows, row("d", "d1", 5.0, 2.0)], "graph": graph, "growth": growth})
     assert "5.0× *d* (against r), 4.0× *a* (against r); 4 of 6 goals" in result
     assert all(number not in result for number in ("3.0×", "50.0×", "9.0×"))
+
+
+@pytest.mark.parametrize(
+    ("share", "goal", "text"),
+    [(0.8, 3.0, "**no**: the limit allows 2.5×"), (0.5, 3.0, "**no**"), (None, 3.0, "**no**"), (0.8, 1.5, "yes")],
+)
+def test_a_missed_goal_says_whether_the_limit_rules_it_out(share: float | None, goal: float, text: str):
+    limit = {"what": "products", "share": share} if share else None
+    assert answer({"goal": goal, "reached": goal < 2, "limit": limit, "ratio": {"median": 2.0}}) == text
 
 
 def test_sides_are_run_in_turn_and_the_warm_up_is_not_counted():

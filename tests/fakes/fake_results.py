@@ -82,12 +82,23 @@ def fake_sae(spec: Any, layer: int, rng: np.random.Generator) -> dict[str, Any]:
 
 
 def fake_results(params: Params, model: str | None = None) -> Results:
-    """Results of every configured SAE. Seeded: the same parameters always give the same results."""
+    """Results of every configured SAE, to be changed at will. Seeded: the same parameters give the same results."""
+    key = f"{params!r} {model}"
+    if key not in MADE:
+        MADE[key] = made(params, model or params.model.label)
+    return copy.deepcopy(MADE[key])
+
+
+# Once per process: with every annotation checked, as in the tests, they take ten seconds.
+MADE: dict[str, Results] = {}
+
+
+def made(params: Params, model: str) -> Results:
     rng = np.random.default_rng(0)
     decomposition = {
         hookpoint: {
             "hookpoint": hookpoint,
-            "model": model or params.model.label,
+            "model": model,
             "rows": 82300,
             "contexts": 100,
             "d_model": 576,
