@@ -6,7 +6,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP_INSTALL := $(BIN)/pip install --quiet --require-hashes --no-deps --disable-pip-version-check
+PIP_INSTALL := $(BIN)/pip install --quiet --require-hashes --no-deps --no-compile --disable-pip-version-check
 SHALLOW := [ "$$(git rev-parse --is-shallow-repository)" = true ]
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONPATH := $(CURDIR)
@@ -92,6 +92,7 @@ release: $(VENV)/installed
 lock: ## needs uv
 	$(PYTHON) requirements/lock.py
 
+# Half of an installation is compiling: pip does it on one core, compileall on all. Syntax of a later Python is no error.
 # torch comes as a small CPU build where one is offered (PIP_FIND_LINKS, or PyTorch's own index), else from PyPI.
 $(VENV)/installed: requirements/base.lock requirements/build.lock requirements/torch-cpu.lock requirements/torch-pypi.lock
 	$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 14) else "Python 3.11, 3.12 or 3.13 is needed: make PYTHON=python3.12")'
@@ -101,4 +102,5 @@ $(VENV)/installed: requirements/base.lock requirements/build.lock requirements/t
 	{ $(PIP_INSTALL) -r requirements/torch-cpu.lock && $(BIN)/python -c 'import torch'; } 2> $(VENV)/torch-cpu.log \
 		|| $(PIP_INSTALL) -r requirements/torch-pypi.lock
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --no-index --disable-pip-version-check -e .
+	$(BIN)/python -m compileall -qq -j 0 -x '/tests?/' $(VENV)/lib || true
 	touch $@
