@@ -1,12 +1,14 @@
 """What jaxtyping's hook puts around every function of darkmatter in a test: arguments and results have the types, and
 arrays the shapes and kinds of numbers, that their annotations say. pyproject.toml turns it on.
 
-Of a long list it looks at one element. Processes that a test starts are not checked.
+Of a long list it looks at one element. Processes that a test starts are not checked, nor functions inside functions:
+mypy reads those, and to put checks around one at every call of the outer took half of the tests' time.
 """
 
 from collections.abc import Callable
 from typing import Any
 
+import jaxtyping
 from beartype import BeartypeConf, beartype
 
 CONF = BeartypeConf(is_pep484_tower=True)  # an int is a float, as every type checker takes it
@@ -22,3 +24,14 @@ UNCHECKED = (
 def checked(code: Callable[..., Any]) -> Callable[..., Any]:
     """The same function, checked at every call."""
     return code if f"{code.__module__}.{code.__qualname__}".startswith(UNCHECKED) else beartype(code, conf=CONF)
+
+
+def leave_local_functions() -> None:
+    """Let the hook pass over functions inside functions. It looks `jaxtyped` up anew wherever one is defined."""
+    whole = jaxtyping.jaxtyped
+
+    def jaxtyped(*, typechecker: Any) -> Callable[[Any], Any]:
+        check = whole(typechecker=typechecker)
+        return lambda code: code if "<locals>" in getattr(code, "__qualname__", "") else check(code)
+
+    jaxtyping.jaxtyped = jaxtyped
