@@ -52,15 +52,15 @@ ROOT = Path(__file__).parents[2]
 LEDGER = load_claims(ROOT / "claims.yaml")
 LINKS = {"https://arxiv.org/abs/2410.14670", "https://github.com/JoshEngels/SAE-Dark-Matter", "../README.md"}
 VOID = {"meta", "br", "img", "link", "hr", "input"}
-PAYLOADS = [
-    "<script>alert(1)</script>",
-    '"><img src=x onerror=alert(1)>',
-    "' onmouseover='alert(1)",
-    "</code></table></style><h1>owned",
-    "{{ 7 * 7 }}{% raw %}",
-    "&lt;b&gt; &amp; <!-- ",
-    "javascript:alert(1)",
-]
+PAYLOAD = (
+    "<script>alert(1)</script>"
+    '"><img src=x onerror=alert(1)>'
+    "' onmouseover='alert(1)"
+    "</code></table></style><h1>owned"
+    "{{ 7 * 7 }}{% raw %}"
+    "&lt;b&gt; &amp; <!-- "
+    "javascript:alert(1)"
+)
 
 
 class Page(HTMLParser):
@@ -294,19 +294,18 @@ def test_page_serves_phones_darkness_and_paper(html: str, page: Page) -> None:
     assert "prefers-color-scheme: dark" in html and "@media print" in html
 
 
-@pytest.mark.parametrize("payload", PAYLOADS)
-def test_text_from_outside_stays_text(payload: str, page: Page, drawn: Path, tmp_path: Path) -> None:
+def test_text_from_outside_stays_text(page: Page, drawn: Path, tmp_path: Path) -> None:
     """As many elements as without the payload, with the same attributes, and the payload readable in the text."""
     folder = shutil.copytree(drawn, tmp_path / "figures")
-    attacked = Page(render(make(folder, payload)))
+    attacked = Page(render(make(folder, PAYLOAD)))
     assert [name for name, _ in attacked.elements] == [name for name, _ in page.elements]
     assert [sorted(a) for _, a in attacked.elements] == [sorted(a) for _, a in page.elements]
     for start in ("widths-32-k4-s0", "alpha", "CC0", "of-another-ledger", "words-a", "Some CPU", "rho = 3/sqrt(11)."):
-        assert start + payload in attacked.words, start
+        assert start + PAYLOAD in attacked.words, start
     tokens = [json.loads(shown) for shown in re.findall(r'16\s*("(?! *\n)(?:[^"\\]|\\.)*")', attacked.words)]
-    assert {" word0" + payload, " view0" + payload} <= set(tokens)
-    assert " view0" + payload in attacked.words and "words-a/0" + payload in attacked.words
-    assert f"widths-32-k4-s0{payload}: " in attacked.words  # under the pointer
+    assert {" word0" + PAYLOAD, " view0" + PAYLOAD} <= set(tokens)
+    assert " view0" + PAYLOAD in attacked.words and "words-a/0" + PAYLOAD in attacked.words
+    assert f"widths-32-k4-s0{PAYLOAD}: " in attacked.words  # under the pointer
 
 
 @given(st.text())
