@@ -31,7 +31,7 @@ def restored(workspace):
     before = params.read_bytes()
     yield workspace
     params.write_bytes(before)
-    workspace.repro()
+    workspace.repro_in_one_process()
 
 
 def test_everything_is_made(workspace):
@@ -59,12 +59,12 @@ def test_again_nothing_runs(workspace):
 
 def test_figure_style_reruns_figures_and_report_only(restored):
     restored.change("figures.font_size", 9)
-    assert restored.repro() == CHEAP
+    assert restored.repro_in_one_process() == CHEAP
 
 
 def test_one_more_sae_trains_and_decomposes_that_one_only(restored):
     restored.change("saes.groups.seeds.seeds", [1, 2])
-    ran = restored.repro("decomposition")
+    ran = restored.repro_in_one_process("decomposition")
     assert ran == ["saes", "codes", "decomposition@resid_post.1"]
     new = "seeds-64-k4-s2"
     assert restored.receipt("saes")["units"]["computed"] == [f"resid_post.1/{new}"]
@@ -76,12 +76,12 @@ def test_one_more_sae_trains_and_decomposes_that_one_only(restored):
 
 def test_regression_parameter_leaves_activations_and_saes_alone(restored):
     restored.change("decomposition.fit_share", 0.5)
-    assert restored.repro("per_token_scaling") == ["decomposition@resid_post.1", "per_token_scaling"]
+    assert restored.repro_in_one_process("per_token_scaling") == ["decomposition@resid_post.1", "per_token_scaling"]
 
 
 def test_stages_that_run_again_find_every_shard_and_every_sae(restored):
     stages = ["activations", "saes", "codes"]
-    assert restored.repro("--force", "--single-item", *stages) == stages
+    assert restored.repro_in_one_process("--force", "--single-item", *stages) == stages
     for stage in stages:
         units = restored.receipt(stage)["units"]
         assert units["reused"] and not units["computed"]
@@ -93,7 +93,7 @@ def test_code_of_an_experiment_or_of_a_figure_runs_no_model(restored):
     try:
         for file, text in zip(files, before, strict=True):
             file.write_text(f"{text}\n\nANOTHER = 1\n")
-        assert {*restored.repro()} == {"downstream", "linear_rank", "claims", *CHEAP}
+        assert {*restored.repro_in_one_process()} == {"downstream", "linear_rank", "claims", *CHEAP}
         assert not restored.receipt("downstream")["units"]["computed"]
     finally:
         for file, text in zip(files, before, strict=True):

@@ -2,7 +2,7 @@
 arrays the shapes and kinds of numbers, that their annotations say. pyproject.toml turns it on.
 
 Of a long list it looks at one element. Processes that a test starts are not checked, nor functions inside functions:
-mypy reads those, and to put checks around one at every call of the outer took half of the tests' time.
+mypy reads those, and the checks around one would be compiled anew at every call of the outer.
 """
 
 from collections.abc import Callable
