@@ -4,6 +4,7 @@ Everything is simulated and refitted naively here: features that are known, an S
 squares in sample. What the rules say of the numbers is what they would say of a run.
 """
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,7 @@ def left_by(x: np.ndarray, target: np.ndarray) -> np.ndarray:
     return target - design @ np.linalg.lstsq(design, target, rcond=None)[0]
 
 
+@cache
 def grid(kind: str):
     """FVU, FVU_nonlinear and Introduced of each cell, and the noise as shares of variance.
 
@@ -90,9 +92,6 @@ def grid(kind: str):
     return *parts, Noise(on_x, amounts[:, 1] / spread[:, None]), recovered
 
 
-WORLDS = {kind: grid(kind) for kind in ("orthogonal", "mixed", "shrinking", "overcomplete", "faint")}
-
-
 @pytest.mark.parametrize(
     ("name", "kind", "verdict"),
     [
@@ -106,7 +105,7 @@ WORLDS = {kind: grid(kind) for kind in ("orthogonal", "mixed", "shrinking", "ove
     ],
 )
 def test_rules_of_the_noise_grid(name, kind, verdict):
-    fvu, left, _, noise, _ = WORLDS[kind]
+    fvu, left, _, noise, _ = grid(kind)
     result = {
         "nonlinear-equals-introduced": lambda: own_and_planted(fvu, left, noise),
         "synthetic-lines": lambda: lines(fvu, left, noise, r2_of_line),
@@ -129,7 +128,7 @@ def test_rules_of_the_noise_grid(name, kind, verdict):
 )
 def test_statements_with_a_condition(name, kind, verdict, reason):
     """From the grid to the row of claims.json: where the condition is not met the row says what was measured."""
-    fvu, left, introduced, noise, recovered = WORLDS[kind]
+    fvu, left, introduced, noise, recovered = grid(kind)
     values = {
         "least_over_introduced": least_over_introduced(left, introduced),
         "dense_and_recovered": dense_and_recovered(fvu, left, noise, recovered),
@@ -145,7 +144,7 @@ def test_statements_with_a_condition(name, kind, verdict, reason):
 @pytest.mark.parametrize("kind", ["faint", "mixed"])
 def test_the_rules_before_judged_without_the_condition(kind):
     """Nothing introduced passed as a bound; noise that no linear map finds counted against the statement."""
-    fvu, left, introduced, noise, _ = WORLDS[kind]
+    fvu, left, introduced, noise, _ = grid(kind)
     nothing_left = excess_over_introduced(0 * left, introduced) if kind == "faint" else None
     name = "nonlinear-bounds-introduced" if kind == "faint" else "linear-part-approaches-dense"
     regions = CLAIMS[name].earlier[0].rule.analogue
@@ -155,7 +154,7 @@ def test_the_rules_before_judged_without_the_condition(kind):
 
 
 def test_a_table_whose_estimates_are_exchanged_disagrees():
-    fvu, left, _, noise, _ = WORLDS["orthogonal"]
+    fvu, left, _, noise, _ = grid("orthogonal")
     exchanged = correlations(fvu, left, Noise(noise.on_sae, noise.on_x))
     assert judged("synthetic-table", **exchanged) == "disagrees"
 
