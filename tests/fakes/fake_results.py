@@ -26,6 +26,7 @@ from darkmatter.params.schema import Params
 from darkmatter.results.load import Results
 
 ROOT = Path(__file__).resolve().parents[2]
+MADE: dict[str, Results] = {}  # by parameters and model: with every annotation checked, results take seconds to make
 
 
 def fake_estimate(value: float, half: float = 0.01) -> dict[str, Any]:
@@ -87,10 +88,6 @@ def fake_results(params: Params, model: str | None = None) -> Results:
     if key not in MADE:
         MADE[key] = made(params, model or params.model.label)
     return copy.deepcopy(MADE[key])
-
-
-# Once per process: with every annotation checked, as in the tests, they take ten seconds.
-MADE: dict[str, Results] = {}
 
 
 def made(params: Params, model: str) -> Results:
