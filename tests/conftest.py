@@ -4,7 +4,7 @@ from pathlib import Path  # noqa: I001 - `stages` before the libraries: they rea
 
 import stages  # noqa: F401
 import pytest
-from annotation_checks import leave_local_functions
+from annotation_checks import check_local_functions_a_few_times
 from fake_results import fake_results
 from filelock import FileLock
 from hub_case import hub  # noqa: F401
@@ -14,7 +14,7 @@ from workspace import shared_folder
 
 from darkmatter.storage.artifacts import replacing_folder
 
-leave_local_functions()
+check_local_functions_a_few_times()
 settings.register_profile("shared machine", deadline=None)  # an example that waits for a core is not wrong
 settings.load_profile("shared machine")
 

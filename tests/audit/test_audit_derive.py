@@ -145,7 +145,7 @@ def test_sums_edited_by_hand_differ(copied):
     assert Deriver().hookpoint("resid_post.14").comparison.differing
 
 
-@pytest.mark.parametrize("claim", ["fvu-nl-flat", "pursuit-fvu"])  # of all claims: test_bare_clone.py
+@pytest.mark.parametrize("claim", ["vector-r2-trend", "opposite-l0-trends", "fvu-nl-flat", "pursuit-fvu"])
 def test_a_mean_over_dimensions_follows_from_committed_sums(copied, claim):
     done = Deriver().derive(claim)[-1]
     assert done.lacking is None and done.comparison.differing == []
