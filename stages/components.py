@@ -3,8 +3,7 @@
 In:  data/activations/eval, data/codes, data/saes, data/decomposition/PROFILE/HOOKPOINT/moments
      data/model   output projection and norm of a parent at attn_z
 Out: reports/PROFILE/results/components.json       regressor × target: held-out R²
-     reports/PROFILE/results/components_sums.npz   rows of each context, ranks
-     data/sums/components.npz              sums per context and dimension, from which R² can be derived again
+     reports/PROFILE/results/components_sums.npz   sums per context, from which R² can be derived again
 
     python -m stages.components
 """
@@ -22,11 +21,11 @@ from darkmatter.experiments.components.compute import (
     explain,
     write_targets,
 )
-from darkmatter.experiments.components.results import STORED, STORED_DIMENSIONS, results_of, stored
+from darkmatter.experiments.components.results import STORED, results_of, stored
 from darkmatter.runner.stage import Stage, run
 from darkmatter.runner.units import Unit, run_units
 from darkmatter.storage.artifacts import read_arrays, write_arrays, write_json
-from darkmatter.storage.paths import ACTIVATIONS, CODES, DECOMPOSITION, DIMENSION_SUMS, MODEL, SAES
+from darkmatter.storage.paths import ACTIVATIONS, CODES, DECOMPOSITION, MODEL, SAES
 
 WORK = Path("data/.work")
 
@@ -66,10 +65,9 @@ def main(stage: Stage) -> None:
     ]
     stage.units = run_units(explain, units, work / "regressions", stage.name)
     result = {name: read_arrays(work / "regressions" / name / SUMS) for name in regressors}
-    scalars, dimensions = stored(result, read_arrays(targets / TARGET_SUMS))
-    write_arrays(stage.writes(stage.reports.results / STORED), scalars, compress=True)
-    write_arrays(stage.writes(DIMENSION_SUMS / stage.params.profile / STORED_DIMENSIONS), dimensions, compress=True)
-    write_json(stage.writes(stage.reports.results / "components.json"), results_of(scalars, dimensions, params))
+    arrays = stored(result, read_arrays(targets / TARGET_SUMS))
+    write_arrays(stage.writes(stage.reports.results / STORED), arrays, compress=True)
+    write_json(stage.writes(stage.reports.results / "components.json"), results_of(arrays, params))
     shutil.rmtree(work)
 
 

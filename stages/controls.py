@@ -3,8 +3,7 @@
 In:  data/activations/eval/HOOKPOINT, data/codes/HOOKPOINT/SAE, data/saes/HOOKPOINT/SAE of the main hookpoint,
      reports/PROFILE/results/decomposition/HOOKPOINT.json
 Out: reports/PROFILE/results/controls.json       control: what is known, what was found, whether it holds
-     reports/PROFILE/results/controls_sums.npz   norm probe: sums per context; the points of the power law
-     data/sums/controls.npz              vector probe: sums per context and dimension
+     reports/PROFILE/results/controls_sums.npz   sums per context; the points of the power law
 
     python -m stages.controls
 """
@@ -13,12 +12,12 @@ import shutil
 
 from darkmatter.experiments.controls.compute import CONTROLS, FEATURES, on_activations, on_features
 from darkmatter.experiments.controls.facts import scaling_points
-from darkmatter.experiments.controls.results import STORED, STORED_DIMENSIONS, results_of, stored
+from darkmatter.experiments.controls.results import STORED, results_of, stored
 from darkmatter.models.activation_files import open_activations
 from darkmatter.runner.stage import Stage, run
 from darkmatter.runner.units import Unit, run_units
 from darkmatter.storage.artifacts import read_arrays, read_json, write_arrays, write_json
-from darkmatter.storage.paths import ACTIVATIONS, CODES, DATA, DIMENSION_SUMS, SAES
+from darkmatter.storage.paths import ACTIVATIONS, CODES, DATA, SAES
 
 WORK = DATA / ".work" / "controls"
 
@@ -45,10 +44,9 @@ def main(stage: Stage) -> None:
     run_units(on_features, features, WORK / "features", stage.name)
 
     sums = {path.stem: read_arrays(path) for path in sorted(WORK.rglob("*.npz"))}
-    scalars, dimensions = stored(sums, scaling_points(widths, params), params)
-    write_arrays(stage.writes(stage.reports.results / STORED), scalars, compress=True)
-    write_arrays(stage.writes(DIMENSION_SUMS / stage.params.profile / STORED_DIMENSIONS), dimensions, compress=True)
-    write_json(stage.writes(stage.reports.results / "controls.json"), results_of(scalars, dimensions, params))
+    arrays = stored(sums, scaling_points(widths, params), params)
+    write_arrays(stage.writes(stage.reports.results / STORED), arrays, compress=True)
+    write_json(stage.writes(stage.reports.results / "controls.json"), results_of(arrays, params))
     shutil.rmtree(WORK)
 
 

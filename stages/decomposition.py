@@ -4,12 +4,10 @@ In:  data/activations/eval/HOOKPOINT, data/codes/HOOKPOINT, data/saes/HOOKPOINT,
 Out: data/decomposition/PROFILE/HOOKPOINT/
          moments/activations.npz  what all SAEs share: regressions, sums of x; factors at the main hookpoint alone
          SAE/tokens.npz           per-token table, float32 [context, position]
-         SAE/sums.npz             per-context sums, scalar and pooled
-         SAE/dimension_sums.npz   per-context sums of every dimension
+         SAE/sums.npz             per-context sums: all estimates follow from them
      data/results/PROFILE/HOOKPOINT/
          results.json             estimates with intervals
-         sums.npz                 the scalar and pooled sums of all SAEs; where claims are judged on R² of the error
-                                  vector, those of every dimension, too, rounded (`decomposition.rounded_sums`)
+         sums.npz                 those sums of all SAEs
 
     python -m stages.decomposition HOOKPOINT
 """
@@ -20,7 +18,6 @@ from pathlib import Path
 
 from darkmatter.decomposition.passes import decompose
 from darkmatter.decomposition.results import MOMENTS, committed_sums, estimate_sae, hookpoint_results
-from darkmatter.decomposition.rounded_sums import committed_dimensions
 from darkmatter.decomposition.shared_moments import prepare, without_factors
 from darkmatter.models.activation_files import open_activations
 from darkmatter.runner.stage import Stage, run
@@ -76,10 +73,7 @@ def main(stage: Stage) -> None:
     results = hookpoint_results(folder, work / "estimates", list(specs.values()), facts)
     with replacing_folder(stage.writes(HOOKPOINT_RESULTS / stage.params.profile / hookpoint)) as small:
         write_json(small / "results.json", results)
-        sums = committed_sums(folder, list(specs))
-        if hookpoint in (stage.params.figures.main_hookpoint, *stage.params.figures.appendix_hookpoints):
-            sums |= committed_dimensions(folder, list(specs))
-        write_arrays(small / "sums.npz", sums, compress=True)
+        write_arrays(small / "sums.npz", committed_sums(folder, list(specs)), compress=True)
     shutil.rmtree(work)
 
 

@@ -4,7 +4,6 @@ In:  data/model, data/tokens/eval.npy, data/activations/eval/HOOKPOINT, data/cod
      data/decomposition/PROFILE/HOOKPOINT/moments, of figures.main_hookpoint
 Out: reports/PROFILE/results/downstream.json       SAE × splice: cross-entropy (nats), percent recovered and expected
      reports/PROFILE/results/downstream_sums.npz   the same as sums per context, which the numbers follow from
-     data/sums/downstream.npz              the same per dimension, for what averages over dimensions
 
     python -m stages.downstream
 """
@@ -14,7 +13,7 @@ from pathlib import Path
 
 from darkmatter.experiments.downstream.compute import MAP, SPLIT, SUMS, fit_map, splice_context
 from darkmatter.experiments.downstream.estimates import held_out_contexts, join_contexts
-from darkmatter.experiments.downstream.results import STORED, STORED_DIMENSIONS, results_of, stored
+from darkmatter.experiments.downstream.results import STORED, results_of, stored
 from darkmatter.models.activation_files import open_activations
 from darkmatter.models.extract import release_model
 from darkmatter.models.splice import check_hookpoint
@@ -24,7 +23,7 @@ from darkmatter.runner.stage import Stage, run
 from darkmatter.runner.units import Unit, run_units
 from darkmatter.saes.open import read_specs
 from darkmatter.storage.artifacts import read_arrays, read_json, write_arrays, write_json
-from darkmatter.storage.paths import ACTIVATIONS, CODES, DECOMPOSITION, DIMENSION_SUMS, MODEL, SAES, TOKENS
+from darkmatter.storage.paths import ACTIVATIONS, CODES, DECOMPOSITION, MODEL, SAES, TOKENS
 
 WORK = Path("data/.work/downstream")
 
@@ -64,12 +63,11 @@ def main(stage: Stage) -> None:
     sums = join_contexts([WORK / "contexts" / unit.name / SUMS for unit in units])
     specs = read_specs(saes)
     rank = {name: int(read_arrays(paths["map"])["rank"]) for name, paths in files.items()}
-    pooled, by_dimension = stored(sums, contexts, shape[1], rank)
-    content = results_of(pooled | by_dimension, [specs[name] for name in files], params)
+    arrays = stored(sums, contexts, shape[1], rank)
+    content = results_of(arrays, [specs[name] for name in files], params)
     content |= {"model": manifest["label"], "split": SPLIT}
     write_json(stage.writes(stage.reports.results / "downstream.json"), content)
-    write_arrays(stage.writes(stage.reports.results / STORED), pooled, compress=True)
-    write_arrays(stage.writes(DIMENSION_SUMS / stage.params.profile / STORED_DIMENSIONS), by_dimension)
+    write_arrays(stage.writes(stage.reports.results / STORED), arrays, compress=True)
     stage.notes["largest relative distance from the stored residual"] = float(sums["residual_gap"].max())
     shutil.rmtree(WORK)
 

@@ -4,7 +4,6 @@ In:  data/activations/{train,eval}/HOOKPOINT, data/saes/HOOKPOINT/SAE (whose err
 Out: data/error_saes/{linear,nonlinear}-sSEED/   sae-lens files, training.json; codes.npz and sums.npz of eval rows
      reports/PROFILE/results/error_saes.json             held-out FVU, its curve in training, intervals
      reports/PROFILE/results/error_saes_sums.npz         per-context sums that FVU can be derived from again
-     data/sums/error_saes.npz                    the same per dimension, for FVU averaged over dimensions
 
     python -m stages.error_saes
 """
@@ -15,12 +14,12 @@ from pathlib import Path
 from darkmatter.experiments.error_saes.compute import train_error_sae
 from darkmatter.experiments.error_saes.error_parts import MAP, write_part
 from darkmatter.experiments.error_saes.names import PARTS, SUMS, sae_name
-from darkmatter.experiments.error_saes.results import STORED, STORED_DIMENSIONS, results_of, stored
+from darkmatter.experiments.error_saes.results import STORED, results_of, stored
 from darkmatter.runner.stage import Stage, run
 from darkmatter.runner.units import Unit, forget_units, merge, run_units
 from darkmatter.saes.open import read_facts
 from darkmatter.storage.artifacts import read_arrays, read_json, write_arrays, write_json
-from darkmatter.storage.paths import ACTIVATIONS, DATA, DIMENSION_SUMS, SAES
+from darkmatter.storage.paths import ACTIVATIONS, DATA, SAES
 
 WORK = Path("data/.work/error_saes")
 OUT = DATA / "error_saes"
@@ -55,14 +54,13 @@ def main(stage: Stage) -> None:
 
     names = {(part, seed): sae_name(part, seed) for part in PARTS for seed in own.seeds}
     scores = {key: read_arrays(OUT / name / SUMS) for key, name in names.items()}
-    pooled, by_dimension = stored(scores, facts)
-    content = results_of(pooled, by_dimension, params)
+    arrays = stored(scores, facts)
+    content = results_of(arrays, params)
     for sae in content["saes"]:
         training = read_json(OUT / names[sae["part"], sae["seed"]] / "training.json")
         sae |= {key: training[key] for key in TRAINING}
     write_json(stage.writes(stage.reports.results / "error_saes.json"), content)
-    write_arrays(stage.writes(stage.reports.results / STORED), pooled, compress=True)
-    write_arrays(stage.writes(DIMENSION_SUMS / stage.params.profile / STORED_DIMENSIONS), by_dimension)
+    write_arrays(stage.writes(stage.reports.results / STORED), arrays, compress=True)
     shutil.rmtree(WORK)
 
 

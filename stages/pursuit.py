@@ -3,8 +3,7 @@
 In:  data/activations/eval/HOOKPOINT, data/codes/HOOKPOINT, data/saes/HOOKPOINT of the main hookpoint
 Out: reports/PROFILE/results/pursuit.json       each SAE of `pursuit.groups`: its own encoder and both variants of
          pursuit on the first `pursuit.contexts` contexts, and what pursuit changes
-     reports/PROFILE/results/pursuit_sums.npz   per context, the sums that scalar and pooled numbers follow from
-     data/sums/PROFILE/pursuit.npz              the same per dimension, for means over dimensions
+     reports/PROFILE/results/pursuit_sums.npz   per context, the sums that they follow from
 
     python -m stages.pursuit
 """
@@ -24,14 +23,15 @@ from darkmatter.experiments.pursuit.compute import (
     ranges,
     write_first_contexts,
 )
+from darkmatter.experiments.pursuit.estimates import CLAIMED
 from darkmatter.experiments.pursuit.params import Pursuit
-from darkmatter.experiments.pursuit.results import STORED, STORED_DIMENSIONS, alike, results_of, stored
+from darkmatter.experiments.pursuit.results import STORED, alike, results_of, stored
 from darkmatter.models.activation_files import open_activations
 from darkmatter.runner.stage import Stage, run
 from darkmatter.runner.units import Unit, run_units
 from darkmatter.saes.open import read_specs
 from darkmatter.storage.artifacts import ArtifactError, write_arrays, write_json
-from darkmatter.storage.paths import ACTIVATIONS, CODES, DIMENSION_SUMS, SAES
+from darkmatter.storage.paths import ACTIVATIONS, CODES, SAES
 
 WORK = Path("data/.work/pursuit")
 
@@ -70,17 +70,17 @@ def main(stage: Stage) -> None:
         joined.append(Unit(name, arguments))
         for encoder in (OWN, *VARIANTS):
             files = {"codes": WORK / "joined" / name / encoder / "codes.npz", "sae": sources["sae"]}
-            decomposed.append(Unit(f"{name}/{encoder}", {**rows, **files, "prepared": moments.parent}))
+            files |= {"prepared": moments.parent, "each_dimension": encoder in (OWN, CLAIMED)}
+            decomposed.append(Unit(f"{name}/{encoder}", {**rows, **files}))
     stage.units = run_units(pursue_contexts, pursued, WORK / "pursued", stage.name)
     run_units(join_codes, joined, WORK / "joined", stage.name)
     stage.units += run_units(decompose, decomposed, WORK / "decomposed", stage.name)
 
     by_width = sorted(specs.values(), key=lambda spec: (spec["d_sae"], spec["k"] or 0, spec["seed"], spec["name"]))
-    scalars, dimensions = stored(moments, WORK / "decomposed", specs)
-    write_arrays(stage.writes(stage.reports.results / STORED), scalars, compress=True)
-    write_arrays(stage.writes(DIMENSION_SUMS / stage.params.profile / STORED_DIMENSIONS), dimensions, compress=True)
+    arrays = stored(moments, WORK / "decomposed", specs)
+    write_arrays(stage.writes(stage.reports.results / STORED), arrays, compress=True)
     groups = alike(stage.params, specs)
-    results = results_of(scalars, dimensions, by_width, hookpoint, params.bootstrap.model_dump(), groups)
+    results = results_of(arrays, by_width, hookpoint, params.bootstrap.model_dump(), groups)
     write_json(stage.writes(stage.reports.results / "pursuit.json"), results)
     shutil.rmtree(WORK)
 

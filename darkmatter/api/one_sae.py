@@ -116,7 +116,7 @@ def one_pass(
     if rows.has_targets:
         sample = engine.TargetSample(x, rebuilt, rows.splits, shared.prepared, rows.y)
     nothing = engine.FiringCounts(rows.x, rows.kept, 0)  # of a given Sae(x) no latents are known
-    write_sums(folder, sample, (firings or nothing).of_contexts, keep)
+    write_sums(folder, sample, read_arrays(shared.sums), (firings or nothing).of_contexts, keep)
     estimate_sae(folder, shared.sums.as_posix(), folder.as_posix(), **shared.settings.bootstrap.model_dump())
     result = read_json(folder / ESTIMATES)
     return result | {"core": row_means(read_arrays(folder / TABLE), rows)}

@@ -15,30 +15,23 @@ from darkmatter.audit.command_line import did_you_mean
 from darkmatter.audit.compare import TOLERANCE, Comparison, compare
 from darkmatter.audit.findings import AuditFinding
 from darkmatter.audit.profiles import chosen, params_of
-from darkmatter.decomposition.results import MOMENTS
 from darkmatter.experiments.registry import Record, drawn, records
 from darkmatter.figures import FIGURES as ENTRIES
 from darkmatter.figures import figure_data
 from darkmatter.ledger.claims import CLAIMS, Claim, load_claims, present_hashes
-from darkmatter.ledger.estimands.evidence import BY_DIMENSION as VARIANT
-from darkmatter.ledger.estimands.evidence import NOT_PULLED, Evidence
+from darkmatter.ledger.estimands.evidence import Evidence
 from darkmatter.ledger.estimands.gather import gather
 from darkmatter.ledger.judge import claim_row, prediction_row, summary_of
 from darkmatter.ledger.predictions import Prediction
 from darkmatter.ledger.verdicts import subject_of
-from darkmatter.params.conventions import CONVENTIONS
 from darkmatter.params.schema import Params
-from darkmatter.regression.splits import SPLITS
 from darkmatter.report.claims import component, outcome_words
 from darkmatter.results.headline import headline_metrics
 from darkmatter.results.load import Results, load_results
 from darkmatter.results.plot_rows import plot_rows
-from darkmatter.statistics.sae_estimates import HookpointSums, dimension_estimates, scalar_estimates
+from darkmatter.statistics.sae_estimates import HookpointSums, sae_estimates
 from darkmatter.storage.artifacts import ArtifactError, plain, read_arrays, read_json
-from darkmatter.storage.paths import DECOMPOSITION, reports_of
-
-BY_DIMENSION = str(VARIANT)  # the only variant that may need more than committed sums
-GET = "`make repro`, or from a remote that has them `dvc pull {}`"
+from darkmatter.storage.paths import reports_of
 
 
 @dataclass
@@ -221,18 +214,9 @@ class Deriver:
 
     def claim(self, claim: Claim) -> Derived:
         path, row = self.reports.claims.as_posix(), plain(claim_row(claim, self.evidence, subject_of(self.params)))
-        if row["reason"] == NOT_PULLED:
-            return Derived(claim.id, path, lacking=NOT_PULLED)
         if claim.id not in self.judged:
             return Derived(claim.id, path, lacking=f"{path} does not have it: `dvc repro claims`")
-        committed, lacking = self.judged[claim.id], None
-        if self.by_dimension_not_pulled and BY_DIMENSION in committed["variants"].keys() - row["variants"].keys():
-            row["flips"] += [name for name in committed["flips"] if name == BY_DIMENSION]
-            lacking = f"{BY_DIMENSION}: {NOT_PULLED}"
-        for index, (before, known) in enumerate(zip(row["earlier"], committed["earlier"], strict=False)):
-            if before["reason"] == NOT_PULLED:
-                row["earlier"][index], lacking = known, f"the rule of edition {before['edition']}: {NOT_PULLED}"
-        return Derived(claim.id, path, compare(committed, row, f"claims[{claim.id}]"), lacking, row)
+        return Derived(claim.id, path, compare(self.judged[claim.id], row, f"claims[{claim.id}]"), row=row)
 
     def same_rule(self, claim: Claim) -> bool:
         """Whether the rule of the ledger is the one that judged a claim; it may be of a later edition."""
@@ -240,11 +224,7 @@ class Deriver:
 
     def behind(self, judged: Claim | Prediction) -> list[Derived]:
         """The results that a claim or prediction is judged on, where they can be made again."""
-        record = self.records.get(judged.experiment)
-        if record is None:
-            return []
-        name, _ = record.offered.get(judged.estimand.name, (None, False))
-        return [self.experiment(judged.experiment, name)]
+        return [self.experiment(judged.experiment)] if judged.experiment in self.records else []
 
     def prediction(self, prediction: Prediction) -> Derived:
         path, row = self.reports.claims.as_posix(), plain(prediction_row(prediction, self.evidence))
@@ -253,15 +233,11 @@ class Deriver:
         committed = self.predicted[prediction.id]
         return Derived(prediction.id, path, compare(committed, row, f"predictions[{prediction.id}]"), row=row)
 
-    @property
-    def by_dimension_not_pulled(self) -> bool:
-        return None in (self.evidence.dimension_sums, self.evidence.pursuit_sums)
-
     def counts(self, rows: list[dict[str, Any] | None]) -> Derived:
         """What claims.json says of all claims together, and rows of claims and predictions that the ledger lacks.
 
         Args:
-            rows: as derived, in the order of the ledger; for None, whose sums are not here, the committed one counts.
+            rows: as derived, in the order of the ledger; for None, which claims.json lacks, nothing counts.
         """
         known = [row or self.judged.get(name, {}) for row, name in zip(rows, self.claims, strict=True)]
         derived = summary_of(known, self.params.profile, subject_of(self.params))
@@ -274,37 +250,28 @@ class Deriver:
         result.differing += [(place, "a row", f"none in {CLAIMS}") for place in lost]
         return Derived("counts", self.reports.claims.as_posix(), result)
 
-    def experiment(self, name: str, estimand: str | None = None) -> Derived:
-        """Make the results of an experiment again from its sums.
+    def experiment(self, name: str) -> Derived:
+        """Make the results of an experiment again from its sums."""
+        path, committed, derived = self.again(name)
+        return Derived(name, path.as_posix(), compare(committed, derived))
 
-        Args:
-            estimand: the one that is asked for; numbers beside it are not missed.
-        """
-        path, committed, derived, lacking = self.again(name)
-        asked, result = (content.get("estimands", {}).get(estimand) for content in (committed, derived))
-        whole = asked is not None and compare(asked, result).given == 0
-        return Derived(name, path.as_posix(), compare(committed, derived), None if whole else lacking)
-
-    def again(self, name: str) -> tuple[Path, Any, Any, str | None]:
-        """(path, committed results, the same made again, what is missing for some of it): once, for all who ask."""
+    def again(self, name: str) -> tuple[Path, Any, Any]:
+        """(path, committed results, the same made again): once, for all who ask."""
         if name in self.made_again:
             return self.made_again[name]
         record = self.records[name]
         path, files = record.results(self.params.profile), record.sums(self.params.profile)
         committed = read_json(path)
-        absent = [file for file in record.pulled if not files[file].exists()]
-        sums = {file: read_arrays(place) for file, place in files.items() if file not in absent}
-        needed = ", ".join(files[file].as_posix() for file in absent)
-        lacking = f"numbers that need {needed}: {GET.format(name)}" if absent else None
+        sums = {file: read_arrays(place) for file, place in files.items()}
         try:
             derived = plain(record.derive(sums, committed, self.params))
         except KeyError as error:
             raise ArtifactError(f"{path} or its sums lack {error}. Run `dvc repro {name}` to make them.") from None
-        self.made_again[name] = path, committed, derived, lacking
+        self.made_again[name] = path, committed, derived
         return self.made_again[name]
 
     def hookpoint(self, hookpoint: str) -> Derived:
-        """The estimates of every SAE of a hookpoint; those that average over dimensions where their sums are here."""
+        """The estimates of every SAE of a hookpoint."""
         path = (self.reports.decomposition / f"{hookpoint}.json").as_posix()
         committed = self.evidence.results.decomposition[hookpoint]
         arrays = read_arrays(self.reports.sums / f"{hookpoint}.npz")
@@ -315,20 +282,10 @@ class Deriver:
             apart = ("saes", sorted(named - summed), sorted(summed - named))  # of the results only, of the sums only
             return Derived(hookpoint, path, Comparison(differing=[apart]))
         shared = HookpointSums(arrays["rows"], arrays["square"], arrays["cross"], rank, bootstrap)
-        folder = DECOMPOSITION / self.params.profile / hookpoint
-        moments = read_arrays(folder / MOMENTS) if folder.is_dir() else None
         saes = []
         for sae in committed["saes"]:
             prefix = f"{sae['name']}/"
             own = {key.removeprefix(prefix): array for key, array in arrays.items() if key.startswith(prefix)}
-            dimensions = read_arrays(folder / sae["name"] / "dimension_sums.npz") if moments else None
-            estimates: dict[str, Any] = {split: {} for split in SPLITS}
-            for split in SPLITS:
-                for way in CONVENTIONS:
-                    estimates[split][way] = scalar_estimates(shared, own, split, way)
-                    if dimensions:
-                        estimates[split][way] |= dimension_estimates(shared, moments, dimensions, split, way)
             facts = {"l0": float(own["sum/l0"][-1].sum() / shared.rows[-1].sum())}
-            saes.append(facts | {"estimates": estimates})
-        lacking = None if moments else f"R² and FVU per dimension: {GET.format(f'decomposition@{hookpoint}')}"
-        return Derived(hookpoint, path, compare(committed, plain({"saes": saes})), lacking)
+            saes.append(facts | {"estimates": sae_estimates(shared, own)})
+        return Derived(hookpoint, path, compare(committed, plain({"saes": saes})))

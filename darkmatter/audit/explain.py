@@ -10,7 +10,6 @@ from darkmatter.audit.lock import LockedStage, read_pipeline
 from darkmatter.audit.profiles import chosen
 from darkmatter.audit.receipts import Receipts, read_receipts
 from darkmatter.audit.rules import earlier_rules
-from darkmatter.experiments.registry import needs_data
 from darkmatter.ledger.claims import CLAIMS, Claim, load_claims, present_hashes
 from darkmatter.ledger.estimands.registry import estimand
 from darkmatter.ledger.other_profiles import claims_alone
@@ -105,7 +104,6 @@ def explain(identity: str, profile: str | None = None) -> Content:
         "commands": {
             "derive": f"darkmatter audit derive {claim.id}{words}",
             "full": f"darkmatter audit explain --full {claim.id}{words}",
-            "needs_data": needs_data([claim.experiment], claim.estimand.name),
             "rerun": [f"darkmatter audit rerun {item['stage']}" for item in chain if own],
         },
     }
@@ -151,7 +149,7 @@ def in_brief(content: Content) -> list[str]:
     ]
     return [
         *lines,
-        f"  command    {derive_line(content)}",
+        f"  command    {content['commands']['derive']}",
         f"  more       {content['commands']['full']}",
     ]
 
@@ -208,10 +206,5 @@ def as_text(content: Content) -> list[str]:
         lines += [f"               {key} = {shorten(str(value), 100)}" for key, value in item["params"].items()]
         lines += [f"               in  {path} {sha256[:12]}" for path, sha256 in item["inputs"].items()]
         lines += [f"               out {path} {sha256[:12]}" for path, sha256 in item["outputs"].items()]
-    again = [derive_line(content), *(f"{command}{NEEDS_DATA}" for command in content["commands"]["rerun"])]
+    again = [content["commands"]["derive"], *(f"{command}{NEEDS_DATA}" for command in content["commands"]["rerun"])]
     return [*lines, *(f"  again      {command}" for command in again)]
-
-
-def derive_line(content: Content) -> str:
-    """The command that makes a claim's numbers again, with a remark where a bare clone lacks what it needs."""
-    return content["commands"]["derive"] + (NEEDS_DATA if content["commands"]["needs_data"] else "")

@@ -11,7 +11,7 @@ Four passes over the rows, one context at a time; error vectors are rebuilt from
 Of a transcoder e = y − T(x) with another activation y; the columns of the table that say x are then those of y.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import cast
 
@@ -20,18 +20,18 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from darkmatter.decomposition.results import DIMENSION_SUMS, SUMS
 from darkmatter.decomposition.samples import SaeSample, open_sample
-from darkmatter.decomposition.shared_moments import shift
+from darkmatter.decomposition.shared_moments import FILE, shift
 from darkmatter.regression.context_sums import RowSums, scalar_sums
 from darkmatter.regression.least_squares import LinearMap, fit
 from darkmatter.regression.moments import CrossMomentsFitter
 from darkmatter.regression.splits import SPLITS
 from darkmatter.saes.reconstructions import Reconstructions
-from darkmatter.storage.artifacts import write_arrays
+from darkmatter.statistics.per_dimension import error_sums
+from darkmatter.storage.artifacts import read_arrays, write_arrays
 
 TABLE = "tokens.npz"  # per-token table: [context, position] each
-SUMS = "sums.npz"  # per-context sums of scalars and pooled squares: [row set, context] each
-DIMENSION_SUMS = "dimension_sums.npz"  # per-context sums per dimension: [row set, context, d_model] each
 
 Table = dict[str, Float[np.ndarray, "context position"]]
 Sums = dict[str, np.ndarray]
@@ -50,6 +50,7 @@ def decompose(
     folds: int,
     split_seed: int,
     device: str = "cpu",
+    each_dimension: bool = False,
 ) -> None:
     """Decompose the error of one SAE and write its table and sums (a unit of the decomposition stage).
 
@@ -59,6 +60,7 @@ def decompose(
         codes: .npz with `index`, `value` [row, slot] and `l0` [row].
         sae: folder of the SAE in sae-lens format, of which the decoder is read.
         device: where the passes compute.
+        each_dimension: write DIMENSION_SUMS, too, for one who compares two SAEs dimension by dimension.
 
     Raises:
         ParamsError: there is no such device here.
@@ -68,13 +70,25 @@ def decompose(
     rebuilt = cast(Reconstructions, sample.sae)  # of stored codes, as `open_sample` opens them
     firings = rebuilt.index[(rebuilt.value != 0) & sample.splits.kept[..., None]]
     fired = np.bincount(firings, minlength=rebuilt.decoder.d_sae) > 0
-    write_sums(out, sample, lambda: (rebuilt.l0, fired))
+    dimension_sums = write_sums(out, sample, read_arrays(Path(prepared) / FILE), lambda: (rebuilt.l0, fired))
+    if each_dimension:
+        write_arrays(out / DIMENSION_SUMS, dimension_sums)
 
 
-def write_sums(out: Path, sample: SaeSample, firings: Callable[[], Firings], keep: Keep | None = None) -> None:
-    """Make the passes and write TABLE, SUMS and DIMENSION_SUMS.
+def write_sums(
+    out: Path,
+    sample: SaeSample,
+    x_sums: Mapping[str, np.ndarray],
+    firings: Callable[[], Firings],
+    keep: Keep | None = None,
+) -> Sums:
+    """Make the passes and write TABLE and SUMS; return the sums of every dimension.
+
+    SUMS holds [row set, context] each: sums of scalars, and squares pooled over dimensions; and what means over
+    dimensions are made from (`per_dimension.error_sums`).
 
     Args:
+        x_sums: `rows`, `x_sum` and `x_square` of what Sae(x) is to equal, as `shared_moments.prepare` writes them of x.
         firings: asked after the passes, since Sae(x) may come from an encoder that runs in them: l0 of every row, and
             whether each latent fired at all on a kept row.
         keep: is shown the parts of each context, in order.
@@ -87,8 +101,8 @@ def write_sums(out: Path, sample: SaeSample, firings: Callable[[], Firings], kee
     sums |= {f"sum/{name}": scalar_sums(row_sets, column) for name, column in table.items()}
     sums["latent_fired"] = np.array([np.count_nonzero(fired), len(fired)], dtype=np.float64)
     write_arrays(out / TABLE, {name: column.astype(np.float32) for name, column in table.items()})
-    write_arrays(out / SUMS, sums)
-    write_arrays(out / DIMENSION_SUMS, dimension_sums)
+    write_arrays(out / SUMS, sums | error_sums(x_sums, dimension_sums))
+    return dimension_sums
 
 
 def error_maps(sample: SaeSample) -> dict[str, LinearMap]:

@@ -9,6 +9,8 @@ from darkmatter.statistics.sae_estimates import context_products, own_sums, sae_
 from darkmatter.storage.artifacts import read_arrays, read_json, write_json
 
 MOMENTS = "moments/activations.npz"  # below a hookpoint's folder, beside one folder for each SAE
+SUMS = "sums.npz"  # of an SAE: see `passes.write_sums`
+DIMENSION_SUMS = "dimension_sums.npz"  # of an SAE, where asked for: [row set, context, d_model] each
 ESTIMATES = "estimates.json"
 
 Arrays = dict[str, np.ndarray]
@@ -28,10 +30,10 @@ def estimate_sae(out: Path, moments: str, decomposed: str, resamples: int, level
     shared = read_arrays(Path(moments))
     rank = {name: int(facts["rank"]) for name, facts in regressions(shared).items()}
     hookpoint = own_sums(shared, rank, {"resamples": resamples, "level": level, "seed": seed})
-    sums, dimension_sums = (read_arrays(Path(decomposed) / name) for name in ("sums.npz", "dimension_sums.npz"))
+    sums = read_arrays(Path(decomposed) / SUMS)
     fired, latents = sums["latent_fired"].tolist()
     result = {
-        "estimates": sae_estimates(hookpoint, sums, shared, dimension_sums),
+        "estimates": sae_estimates(hookpoint, sums),
         "l0": float(sums["sum/l0"][-1].sum() / hookpoint.rows[-1].sum()),
         "dead_latents": int(latents - fired),
     }
@@ -39,11 +41,11 @@ def estimate_sae(out: Path, moments: str, decomposed: str, resamples: int, level
 
 
 def committed_sums(folder: Path, names: list[str]) -> Arrays:
-    """Scalar and pooled sums of a hookpoint and of its SAEs, keys `NAME/SUM`: what its committed .npz holds."""
+    """Sums of a hookpoint and of its SAEs, keys `NAME/SUM`, which all numbers follow from: its committed .npz."""
     shared = read_arrays(folder / MOMENTS)
     arrays = {"rows": shared["rows"], "square": shared["x_square"].sum(-1), "cross": context_products(shared)}
     for name in names:
-        arrays |= {f"{name}/{key}": array for key, array in read_arrays(folder / name / "sums.npz").items()}
+        arrays |= {f"{name}/{key}": array for key, array in read_arrays(folder / name / SUMS).items()}
     return arrays
 
 

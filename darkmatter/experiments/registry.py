@@ -6,12 +6,12 @@ Records are imported by name: in dvc.yaml, a stage that asks for them depends on
 
 import functools
 import importlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from darkmatter.storage.paths import DIMENSION_SUMS, reports_of
+from darkmatter.storage.paths import reports_of
 
 if TYPE_CHECKING:
     from darkmatter.costs.cost import Cost
@@ -33,12 +33,9 @@ class Record:
         section: of the paper, or "ours"; its figures say the same.
         figures: modules of `darkmatter.figures` that show its results.
         committed: names of the files that hold its sums, beside its results.
-        pulled: names of those below `data/`, which come with `make repro` or `dvc pull`; where one is missing, `derive`
-            is called without it and leaves out the numbers that need it.
         derive: makes the results file again from its sums; of the committed results it takes names and text, never a
             number that it returns. None where the results are no numbers of its own.
         estimands: what claims may take from `estimands` of its results.
-        averaged: those of them that average over dimensions, which only sums below `data/` give.
         seeded: those of them that say what another training seed does (`of_seed`) where there are SAEs to measure it;
             claims may take them as NAME_with_seed, too.
         no_sae: whether no SAE is in its numbers.
@@ -49,10 +46,8 @@ class Record:
     section: str
     figures: tuple[str, ...] = ()
     committed: tuple[str, ...] = ()
-    pulled: tuple[str, ...] = ()
     derive: Derive | None = None
     estimands: tuple[str, ...] = ()
-    averaged: tuple[str, ...] = ()
     seeded: tuple[str, ...] = ()
     no_sae: bool = False
 
@@ -66,9 +61,8 @@ class Record:
         return reports_of(profile).results / f"{self.name}.json"
 
     def sums(self, profile: str) -> dict[str, Path]:
-        """Name, as `derive` takes it for a key → the file of a profile, be it here or not."""
-        kept = {name: reports_of(profile).results / name for name in self.committed}
-        return kept | {name: DIMENSION_SUMS / profile / name for name in self.pulled}
+        """Name, as `derive` takes it for a key → the file of a profile."""
+        return {name: reports_of(profile).results / name for name in self.committed}
 
 
 @functools.cache
@@ -77,23 +71,6 @@ def records() -> dict[str, Record]:
     names = sorted(path.parent.name for path in Path(__file__).parent.glob("*/record.py"))
     modules = [importlib.import_module(f"darkmatter.experiments.{name}.record") for name in names]
     return {module.RECORD.name: module.RECORD for module in modules}
-
-
-def needs_data(results: Iterable[str], estimand: str | None = None) -> bool:
-    """Whether deriving them again needs sums below `data/`, which a bare clone lacks.
-
-    Args:
-        results: names of results.
-        estimand: that of a claim on them; None for the results as a whole.
-    """
-    known = records()
-    pulled = [known[name] for name in results if name in known and known[name].pulled]
-    if estimand is None:
-        return bool(pulled) or "decomposition" in results
-    return any(
-        record.offered.get(estimand, ("", False))[0] not in set(record.estimands) - set(record.averaged)
-        for record in pulled
-    )
 
 
 def drawn() -> list[str]:

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-from darkmatter.experiments.registry import needs_data
 from darkmatter.ledger.estimands.evidence import BY_DIMENSION, EVERY_ROW, ON_TOP_RUNG
 from darkmatter.ledger.verdicts import NOT_TESTABLE, said
 from darkmatter.params.conventions import CONVENTIONS, PRIMARY
@@ -105,7 +104,6 @@ def claim_row(row: Content, provenance: Provenance, profile: str) -> Content:
         "made_by": provenance.made_by(
             list(dict.fromkeys([*results, "claims"])),
             [f"derive {row['id']}", f"explain {row['id']}"],
-            data=[f"derive {row['id']}"] if needs_data(results, row["estimand"]) else [],
         ),
     }
 

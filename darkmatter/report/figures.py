@@ -6,7 +6,6 @@ from typing import Any
 
 from markupsafe import Markup
 
-from darkmatter.experiments.registry import needs_data
 from darkmatter.figures import FigureModule
 from darkmatter.report.numbers import estimate_text
 from darkmatter.report.sources import Provenance, results_shown
@@ -47,7 +46,6 @@ def figure_content(entry: FigureModule, folder: Path, provenance: Provenance, dr
             [*results, "figures"],
             [f"derive {entry.id} --values", from_sums],  # from the results; these from their sums
             data.get("hookpoint"),
-            [from_sums] if needs_data(results) else [],
         ),
     }
     if entry.is_table:

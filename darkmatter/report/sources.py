@@ -47,16 +47,13 @@ class Provenance:
         many = sorted(name for name in self.receipts if name.startswith(f"{results}@"))
         return many or ([results] if results in self.receipts else [])
 
-    def made_by(
-        self, results: Sequence[str], derive: Sequence[str], hookpoint: str | None = None, data: Sequence[str] = ()
-    ) -> Content:
+    def made_by(self, results: Sequence[str], derive: Sequence[str], hookpoint: str | None = None) -> Content:
         """The strip below a figure or claim.
 
         Args:
             results: names of results files.
             derive: what `darkmatter audit` is asked for.
             hookpoint: whose stage is shown first.
-            data: those of `derive` that need data, which a bare clone lacks.
         """
         stages, others = [], []
         for name in results:
@@ -72,7 +69,6 @@ class Provenance:
             "others": others,
             "seconds": seconds,
             "derive": [f"darkmatter audit {words}" for words in derive],
-            "needs_data": [f"darkmatter audit {words}" for words in data],
         }
 
     def brief(self, name: str) -> Content:

@@ -1,6 +1,5 @@
 """R² with intervals from the sums of `held_out_regression.regress`: no torch."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,29 +11,16 @@ from darkmatter.statistics.bootstrap import ContextBootstrap
 from darkmatter.statistics.estimate import Estimate
 from darkmatter.statistics.sae_estimates import Sums, estimate
 
-# (weights, rows, total, square, residual) → R² of each resample
-R2 = Callable[..., np.ndarray]
 
+def scored(sums: Sums, row_set: str, residual: str) -> tuple[np.ndarray, ...]:
+    """Rows [context]; sums of the targets, of their squares and of their squared residuals [context, target].
 
-def r2_pooled(
-    weights: np.ndarray, rows: np.ndarray, total: np.ndarray, square: np.ndarray, residual: np.ndarray
-) -> np.ndarray:
-    """1 − Σ (t − t̂)² / Σ (t − t̄)², both over all targets: one minus the pooled FVU."""
-    spread = metrics.centred(weights, rows, total, square)
-    return 1.0 - metrics.ratio((weights @ residual).sum(1), spread.sum(1))
-
-
-def r2_of(
-    sums: Sums, row_set: str, residual: str, rank: int, bootstrap: dict[str, Any], over: R2 = metrics.r2_mean
-) -> Estimate:
-    """R² over one set of rows, the mean over targets (of one target: its R²).
+    Of the contexts that have rows in the set.
 
     Args:
         sums: as `held_out_regression.HeldOut.sums`.
         row_set: a name of ROW_SETS.
         residual: key of the squared residuals.
-        bootstrap: `resamples`, `level` and `seed`.
-        over: how it goes over targets: their mean, or `r2_pooled`.
 
     Raises:
         ValueError: these residuals were not scored on these rows.
@@ -43,11 +29,22 @@ def r2_of(
     used = np.flatnonzero(sums["rows"][number])
     key = residual.removeprefix("residual/")
     names = [f"{name}/{key}" if f"{name}/{key}" in sums else name for name in ("total", "square")]
-    rows, *columns = (sums[name][number][used] for name in ("rows", *names, residual))
+    columns = tuple(sums[name][number][used] for name in ("rows", *names, residual))
     if np.isnan(columns[-1]).any():
         raise ValueError(f"{residual} is not scored on the row set {row_set!r}")
-    units = ContextBootstrap(len(used), **bootstrap)
-    return estimate(units, lambda weights: over(weights, rows, *columns), rows, rank)
+    return columns
+
+
+def r2_of(sums: Sums, row_set: str, residual: str, rank: int, bootstrap: dict[str, Any]) -> Estimate:
+    """R² over one set of rows, the mean over targets (of one target: its R²); arguments as of `scored`.
+
+    Args:
+        bootstrap: `resamples`, `level` and `seed`.
+    """
+    rows, *columns = scored(sums, row_set, residual)
+    return estimate(
+        ContextBootstrap(len(rows), **bootstrap), lambda weights: metrics.r2_mean(weights, rows, *columns), rows, rank
+    )
 
 
 def r2_estimates(sums: Sums, rank: dict[str, int], bootstrap: dict[str, Any]) -> dict[str, Any]:

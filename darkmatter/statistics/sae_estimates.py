@@ -12,10 +12,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from darkmatter.params.conventions import pooled_rows
 from darkmatter.regression.splits import ROW_SETS, SPLITS
-from darkmatter.statistics import metrics
-from darkmatter.statistics.bootstrap import MANY, ContextBootstrap, Statistic, Weights
+from darkmatter.statistics import metrics, per_dimension
+from darkmatter.statistics.bootstrap import MANY, ContextBootstrap, Statistic
 from darkmatter.statistics.estimate import Estimate, Facts
+from darkmatter.statistics.per_dimension import mean_of_ratios
 
 Sums = Mapping[str, np.ndarray]
 Answer = Any  # of a set of rows: an Estimate; of symbolic ones, as the ledger has them, the formula itself
@@ -117,7 +119,7 @@ def scalar_estimates(hookpoint: HookpointSums, sums: Sums, split: str, conventio
     FVU on all rows with the fitted ones among them, the linear part from a map fitted on all rows.
     """
     held_out = hookpoint.views[split]
-    pooled = hookpoint.views[split if convention == "paper" else "all"]
+    pooled = hookpoint.views[pooled_rows(split, convention)]
     source = split if convention == "paper" else "all"
     rank = hookpoint.rank[split]
     column = {name: f"{name}/{source}" if name.endswith("linear") else name for name in NORM_TEST}
@@ -143,38 +145,30 @@ def scalar_estimates(hookpoint: HookpointSums, sums: Sums, split: str, conventio
     return numbers
 
 
-def dimension_estimates(
-    hookpoint: HookpointSums, x_sums: Sums, dimension_sums: Sums, split: str, convention: str
-) -> dict[str, Answer]:
+def dimension_estimates(hookpoint: HookpointSums, sums: Sums, split: str, convention: str) -> dict[str, Answer]:
     """The numbers that average over dimensions: E11's R², and both FVU as 1 − R² per dimension.
 
     Args:
-        x_sums: `x_sum`, `x_square` [set, context, d_model], shifted.
-        dimension_sums: `error_sum`, `error_square`, `nonlinear/SPLIT/CONVENTION` [set, context, d_model].
+        sums: of `per_dimension.error_sums`.
     """
-    rank = hookpoint.rank[split]
-    held_out = hookpoint.views[split]
-    pooled = hookpoint.views[split if convention == "paper" else "all"]
-    nonlinear = dimension_sums[f"nonlinear/{split}/{convention}"]
-
-    def mean_r2(view: RowSet, sums: tuple[np.ndarray, np.ndarray], left: np.ndarray, weights: Weights) -> np.ndarray:
-        return metrics.r2_mean(weights, view.rows, *(view.of_sums(array) for array in (*sums, left)))
-
-    x, error = (x_sums["x_sum"], x_sums["x_square"]), (dimension_sums["error_sum"], dimension_sums["error_square"])
+    rank, rows = hookpoint.rank[split], pooled_rows(split, convention)
+    held_out, pooled = hookpoint.views[split], hookpoint.views[rows]
+    unexplained = sums[per_dimension.unexplained_key(split, convention)]
+    fvu, fvu_nonlinear = sums[per_dimension.fvu_key(rows)], sums[per_dimension.fvu_nonlinear_key(split, convention)]
     return {
-        "vector_r2": held_out.estimate(lambda weights: mean_r2(held_out, error, nonlinear, weights), rank),
-        "fvu_per_dim": pooled.estimate(lambda weights: 1 - mean_r2(pooled, x, error[1], weights), 0),
-        "fvu_nonlinear_per_dim": pooled.estimate(lambda weights: 1 - mean_r2(pooled, x, nonlinear, weights), rank),
+        "vector_r2": held_out.estimate(lambda weights: 1 - mean_of_ratios(weights, unexplained), rank),
+        "fvu_per_dim": pooled.estimate(lambda weights: mean_of_ratios(weights, fvu), 0),
+        "fvu_nonlinear_per_dim": pooled.estimate(lambda weights: mean_of_ratios(weights, fvu_nonlinear), rank),
     }
 
 
-def sae_estimates(hookpoint: HookpointSums, sums: Sums, x_sums: Sums, dimension_sums: Sums) -> dict[str, Any]:
+def sae_estimates(hookpoint: HookpointSums, sums: Sums) -> dict[str, Any]:
     """All numbers of one SAE: split → convention → name → estimate."""
     return {
         split: {
             convention: {
                 **scalar_estimates(hookpoint, sums, split, convention),
-                **dimension_estimates(hookpoint, x_sums, dimension_sums, split, convention),
+                **dimension_estimates(hookpoint, sums, split, convention),
             }
             for convention in ("paper", "authors")
         }

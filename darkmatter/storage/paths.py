@@ -14,7 +14,6 @@ CODES = DATA / "codes"
 # must hold the configured ones alone. Sums have one so that each profile's reports are held against its own.
 DECOMPOSITION = DATA / "decomposition"
 HOOKPOINT_RESULTS = DATA / "results"
-DIMENSION_SUMS = DATA / "sums"
 
 MANIFESTS = Path("conf/manifests")  # lists of published SAEs, with their revisions and SHA-256s
 

@@ -21,6 +21,7 @@ from darkmatter.experiments.architectures.train import FACTS
 from darkmatter.models.activation_files import open_activations
 from darkmatter.models.outliers import kept_rows
 from darkmatter.regression.splits import SPLITS, draw_splits
+from darkmatter.statistics.per_dimension import unexplained_sums
 from darkmatter.storage.artifacts import ArtifactError, read_json, write_arrays
 
 if TYPE_CHECKING:  # sae-lens takes 6–13 s to import: only a process that encodes pays for it
@@ -74,10 +75,8 @@ def measure(
 
     Keys: `SPLIT/NAME` [context], over the split's held-out rows, of the contexts that have any:
         error, nonlinear   Σ ‖e‖² and Σ ‖e − ê‖², for FVU and FVU_nonlinear
-        left, even         Σ over dimensions of (e − ê)² and of (1 − R²) (e − ē)², each in units of the dimension's
-                           Σ (e − ē)², for R² of the error vector: see `estimates.vector_r2`
+        unexplained        [2, context] for R² of the error vector: see `per_dimension.unexplained_sums`
         l0                 Σ of latents that fired
-        dimensions         how many of them have variance
     `latent_fired` (on any row, all there are), `mean_l0` over all rows, `l1_coefficient` (NaN of those without).
 
     Args:
@@ -101,35 +100,14 @@ def measure(
         total, square, left = (
             dimensions[name][place][used] for name in ("error_sum", "error_square", f"nonlinear/{split}/{WAY}")
         )
-        even = even_sums(total, square, left, row_sets[place][used].sum(1))
         own = {"error": square.sum(1), "nonlinear": left.sum(1), "l0": (outputs.l0 * row_sets[place])[used].sum(1)}
-        arrays |= {f"{split}/{name}": values for name, values in (own | even).items()}
+        own["unexplained"] = unexplained_sums(row_sets[place][used].sum(1), total, square, left)
+        arrays |= {f"{split}/{name}": values for name, values in own.items()}
     coefficient = read_json(Path(sae) / FACTS)["l1_coefficient"]
     arrays["l1_coefficient"] = np.array(np.nan if coefficient is None else coefficient)
     arrays["latent_fired"] = np.array([outputs.fired.sum(), len(outputs.fired)])
     arrays["mean_l0"] = np.array(outputs.l0[splits.kept].mean())
     write_arrays(out / SUMS, arrays)
-
-
-def even_sums(
-    total: Float[np.ndarray, "context dim"],
-    square: Float[np.ndarray, "context dim"],
-    left: Float[np.ndarray, "context dim"],
-    rows: np.ndarray,
-) -> dict[str, np.ndarray]:
-    """`left`, `even` and `dimensions`, of dimensions whose error has variance.
-
-    Args:
-        total, square: Σ e and Σ e².
-        left: Σ (e − ê)².
-    """
-    mean = total.sum(0) / rows.sum()
-    centred = square - 2 * mean * total + rows[:, None] * mean**2  # Σ (e − ē)² of each context
-    variance = centred.sum(0)
-    varied = variance > 0
-    shares = left[:, varied] / variance[varied]
-    even = centred[:, varied] / variance[varied] @ shares.sum(0)
-    return {"left": shares.sum(1), "even": even, "dimensions": np.array(varied.sum())}
 
 
 def open_inference(folder: Path) -> "SAE[Any]":

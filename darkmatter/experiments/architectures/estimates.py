@@ -14,6 +14,7 @@ import numpy as np
 from darkmatter.statistics import metrics
 from darkmatter.statistics.bootstrap import Statistic, Weights, each_once
 from darkmatter.statistics.estimate import Estimate
+from darkmatter.statistics.per_dimension import mean_of_ratios
 from darkmatter.statistics.sae_estimates import HookpointSums, Sums
 
 FVU, NONLINEAR, LINEAR, VECTOR_R2, L0 = "fvu", "fvu_nonlinear", "fvu_linear", "vector_r2", "l0"
@@ -29,7 +30,7 @@ def statistics_of(hookpoint: HookpointSums, sums: Sums, split: str) -> dict[str,
     """
     view = hookpoint.views[split]
     square, cross = view.of_sums(hookpoint.square), hookpoint.cross_of(view)
-    own = {name: sums[f"{split}/{name}"] for name in ("error", "nonlinear", "left", "even", "dimensions", "l0")}
+    own = {name: sums[f"{split}/{name}"] for name in ("error", "nonlinear", "unexplained", "l0")}
 
     def pooled(left: np.ndarray) -> Statistic:
         return lambda weights: metrics.fvu(weights, view.rows, square, cross, left)
@@ -38,20 +39,9 @@ def statistics_of(hookpoint: HookpointSums, sums: Sums, split: str) -> dict[str,
         FVU: pooled(own["error"]),
         NONLINEAR: pooled(own["nonlinear"]),
         LINEAR: pooled(own["error"] - own["nonlinear"]),
-        VECTOR_R2: vector_r2(own["left"], own["even"], int(own["dimensions"])),
+        VECTOR_R2: lambda weights: 1 - mean_of_ratios(weights, own["unexplained"]),
         L0: lambda weights: metrics.ratio(weights @ own["l0"], weights @ view.rows),
     }
-
-
-def vector_r2(left: np.ndarray, even: np.ndarray, dimensions: int) -> Statistic:
-    """R² of the error vector (Eq. 11), a mean over dimensions, from two sums for each context.
-
-    On the data it is Eq. 11 exactly. Resampled, it is Eq. 11 to first order in the weights: R² of a dimension is
-    1 − N / V, whose change is that of (N − (1 − R²) V) / V with the V of the data below the line. So hundreds of
-    dimensions take the room of one.
-    """
-    unexplained = left.sum() / dimensions if dimensions else np.nan
-    return lambda weights: 1 - unexplained * metrics.ratio(weights @ left, weights @ even)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """What it costs to predict the error from earlier components."""
 
 from darkmatter.costs.cost import Cost, Work, many
-from darkmatter.costs.regressions import DIMENSION_SUMS, EIGEN, roots, splitting
+from darkmatter.costs.regressions import EIGEN, roots, splitting
 from darkmatter.costs.saes import BASE, codes_size, decoder, opened, opening, unpacked
 from darkmatter.costs.workload import FLOAT64, Workload
 
@@ -34,6 +34,5 @@ def cost(w: Workload) -> Cost:
     steps = (shared, many(regressions, on_device=True))
     device = FLOAT64 * (REGRESSED_BLOCKS * float(side_by_side) * (side_by_side + 2 * d) + 6 * side_by_side * 3 * d)
     memory = BASE["torch"] + sum(codes_size(w.rows, sae) + decoder(sae) for sae in (*parents, explained))
-    disk = FLOAT64 * DIMENSION_SUMS * 3 * w.tokens.eval_contexts * d * len(each)
     saes = (*parents, explained)
-    return Cost(steps, memory, device, memory + roots(w, d), disk, unpacked(saes), read=opened(saes))
+    return Cost(steps, memory, device, memory + roots(w, d), 0.0, unpacked(saes), read=opened(saes))

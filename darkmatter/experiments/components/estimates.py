@@ -6,68 +6,79 @@ import numpy as np
 
 from darkmatter.params.conventions import CONVENTIONS, PRIMARY
 from darkmatter.regression.splits import ROW_SETS, SPLITS
+from darkmatter.statistics.bootstrap import ContextBootstrap
+from darkmatter.statistics.estimate import Estimate
 from darkmatter.statistics.joint_levels import with_ends
-from darkmatter.statistics.r2_estimates import of_targets, r2_estimates, r2_of, r2_pooled
-from darkmatter.statistics.sae_estimates import Sums
+from darkmatter.statistics.per_dimension import mean_of_ratios, ratio_sums, spread
+from darkmatter.statistics.r2_estimates import of_targets, scored
+from darkmatter.statistics.sae_estimates import Sums, estimate
 
 TARGETS = ("error", "linear", "nonlinear")
 JUDGED = ("error", "nonlinear")  # of the parents, which one claim judges together
 POOLED = "nonlinear"  # of the parents, whose R² also stands pooled over dimensions, as FVU_nonlinear is
+IN_SAMPLE = "in-sample"  # the fit on all rows, scored on them
 BESIDE = ("joint", "pooled")  # of a target: what is for estimands alone
 JOINT = {"all-parents": "all parents", "self": "Sae(x)"}
 
 
+def scored_residuals() -> dict[str, str]:
+    """Key of the squared residuals of each fit → the row set that they are scored on."""
+    return {f"{split}/{way}": split for split in SPLITS for way in CONVENTIONS} | {IN_SAMPLE: "all"}
+
+
+def unexplained_sums(sums: Sums) -> dict[str, np.ndarray]:
+    """What R² of every target follows from, [2, context] each, of the contexts that have rows (`per_dimension`).
+
+    `TARGET/FIT` for the mean over dimensions, `pooled/FIT` for POOLED with the dimensions added up before.
+
+    Args:
+        sums: of the targets side by side, and what one regression leaves of them.
+    """
+    d_model = sums[f"residual/{IN_SAMPLE}"].shape[-1] // len(TARGETS)
+    result = {}
+    for place, target in enumerate(TARGETS):
+        own = of_targets(sums, slice(place * d_model, (place + 1) * d_model))
+        for fit, row_set in scored_residuals().items():
+            rows, total, square, left = scored(own, row_set, f"residual/{fit}")
+            added = spread(rows, total, square)
+            result[f"{target}/{fit}"] = ratio_sums(left, added)
+            if target == POOLED:
+                result[f"pooled/{fit}"] = ratio_sums(left.sum(1)[:, None], added.sum(1)[:, None])
+    return result
+
+
 def regressor_estimates(
-    sums: Sums, rank: dict[str, int], bootstrap: dict[str, Any], together: dict[str, Any] | None
+    rows: np.ndarray, sums: Sums, rank: dict[str, int], bootstrap: dict[str, Any], together: dict[str, Any] | None
 ) -> dict[str, Any]:
-    """target → R² as `r2_estimates.r2_estimates`, and under `joint` with intervals that hold together.
+    """target → split → convention → R², `in_sample`, and under `joint` with intervals that hold together.
 
     Of POOLED also `pooled`: split → convention → pooled R², with the ends of both levels.
 
     Args:
-        sums: of the targets side by side, and what one regression leaves of them.
+        rows: [row set, context].
+        sums: of `unexplained_sums`.
         together: the bootstrap of intervals that hold for several regressors at once; None: there is only this one.
     """
-    d_model = sums["residual/in-sample"].shape[-1] // len(TARGETS)
+
+    def r2(name: str, fit: str, row_set: str, at: dict[str, Any]) -> Estimate:
+        used, pair = rows[ROW_SETS.index(row_set)], sums[f"{name}/{fit}"]
+        used = used[used > 0]
+        units = ContextBootstrap(len(used), **at)
+        return estimate(units, lambda weights: 1 - mean_of_ratios(weights, pair), used, rank[row_set])
+
+    def held_out(name: str, at: dict[str, Any]) -> dict[str, Any]:
+        return {split: {way: r2(name, f"{split}/{way}", split, at) for way in CONVENTIONS} for split in SPLITS}
+
     estimates = {}
-    for place, target in enumerate(TARGETS):
-        own = of_targets(sums, slice(place * d_model, (place + 1) * d_model))
-        estimates[target] = r2_estimates(own, rank, bootstrap)
+    for target in TARGETS:
+        estimates[target] = held_out(target, bootstrap) | {"in_sample": r2(target, IN_SAMPLE, "all", bootstrap)}
         if together and target in JUDGED:
-            estimates[target]["joint"] = {"level": together["level"]} | {
-                split: {way: r2_of(own, split, f"residual/{split}/{way}", rank[split], together) for way in CONVENTIONS}
-                for split in SPLITS
-            }
+            estimates[target]["joint"] = {"level": together["level"]} | held_out(target, together)
         if together and target == POOLED:
             own_level = bootstrap | {"resamples": together["resamples"]}
-            both = [pooled_estimates(own, rank, at) for at in (own_level, together)]
+            both = [held_out("pooled", at) for at in (own_level, together)]
             estimates[target]["pooled"] = with_ends(*both, bootstrap["level"], together["level"])
     return estimates
-
-
-def pooled_estimates(sums: Sums, rank: dict[str, int], bootstrap: dict[str, Any]) -> dict[str, Any]:
-    """split → convention → R² pooled over dimensions."""
-    return {
-        split: {
-            way: r2_of(sums, split, f"residual/{split}/{way}", rank[split], bootstrap, r2_pooled) for way in CONVENTIONS
-        }
-        for split in SPLITS
-    }
-
-
-def facts_alone(rows: np.ndarray, rank: dict[str, int], together: dict[str, Any] | None) -> dict[str, Any]:
-    """What `regressor_estimates` says of each number beside its value."""
-    counted = {
-        name: {"rows": int(own.sum()), "contexts": int(np.count_nonzero(own)), "rank": rank[name]}
-        for name, own in zip(ROW_SETS, rows, strict=True)
-    }
-    result = {split: dict.fromkeys(CONVENTIONS, counted[split]) for split in SPLITS} | {"in_sample": counted["all"]}
-    jointly = {"joint": result | {"level": together["level"]}} if together else {}
-    pooled = {"pooled": {split: result[split] for split in SPLITS}} if together else {}
-    return {
-        target: result | (jointly if target in JUDGED else {}) | (pooled if target == POOLED else {})
-        for target in TARGETS
-    }
 
 
 def components_results(
@@ -111,7 +122,7 @@ def estimands(parents: list[str], estimates: dict[str, Any], split: str, convent
 
     def of_parent(result: dict[str, Any]) -> dict[str, Any]:
         own, wide = result[split][convention], result.get("joint")
-        if not wide or own.get("value") is None:  # no sums of every dimension: there are facts alone
+        if not wide or own["value"] is None:
             return own
         ends = {end: wide[split][convention][end] for end in ("low", "high")}
         return own | {"joint": {"level": wide["level"], **ends}}

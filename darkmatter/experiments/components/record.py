@@ -1,7 +1,7 @@
 """What the experiment is to everything else: see `Record`."""
 
 from darkmatter.experiments.components.costs import cost
-from darkmatter.experiments.components.results import STORED, STORED_DIMENSIONS, derive
+from darkmatter.experiments.components.results import STORED, derive
 from darkmatter.experiments.registry import Record
 
 ESTIMANDS = ("components_explain_error", "components_explain_nonlinear", "sae_explains_nonlinear")
@@ -11,8 +11,6 @@ RECORD = Record(
     section="6.2",
     figures=("fig09b_components",),
     committed=(STORED,),
-    pulled=(STORED_DIMENSIONS,),
     derive=derive,
     estimands=ESTIMANDS,
-    averaged=ESTIMANDS,
 )

@@ -1,7 +1,7 @@
 """What it costs to run the controls."""
 
 from darkmatter.costs.cost import Cost, Work, many
-from darkmatter.costs.regressions import DIMENSION_SUMS, blocks
+from darkmatter.costs.regressions import blocks
 from darkmatter.costs.saes import BASE, codes_size, decoder, opened, opening, unpacked
 from darkmatter.costs.workload import FLOAT32, FLOAT64, Workload
 
@@ -16,5 +16,4 @@ def cost(w: Workload) -> Cost:
     steps = (many([planted, usual, usual, usual], "torch"), Work(python=3.0 + opening([sae]).python))
     memory = FLOAT32 * rows * d * (3 + 2 * shares) + FLOAT64 * blocks(w) * d * d * (1 + shares) / 2
     memory += BASE["torch"] + codes_size(w.rows, sae) + decoder(sae)
-    disk = FLOAT64 * DIMENSION_SUMS * own.contexts * d
-    return Cost(steps, memory, disk=disk, scratch=unpacked([sae]), read=opened([sae]))
+    return Cost(steps, memory, scratch=unpacked([sae]), read=opened([sae]))

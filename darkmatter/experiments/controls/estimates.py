@@ -21,6 +21,7 @@ from darkmatter.statistics import metrics
 from darkmatter.statistics.bootstrap import ContextBootstrap, Weights
 from darkmatter.statistics.estimate import Estimate
 from darkmatter.statistics.joint_levels import joint
+from darkmatter.statistics.per_dimension import mean_of_ratios
 from darkmatter.statistics.rounding import less
 from darkmatter.statistics.sae_estimates import estimate
 
@@ -28,7 +29,6 @@ Arrays = Mapping[str, np.ndarray]
 ROUNDING = 1e-9  # an exact answer leaves an interval as narrow as float64
 TARGETS = {"vector": slice(None, -1), "norm": slice(-1, None), "all": slice(None)}
 PROPER = {"bernoulli": "Bernoulli", "poisson": "Poisson", "exponential": "exponential"}
-BLOCK = 1000  # resamples at a time: 1,000 × 577 sums are 5 MB
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,11 @@ class Fit:
     """The sums of one control under one split, for the contexts that hold scored rows.
 
     Attributes:
-        targets: which columns count; R² is their mean.
+        arrays: of `results.kept`.
     """
 
     arrays: Arrays
     split: str
-    targets: slice
 
     @cached_property
     def number(self) -> int:
@@ -56,18 +55,12 @@ class Fit:
         return int(self.arrays[f"rank/{self.split}"])
 
     @cached_property
-    def columns(self) -> list[np.ndarray]:
-        names = ("total", "square", f"residual/{self.split}/paper")
-        return [self.arrays[name][self.number][self.used][:, self.targets] for name in names]
-
-    @cached_property
     def rows(self) -> np.ndarray:
         return self.arrays["rows"][self.number][self.used]
 
     def r2(self, weights: Weights) -> np.ndarray:
         """Mean over the targets."""
-        blocks = np.array_split(weights, max(1, len(weights) // BLOCK))
-        return np.concatenate([metrics.r2_mean(block, self.rows, *self.columns) for block in blocks])
+        return 1 - mean_of_ratios(weights, self.arrays[f"unexplained/{self.split}"])
 
     def share(self, weights: Weights) -> np.ndarray:
         """R² with what the fit costs given back."""
@@ -129,7 +122,7 @@ def check(controls: list[Control], sums: Mapping[str, Arrays], bootstrap: dict[s
     for all controls of a split together (Bonferroni).
 
     Args:
-        sums: `Control.sums` → arrays; a control whose sums are not here has no numbers.
+        sums: `Control.sums` → arrays.
     """
     together = joint(bootstrap, len(controls))
     rows = [
@@ -139,14 +132,12 @@ def check(controls: list[Control], sums: Mapping[str, Arrays], bootstrap: dict[s
     for split in SPLITS:
         result: dict[str, dict[str, Any]] = {}
         for control in controls:
-            if control.sums not in sums:
-                continue
-            fit = Fit(sums[control.sums], split, TARGETS[control.target])
+            fit = Fit(sums[control.sums], split)
             r2 = fit.estimate(fit.r2, together)
             number = fit.estimate(fit.share, together) if "leverage" in fit.arrays else r2
             known = result[control.like]["r2"]["value"] if control.like else control.value
             result[control.id] = {"r2": r2, "found": number, "holds": control.holds(number, known)}
-        rows = [row | ({split: result[row["id"]]} if row["id"] in result else {}) for row in rows]
+        rows = [row | {split: result[row["id"]]} for row in rows]
     return {"controls": rows, "simultaneous": bootstrap["level"], "checks": len(controls)}
 
 

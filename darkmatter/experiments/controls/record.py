@@ -1,7 +1,7 @@
 """What the experiment is to everything else: see `Record`."""
 
 from darkmatter.experiments.controls.costs import cost
-from darkmatter.experiments.controls.results import STORED, STORED_DIMENSIONS, derive
+from darkmatter.experiments.controls.results import STORED, derive
 from darkmatter.experiments.registry import Record
 
 RECORD = Record(
@@ -10,6 +10,5 @@ RECORD = Record(
     section="ours",
     figures=("fig06_norm_test", "tabX_controls"),
     committed=(STORED,),
-    pulled=(STORED_DIMENSIONS,),
     derive=derive,
 )

@@ -24,6 +24,7 @@ from darkmatter.statistics import metrics
 from darkmatter.statistics.bootstrap import ContextBootstrap, Statistic, Weights, each_once
 from darkmatter.statistics.estimate import Estimate
 from darkmatter.statistics.joint_levels import at_both
+from darkmatter.statistics.per_dimension import mean_of_ratios, unexplained_sums
 from darkmatter.statistics.sae_estimates import estimate
 from darkmatter.statistics.variance_model import contexts_and_saes, shared_share
 from darkmatter.statistics.watched import WatchedStatistic
@@ -61,15 +62,19 @@ def join_contexts(files: Sequence[Path]) -> dict[str, np.ndarray]:
     return {name: np.stack([part[name] for part in parts]) for name in parts[0]}
 
 
-def pooled_sums(sums: Sums) -> dict[str, np.ndarray]:
-    """The [context] part, squares pooled over dimensions: what all numbers but the averages over dimensions need."""
-    pooled = {name: array.sum(1) for name, array in sums.items() if array.ndim == 2 and "/left/" in name}
-    return {name: array for name, array in sums.items() if array.ndim == 1 and name != "residual_gap"} | pooled
-
-
-def dimension_sums(sums: Sums) -> dict[str, np.ndarray]:
-    """The [context, d_model] part: `x_sum`, `x_square` and `SAE/left_by_dimension/SPLICE`."""
-    return {name.replace("/left/", "/left_by_dimension/"): array for name, array in sums.items() if array.ndim == 2}
+def kept_sums(sums: Sums) -> dict[str, np.ndarray]:
+    """What all numbers follow from: [context], squares pooled over dimensions; and for averages over dimensions
+    `SAE/per_dimension/SPLICE` [2, context] of `per_dimension.unexplained_sums`, of the parts.
+    """
+    result = {name: array for name, array in sums.items() if array.ndim == 1 and name != "residual_gap"}
+    of_x = [sums[name] for name in ("rows", "x_sum", "x_square")]
+    for name, left in sums.items():
+        sae, _, splice = name.partition("/left/")
+        if splice:
+            result[name] = left.sum(1)
+        if splice in ("sae", *PARTS):
+            result[f"{sae}/per_dimension/{splice}"] = unexplained_sums(*of_x, left)
+    return result
 
 
 def recovered(sums: Sums, sae: str, splice: str) -> Statistic:
@@ -84,12 +89,11 @@ def expected(sums: Sums, sae: str, splice: str, way: str) -> Statistic:
         pooled = {name: sums[f"{sae}/left/{name}"] for name in ("sae", splice)}
         return lambda weights: 100 * (1 - metrics.ratio(weights @ pooled[splice], weights @ pooled["sae"]))
     if way == PER_DIMENSION:
-        left = {name: sums[f"{sae}/left_by_dimension/{name}"] for name in ("sae", splice)}
+        pairs = [sums[f"{sae}/per_dimension/{name}"] for name in (splice, "sae")]
 
         def share(weights: Weights) -> np.ndarray:
-            of_x = (weights, sums["rows"], sums["x_sum"], sums["x_square"])
-            after, base = (metrics.r2_mean(*of_x, left[name]) for name in (splice, "sae"))
-            return 100 * metrics.ratio(after - base, 1 - base)
+            after, base = (mean_of_ratios(weights, pair) for pair in pairs)  # 1 − R²
+            return 100 * metrics.ratio(base - after, base)
 
         return share
     whole = sums[f"{sae}/norm/{'sae' if way == 'norm' else 'error'}"]
@@ -122,13 +126,12 @@ def estimates(sums: Sums, saes: Sequence[Mapping[str, Any]], rank: Mapping[str, 
     """The content of the results: cross-entropies, recovered and expected percent, their ratios, the estimands.
 
     Args:
-        sums: of `pooled_sums` and `dimension_sums`; without the latter what averages over dimensions is left out.
+        sums: of `kept_sums`.
         saes: facts of each SAE, `name` among them.
         rank: of each SAE's map.
         bootstrap: `resamples`, `level` and `seed`.
     """
     rows = sums["rows"]
-    ways = known(sums, EXPECTATIONS)
     units = ContextBootstrap(len(rows), **bootstrap)
 
     def number(statistic: Statistic, used: int, reason: str = NO_COST) -> Estimate:
@@ -157,10 +160,10 @@ def estimates(sums: Sums, saes: Sequence[Mapping[str, Any]], rank: Mapping[str, 
                     part: number(function(sums, sae, part, way), used, undefined(sums, sae, part, way, key))
                     for part in PARTS
                 }
-                for way in ways
+                for way in EXPECTATIONS
             }
         results.append({**facts, "rank": used, **content})
-    means = {way: {part: mean_ratio(sums, results, part, way, bootstrap) for part in PARTS} for way in ways}
+    means = {way: {part: mean_ratio(sums, results, part, way, bootstrap) for part in PARTS} for way in EXPECTATIONS}
     judged = {
         convention: {"cross_entropy_ratio": judged_together(sums, results, ways, bootstrap)}
         for convention, ways in JUDGED.items()
@@ -174,11 +177,6 @@ def estimates(sums: Sums, saes: Sequence[Mapping[str, Any]], rank: Mapping[str, 
     }
 
 
-def known(sums: Sums, ways: Sequence[str]) -> list[str]:
-    """Those of the expectations that these sums suffice for."""
-    return [way for way in ways if way != PER_DIMENSION or "x_sum" in sums]
-
-
 def judged_together(
     sums: Sums, saes: Sequence[Mapping[str, Any]], ways: Mapping[str, str], bootstrap: dict[str, Any]
 ) -> dict[str, Estimate]:
@@ -189,7 +187,6 @@ def judged_together(
             f"{part}_by_{name}": mean_ratio(sums, saes, part, way, bootstrap)
             for name, way in ways.items()
             for part in PARTS
-            if known(sums, [way])
         }
 
     return at_both(judged, bootstrap, len(ways) * len(PARTS))

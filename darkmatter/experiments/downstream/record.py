@@ -1,7 +1,7 @@
 """What the experiment is to everything else: see `Record`."""
 
 from darkmatter.experiments.downstream.costs import cost
-from darkmatter.experiments.downstream.results import STORED, STORED_DIMENSIONS, derive
+from darkmatter.experiments.downstream.results import STORED, derive
 from darkmatter.experiments.registry import Record
 
 RECORD = Record(
@@ -10,7 +10,6 @@ RECORD = Record(
     section="5.3",
     figures=("fig08_downstream",),
     committed=(STORED,),
-    pulled=(STORED_DIMENSIONS,),
     derive=derive,
     estimands=("cross_entropy_ratio",),
 )

@@ -5,21 +5,17 @@ from typing import Any
 
 import numpy as np
 
-from darkmatter.experiments.downstream.estimates import dimension_sums, estimates, pooled_sums
+from darkmatter.experiments.downstream.estimates import estimates, kept_sums
 from darkmatter.experiments.downstream.params import Downstream
 from darkmatter.params.schema import Params
 
-STORED = "downstream_sums.npz"  # of `pooled_sums`, and facts, see `stored`
-STORED_DIMENSIONS = "downstream.npz"  # of `dimension_sums`
-
+STORED = "downstream_sums.npz"  # of `kept_sums`, and facts, see `stored`
 
 Sums = Mapping[str, np.ndarray]
 
 
-def stored(
-    sums: Sums, contexts: Sequence[int], positions: int, rank: Mapping[str, int]
-) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Content of STORED and of STORED_DIMENSIONS.
+def stored(sums: Sums, contexts: Sequence[int], positions: int, rank: Mapping[str, int]) -> dict[str, np.ndarray]:
+    """Content of STORED.
 
     Args:
         sums: as `compute.splice_context` writes them, stacked over contexts.
@@ -29,14 +25,14 @@ def stored(
     """
     facts = {f"{sae}/rank": np.array(number) for sae, number in rank.items()}
     facts |= {"contexts": np.array(contexts), "positions": np.array(positions)}
-    return pooled_sums(sums) | facts, dimension_sums(sums)
+    return kept_sums(sums) | facts
 
 
 def results_of(arrays: Sums, saes: Sequence[Mapping[str, Any]], params: Params) -> dict[str, Any]:
     """The results file but for the names of model and split.
 
     Args:
-        arrays: STORED, and STORED_DIMENSIONS where it is there.
+        arrays: content of STORED.
         saes: facts of each SAE, `name` among them.
     """
     options: Downstream = params.downstream
@@ -53,9 +49,5 @@ def results_of(arrays: Sums, saes: Sequence[Mapping[str, Any]], params: Params) 
 
 
 def derive(sums: Mapping[str, Sums], committed: dict[str, Any], params: Params) -> dict[str, Any]:
-    """The results file again (`Record.derive`), but for facts about model and SAEs.
-
-    Without STORED_DIMENSIONS the expectations that average over dimensions are left out, and what is judged by them.
-    """
-    arrays = {**sums[STORED], **sums.get(STORED_DIMENSIONS, {})}
-    return results_of(arrays, [{"name": name} for name in params.downstream.saes], params)
+    """The results file again (`Record.derive`), but for facts about model and SAEs."""
+    return results_of(sums[STORED], [{"name": name} for name in params.downstream.saes], params)

@@ -21,6 +21,7 @@ from darkmatter.statistics import metrics
 from darkmatter.statistics.bootstrap import ContextBootstrap, Statistic, Weights, each_once
 from darkmatter.statistics.estimate import Estimate
 from darkmatter.statistics.joint_levels import joint, with_ends
+from darkmatter.statistics.per_dimension import mean_of_ratios
 from darkmatter.statistics.sae_estimates import estimate
 from darkmatter.statistics.variance_model import half_width
 
@@ -36,14 +37,14 @@ class ErrorSaeSums:
     Attributes:
         rows, square, residual: [context], pooled over dimensions.
         cross: [context, context] products of the contexts' sums.
-        by_dimension: sums, squares and residuals [context, d_model], where they are at hand.
+        per_dimension: [2, context], of `per_dimension.unexplained_sums`.
     """
 
     rows: np.ndarray
     square: np.ndarray
     cross: np.ndarray
     residual: np.ndarray
-    by_dimension: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
+    per_dimension: np.ndarray
 
     def fvu(self, weights: Weights) -> np.ndarray:
         """Pooled FVU, [resample]."""
@@ -51,17 +52,12 @@ class ErrorSaeSums:
 
     def fvu_per_dim(self, weights: Weights) -> np.ndarray:
         """1 − mean over dimensions of R², [resample]."""
-        return 1 - metrics.r2_mean(weights, self.rows, *self.by_dimension)
+        return mean_of_ratios(weights, self.per_dimension)
 
 
-def scored_of(pooled: Sums, by_dimension: Sums, part: str, seed: int) -> ErrorSaeSums:
-    names = (f"{part}/total", f"{part}/square", f"{part}/residual/s{seed}")
-    shared = (pooled["rows"], pooled[f"{part}/square"], pooled[f"{part}/cross"])
-    return ErrorSaeSums(
-        *shared,
-        pooled[f"{part}/residual/s{seed}"],
-        tuple(by_dimension[name] for name in names) if by_dimension else None,
-    )
+def scored_of(sums: Sums, part: str, seed: int) -> ErrorSaeSums:
+    names = ("rows", f"{part}/square", f"{part}/cross", f"{part}/residual/s{seed}", f"{part}/per_dimension/s{seed}")
+    return ErrorSaeSums(*(sums[name] for name in names))
 
 
 def over_contexts_and_seeds(
@@ -87,24 +83,23 @@ def over_contexts_and_seeds(
     return {"value": value, "low": value - half, "high": value + half, **facts, **spread, **held}
 
 
-def results(pooled: Sums, by_dimension: Sums, seeds: Sequence[int], bootstrap: dict[str, Any]) -> dict[str, Any]:
+def results(sums: Sums, seeds: Sequence[int], bootstrap: dict[str, Any]) -> dict[str, Any]:
     """Every SAE, the parts over seeds, their norm ratio and the claim's estimand.
 
     Args:
-        pooled, by_dimension: of `stored`; without the latter (empty) averages over dimensions are left out.
+        sums: of `stored`.
         bootstrap: `resamples`, `level` and `seed`.
     """
-    scored = {(part, seed): scored_of(pooled, by_dimension, part, seed) for part in PARTS for seed in seeds}
-    measures = MEASURES if by_dimension else MEASURES[:1]
-    fit_rows, rank, condition = pooled["linear_map"].tolist()
-    rows, rank = pooled["rows"], int(rank)
+    scored = {(part, seed): scored_of(sums, part, seed) for part in PARTS for seed in seeds}
+    fit_rows, rank, condition = sums["linear_map"].tolist()
+    rows, rank = sums["rows"], int(rank)
     units = ContextBootstrap(len(rows), **bootstrap)
     saes = []
     for (part, seed), one in scored.items():
-        fired, latents = pooled[f"{part}/latents/s{seed}"].tolist()
+        fired, latents = sums[f"{part}/latents/s{seed}"].tolist()
         facts = {"part": part, "seed": seed, "dead_latents": int(latents - fired)}
-        facts["l0"] = float(pooled[f"{part}/l0/s{seed}"])
-        saes.append(facts | {measure: estimate(units, getattr(one, measure), rows, rank) for measure in measures})
+        facts["l0"] = float(sums[f"{part}/l0/s{seed}"])
+        saes.append(facts | {measure: estimate(units, getattr(one, measure), rows, rank) for measure in MEASURES})
 
     def of_parts(measure: str, units: ContextBootstrap) -> dict[str, Estimate]:
         each = {
@@ -115,11 +110,11 @@ def results(pooled: Sums, by_dimension: Sums, seeds: Sequence[int], bootstrap: d
             "difference": over_contexts_and_seeds([gap(scored, seed, measure) for seed in seeds], units, rows, rank)
         }
 
-    parts = {measure: of_parts(measure, units) for measure in measures}
+    parts = {measure: of_parts(measure, units) for measure in MEASURES}
     together = joint(bootstrap, len(parts["fvu"]))
     wide = of_parts("fvu", ContextBootstrap(len(rows), **together))
     judged = with_ends(parts["fvu"], wide, bootstrap["level"], together["level"])
-    square = {part: pooled[f"{part}/norm_square"] for part in PARTS}
+    square = {part: sums[f"{part}/norm_square"] for part in PARTS}
     ratio = estimate(
         units,
         lambda weights: metrics.ratio(weights @ square["linear"], weights @ square["nonlinear"]) ** 0.5,

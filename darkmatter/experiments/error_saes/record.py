@@ -1,7 +1,7 @@
 """What the experiment is to everything else: see `Record`."""
 
 from darkmatter.experiments.error_saes.costs import cost
-from darkmatter.experiments.error_saes.results import STORED, STORED_DIMENSIONS, derive
+from darkmatter.experiments.error_saes.results import STORED, derive
 from darkmatter.experiments.registry import Record
 
 RECORD = Record(
@@ -10,7 +10,6 @@ RECORD = Record(
     section="5.2",
     figures=("sec52_error_saes",),
     committed=(STORED,),
-    pulled=(STORED_DIMENSIONS,),
     derive=derive,
     estimands=("error_sae_fvu",),
 )

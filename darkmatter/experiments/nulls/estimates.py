@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from darkmatter.decomposition.rounded_sums import DIMENSIONS, restored, restored_x
 from darkmatter.statistics import metrics
 from darkmatter.statistics.held_out_numbers import HeldOutNumber, OpenSums
 from darkmatter.statistics.sae_estimates import Sums, dimension_estimates, scalar_estimates
@@ -52,9 +51,7 @@ class NullSums:
             shared = [self.arrays[name] for name in ("rows", "square", "cross")]
             hookpoint, own = OpenSums(*shared, self.rank, bootstrap), select(self.arrays, sae)
             scalars = scalar_estimates(hookpoint, own, split, convention)
-            dimensions = restored(hookpoint.rows, select(own, DIMENSIONS))
-            x_sums = restored_x(hookpoint.rows, self.arrays)
-            of_dimensions = dimension_estimates(hookpoint, x_sums, dimensions, split, convention)
+            of_dimensions = dimension_estimates(hookpoint, own, split, convention)
             self.known[key] = {name: scalars[name] for name in OF_SCALARS} | {"vector_r2": of_dimensions["vector_r2"]}
         return self.known[key]
 

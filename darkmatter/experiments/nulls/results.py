@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from darkmatter.decomposition.results import MOMENTS, committed_sums, regressions
-from darkmatter.decomposition.rounded_sums import committed_dimensions
 from darkmatter.experiments.nulls.estimands import estimands
 from darkmatter.experiments.nulls.estimates import NullSums
 from darkmatter.experiments.nulls.names import NULLS, STORED, TRAINED
@@ -32,7 +31,7 @@ def stored(folders: Mapping[str, Path], saes: list[str]) -> dict[str, np.ndarray
     for null, folder in folders.items():
         fits = regressions(read_arrays(folder / MOMENTS))
         ranks = {f"{RANK}/{name}": np.array(fit["rank"]) for name, fit in fits.items()}
-        parts[null] = committed_sums(folder, saes) | committed_dimensions(folder, saes) | ranks
+        parts[null] = committed_sums(folder, saes) | ranks
     return gather(parts)
 
 

@@ -36,8 +36,8 @@ def cost(w: Workload) -> Cost:
     device = max(moments_memory(w, d), *(pursuing_memory(sae) for sae in saes))
     staged = memory + max(sae.size / 2 for sae in saes)
     scratch = w.number_bytes * rows * d + sum((1 + PURSUITS) * 2 * codes_file(rows, sae) for sae in saes)
-    disk = FLOAT64 * DIMENSION_SUMS * own.contexts * d * len(encoders)
-    return Cost(steps, memory, device, staged, disk, scratch, read=opened(saes))
+    scratch += FLOAT64 * DIMENSION_SUMS * own.contexts * d * len(encoders)
+    return Cost(steps, memory, device, staged, 0.0, scratch, read=opened(saes))
 
 
 def pursuit_of(w: Workload, sae: PlannedSae, rows: int) -> Work:

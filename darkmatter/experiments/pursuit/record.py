@@ -1,7 +1,7 @@
 """What the experiment is to everything else: see `Record`."""
 
 from darkmatter.experiments.pursuit.costs import cost
-from darkmatter.experiments.pursuit.results import STORED, STORED_DIMENSIONS, derive
+from darkmatter.experiments.pursuit.results import STORED, derive
 from darkmatter.experiments.registry import Record
 
 ESTIMANDS = ("pursuit_fvu_decrease", "pursuit_nonlinear_change")
@@ -11,7 +11,6 @@ RECORD = Record(
     section="6.1",
     figures=("fig01_breakdown", "fig09a_pursuit"),
     committed=(STORED,),
-    pulled=(STORED_DIMENSIONS,),
     derive=derive,
     estimands=ESTIMANDS,
     seeded=ESTIMANDS,

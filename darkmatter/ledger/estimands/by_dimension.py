@@ -4,20 +4,19 @@ What an experiment judges stands in its results pooled. Here is where the same n
 """
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from darkmatter.decomposition.rounded_sums import DIMENSIONS, restored, restored_x
 from darkmatter.experiments.pursuit.estimates import CLAIMED, OWN
-from darkmatter.ledger.estimands.evidence import NOT_PULLED, Evidence, Missing
+from darkmatter.experiments.pursuit.results import OF_OWN
+from darkmatter.ledger.estimands.evidence import Evidence, Missing
 from darkmatter.ledger.estimands.quantities import Components, Formula, Keyed, single
 from darkmatter.params.conventions import PRIMARY
-from darkmatter.statistics import metrics
 from darkmatter.statistics.bootstrap import Weights
 from darkmatter.statistics.held_out_numbers import OpenSums
-from darkmatter.statistics.sae_estimates import RowSet, Sums
+from darkmatter.statistics.per_dimension import fvu_key, fvu_nonlinear_key, mean_of_ratios
+from darkmatter.statistics.sae_estimates import Sums
 from darkmatter.storage.artifacts import read_arrays
 from darkmatter.storage.packed_sums import select
 
@@ -64,12 +63,12 @@ def pursuit_takes_away(evidence: Evidence) -> Components:
     """
 
     def mean_change(own: Fvus, pursued: Fvus) -> np.ndarray:
-        return np.nanmean(ratio(pursued["nonlinear_of_each"], own["nonlinear_of_each"]), axis=1) - 1
+        return pursued["nonlinear_of_own"] - 1
 
     return of_pursuit(evidence, {"change": mean_change})
 
 
-# Estimand → the function that makes it from sums of every dimension.
+# Estimand → the function that makes it from sums.
 DERIVED: dict[str, Callable[[Evidence], Components]] = {
     "pursuit_fvu_decrease": pursuit_fvu_decrease,
     "pursuit_nonlinear_change": pursuit_nonlinear_change,
@@ -87,15 +86,13 @@ def of_pursuit(evidence: Evidence, numbers: dict[str, Callable[[Fvus, Fvus], np.
     """One number per SAE, both encoders on the same contexts, as `experiments.pursuit` has it pooled.
 
     Raises:
-        Missing: the sums of every dimension, or the results, are not here.
+        Missing: the results are not here.
     """
-    if "pursuit" not in evidence.results.experiments:
+    if "pursuit" not in evidence.results.experiments or evidence.pursuit_sums is None:
         raise Missing("no results of pursuit")
-    if evidence.pursuit_sums is None:
-        raise Missing(NOT_PULLED)
     content = evidence.results.experiments["pursuit"]
-    shared, of_encoders = evidence.once("sums of pursuit", lambda: pursuit_sums(*evidence.pursuit_sums, content))
-    rows = shared["rows"]
+    stored = read_arrays(evidence.pursuit_sums)
+    rows = stored["rows"]
     fits = {name: int(fit["rank"]) for name, fit in content["regressions"].items()}
     nothing = np.zeros(rows.shape)
     bootstrap = evidence.params.decomposition.bootstrap.model_dump()
@@ -103,8 +100,8 @@ def of_pursuit(evidence: Evidence, numbers: dict[str, Callable[[Fvus, Fvus], np.
     view, rank = hookpoint.views[PRIMARY[0]], fits[PRIMARY[0]]
 
     def formula(sae: str, number: Callable[[Fvus, Fvus], np.ndarray]) -> Formula:
-        sides = [of_encoders[f"{sae}/{encoder}"] for encoder in (OWN, CLAIMED)]
-        return Formula(view, lambda weights: number(*(fvus(view, shared, side, weights) for side in sides)), rank)
+        sides = [select(stored, f"{sae}/{encoder}") for encoder in (OWN, CLAIMED)]
+        return Formula(view, lambda weights: number(*(fvus(side, weights) for side in sides)), rank)
 
     names = [sae["name"] for sae in content["saes"]]
     return {
@@ -112,29 +109,10 @@ def of_pursuit(evidence: Evidence, numbers: dict[str, Callable[[Fvus, Fvus], np.
     }
 
 
-def pursuit_sums(stored: Path, dimensions: Path | None, content: Content) -> tuple[Sums, dict[str, Sums]]:
-    """What all encoders share, and the sums of every dimension of each: the committed ones, or those below data/.
+def fvus(sums: Sums, weights: Weights) -> Fvus:
+    """FVU and FVU_nonlinear of one encoder, each the mean over dimensions, as far as its sums have them.
 
-    Raises:
-        Missing: the committed sums lack them, and there are no others here.
+    `nonlinear_of_own` is the mean over dimensions of Σ NonlinearError² over that of the SAE's own encoder.
     """
-    arrays = read_arrays(stored)
-    names = [f"{sae['name']}/{encoder}" for sae in content["saes"] for encoder in (OWN, CLAIMED)]
-    rows = {"rows": arrays["rows"]}
-    if "x_sum" in arrays:
-        own = {name: restored(rows["rows"], select(arrays, f"{name}/{DIMENSIONS}")) for name in names}
-        return rows | restored_x(rows["rows"], arrays), own
-    if dimensions is None:
-        raise Missing(NOT_PULLED)
-    whole = read_arrays(dimensions)
-    return rows | whole, {name: select(whole, name) for name in names}
-
-
-def fvus(view: RowSet, shared: Sums, own: Sums, weights: Weights) -> Fvus:
-    """FVU and FVU_nonlinear of one encoder, each the mean over dimensions; and Σ NonlinearError² of each dimension."""
-    x = [view.of_sums(shared[name]) for name in ("x_sum", "x_square")]
-    left = {"error": own["error_square"], "nonlinear": own[f"nonlinear/{PRIMARY[0]}/{PRIMARY[1]}"]}
-    result = {
-        name: 1 - metrics.r2_mean(weights, view.rows, *x, view.of_sums(residual)) for name, residual in left.items()
-    }
-    return result | {"nonlinear_of_each": weights @ view.of_sums(left["nonlinear"])}
+    keys = {"error": fvu_key(PRIMARY[0]), "nonlinear": fvu_nonlinear_key(*PRIMARY), "nonlinear_of_own": OF_OWN}
+    return {name: mean_of_ratios(weights, sums[key]) for name, key in keys.items() if key in sums}

@@ -1,8 +1,6 @@
 """What estimands are made from: results, per-context sums, and the profile's choice of hookpoints and groups.
 
-Scalar and pooled numbers come from the committed sums alone. The R² of the error vector is a mean over dimensions and
-needs the sums of every dimension: those that are committed, rounded, where they are few enough for git, or else those
-that the decomposition leaves in its DVC output.
+Every number comes from the committed sums, means over dimensions too (`statistics.per_dimension`).
 """
 
 from collections.abc import Callable, Mapping
@@ -13,28 +11,22 @@ from typing import Any
 
 import numpy as np
 
-from darkmatter.decomposition.results import MOMENTS
-from darkmatter.decomposition.rounded_sums import DIMENSION_SUMS, DIMENSIONS, restored, restored_x
-from darkmatter.ledger.estimands.quantities import Formula, remembered
+from darkmatter.ledger.estimands.quantities import Formula
 from darkmatter.params import conventions
 from darkmatter.params.conventions import CONVENTIONS
 from darkmatter.params.schema import Params
 from darkmatter.regression.splits import SPLITS
 from darkmatter.results.load import NotDrawn, Results, Sae, one_per_cell
-from darkmatter.statistics.bootstrap import Weights, each_once
+from darkmatter.statistics.bootstrap import each_once
 from darkmatter.statistics.held_out_numbers import HeldOutNumber, OpenSums
 from darkmatter.statistics.sae_estimates import dimension_estimates, scalar_estimates
 from darkmatter.statistics.seed_noise import NO_SEEDS, SeedNoise, seed_groups
 from darkmatter.storage.artifacts import ArtifactError, read_arrays
 
-NOT_PULLED = (
-    "the sums of every dimension are not here: `make repro`, or from a remote that has them `dvc pull decomposition`"
-)
 POOLED, PER_DIMENSION = "pooled", "per-dimension"
 MET = "met"  # rows whose token is among those fitted
 EVERY_RUNG, TOP_RUNG = "every-rung", "top-rung"  # of the budgets of tokens that SAEs were trained on
 OF_VARIANCE = ("fvu", "fvu_nonlinear")  # what may be pooled over dimensions or averaged over them
-BLOCK = 256  # resamples × d_model float64: stays in the cache of one core
 
 
 class Missing(Exception):  # noqa: N818 - no error: a profile may well lack what an estimand needs
@@ -94,9 +86,8 @@ class Evidence:
     Attributes:
         results: of the decomposition, and of the stages that have any.
         sums: folder of HOOKPOINT.npz, the committed sums.
-        dimension_sums: folder of HOOKPOINT/SAE/dimension_sums.npz, for SAEs without committed ones; None without it.
         layers: of the model.
-        pursuit_sums: of gradient pursuit, the committed sums, and those of every dimension where they are here.
+        pursuit_sums: of gradient pursuit; None where the profile has none.
         manifests: model of the paper → the list of its published SAEs; None where one is not here.
         null_sums: those of SAEs that learned nothing; None where the profile has none.
     """
@@ -104,9 +95,8 @@ class Evidence:
     params: Params
     results: Results
     sums: Path
-    dimension_sums: Path | None
     layers: int
-    pursuit_sums: tuple[Path, Path | None] | None = None
+    pursuit_sums: Path | None = None
     manifests: dict[str, Any] | None = None
     null_sums: Path | None = None
     opened: dict[Any, Any] = field(default_factory=dict, compare=False)  # files and formulas, each once
@@ -155,29 +145,19 @@ class Evidence:
         return [Point(hookpoint, sae) for sae in saes]
 
     def formula(self, point: Point, variant: Variant, *path: str) -> Formula:
-        """A number of one SAE, such as `formula(point, variant, "norm_test", "x")`.
-
-        Raises:
-            Missing: it is a mean over dimensions, and the sums of every dimension are not here.
-        """
+        """A number of one SAE, such as `formula(point, variant, "norm_test", "x")`."""
         seeds = self.once(("seeds", variant, path), lambda: self.seed_noise(variant, *path))
         return Formula.of(self.number(point, variant, *path), seeds, point.path)
 
     def vector_r2(self, point: Point, variant: Variant) -> Formula:
-        """R² of the error vector (Eq. 11), mean over dimensions.
-
-        Raises:
-            Missing: the sums of every dimension are not here.
-        """
+        """R² of the error vector (Eq. 11), mean over dimensions."""
         return self.formula(point, variant, "vector_r2")
 
     def number(self, point: Point, variant: Variant, *path: str) -> HeldOutNumber:
         """As `formula`, without what is known of its seed."""
-        if path == ("vector_r2",):
-            return self.of_dimensions(point, variant)["vector_r2"]
+        result = self.once(("numbers", point.path, variant), lambda: self.numbers_of(point, variant))
         if variant.fvu == PER_DIMENSION and path[0] in OF_VARIANCE:
-            return self.of_dimensions(point, variant)[f"{path[0]}_per_dim"]
-        result = self.once(("scalar", point.path, variant), lambda: self.scalars(point, variant))
+            return result[f"{path[0]}_per_dim"]
         for key in path:
             result = result[key]
         return result
@@ -201,7 +181,8 @@ class Evidence:
             for group in seed_groups(self.results.saes(hookpoint), lambda sae, key: sae[key])
         ]
 
-    def scalars(self, point: Point, variant: Variant) -> dict[str, Any]:
+    def numbers_of(self, point: Point, variant: Variant) -> dict[str, Any]:
+        """All that is known of one SAE: name → `HeldOutNumber`, or names of a group of them."""
         hookpoint, arrays = self.hookpoint_sums(point.hookpoint)
         prefix = f"{point.sae['name']}/"
         own = {key.removeprefix(prefix): array for key, array in arrays.items() if key.startswith(prefix)}
@@ -209,36 +190,8 @@ class Evidence:
             raise ArtifactError(
                 f"{self.sums / point.hookpoint}.npz has no sums of {point.sae['name']}. Run `dvc repro -f results`."
             )
-        return scalar_estimates(hookpoint, own, variant.split, variant.convention)
-
-    def of_dimensions(self, point: Point, variant: Variant) -> dict[str, HeldOutNumber]:
-        """The numbers of one SAE that average over dimensions.
-
-        Raises:
-            Missing: the sums of every dimension are not here.
-        """
-        hookpoint, committed = self.hookpoint_sums(point.hookpoint)
-
-        def sums() -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-            prefix = f"{point.sae['name']}/{DIMENSIONS}/"
-            own = {key.removeprefix(prefix): array for key, array in committed.items() if key.startswith(prefix)}
-            if own:
-                return restored_x(hookpoint.rows, committed), restored(hookpoint.rows, own)
-            if self.dimension_sums is None:
-                raise Missing(NOT_PULLED)
-            folder = self.dimension_sums
-            moments = self.once(
-                folder / point.hookpoint / MOMENTS, lambda: read_arrays(folder / point.hookpoint / MOMENTS)
-            )
-            return moments, read_arrays(folder / point.path / DIMENSION_SUMS)
-
-        moments, own = self.once(("sums of dimensions", point.path), sums)
-
-        def numbers() -> dict[str, HeldOutNumber]:
-            result = dimension_estimates(hookpoint, moments, own, variant.split, variant.convention)
-            return {name: in_blocks(number) for name, number in result.items()}
-
-        return self.once(("dimensions", point.path, variant.split, variant.convention), numbers)
+        of_dimensions = dimension_estimates(hookpoint, own, variant.split, variant.convention)
+        return scalar_estimates(hookpoint, own, variant.split, variant.convention) | of_dimensions
 
     def sums_of(self, hookpoint: str) -> Mapping[str, np.ndarray]:
         """The committed sums of a hookpoint."""
@@ -258,15 +211,3 @@ class Evidence:
         if key not in self.opened:
             self.opened[key] = make()
         return self.opened[key]
-
-
-def in_blocks(number: HeldOutNumber) -> HeldOutNumber:
-    """The same number, some resamples at a time, each set of weights once."""
-
-    def statistic(weights: Weights) -> np.ndarray:
-        if not isinstance(weights, np.ndarray):  # `LeftOut`: its n² weights are never made
-            return number.statistic(weights)
-        blocks = [weights[start : start + BLOCK] for start in range(0, len(weights), BLOCK)]
-        return np.concatenate([number.statistic(block) for block in blocks])
-
-    return HeldOutNumber(number.view, remembered(statistic), number.rank)

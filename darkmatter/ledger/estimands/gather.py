@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from darkmatter.experiments.nulls.names import STORED as NULLS_STORED
-from darkmatter.experiments.pursuit.results import STORED, STORED_DIMENSIONS
+from darkmatter.experiments.pursuit.results import STORED as PURSUIT_STORED
 from darkmatter.experiments.registry import records
 from darkmatter.ledger.estimands.evidence import Evidence
 from darkmatter.ledger.verdicts import PAPER_MODELS
 from darkmatter.params.schema import Params
 from darkmatter.results.load import Results, load_decomposition
 from darkmatter.storage.artifacts import read_json
-from darkmatter.storage.paths import DECOMPOSITION, DIMENSION_SUMS, MANIFESTS, reports_of
+from darkmatter.storage.paths import MANIFESTS, reports_of
 
 
 def gather(params: Params, reads: Callable[[Path], Path] = Path) -> Evidence:
@@ -22,25 +22,20 @@ def gather(params: Params, reads: Callable[[Path], Path] = Path) -> Evidence:
         reads: is told every path that is read, such as `Stage.reads`.
 
     Raises:
-        ArtifactError: results are missing or damaged. Sums of every dimension below data/ may be absent.
+        ArtifactError: results are missing or damaged.
     """
     reports = reports_of(params.profile)
     reads(reports.decomposition)
     names = ["lemmas", *(name for name, record in records().items() if record.estimands)]
     files = {name: reports.results / f"{name}.json" for name in names}
     experiments = {name: read_json(reads(path)) for name, path in files.items() if path.exists()}
-    dimension_sums = DECOMPOSITION / params.profile
-    pursuit, pursuit_dimensions = reports.results / STORED, DIMENSION_SUMS / params.profile / STORED_DIMENSIONS
-    nulls = reports.results / NULLS_STORED
+    pursuit, nulls = reports.results / PURSUIT_STORED, reports.results / NULLS_STORED
     return Evidence(
         params,
         Results(load_decomposition(reports.results, params.hookpoints), experiments),
         reads(reports.sums),
-        reads(dimension_sums) if dimension_sums.is_dir() else None,
         read_json(reads(reports.results / "data.json"))["model"]["layers"],
-        (reads(pursuit), reads(pursuit_dimensions) if pursuit_dimensions.exists() else None)
-        if pursuit.exists()
-        else None,
+        reads(pursuit) if pursuit.exists() else None,
         manifests(reads),
         reads(nulls) if nulls.exists() else None,
     )
