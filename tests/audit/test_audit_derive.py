@@ -19,7 +19,6 @@ from darkmatter.audit.explain import as_text, explain
 from darkmatter.audit.hashing import hash_path
 from darkmatter.audit.rerun import compare_output, difference, reason, rerun
 from darkmatter.cli import main
-from darkmatter.decomposition.rounded_sums import DIMENSIONS
 from darkmatter.ledger.claims import CLAIMS, load_claims, rule_sha256
 from darkmatter.results.headline import headline_metrics
 from darkmatter.runner.code_identity import closure
@@ -46,16 +45,6 @@ def copied(tmp_path, monkeypatch):
         shutil.copyfile(ROOT / name, tmp_path / name)
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-@pytest.fixture
-def unrounded(copied):
-    """The same of a profile whose sums of every dimension are too many for git: only those below data/ exist."""
-    for path in [*(REPORTS.sums).glob("*.npz"), REPORTS.results / "pursuit_sums.npz"]:
-        arrays = read_arrays(path)
-        kept = {name: array for name, array in arrays.items() if not name.startswith("x_") and DIMENSIONS not in name}
-        write_arrays(path, kept)
-    return copied
 
 
 @given(trees)
@@ -145,29 +134,11 @@ def test_sums_edited_by_hand_differ(copied):
     assert Deriver().hookpoint("resid_post.14").comparison.differing
 
 
-@pytest.mark.parametrize("claim", ["vector-r2-trend", "opposite-l0-trends", "fvu-nl-flat", "pursuit-fvu"])
+@pytest.mark.parametrize("claim", ["vector-r2-trend", "opposite-l0-trends", "fvu-nl-flat", "pursuit-fvu", "parts-self"])
 def test_a_mean_over_dimensions_follows_from_committed_sums(copied, claim):
     done = Deriver().derive(claim)[-1]
     assert done.lacking is None and done.comparison.differing == []
     assert done.comparison.equal > 25 and done.comparison.given == 0
-
-
-def test_numbers_over_dimensions_need_their_sums(unrounded):
-    (item,) = Deriver().derive("vector-r2-trend")
-    assert "make repro" in item.lacking and "dvc pull decomposition" in item.lacking
-    assert [finding.kind for finding in item.findings()] == ["missing"]
-    hookpoint = Deriver().hookpoint("resid_post.0")
-    assert hookpoint.comparison.differing == []
-    assert hookpoint.comparison.derived > 200
-    assert "dvc pull decomposition@resid_post.0" in hookpoint.lacking
-
-
-@pytest.mark.parametrize(("claim", "kinds"), [("norm-r2-baselines", []), ("parts-self", ["missing"])])
-def test_a_claim_misses_only_the_sums_that_it_needs(copied, claim, kinds):
-    """Norms have one dimension; what the components explain is a mean over dimensions."""
-    done = Deriver().derive(claim)
-    assert [finding.kind for item in done for finding in item.findings()] == kinds
-    assert done[-1].comparison.differing == []
 
 
 def test_unknown_name(copied):
@@ -390,16 +361,3 @@ def test_commands_end_with_the_code_of_what_they_found(copied, capsys):
     with pytest.raises(SystemExit) as ended:
         main(["audit", "verify", "--nonsense"])
     assert ended.value.code == 2
-
-
-def test_a_variant_by_dimension_is_missed_and_not_made_up(unrounded):
-    """Without the sums of every dimension a claim is derived but for that variant, and whether it flips is believed."""
-    done = Deriver().derive("fvu-nl-flat")[-1]
-    content = read_json(REPORTS.claims)
-    row = next(row for row in content["claims"] if row["id"] == "fvu-nl-flat")
-    assert "token/paper/per-dimension" in row["variants"]
-    assert done.comparison.differing == [] and done.comparison.derived > 10
-    assert done.lacking.startswith("token/paper/per-dimension: ") and "dvc pull" in done.lacking
-    row["flips"].append("context/authors")
-    write_json(REPORTS.claims, content)
-    assert [place for place, *_ in Deriver().derive("fvu-nl-flat")[-1].comparison.differing] != []

@@ -24,8 +24,7 @@ def run_case(folder, eigen_cutoff=1e-12):
     decompose(folder / "out", activations=x, **files, **SPLIT)
     shared = read_arrays(folder / "moments" / "activations.npz")
     rank = {name: int(facts["rank"]) for name, facts in regressions(shared).items()}
-    sums, dimension_sums = (read_arrays(folder / "out" / name) for name in ("sums.npz", "dimension_sums.npz"))
-    return sae_estimates(hookpoint_sums(shared, rank, BOOTSTRAP), sums, shared, dimension_sums)
+    return sae_estimates(hookpoint_sums(shared, rank, BOOTSTRAP), read_arrays(folder / "out" / "sums.npz"))
 
 
 def values(estimates):

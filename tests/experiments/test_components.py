@@ -16,7 +16,12 @@ from darkmatter.experiments.components.compute import (
     parents_of,
     write_targets,
 )
-from darkmatter.experiments.components.estimates import TARGETS, components_results, regressor_estimates
+from darkmatter.experiments.components.estimates import (
+    TARGETS,
+    components_results,
+    regressor_estimates,
+    unexplained_sums,
+)
 from darkmatter.params.types import ParamsError
 from darkmatter.regression.splits import draw_splits
 from darkmatter.statistics.joint_levels import joint
@@ -41,7 +46,8 @@ def run(case, out, names, judged=1, bootstrap=BOOTSTRAP):
     rank = {name.removeprefix("rank/"): int(array) for name, array in sums.items() if name.startswith("rank/")}
     scored = {name: array for name, array in sums.items() if name == "rows" or name.startswith("residual/")}
     together = joint(bootstrap, judged) if judged > 1 else None
-    return regressor_estimates(read_arrays(out / TARGET_SUMS) | scored, rank, bootstrap, together)
+    kept = unexplained_sums(read_arrays(out / TARGET_SUMS) | scored)
+    return regressor_estimates(sums["rows"], kept, rank, bootstrap, together)
 
 
 def expected(case, names, fit_set, intercept):

@@ -15,8 +15,9 @@ from darkmatter.experiments.controls.compute import (
     sae_errors,
     shuffled,
 )
-from darkmatter.experiments.controls.estimates import Control, Fit, check, control_list
+from darkmatter.experiments.controls.estimates import TARGETS, Control, Fit, check, control_list
 from darkmatter.experiments.controls.facts import feature_r2, scaling_points, scaling_starts
+from darkmatter.experiments.controls.results import kept
 from darkmatter.regression.held_out_regression import regress
 from darkmatter.regression.splits import SPLITS, draw_splits
 from darkmatter.storage.artifacts import ArtifactError, read_arrays, write_arrays, write_json
@@ -64,7 +65,7 @@ def test_leverage_is_the_diagonal_of_the_dense_hat_matrix(split):
 def test_a_planted_share_of_one_is_found_exactly_without_noise():
     arrays, _ = sums_of(activations(), planted(activations(), KEPT, [1.0], 0))
     for split in SPLITS:
-        fit = Fit(arrays, split, slice(None))
+        fit = Fit(kept(arrays, slice(None)), split)
         assert value(fit, fit.r2) == pytest.approx(1, abs=1e-12)
         assert value(fit, fit.share) == pytest.approx(1, abs=1e-12)
 
@@ -84,7 +85,8 @@ def test_share_gives_back_what_the_fit_costs(true):
     x = activations()[:, :20]  # few rows, so that fitting costs much
     r2, share = [], []
     for seed in range(30):
-        fit = Fit(sums_of(x, planted(x, np.ones(x.shape[:2], bool), [true], seed))[0], "token", slice(None))
+        arrays, _ = sums_of(x, planted(x, np.ones(x.shape[:2], bool), [true], seed))
+        fit = Fit(kept(arrays, slice(None)), "token")
         r2.append(value(fit, fit.r2))
         share.append(value(fit, fit.share))
     error = np.std(share) / len(share) ** 0.5
@@ -166,7 +168,7 @@ def test_whole_table_on_an_error_that_is_linear(sae, tmp_path):
         on_features(out=tmp_path / weights, weights=weights, eigen_cutoff=1e-12, **chosen, **SPLIT)
         sums |= {path.stem: read_arrays(path) for path in (tmp_path / weights).glob("*.npz")}
     controls = control_list([0.0, 0.5], feature_r2(0.3))
-    table = check(controls, {control.sums: sums[control.source] for control in controls}, BOOTSTRAP)
+    table = check(controls, {c.sums: kept(sums[c.source], TARGETS[c.target]) for c in controls}, BOOTSTRAP)
     rows = {row["id"]: row for row in table["controls"]}
     assert table["checks"] == len(rows) == 11
     assert rows["error-vector"]["token"]["found"]["value"] == pytest.approx(1)  # x − 0.5 is linear in x
@@ -204,7 +206,7 @@ def test_controls_can_fail():
         Control("wrong-share", "", "planted", "all", "equals", 0.9),
         Control("no-null", "", "planted", "all", "at most", 0.0),
     ]
-    rows = check(controls, {"planted/all": arrays}, BOOTSTRAP)["controls"]
+    rows = check(controls, {"planted/all": kept(arrays, TARGETS["all"])}, BOOTSTRAP)["controls"]
     assert [row[split]["holds"] for row in rows for split in SPLITS] == [False] * 4
 
 

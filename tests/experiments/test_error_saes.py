@@ -133,8 +133,8 @@ def test_score_is_the_dense_fvu(folder: Path, trained: Path) -> None:
     from sae_lens import SAE
 
     scores = {(part, seed): read_arrays(trained / sae_name(part, seed) / SUMS) for part in PARTS for seed in (0, 1)}
-    sums, by_dimension = stored(scores, np.array([EVAL * POSITIONS, D_MODEL, 10.0]))
-    content = results(sums, by_dimension, [0, 1], BOOTSTRAP)
+    sums = stored(scores, np.array([EVAL * POSITIONS, D_MODEL, 10.0]))
+    content = results(sums, [0, 1], BOOTSTRAP)
     assert len(content["saes"]) == 4
     for one in content["saes"]:
         t = part_rows(folder, "eval", one["part"])
@@ -166,7 +166,7 @@ def test_score_is_the_dense_fvu(folder: Path, trained: Path) -> None:
 def test_target_without_variance_is_null(tmp_path: Path, folder: Path, trained: Path) -> None:
     np.save(tmp_path / "flat.npy", np.ones((EVAL, POSITIONS, D_MODEL), dtype=np.float32))
     sums = score(tmp_path / "flat.npy", trained / "linear-s0", np.ones((EVAL, POSITIONS), bool))
-    flat = scored_of(*stored({(part, 0): sums for part in PARTS}, np.zeros(3)), "linear", 0)
+    flat = scored_of(stored({(part, 0): sums for part in PARTS}, np.zeros(3)), "linear", 0)
     result = over_contexts_and_seeds([flat.fvu, flat.fvu], ContextBootstrap(EVAL, **BOOTSTRAP), sums["rows"], 8)
     assert result["value"] is None and result["low"] is None
     assert result["reason"] == "the target has no variance"

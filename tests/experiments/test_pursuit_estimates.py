@@ -20,7 +20,7 @@ from darkmatter.experiments.pursuit.compute import (
     ranges,
     write_first_contexts,
 )
-from darkmatter.experiments.pursuit.estimates import compare
+from darkmatter.experiments.pursuit.estimates import CLAIMED, OWN, compare
 from darkmatter.experiments.pursuit.results import alike, results_of, stored
 from darkmatter.regression.splits import draw_splits
 from darkmatter.saes.decoder import load_decoder
@@ -50,14 +50,14 @@ def case(tmp_path_factory):
         out = folder / "decomposed" / "sae" / encoder
         files = {"codes": str(folder / "joined" / encoder / "codes.npz"), "sae": sources["sae"]}
         out.mkdir(parents=True)
-        decompose(out, activations=str(folder / "x.npy"), prepared=str(moments), **files, **SPLIT)
+        decompose(out, str(folder / "x.npy"), str(moments), **files, **SPLIT, each_dimension=encoder in (OWN, CLAIMED))
     return folder, x
 
 
 def results(folder):
     spec = {"name": "sae", "group": "g", "d_sae": D_SAE, "k": K, "seed": 0}
     arrays = stored(folder / "prepared" / MOMENTS, folder / "decomposed", ["sae"])
-    return results_of(*arrays, [spec], "resid_post.1", BOOTSTRAP)
+    return results_of(arrays, [spec], "resid_post.1", BOOTSTRAP)
 
 
 def test_shards_join_to_what_one_pursuit_gives(case):

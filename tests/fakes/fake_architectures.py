@@ -57,10 +57,9 @@ def sae_sums(sae: ComparedSae, l0: float, at: int, of: tuple[float, float], nois
             f"{split}/nonlinear": nonlinear * each,
             f"{split}/l0": (l0 * rows)[used],
         }
-        share = DIMENSIONS * each / each.sum() * nonlinear / fvu
-        arrays |= {f"{split}/left": share, f"{split}/even": share * noise[::-1][: len(share)]}
-        arrays[f"{split}/even"] *= share.sum() / arrays[f"{split}/even"].sum()
-        arrays[f"{split}/dimensions"] = np.array(DIMENSIONS)
+        above = each / each.sum() * nonlinear / fvu
+        below = above * noise[::-1][: len(above)]
+        arrays[f"{split}/unexplained"] = np.stack([above, below * above.sum() / below.sum()])
     steered = sae.variant in ("standard", "gated")
     arrays |= {"mean_l0": np.array(l0), "latent_fired": np.array([sae.d_sae - 4, sae.d_sae])}
     return arrays | {"l1_coefficient": np.array(3.0 if steered else np.nan)}

@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from darkmatter.decomposition.rounded_sums import DIMENSIONS, rounded, rounded_x
 from darkmatter.experiments.nulls.estimates import NullSums
 from darkmatter.experiments.nulls.names import FROZEN_DECODER, GAUSSIAN, RANDOM_MODEL, TRAINED
 from darkmatter.experiments.nulls.results import RANK, results_of
 from darkmatter.params.conventions import CONVENTIONS
 from darkmatter.params.schema import Params
 from darkmatter.regression.splits import SPLITS
+from darkmatter.statistics.per_dimension import error_sums
 from darkmatter.statistics.sae_estimates import NORM_TEST
 from darkmatter.storage.packed_sums import gather
 
@@ -36,8 +36,12 @@ def rows_of_sets() -> np.ndarray:
     return np.stack([token, context, np.full(CONTEXTS, TOKENS)]).astype(float)
 
 
-def sae_sums(numbers: Mapping[str, float], random: np.random.Generator) -> tuple[Arrays, Arrays]:
-    """(sums of scalars, sums of every dimension) of one SAE, as the decomposition leaves them."""
+def sae_sums(numbers: Mapping[str, float], square: np.ndarray, random: np.random.Generator) -> Arrays:
+    """The sums of one SAE, as the decomposition leaves them.
+
+    Args:
+        square: Σ x², [row set, context, dimension].
+    """
     rows = rows_of_sets()
     each = lambda level: rows * level * random.gamma(400, 1 / 400, size=CONTEXTS)  # noqa: E731
     left = 1 - numbers["vector_r2"]
@@ -58,7 +62,7 @@ def sae_sums(numbers: Mapping[str, float], random: np.random.Generator) -> tuple
         for way in CONVENTIONS:
             dimensions[f"nonlinear/{split}/{way}"] = left * error
             sums[f"pooled/nonlinear/{split}/{way}"] = left * error.sum(-1)
-    return sums, dimensions
+    return sums | error_sums({"rows": rows, "x_sum": np.zeros_like(square), "x_square": square}, dimensions)
 
 
 def hookpoint_arrays(params: Params, numbers: Mapping[str, float], random: np.random.Generator) -> Arrays:
@@ -66,11 +70,7 @@ def hookpoint_arrays(params: Params, numbers: Mapping[str, float], random: np.ra
     rows = rows_of_sets()
     square = VARIANCE * rows[..., None] * np.ones(D_MODEL)
     arrays = {"rows": rows, "square": square.sum(-1), "cross": np.zeros((len(rows), CONTEXTS, CONTEXTS))}
-    arrays |= rounded_x(rows, {"x_sum": np.zeros_like(square), "x_square": square})
-    for sae in params.nulls.saes:
-        sums, dimensions = sae_sums(numbers, random)
-        arrays |= gather({sae: sums, f"{sae}/{DIMENSIONS}": rounded(rows, dimensions)})
-    return arrays
+    return arrays | gather({sae: sae_sums(numbers, square, random) for sae in params.nulls.saes})
 
 
 def fake_sums(params: Params, **changed: Mapping[str, float]) -> tuple[Arrays, NullSums]:

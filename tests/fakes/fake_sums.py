@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from darkmatter.decomposition.results import MOMENTS
 from darkmatter.ledger.estimands.evidence import Evidence
 from darkmatter.params.schema import Params
 from darkmatter.regression.splits import SPLITS
 from darkmatter.results.load import Results
-from darkmatter.statistics.sae_estimates import NORM_TEST
+from darkmatter.statistics.per_dimension import error_sums
+from darkmatter.statistics.sae_estimates import NORM_TEST, context_products
 from darkmatter.storage.artifacts import write_arrays
 
 CONTEXTS, TOKENS, D_MODEL = 24, 9, 4
@@ -78,9 +78,14 @@ class FakeRows:
             for way in ("paper", "authors"):
                 for name in NORM_TEST:
                     sums[f"residual/{split}/{way}/{name}"] = total(rows[f"left/{column(name, split, way)}"] ** 2)
-        return sums | {
-            f"residual/cross-fit/{part}": total(rows[f"left/{part}/cross-fit"] ** 2) for part in NORM_TEST[3:]
-        }
+        sums |= {f"residual/cross-fit/{part}": total(rows[f"left/{part}/cross-fit"] ** 2) for part in NORM_TEST[3:]}
+        return sums | error_sums(self.x_sums_of(path.split("/")[0]), self.dimension_sums_of(path))
+
+    def x_sums_of(self, hookpoint: str) -> dict[str, np.ndarray]:
+        """As the shared moments of a hookpoint have them."""
+        parts = {"x_sum": self.x[hookpoint], "x_square": self.x[hookpoint] ** 2}
+        sums = {name: np.einsum("sct,ctd->scd", self.sets, values) for name, values in parts.items()}
+        return {"rows": self.sets.sum(-1), **sums}
 
     def dimension_sums_of(self, path: str) -> dict[str, np.ndarray]:
         rows = self.saes[path]
@@ -88,24 +93,19 @@ class FakeRows:
         left = {f"nonlinear/{key[7:]}": total(rows[key] ** 2) for key in rows if key.startswith("vector/")}
         return {"error_sum": total(rows["error_vector"]), "error_square": total(rows["error_vector"] ** 2), **left}
 
-    def write(self, folder: Path) -> tuple[Path, Path]:
-        """The folders of committed sums and of sums per dimension."""
-        for hookpoint, x in self.x.items():
-            sums = np.einsum("sct,ctd->scd", self.sets, x)
-            arrays = {"rows": self.sets.sum(-1), "square": np.einsum("sct,ctd->sc", self.sets, x**2)}
-            arrays["cross"] = np.einsum("scd,sed->sce", sums, sums)
-            moments = {"x_sum": sums, "x_square": np.einsum("sct,ctd->scd", self.sets, x**2)}
-            write_arrays(folder / "dimensions" / hookpoint / MOMENTS, moments)
+    def write(self, folder: Path) -> Path:
+        """The folder of committed sums."""
+        for hookpoint in self.x:
+            of_x = self.x_sums_of(hookpoint)
+            arrays = {"rows": of_x["rows"], "square": of_x["x_square"].sum(-1), "cross": context_products(of_x)}
             for path in (path for path in self.saes if path.startswith(f"{hookpoint}/")):
                 name = path.split("/")[1]
                 arrays |= {f"{name}/{key}": values for key, values in self.sums_of(path).items()}
-                write_arrays(folder / "dimensions" / path / "dimension_sums.npz", self.dimension_sums_of(path))
             write_arrays(folder / "sums" / f"{hookpoint}.npz", arrays)
-        return folder / "sums", folder / "dimensions"
+        return folder / "sums"
 
     def evidence(self, params: Params, results: Results, folder: Path, layers: int = 3) -> Evidence:
-        sums, dimensions = self.write(folder)
-        return Evidence(params, results, sums, dimensions, layers)
+        return Evidence(params, results, self.write(folder), layers)
 
     @functools.cache  # noqa: B019 (as many entries as a test draws)
     def taken(self, number: int, counts: bytes) -> np.ndarray:
@@ -128,12 +128,10 @@ class FakeRows:
                 target, left = take(rows[f"target/{key}"]), take(rows[f"left/{key}"])
                 return 1 - (left**2).sum() / ((target - target.mean()) ** 2).sum()
             case ["vector_r2"]:
-                error, left = take(rows["error_vector"]), take(rows[f"vector/{split}/{way}"])
-                return float((1 - (left**2).sum(0) / ((error - error.mean(0)) ** 2).sum(0)).mean())
+                return 1 - self.first_order(rows["error_vector"], rows[f"vector/{split}/{way}"], number, taken)
             case ["fvu_per_dim" | "fvu_nonlinear_per_dim"]:
                 left = rows["error_vector" if metric == "fvu_per_dim" else f"vector/{split}/{way}"]
-                x = take(self.x[path.split("/")[0]])
-                return float(((take(left) ** 2).sum(0) / ((x - x.mean(0)) ** 2).sum(0)).mean())
+                return self.first_order(self.x[path.split("/")[0]], left, number, taken)
             case ["fvu" | "fvu_nonlinear"]:
                 key = "sum/error" if metric == "fvu" else f"pooled/nonlinear/{split}/{way}"
                 x = take(self.x[path.split("/")[0]])
@@ -143,6 +141,20 @@ class FakeRows:
             case ["cos_linear_x"]:
                 return take(rows[f"sum/cosine/{split if way == 'paper' else 'all'}"]).mean()
         raise ValueError(metric)
+
+    def first_order(self, target: np.ndarray, left: np.ndarray, number: int, taken: np.ndarray) -> float:
+        """Mean over dimensions of Σ left² / Σ (target − mean)² of the rows taken, to first order in how often each is.
+
+        That is (Σ left² with the weights that the denominators of all rows give each dimension) over what the same
+        weights make of the denominators, both from rows.
+        """
+        flat = lambda values: values.reshape(CONTEXTS * TOKENS, -1)  # noqa: E731
+        whole = self.taken(number, np.ones(CONTEXTS, dtype=int).tobytes())
+        centred = flat(target) - flat(target)[whole].mean(0)
+        below = (centred[whole] ** 2).sum(0)
+        ratios = (flat(left)[whole] ** 2).sum(0) / below
+        above = (flat(left)[taken] ** 2 / below).sum()
+        return float(ratios.mean() * above / (ratios * centred[taken] ** 2 / below).sum())
 
 
 def column(name: str, split: str, way: str) -> str:

@@ -8,11 +8,13 @@ from profiles import profile_params
 from scipy.stats import norm, t
 
 from darkmatter.experiments.pursuit.estimates import CLAIMED, OWN
+from darkmatter.experiments.pursuit.results import OF_OWN
 from darkmatter.ledger.estimands.by_dimension import pursuit_takes_away
 from darkmatter.ledger.estimands.evidence import BY_DIMENSION, Evidence, Missing
 from darkmatter.ledger.estimands.experiments import of_experiment
 from darkmatter.results.load import Results
 from darkmatter.statistics.bootstrap import ContextBootstrap, bca
+from darkmatter.statistics.per_dimension import fvu_key, fvu_nonlinear_key, ratio_sums, unexplained_sums
 from darkmatter.storage.artifacts import write_arrays
 
 CONTEXTS, TOKENS, DIMENSIONS = 12, 7, 5
@@ -42,31 +44,39 @@ def rows():
 @pytest.fixture(scope="module")
 def evidence(rows, tmp_path_factory) -> Evidence:
     x, residuals = rows
-    total = lambda values: np.stack([values.sum(1), 0 * values.sum(1), values.sum(1)])  # noqa: E731
-    dimensions = {"x_sum": total(x), "x_square": total(x**2)}
-    for name, left in residuals.items():
-        squares = {"error_square": left["error"], "nonlinear/token/paper": left["nonlinear"]}
-        dimensions |= {f"{name}/{key}": total(values**2) for key, values in squares.items()}
-    folder = tmp_path_factory.mktemp("pursuit")
-    paths = folder / "stored.npz", folder / "dimensions.npz"
     counts = np.full(CONTEXTS, float(TOKENS))
-    write_arrays(paths[0], {"rows": np.stack([counts, counts, counts])})
-    write_arrays(paths[1], dimensions)
-    return Evidence(profile_params("smoke"), Results({}, {"pursuit": CONTENT}), folder, None, 3, paths)
+    arrays = {"rows": np.stack([counts, counts, counts])}
+    of_x = counts, x.sum(1), (x**2).sum(1)
+    squares = {name: {key: (left**2).sum(1) for key, left in side.items()} for name, side in residuals.items()}
+    for name, side in squares.items():
+        arrays[f"{name}/{fvu_key('token')}"] = unexplained_sums(*of_x, side["error"])
+        arrays[f"{name}/{fvu_nonlinear_key('token', 'paper')}"] = unexplained_sums(*of_x, side["nonlinear"])
+    for sae in "ab":
+        pursued, own = (squares[f"{sae}/{encoder}"]["nonlinear"] for encoder in (CLAIMED, OWN))
+        arrays[f"{sae}/{CLAIMED}/{OF_OWN}"] = ratio_sums(pursued, own)
+    folder = tmp_path_factory.mktemp("pursuit")
+    write_arrays(folder / "stored.npz", arrays)
+    results = Results({}, {"pursuit": CONTENT})
+    return Evidence(profile_params("smoke"), results, folder, 3, folder / "stored.npz")
 
 
-def numbers(x, own, pursued) -> dict[str, float]:
-    """What the estimands say, from rows [row, dim]."""
+def mean_ratio(above: np.ndarray, below: np.ndarray, drawn: np.ndarray) -> float:
+    """Mean over dimensions of Σ above / Σ below of rows [context, token, dim], to first order in the weights."""
+    whole = below.sum((0, 1))
+    ratios = above.sum((0, 1)) / whole
+    return float(ratios.mean() * (above[drawn] / whole).sum() / (ratios * below[drawn] / whole).sum())
 
-    def fvu(left: np.ndarray) -> float:
-        return float(((left**2).sum(0) / ((x - x.mean(0)) ** 2).sum(0)).mean())
 
-    before, after = ({name: fvu(left) for name, left in side.items()} for side in (own, pursued))
-    each = (pursued["nonlinear"] ** 2).sum(0) / (own["nonlinear"] ** 2).sum(0)
+def numbers(x, own, pursued, drawn) -> dict[str, float]:
+    """What the estimands say, from rows [context, token, dim]."""
+    spread = (x - x.mean((0, 1))) ** 2
+    before, after = (
+        {name: mean_ratio(left**2, spread, drawn) for name, left in side.items()} for side in (own, pursued)
+    )
     return {
         "decrease": 1 - after["error"] / before["error"],
         "change": after["nonlinear"] / before["nonlinear"] - 1,
-        "taken_away": each.mean() - 1,
+        "taken_away": mean_ratio(pursued["nonlinear"] ** 2, own["nonlinear"] ** 2, drawn) - 1,
         "share": (before["nonlinear"] - after["nonlinear"]) / (before["error"] - after["error"]),
     }
 
@@ -85,9 +95,7 @@ def test_pursuit_against_rows(rows, evidence, name, component):
 
     def counted(weights: np.ndarray, sae: str) -> float:
         drawn = np.repeat(np.arange(CONTEXTS), weights.astype(int))
-        take = lambda values: values[drawn].reshape(-1, DIMENSIONS)  # noqa: E731
-        sides = [{key: take(left) for key, left in residuals[f"{sae}/{encoder}"].items()} for encoder in (OWN, CLAIMED)]
-        return numbers(take(x), *sides)[component]
+        return numbers(x, *(residuals[f"{sae}/{encoder}"] for encoder in (OWN, CLAIMED)), drawn)[component]
 
     if component == "taken_away":
         result = pursuit_takes_away(evidence)["change"]
@@ -113,7 +121,7 @@ def wider() -> float:
 
 def test_pursuit_without_sums_or_results(evidence):
     read = of_experiment("pursuit", "pursuit_fvu_decrease")
-    with pytest.raises(Missing, match="dvc pull"):
+    with pytest.raises(Missing, match="no results of pursuit"):
         read(dataclasses.replace(evidence, pursuit_sums=None), BY_DIMENSION)
     with pytest.raises(Missing, match="no results of pursuit"):
         read(dataclasses.replace(evidence, results=Results({}, {})), BY_DIMENSION)

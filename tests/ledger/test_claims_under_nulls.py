@@ -45,7 +45,7 @@ def evidence(folder: Path, **changed) -> Evidence:
     run = fake_results(PARAMS).decomposition[MAIN]
     run = run | {"regressions": {name: {"rank": rank} for name, rank in trained.rank.items()}}
     results = Results({MAIN: run}, {"nulls": results_of(arrays, trained, params)})
-    return Evidence(params, results, folder / "sums", None, 30, null_sums=folder / STORED)
+    return Evidence(params, results, folder / "sums", 30, null_sums=folder / STORED)
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +132,7 @@ def test_the_page_marks_what_holds_under_a_null(world):
 
 def outcome(identity, **changed):
     content = results_of(*fake_sums(quick(), **changed), quick())
-    return prediction_row(PREDICTIONS[identity], Evidence(quick(), Results({}, {"nulls": content}), Path(), None, 30))
+    return prediction_row(PREDICTIONS[identity], Evidence(quick(), Results({}, {"nulls": content}), Path(), 30))
 
 
 @pytest.mark.parametrize("identity", PREDICTIONS)

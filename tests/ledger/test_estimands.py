@@ -115,10 +115,11 @@ def test_committed_estimates_follow_from_committed_sums(variant):
     """The numbers and intervals of smollm2, from the sums beside them: what a reviewer repeats."""
     params, folder = profile_params("smollm2"), ROOT / "reports" / "smollm2" / "results"
     decomposition = load_decomposition(folder, ["resid_post.0"])
-    result = Evidence(params, Results(decomposition, {}), folder / "sums", None, layers=30)
+    result = Evidence(params, Results(decomposition, {}), folder / "sums", layers=30)
     bootstrap = params.decomposition.bootstrap.model_dump()
     point = result.residual_saes()[0]
-    for path in (("norm_r2",), ("fvu",), ("fvu_nonlinear",), ("norm_ratio",), ("cos_linear_x",), ("norm_test", "x")):
+    paths = [(name,) for name in ("norm_r2", "fvu", "fvu_nonlinear", "norm_ratio", "cos_linear_x", "vector_r2")]
+    for path in (*paths, ("norm_test", "x")):
         ours = single(result.formula(point, variant, *path)).at(bootstrap, 1)
         stored = estimate(point.sae, *path, split=variant.split, convention=variant.convention)
         compare(ours, [stored[end] for end in ("value", "low", "high")], bootstrap["level"])
@@ -241,7 +242,7 @@ def test_layers(rows, evidence):
 
 
 def test_layers_without_a_middle(evidence):
-    shallow = Evidence(PARAMS, evidence.results, evidence.sums, evidence.dimension_sums, layers=30)
+    shallow = Evidence(PARAMS, evidence.results, evidence.sums, layers=30)
     with pytest.raises(Missing, match="middle third"):
         estimand("norm_r2_over_layers")(shallow, PRIMARY)
 
@@ -363,15 +364,6 @@ def test_more_components_widen_the_joint_interval_alone(evidence):
     assert ten["joint"]["level"] == pytest.approx(0.99)
 
 
-def test_vector_r2_needs_the_sums_of_every_dimension(evidence):
-    bare = Evidence(PARAMS, evidence.results, evidence.sums, None, layers=3)
-    with pytest.raises(Missing, match="dvc pull"):
-        estimand("vector_r2_slopes")(bare, PRIMARY)
-    with pytest.raises(Missing, match="dvc pull"):
-        estimand("fvu_nonlinear_width_slope")(bare, BY_DIMENSION)
-    assert estimand("fvu_nonlinear_width_slope")(bare, PRIMARY)["slope"].at(BOOTSTRAP, 1)["value"] is not None
-
-
 def test_sums_of_another_run_are_refused(evidence, results, tmp_path):
     other = FakeRows(Results({"resid_post.1": {"saes": results.decomposition["resid_post.1"]["saes"][:1]}}, {}))
     broken = other.evidence(PARAMS, results, tmp_path)
@@ -380,7 +372,7 @@ def test_sums_of_another_run_are_refused(evidence, results, tmp_path):
 
 
 def of_content(content, stage="pursuit") -> Evidence:
-    return Evidence(PARAMS, Results({}, {stage: content} if content else {}), Path(), None, 3)
+    return Evidence(PARAMS, Results({}, {stage: content} if content else {}), Path(), 3)
 
 
 def test_estimands_of_an_experiment():

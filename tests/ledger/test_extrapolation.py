@@ -40,7 +40,7 @@ def few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def evidence_of(results: Results) -> Evidence:
-    return Evidence(params(), results, results.sums, None, layers=30)
+    return Evidence(params(), results, results.sums, layers=30)
 
 
 def test_the_extrapolated_gap_is_judged_and_the_top_rung_is_a_variant(tmp_path: Path) -> None:
@@ -85,6 +85,6 @@ def test_with_one_budget_the_gap_is_that_of_its_saes_and_says_so(tmp_path: Path)
 
 def test_the_default_profile_has_one_budget() -> None:
     own = profile_params("smollm2")
-    evidence = Evidence(own, fake_results(own), Path(), None, layers=30)
+    evidence = Evidence(own, fake_results(own), Path(), layers=30)
     with pytest.raises(Missing, match="no top rung"):
         extrapolation.extrapolated_asymptote_minus_nonlinear(evidence, ON_TOP_RUNG)

@@ -37,7 +37,7 @@ def content(changed: frozenset[tuple[str, tuple[float, float]]] = frozenset()) -
 
 def outcome(identity: str, **changed: tuple[float, float]) -> dict[str, Any]:
     results = Results({}, {"architectures": content(frozenset(changed.items()))})
-    return prediction_row(PREDICTIONS[identity], Evidence(quick(), results, Path(), None, 30))
+    return prediction_row(PREDICTIONS[identity], Evidence(quick(), results, Path(), 30))
 
 
 @pytest.mark.parametrize("identity", PREDICTIONS)

@@ -52,7 +52,7 @@ def one_layer(path):
 @functools.cache
 def evidence(spectrum=broad, **options):
     content = results_of(*fake_sums(PARAMS, spectrum, **options), PARAMS)
-    return Evidence(PARAMS, Results({}, {"linear_rank": content}), Path(), None, 30)
+    return Evidence(PARAMS, Results({}, {"linear_rank": content}), Path(), 30)
 
 
 def outcome(identity, world):
@@ -92,14 +92,14 @@ def test_on_the_edge_nothing_is_decided():
 
 def test_a_profile_that_it_was_not_made_for_is_not_judged():
     params = PARAMS.model_copy(update={"profile": "another"})
-    other = Evidence(params, evidence().results, Path(), None, 30)
+    other = Evidence(params, evidence().results, Path(), 30)
     for prediction in PREDICTIONS.values():
         row = prediction_row(prediction, other)
         assert row["outcome"] is None and "this profile is another" in row["reason"] and row["components"] == {}
 
 
 def test_without_results_nothing_is_judged():
-    bare = Evidence(PARAMS, Results({}, {}), Path(), None, 30)
+    bare = Evidence(PARAMS, Results({}, {}), Path(), 30)
     row = prediction_row(PREDICTIONS["rank-24-holds-less-than-a-third"], bare)
     assert row["outcome"] is None and row["reason"] == "no results of linear_rank"
 

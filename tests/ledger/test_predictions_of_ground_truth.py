@@ -26,7 +26,7 @@ def quick():
 
 def evidence(world=WORLD, pursued=PURSUED):
     content = results_of(fake_sums(quick(), world, pursued), quick())
-    return Evidence(PARAMS, Results({}, {"ground_truth": content}), Path(), None, 30)
+    return Evidence(PARAMS, Results({}, {"ground_truth": content}), Path(), 30)
 
 
 @functools.cache

@@ -136,7 +136,7 @@ def test_statements_with_a_condition(name, kind, verdict, reason):
     exact = lambda value: {"value": value, "low": value, "high": value, "level": 0.999}  # noqa: E731
     result = {estimand: {key: exact(one) for key, one in own.items()} for estimand, own in values.items()}
     results = Results({}, {"synthetic_noise": {"estimands": result}})
-    row = claim_row(CLAIMS[name], Evidence(PARAMS, results, Path(), None, 3), subject_of(PARAMS))
+    row = claim_row(CLAIMS[name], Evidence(PARAMS, results, Path(), 3), subject_of(PARAMS))
     assert row["analogue"] == verdict, row
     assert (reason or "") in (row["reason"] or "") and (row["reason"] is None) == (reason is None)
 

@@ -7,7 +7,7 @@ from decomposition_reference import reference, reference_cross_fit
 from safetensors.numpy import save_file
 
 from darkmatter import decompose as decompose_rows
-from darkmatter.decomposition.passes import DIMENSION_SUMS, SUMS, decompose
+from darkmatter.decomposition.passes import SUMS, decompose
 from darkmatter.decomposition.results import regressions
 from darkmatter.decomposition.shared_moments import prepare
 from darkmatter.experiments.components.compute import explain, write_targets
@@ -70,8 +70,7 @@ def run_stage(folder, ratio):
     decompose(folder / "out", activations=x, prepared=str(folder / "moments"), **files(folder), **SPLIT)
     shared = read_arrays(folder / "moments" / "activations.npz")
     rank = {name: int(facts["rank"]) for name, facts in regressions(shared).items()}
-    sums, dimension_sums = (read_arrays(folder / "out" / name) for name in (SUMS, DIMENSION_SUMS))
-    return sae_estimates(hookpoint_sums(shared, rank, BOOTSTRAP), sums, shared, dimension_sums)
+    return sae_estimates(hookpoint_sums(shared, rank, BOOTSTRAP), read_arrays(folder / "out" / SUMS))
 
 
 class Absent:

@@ -32,7 +32,6 @@ from darkmatter.experiments.norm_baselines.estimates import (
 from darkmatter.experiments.per_token_scaling import results as per_token_scaling_results
 from darkmatter.experiments.per_token_scaling.estimates import SCORED, Scaling, pair_estimates, pairs_of, wider_saes
 from darkmatter.experiments.per_token_scaling.token_series import token_sums
-from darkmatter.experiments.registry import records
 from darkmatter.experiments.synthetic_noise import results as synthetic_noise_results
 from darkmatter.params.conventions import CONVENTIONS
 from darkmatter.regression.splits import ROW_SETS, SPLITS, draw_splits
@@ -130,8 +129,8 @@ def downstream():
         sums |= {f"{sae}/norm/{name}": value + random.random(contexts) for name, value in norms.items()}
     arrays = module.stored(sums, range(contexts), 50, dict.fromkeys(PARAMS.downstream.saes, 3))
     facts = [PARAMS.sae_spec(f"{PARAMS.figures.main_hookpoint}/{name}").model_dump() for name in PARAMS.downstream.saes]
-    results = module.results_of(arrays[0] | arrays[1], facts, PARAMS) | {"model": "a label"}
-    return dict(zip((module.STORED, module.STORED_DIMENSIONS), arrays, strict=True)), results
+    results = module.results_of(arrays, facts, PARAMS) | {"model": "a label"}
+    return {module.STORED: arrays}, results
 
 
 def error_saes():
@@ -146,10 +145,10 @@ def error_saes():
             scores[part, seed] |= {"norm_square": (target**2).sum((1, 2)), "l0": np.array(3.5)}
             scores[part, seed]["latents"] = np.array([60.0, 64.0])
     arrays = module.stored(scores, np.array([999.0, D_MODEL, 12.5]))
-    results = module.results_of(*arrays, PARAMS)
+    results = module.results_of(arrays, PARAMS)
     for sae in results["saes"]:
         sae["train_fvu"] = 0.5
-    return dict(zip((module.STORED, module.STORED_DIMENSIONS), arrays, strict=True)), results
+    return {module.STORED: arrays}, results
 
 
 def interpretability():
@@ -187,11 +186,6 @@ SPOILED = {
     "synthetic_noise": (("estimands", "synthetic_lines", "flatness", "value"), (0, "widths-64-k4-s0/left")),
 }  # fmt: skip
 GIVEN = {"downstream": 8, "error_saes": 4}  # numbers that are no estimates: widths, how training went
-# A number that needs sums per dimension.
-PER_DIMENSION = {
-    "downstream": ("mean_ratio", "variance_per_dimension", "linear", "value"),
-    "error_saes": ("over_seeds", "fvu_per_dim", "linear", "value"),
-}
 
 
 @functools.cache
@@ -238,18 +232,6 @@ def test_a_changed_number_or_sum_differs(stored, name):
     array.flat[:] = 1 - array.flat[:] if array.dtype.kind == "i" else array.flat[:] * np.linspace(1, 2, array.size)
     result = derive(name, sums | {path: sums[path] | {key: array}}, committed)
     assert at(result, place) != at(committed, place)
-
-
-@pytest.mark.parametrize("name", PER_DIMENSION)
-def test_without_sums_per_dimension_the_rest_is_derived(stored, name):
-    sums, committed = stored(name)
-    result = derive(name, {path: sums[path] for path in records()[name].committed}, committed)
-    compared = compare(committed, result)
-    assert (compared.differing, compared.close) == ([], 0)
-    assert compared.equal > 50 and compared.given > GIVEN[name]
-    assert at(committed, PER_DIMENSION[name]) is not None
-    with pytest.raises(KeyError):
-        at(result, PER_DIMENSION[name])
 
 
 def test_stored_sums_give_the_numbers_of_the_sums_at_hand():

@@ -17,7 +17,7 @@ from darkmatter.ledger.estimands.trends import slope_over_saes
 from darkmatter.statistics import power_law
 from darkmatter.statistics.bootstrap import ContextBootstrap
 from darkmatter.statistics.paired_r2 import ScoredRegression, difference, slope
-from darkmatter.statistics.r2_estimates import r2_of, r2_pooled
+from darkmatter.statistics.per_dimension import mean_of_ratios, ratio_sums, spread, unexplained_sums
 from darkmatter.statistics.sae_estimates import RowSet
 from darkmatter.statistics.seed_intervals import seed_estimate
 from darkmatter.statistics.seed_noise import SeedNoise, seed_fact
@@ -268,16 +268,27 @@ def test_pooled_share_of_regressed_error():
         sizes = np.array([9.0, 1.0, 0.1])
         square = rows[:, None] * sizes * varying(random, OF_ERROR, (CONTEXTS, 1))
         left = 0.9 * square * varying(random, 0.05, (CONTEXTS, 3))
-        sums = {
-            "rows": rows[None],
-            "total": np.zeros((1, CONTEXTS, 3)),
-            "square": square[None],
-            "residual/x": left[None],
-        }
-        result = r2_of(sums, "token", "residual/x", 4, bootstrap, r2_pooled)
-        return result["low"], result["high"]
+        added = spread(rows, np.zeros((CONTEXTS, 3)), square)
+        pair = ratio_sums(left.sum(1)[:, None], added.sum(1)[:, None])
+        result = ContextBootstrap(CONTEXTS, **bootstrap).interval(lambda weights: 1 - mean_of_ratios(weights, pair))
+        return result.low, result.high
 
     assert 0.92 <= coverage(world, 0.1) <= 0.97
+
+
+def test_mean_over_dimensions_of_r2():
+    """Of 60 dimensions of unequal size and R², whose contexts have much in common, resampled to first order."""
+    rows, sizes = np.full(CONTEXTS, 820.0), np.geomspace(30, 0.1, 60)
+    shares = np.linspace(0.1, 0.9, 60)
+
+    def world(random, bootstrap):
+        square = rows[:, None] * sizes * varying(random, OF_ERROR, (CONTEXTS, 1)) * varying(random, 0.2, (CONTEXTS, 60))
+        left = square * shares * varying(random, 0.05, (CONTEXTS, 1)) * varying(random, 0.05, (CONTEXTS, 60))
+        pair = unexplained_sums(rows, np.zeros((CONTEXTS, 60)), square, left)
+        result = ContextBootstrap(CONTEXTS, **bootstrap).interval(lambda weights: 1 - mean_of_ratios(weights, pair))
+        return result.low, result.high
+
+    assert 0.92 <= coverage(world, 0.5) <= 0.97
 
 
 def test_bootstrap_of_few_saes_does_not_cover():

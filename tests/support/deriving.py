@@ -8,7 +8,7 @@ from darkmatter.storage.artifacts import plain
 
 def stored_in(name):
     """Names of the files that hold the sums of an experiment, as `derive` takes them."""
-    return (*records()[name].committed, *records()[name].pulled)
+    return records()[name].committed
 
 
 def derived(name, sums, committed, params):
