@@ -62,7 +62,6 @@ def alone(evidence: Evidence, hookpoint: str, saes: list[dict[str, Any]], sums: 
         evidence.params.model_copy(update={"figures": figures}),
         Results({hookpoint: run}, {}),
         evidence.sums,
-        None,
         evidence.layers,
         arrays=sums.arrays,
     )

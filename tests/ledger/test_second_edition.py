@@ -202,7 +202,7 @@ def test_the_lead_of_one_measure_subtracts_pooled_from_pooled(evidence):
     assert value(result["lead"]) == pytest.approx(0.07 - 0.1) and value(result["pursuit"]) == pytest.approx(-0.1)
     assert [value(item.quantity) for item in result["components"]] == pytest.approx([0.02, 0.07])
     assert value(of_reductions(evidence, **experiments)["lead"]) == pytest.approx(0.14 - 0.1)  # of unlike measures
-    with pytest.raises(Missing, match="dvc pull"):
+    with pytest.raises(Missing, match="no results of pursuit"):
         of_one_measure(evidence, BY_DIMENSION, **experiments)
 
 

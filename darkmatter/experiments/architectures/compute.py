@@ -101,7 +101,7 @@ def measure(
             dimensions[name][place][used] for name in ("error_sum", "error_square", f"nonlinear/{split}/{WAY}")
         )
         own = {"error": square.sum(1), "nonlinear": left.sum(1), "l0": (outputs.l0 * row_sets[place])[used].sum(1)}
-        own["unexplained"] = unexplained_sums(row_sets[place][used].sum(1), total, square, left)
+        own["unexplained"] = unexplained_sums(row_sets[place][used].sum(1).astype(np.float64), total, square, left)
         arrays |= {f"{split}/{name}": values for name, values in own.items()}
     coefficient = read_json(Path(sae) / FACTS)["l1_coefficient"]
     arrays["l1_coefficient"] = np.array(np.nan if coefficient is None else coefficient)
