@@ -35,7 +35,7 @@ ROW, MARGIN = 0.26, 1.1  # inches
 def data(results: Results, params: Params) -> dict[str, Any]:
     content = results.experiment("architectures")
     if not content["matched"]:
-        raise NotDrawn("it trains SAEs for an hour, so it is off here; smollm2-full has it on")
+        raise NotDrawn("it trains SAEs for an hour, so it is off in this profile: `architectures.classes` is empty")
     rows: dict[str, list[dict[str, Any]]] = {}
     for row in content["matched"]:
         numbers = row["estimates"][PRIMARY[0]]["numbers"]

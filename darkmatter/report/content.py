@@ -81,11 +81,9 @@ def report_content(
             {"hookpoint": hookpoint, "rows": [sae_row(sae) for sae in run["saes"]]}
             for hookpoint, run in results.decomposition.items()
         ],
-        "results_made_by": provenance.made_by(
-            ["decomposition", "results"], ["derive decomposition --values"], data=["derive decomposition --values"]
-        ),
+        "results_made_by": provenance.made_by(["decomposition", "results"], ["derive decomposition --values"]),
         "tokens": tokens_content(tokens),
-        "tokens_made_by": provenance.made_by(["token_view"], ["rerun token_view"], data=["rerun token_view"]),
+        "tokens_made_by": provenance.made_by(["token_view"], ["rerun token_view"]),
         "lemmas": lemmas["lemmas"],
         "monte_carlo": lemmas["monte_carlo"],
         "lemmas_made_by": provenance.made_by(["lemmas"], ["derive lemmas --values"]),
@@ -95,7 +93,7 @@ def report_content(
         "sources": [{"name": name, **source} for name, source in data["corpus"]["sources"].items()],
         "source_model": data["model"],
         "counts": data["tokens"]["counts"],
-        "data_made_by": provenance.made_by(["tokens", "corpus", "model"], ["rerun tokens"], data=["rerun tokens"]),
+        "data_made_by": provenance.made_by(["tokens", "corpus", "model"], ["rerun tokens"]),
         "stages": provenance.cards(),
         "total_time": duration(total_seconds(receipts)),
         "machine": machine,

@@ -95,6 +95,18 @@ MUTANTS = [
         "a dimension without variance counts as R² = 0 in the mean over dimensions",
     ),
     Mutant(
+        "darkmatter/statistics/per_dimension.py",
+        "below @ above.sum(0)])",
+        "below.sum(1) * above.sum() / len(whole[there])])",
+        "resampled, every dimension counts as if its R² were the mean: right values, wrong intervals",
+    ),
+    Mutant(
+        "darkmatter/statistics/per_dimension.py",
+        "square - 2 * mean * total + rows[:, None] * mean**2",
+        "square + 0 * mean",
+        "R² of a vector compares with squares around zero, not around the mean",
+    ),
+    Mutant(
         "darkmatter/statistics/power_law.py",
         "freedom = len(y) - PARAMETERS",
         "freedom = len(y) - 1",

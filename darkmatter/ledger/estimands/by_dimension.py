@@ -61,11 +61,7 @@ def pursuit_takes_away(evidence: Evidence) -> Components:
 
     `pursuit_nonlinear_change` is the change of a mean instead, in which dimensions count by their share of it.
     """
-
-    def mean_change(own: Fvus, pursued: Fvus) -> np.ndarray:
-        return pursued["nonlinear_of_own"] - 1
-
-    return of_pursuit(evidence, {"change": mean_change})
+    return of_pursuit(evidence, {"change": lambda own, pursued: pursued["nonlinear_of_own"] - 1})
 
 
 # Estimand → the function that makes it from sums.
@@ -91,7 +87,7 @@ def of_pursuit(evidence: Evidence, numbers: dict[str, Callable[[Fvus, Fvus], np.
     if "pursuit" not in evidence.results.experiments or evidence.pursuit_sums is None:
         raise Missing("no results of pursuit")
     content = evidence.results.experiments["pursuit"]
-    stored = read_arrays(evidence.pursuit_sums)
+    stored = evidence.once("sums of pursuit", lambda: read_arrays(evidence.pursuit_sums))
     rows = stored["rows"]
     fits = {name: int(fit["rank"]) for name, fit in content["regressions"].items()}
     nothing = np.zeros(rows.shape)
