@@ -334,11 +334,14 @@ def test_commands_end_with_the_code_of_what_they_found(copied, capsys):
     said = capsys.readouterr().out
     assert "analogue" in said
     assert "\n  token/authors: agrees; cosine " in said
+    content = read_json(REPORTS.claims)
+    write_json(REPORTS.claims, content | {"claims": [row for row in content["claims"] if row["id"] != "parts-self"]})
     with pytest.raises(SystemExit) as ended:
         main(["audit", "derive", "parts-self", "--json"])
     said = json.loads(capsys.readouterr().out)
     assert (ended.value.code, said["exit_code"]) == (7, 7)
     assert said["findings"][0]["kind"] == "missing"
+    write_json(REPORTS.claims, content)
     with pytest.raises(SystemExit) as ended:
         main(["audit", "derive", "nothing", "--json"])
     assert ended.value.code == 1

@@ -32,6 +32,8 @@ COMMAND = re.compile(r"(?:^|\$ |&& |[A-Z_]+=\S+ )(darkmatter [a-z][^#&\n]*)", re
 # Printed → its exit codes in a bare clone. 1: `doctor` says that something here would stop that profile. 6: the code
 # was edited after the run that is committed. 7: the clone is a shallow one.
 RUN = {
+    "audit derive CLAIM": {0},
+    "audit derive claims": {0},
     "audit derive random-parabola": {0},
     "audit explain pursuit-fvu": {0, 6},
     "audit explain CLAIM": {0, 6},
@@ -55,9 +57,6 @@ RUN = {
 }
 # Printed → the words beside it that say what it needs.
 MARKED = {
-    "audit derive CLAIM": "but for the claims of `components`",
-    "audit derive claims": "make repro",
-    "audit derive claims decomposition components controls downstream error_saes pursuit": "make repro",
     "audit rerun STAGE": "data: the stage's inputs",
     "audit rerun decomposition@resid_post.14": "both need data",
     "audit verify": "data (or `--committed`: a bare clone)",

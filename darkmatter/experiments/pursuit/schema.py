@@ -87,7 +87,6 @@ class PursuitContent(TypedDict):
     hookpoint: str
     contexts: int
     rows: int
-    d_model: int
     claimed: Literal["exact_l0", "published"]
     variants: VariantTexts
     regressions: dict[str, Regression]
