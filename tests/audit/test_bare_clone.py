@@ -58,7 +58,7 @@ RUN = {
 # Printed → the words beside it that say what it needs.
 MARKED = {
     "audit rerun STAGE": "data: the stage's inputs",
-    "audit rerun decomposition@resid_post.14": "both need data",
+    "audit rerun decomposition@resid_post.14": "the first needs data",
     "audit verify": "data (or `--committed`: a bare clone)",
     "audit verify --paper paper.txt": "the paper's text",
     "compare HEAD --keep NAME": "after `make repro`",
