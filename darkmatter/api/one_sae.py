@@ -21,6 +21,7 @@ from darkmatter.decomposition.shared_moments import (
     Prepared,
     float32_mean,
     read_prepared,
+    read_x_sums,
     without_factors,
     write_moments,
 )
@@ -116,7 +117,7 @@ def one_pass(
     if rows.has_targets:
         sample = engine.TargetSample(x, rebuilt, rows.splits, shared.prepared, rows.y)
     nothing = engine.FiringCounts(rows.x, rows.kept, 0)  # of a given Sae(x) no latents are known
-    write_sums(folder, sample, read_arrays(shared.sums), (firings or nothing).of_contexts, keep)
+    write_sums(folder, sample, read_x_sums(shared.sums), (firings or nothing).of_contexts, keep)
     estimate_sae(folder, shared.sums.as_posix(), folder.as_posix(), **shared.settings.bootstrap.model_dump())
     result = read_json(folder / ESTIMATES)
     return result | {"core": row_means(read_arrays(folder / TABLE), rows)}

@@ -39,7 +39,7 @@ class Derived:
     """One file, or one row of claims.json, with what came of it.
 
     Attributes:
-        lacking: why some or all of it could not be made again.
+        lacking: why there is nothing to compare with.
         row: of claims.json as derived, of a claim or prediction.
     """
 
@@ -79,7 +79,7 @@ def overall(done: Sequence[Derived]) -> str:
     said = f"in all: {count['derived']} numbers derived again, {count['equal']} to the last bit"
     said += f" and {count['close']} within {TOLERANCE:g}" if count["close"] else ""
     said += f"; {wrong} DIFFER" if wrong else "; none differs"
-    said += f"; {lacking} of {len(done)} lack sums" if lacking else ""
+    said += f"; {lacking} of {len(done)} are not among what was judged" if lacking else ""
     return said + (f"; no numbers to derive: {', '.join(empty)}" if empty else "")
 
 
@@ -140,7 +140,7 @@ class Deriver:
     def __init__(self, profile: str | None = None) -> None:
         self.params: Params = params_of(chosen(profile, Path()), Path())
         self.reports = reports_of(self.params.profile)
-        self.made_again: dict[str, tuple[Path, Any, Any, str | None]] = {}  # results of experiments
+        self.made_again: dict[str, tuple[Path, Any, Any]] = {}  # results of experiments
 
     @cached_property
     def evidence(self) -> Evidence:
@@ -239,8 +239,7 @@ class Deriver:
         Args:
             rows: as derived, in the order of the ledger; for None, which claims.json lacks, nothing counts.
         """
-        known = [row or self.judged.get(name, {}) for row, name in zip(rows, self.claims, strict=True)]
-        derived = summary_of(known, self.params.profile, subject_of(self.params))
+        derived = summary_of([row or {} for row in rows], self.params.profile, subject_of(self.params))
         whole = {
             key: value for key, value in read_json(self.reports.claims).items() if key not in ("claims", "predictions")
         }

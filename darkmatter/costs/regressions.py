@@ -10,7 +10,8 @@ NORM_TARGETS = 20  # squared norms that the probes of section 5.1 predict, count
 VECTOR_PASSES = 30  # elementwise passes over rows of d_model while an error is split
 DECODED = 4  # times that an SAE's reconstruction is built from its codes
 TABLE_COLUMNS = 17  # of the per-token table
-DIMENSION_SUMS = 6 * 3  # sums per context and dimension: kinds × row sets
+DIMENSION_SUMS = 6 * 3  # sums per context and dimension of an error: kinds × row sets
+X_SUMS = 2 * 3  # the same of x
 EIGEN = 10  # d_model³ FLOP of one factorisation
 
 

@@ -22,14 +22,14 @@ from torch import Tensor
 
 from darkmatter.decomposition.results import DIMENSION_SUMS, SUMS
 from darkmatter.decomposition.samples import SaeSample, open_sample
-from darkmatter.decomposition.shared_moments import FILE, shift
+from darkmatter.decomposition.shared_moments import FILE, read_x_sums, shift
 from darkmatter.regression.context_sums import RowSums, scalar_sums
 from darkmatter.regression.least_squares import LinearMap, fit
 from darkmatter.regression.moments import CrossMomentsFitter
 from darkmatter.regression.splits import SPLITS
 from darkmatter.saes.reconstructions import Reconstructions
 from darkmatter.statistics.per_dimension import error_sums
-from darkmatter.storage.artifacts import read_arrays, write_arrays
+from darkmatter.storage.artifacts import write_arrays
 
 TABLE = "tokens.npz"  # per-token table: [context, position] each
 
@@ -70,7 +70,7 @@ def decompose(
     rebuilt = cast(Reconstructions, sample.sae)  # of stored codes, as `open_sample` opens them
     firings = rebuilt.index[(rebuilt.value != 0) & sample.splits.kept[..., None]]
     fired = np.bincount(firings, minlength=rebuilt.decoder.d_sae) > 0
-    dimension_sums = write_sums(out, sample, read_arrays(Path(prepared) / FILE), lambda: (rebuilt.l0, fired))
+    dimension_sums = write_sums(out, sample, read_x_sums(Path(prepared) / FILE), lambda: (rebuilt.l0, fired))
     if each_dimension:
         write_arrays(out / DIMENSION_SUMS, dimension_sums)
 

@@ -5,8 +5,11 @@ from typing import Any
 
 import numpy as np
 
+from darkmatter.params.conventions import pooled_rows
+from darkmatter.regression.splits import ROW_SETS, SPLITS
 from darkmatter.statistics.sae_estimates import context_products, own_sums, sae_estimates
 from darkmatter.storage.artifacts import read_arrays, read_json, write_json
+from darkmatter.storage.packed_sums import gather
 
 MOMENTS = "moments/activations.npz"  # below a hookpoint's folder, beside one folder for each SAE
 SUMS = "sums.npz"  # of an SAE: see `passes.write_sums`
@@ -44,9 +47,38 @@ def committed_sums(folder: Path, names: list[str]) -> Arrays:
     """Sums of a hookpoint and of its SAEs, keys `NAME/SUM`, which all numbers follow from: its committed .npz."""
     shared = read_arrays(folder / MOMENTS)
     arrays = {"rows": shared["rows"], "square": shared["x_square"].sum(-1), "cross": context_products(shared)}
-    for name in names:
-        arrays |= {f"{name}/{key}": array for key, array in read_arrays(folder / name / SUMS).items()}
-    return arrays
+    return arrays | gather({name: kept_sums(read_arrays(folder / name / SUMS)) for name in names})
+
+
+def kept_sums(sums: Arrays) -> Arrays:
+    """The sums of one SAE as git holds them: NaN in the row sets on which no number reads them."""
+    unread = {name: [place for place, row_set in enumerate(ROW_SETS) if row_set not in read_on(name)] for name in sums}
+    kept = {name: array.copy() for name, array in sums.items() if len(unread[name]) < len(ROW_SETS)}
+    for name, array in kept.items():
+        array[unread[name]] = np.nan
+    return kept
+
+
+def read_on(name: str) -> tuple[str, ...]:
+    """The row sets on which a sum of an SAE is read (`sae_estimates.scalar_estimates`)."""
+    match name.split("/"):
+        case ["residual", "cross-fit", _]:
+            return ("all",)
+        case ["residual", split, _, _]:
+            return (split,)
+        case ["pooled", _, split, convention]:
+            return (pooled_rows(split, convention),)
+        case [("sum" | "centred_sum" | "centred_square") as kind, _, source]:
+            if source == "cross-fit":
+                return () if kind == "sum" else ("all",)
+            return SPLITS if source == "all" else (source,)
+        case ["centred_sum" | "centred_square", _] | ["sum", "norm_x" | "norm_sae"]:
+            return SPLITS
+        case ["sum", "x" | "sae"]:
+            return ()
+        case ["sum", "l0"]:
+            return ("all",)
+    return ROW_SETS
 
 
 def hookpoint_results(folder: Path, estimates: Path, specs: list[dict[str, Any]], facts: dict[str, Any]) -> dict:

@@ -146,6 +146,12 @@ def shift(
     return torch.from_numpy(np.array(rows)).to(x_shift.device).double() - x_shift
 
 
+def read_x_sums(file: Path) -> dict[str, np.ndarray]:
+    """`rows`, `x_sum` and `x_square` of what `prepare` wrote, and no factors, which take d_model² numbers each."""
+    with np.load(file, allow_pickle=False) as archive:
+        return {name: archive[name] for name in ("rows", "x_sum", "x_square")}
+
+
 def without_factors(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """What `prepare` wrote, less what only `read_prepared` needs: d_model² numbers for each fit set."""
     return {name: array for name, array in arrays.items() if not name.endswith("/root")}

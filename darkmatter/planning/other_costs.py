@@ -4,6 +4,7 @@ from darkmatter.costs.cost import Cost, Work, many, together
 from darkmatter.costs.regressions import (
     DIMENSION_SUMS,
     TABLE_COLUMNS,
+    X_SUMS,
     fit_sets,
     moments_memory,
     roots,
@@ -32,7 +33,8 @@ def decomposition_at(w: Workload, hookpoint: str) -> Cost:
     own = max(decoder(sae) + codes_size(w.rows, sae) for sae in saes) + FLOAT64 * w.rows * TABLE_COLUMNS * 2
     sums = FLOAT64 * DIMENSION_SUMS * w.tokens.eval_contexts * d
     staged = BASE["torch"] + own + roots(w, d) + sums
-    disk = len(saes) * FLOAT32 * w.rows * TABLE_COLUMNS + sums + (roots(w, d) if hookpoint == w.main else 0.0)
+    moments = FLOAT64 * X_SUMS * w.tokens.eval_contexts * d
+    disk = len(saes) * FLOAT32 * w.rows * TABLE_COLUMNS + moments + (roots(w, d) if hookpoint == w.main else 0.0)
     return Cost(
         steps, BASE["torch"] + own, moments_memory(w, d) + sums, staged, disk, unpacked(saes), read=opened(saes)
     )

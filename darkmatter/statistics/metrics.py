@@ -81,6 +81,11 @@ def pooled_spread(
     return np.where(spread > ROUNDING * (weights @ square), spread, 0.0)
 
 
+def symmetric(upper: Float[np.ndarray, "context context"]) -> Float[np.ndarray, "context context"]:
+    """The whole of a symmetric matrix of which what lies below the diagonal is 0."""
+    return upper + np.triu(upper, 1).T
+
+
 def fvu(
     weights: Weights, rows: PerContext, square: PerContext, cross: np.ndarray | ContextSums, residual: PerContext
 ) -> Float[np.ndarray, " resample"]:

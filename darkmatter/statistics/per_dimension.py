@@ -10,7 +10,8 @@ Both add up to M. With weights over contexts,
 
 is M on the data, exactly, and M to first order in the weights: the change of N_d / D_d is that of
 (N_d − (N_d / D_d) D_d) / D_d with the D_d of the data below the line. So hundreds of dimensions take the room of one,
-and git holds what every mean over dimensions is made from, its interval too. A dimension without D_d is left out.
+and git holds what every mean over dimensions is made from, its interval too. A dimension without D_d is left out. First
+order is far off where a dimension has nearly all of its D_d in few contexts and an N_d that is many times that.
 """
 
 from collections.abc import Mapping
@@ -41,7 +42,7 @@ def mean_of_ratios(weights: Weights, pair: Pair) -> Float[np.ndarray, " resample
     """M(w); NaN where no dimension has a denominator."""
     above, below = pair
     whole = above.sum()
-    if whole == 0:
+    if whole == 0:  # nothing above the line in any dimension: M is 0 for all weights, and below_c is 0, too
         return np.zeros(len(weights))
     return whole * metrics.ratio(weights @ above, weights @ below)
 
@@ -58,6 +59,13 @@ def unexplained_sums(
 ) -> Pair:
     """Of the mean over dimensions of 1 − R² = Σ (t − t̂)² / Σ (t − t̄)²."""
     return ratio_sums(left, spread(rows, total, square))
+
+
+def pooled_sums(
+    rows: metrics.PerContext, total: metrics.PerDimension, square: metrics.PerDimension, left: metrics.PerDimension
+) -> Pair:
+    """Of Σ (t − t̂)² / Σ (t − t̄)², both over all dimensions."""
+    return ratio_sums(left.sum(1)[:, None], spread(rows, total, square).sum(1)[:, None])
 
 
 def unexplained_key(split: str, convention: str) -> str:

@@ -41,8 +41,8 @@ class HookpointSums:
     Attributes:
         rows: [set, context] rows of each row set (ROW_SETS).
         square: [set, context] Σ ‖x̃‖² with x̃ = x − shift.
-        cross: [set, context, context] products (Σ x̃)·(Σ x̃)ᵀ of the contexts' sums; of many contexts the sums
-            themselves, [set, context, d_model].
+        cross: [set, context, context] products (Σ x̃)·(Σ x̃)ᵀ of the contexts' sums, 0 below the diagonal; of many
+            contexts the sums themselves, [set, context, d_model].
         rank: rank of each fit set's regression.
         bootstrap: `resamples`, `level` and `seed` of the intervals.
     """
@@ -57,7 +57,7 @@ class HookpointSums:
         """The part of `cross` that belongs to one row set."""
         if isinstance(self.cross, metrics.ContextSums):
             return metrics.ContextSums(view.of_sums(self.cross.total))
-        return self.cross[view.number][np.ix_(view.used, view.used)]
+        return metrics.symmetric(self.cross[view.number][np.ix_(view.used, view.used)])
 
     @cached_property
     def views(self) -> dict[str, "RowSet"]:
@@ -182,8 +182,8 @@ def hookpoint_sums(arrays: Sums, rank: dict[str, int], bootstrap: dict[str, Any]
 
 
 def context_products(arrays: Sums) -> Float[np.ndarray, "set context context"]:
-    """(Σ x̃)·(Σ x̃)ᵀ of the contexts' sums."""
-    return np.einsum("scd,sed->sce", arrays["x_sum"], arrays["x_sum"], optimize=True)
+    """(Σ x̃)·(Σ x̃)ᵀ of the contexts' sums, each product once: 0 below the diagonal."""
+    return np.triu(np.einsum("scd,sed->sce", arrays["x_sum"], arrays["x_sum"], optimize=True))
 
 
 def own_sums(arrays: Sums, rank: dict[str, int], bootstrap: dict[str, Any]) -> HookpointSums:

@@ -7,7 +7,7 @@ from decomposition_reference import reference, reference_cross_fit
 from safetensors.numpy import save_file
 
 from darkmatter.decomposition.passes import decompose
-from darkmatter.decomposition.results import regressions
+from darkmatter.decomposition.results import kept_sums, regressions
 from darkmatter.decomposition.shared_moments import prepare
 from darkmatter.regression.splits import draw_splits
 from darkmatter.saes.decoder import load_decoder
@@ -91,6 +91,17 @@ def test_linear_error_leaves_nothing(tmp_path):
     assert result["vector_r2"] == pytest.approx(1, abs=1e-9)
     assert result["fvu_nonlinear"] == pytest.approx(0, abs=1e-9)
     assert result["norm_test"]["sae"] is None  # a constant norm has no variance: null, not a number that looks fine
+
+
+def test_every_number_follows_from_what_git_keeps(tmp_path):
+    make_case(tmp_path)
+    expected = run_case(tmp_path)
+    shared, whole = (read_arrays(tmp_path / name) for name in ("moments/activations.npz", "out/sums.npz"))
+    rank = {name: int(facts["rank"]) for name, facts in regressions(shared).items()}
+    kept = kept_sums(whole)
+    assert sae_estimates(hookpoint_sums(shared, rank, BOOTSTRAP), kept) == expected
+    numbers = [sum(int(np.isfinite(array).sum()) for array in sums.values()) for sums in (whole, kept)]
+    assert numbers[0] == sum(array.size for array in whole.values()) and numbers[1] < 0.5 * numbers[0]
 
 
 def test_single_precision_products_change_little(tmp_path):

@@ -20,7 +20,7 @@ from darkmatter.experiments.components.estimates import (
     TARGETS,
     components_results,
     regressor_estimates,
-    unexplained_sums,
+    target_sums,
 )
 from darkmatter.params.types import ParamsError
 from darkmatter.regression.splits import draw_splits
@@ -46,7 +46,7 @@ def run(case, out, names, judged=1, bootstrap=BOOTSTRAP):
     rank = {name.removeprefix("rank/"): int(array) for name, array in sums.items() if name.startswith("rank/")}
     scored = {name: array for name, array in sums.items() if name == "rows" or name.startswith("residual/")}
     together = joint(bootstrap, judged) if judged > 1 else None
-    kept = unexplained_sums(read_arrays(out / TARGET_SUMS) | scored)
+    kept = target_sums(read_arrays(out / TARGET_SUMS) | scored, pooled=True)
     return regressor_estimates(sums["rows"], kept, rank, bootstrap, together)
 
 

@@ -29,7 +29,6 @@ from safetensors.numpy import save_file
 from darkmatter.experiments.downstream import compute as downstream
 from darkmatter.experiments.downstream.compute import fit_map, random_directions
 from darkmatter.experiments.downstream.estimates import (
-    EXPECTATIONS,
     NO_COST,
     estimates,
     expected,
@@ -48,6 +47,7 @@ from darkmatter.regression.splits import draw_splits
 from darkmatter.results.load import Results
 from darkmatter.runner import rounded_products
 from darkmatter.saes.decoder import load_decoder
+from darkmatter.statistics import metrics
 from darkmatter.statistics.variance_model import SEED_HELD
 from darkmatter.storage.artifacts import ArtifactError, read_arrays, read_json, write_arrays, write_json
 
@@ -233,9 +233,6 @@ def make_sums(contexts=8, d=3, shares=TWO):
     return sums
 
 
-stored = kept_sums
-
-
 ONES = np.ones((1, 8))
 
 
@@ -243,11 +240,11 @@ def test_a_loss_linear_in_squares_is_recovered_in_proportion_to_variance():
     sums = make_sums()
     for sae, share in (("one", 30), ("two", 60)):
         for way in ("variance", "variance_per_dimension"):
-            assert expected(stored(sums), sae, "linear", way)(ONES) == pytest.approx(share)
-            assert expected(stored(sums), sae, "nonlinear", way)(ONES) == pytest.approx(100 - share)
-            assert ratio(stored(sums), sae, "linear", way)(ONES) == pytest.approx(1)
+            assert expected(kept_sums(sums), sae, "linear", way)(ONES) == pytest.approx(share)
+            assert expected(kept_sums(sums), sae, "nonlinear", way)(ONES) == pytest.approx(100 - share)
+            assert ratio(kept_sums(sums), sae, "linear", way)(ONES) == pytest.approx(1)
         assert recovered(sums, sae, "random_linear")(ONES) == pytest.approx(-30)
-    results = estimates(stored(sums), FACTS, RANK, BOOTSTRAP)
+    results = estimates(kept_sums(sums), FACTS, RANK, BOOTSTRAP)
     for part in ("linear", "nonlinear"):
         judged = results["estimands"]["cross_entropy_ratio"][f"{part}_by_variance"]
         assert (judged["value"], judged["low"], judged["high"]) == pytest.approx((1, 1, 1))
@@ -255,9 +252,9 @@ def test_a_loss_linear_in_squares_is_recovered_in_proportion_to_variance():
 
 def test_expectations_by_norm():
     sums = make_sums()
-    assert expected(stored(sums), "one", "linear", "norm")(ONES) == pytest.approx(100 * 80 / 400)
-    assert expected(stored(sums), "one", "nonlinear", "norm_of_error")(ONES) == pytest.approx(60)
-    assert ratio(stored(sums), "one", "linear", "norm")(ONES) == pytest.approx(30 / 20)
+    assert expected(kept_sums(sums), "one", "linear", "norm")(ONES) == pytest.approx(100 * 80 / 400)
+    assert expected(kept_sums(sums), "one", "nonlinear", "norm_of_error")(ONES) == pytest.approx(60)
+    assert ratio(kept_sums(sums), "one", "linear", "norm")(ONES) == pytest.approx(30 / 20)
 
 
 def test_per_dimension_share_is_the_published_formula():
@@ -267,14 +264,14 @@ def test_per_dimension_share_is_the_published_formula():
     spread = sums["x_square"].sum(0) - sums["x_sum"].sum(0) ** 2 / sums["rows"].sum()
     r2 = {name: np.mean(1 - sums[f"one/left/{name}"].sum(0) / spread) for name in ("sae", "linear")}
     share = 100 * (r2["sae"] - r2["linear"]) / (r2["sae"] - 1)
-    assert expected(stored(sums), "one", "linear", "variance_per_dimension")(ONES) == pytest.approx(share)
-    assert abs(share - expected(stored(sums), "one", "linear", "variance")(ONES)[0]) > 0.01
+    assert expected(kept_sums(sums), "one", "linear", "variance_per_dimension")(ONES) == pytest.approx(share)
+    assert abs(share - expected(kept_sums(sums), "one", "linear", "variance")(ONES)[0]) > 0.01
 
 
 def test_conventions_differ_in_how_variance_is_averaged():
     sums = make_sums()
     sums["one/left/linear"] = sums["one/left/linear"] * np.array([0.5, 1.0, 1.5])
-    results = estimates(stored(sums), FACTS, RANK, BOOTSTRAP)
+    results = estimates(kept_sums(sums), FACTS, RANK, BOOTSTRAP)
     paper, authors = (results["estimands_by_variant"]["context"][way] for way in ("paper", "authors"))
     assert paper == results["estimands"]
     for convention, way in ((paper, "variance"), (authors, "variance_per_dimension")):
@@ -290,7 +287,7 @@ def test_conventions_differ_in_how_variance_is_averaged():
 
 def test_results_state_cross_entropies_in_nats_per_token():
     sums = make_sums()
-    results = estimates(stored(sums), FACTS, RANK, BOOTSTRAP)
+    results = estimates(kept_sums(sums), FACTS, RANK, BOOTSTRAP)
     assert results["cross_entropy"]["clean"]["value"] == pytest.approx(sums["ce/clean"].sum() / 400)
     one = results["saes"][0]
     for name in ("sae", "linear", "nonlinear", "random_linear"):
@@ -307,10 +304,10 @@ def test_contexts_and_saes_are_combined():
     sums = make_sums(shares=shares)
     for name, _ in shares:
         sums[f"{name}/ce/linear"] = sums[f"{name}/ce/linear"] - np.where(np.arange(8) % 2, 3, 0)
-    judged = estimates(stored(sums), facts, rank, BOOTSTRAP)["mean_ratio"]["norm"]["linear"]
+    judged = estimates(kept_sums(sums), facts, rank, BOOTSTRAP)["mean_ratio"]["norm"]["linear"]
     assert judged["resampled"] == "context, sae" and "short" not in judged and judged["saes"] == 5
     assert judged["absent"] == {"seed": SEED_HELD}
-    by_sae = [ratio(stored(sums), name, "linear", "norm")(ONES)[0] for name, _ in shares]
+    by_sae = [ratio(kept_sums(sums), name, "linear", "norm")(ONES)[0] for name, _ in shares]
     half = 2.776445 * np.std(by_sae, ddof=1) / np.sqrt(5)  # Student, 4 degrees of freedom
     assert judged["intervals"]["sae"] == pytest.approx({"low": judged["value"] - half, "high": judged["value"] + half})
     spread = {name: ends["high"] - ends["low"] for name, ends in judged["intervals"].items()}
@@ -318,7 +315,9 @@ def test_contexts_and_saes_are_combined():
 
 
 def test_two_saes_say_nothing_about_others():
-    judged = estimates(stored(make_sums()), FACTS, RANK, BOOTSTRAP)["mean_ratio"]["norm"]["linear"]  # 30/20 and 60/20
+    judged = estimates(kept_sums(make_sums()), FACTS, RANK, BOOTSTRAP)["mean_ratio"]["norm"][
+        "linear"
+    ]  # 30/20 and 60/20
     assert judged["value"] == pytest.approx(2.25) and judged["resampled"] == "context"
     assert "2 SAEs leave 1 degrees of freedom" in judged["short"] and "of these SAEs" in judged["absent"]["sae"]
     assert (judged["low"], judged["high"]) == tuple(judged["intervals"]["context"][end] for end in ("low", "high"))
@@ -328,7 +327,7 @@ def test_two_saes_say_nothing_about_others():
 def test_an_sae_that_costs_nothing_has_no_share_to_recover(cost):
     sums = make_sums()
     sums["two/ce/sae"] = sums["ce/clean"] + cost
-    results = estimates(stored(sums), FACTS, RANK, BOOTSTRAP)
+    results = estimates(kept_sums(sums), FACTS, RANK, BOOTSTRAP)
     one, two = results["saes"]
     assert two["recovered_percent"]["linear"] == two["recovered_percent"]["linear"] | {"value": None, "reason": NO_COST}
     assert two["ratio"]["norm"]["linear"]["reason"] == NO_COST
@@ -344,35 +343,40 @@ def test_an_sae_that_costs_nothing_has_no_share_to_recover(cost):
 def test_a_cost_of_uncertain_sign_has_no_interval():
     sums = make_sums()
     sums["one/ce/sae"] = sums["ce/clean"] + np.array([10, -9, 8, -7, 6, -5, 4, -3])
-    result = estimates(stored(sums), FACTS, RANK, BOOTSTRAP)["saes"][0]["recovered_percent"]["linear"]
+    result = estimates(kept_sums(sums), FACTS, RANK, BOOTSTRAP)["saes"][0]["recovered_percent"]["linear"]
     assert result["value"] is None and "of the resamples" in result["reason"]
 
 
 def test_a_part_of_no_size_and_an_sae_without_error_are_null_with_their_reasons():
     sums = make_sums()
     sums["one/norm/linear"] = np.zeros(8)
-    result = estimates(stored(sums), FACTS, RANK, BOOTSTRAP)["saes"][0]
+    result = estimates(kept_sums(sums), FACTS, RANK, BOOTSTRAP)["saes"][0]
     assert result["expected_percent"]["norm"]["linear"]["value"] == 0
     assert result["ratio"]["norm"]["linear"]["reason"] == "nothing is expected of this part by norm"
     for name in [name for name in sums if name.startswith("one/left")]:
         sums[name] = np.zeros_like(sums[name])
     sums["one/norm/error"] = np.zeros(8)
-    result = estimates(stored(sums), FACTS, RANK, BOOTSTRAP)["saes"][0]
+    result = estimates(kept_sums(sums), FACTS, RANK, BOOTSTRAP)["saes"][0]
     for way in ("norm_of_error", "variance", "variance_per_dimension"):
         assert result["expected_percent"][way]["nonlinear"]["reason"] == "the SAE makes no error"
 
 
 def test_judged_numbers_follow_from_the_committed_sums(tmp_path):
     sums = make_sums()
+    random = np.random.default_rng(5)
+    for part in ("linear", "nonlinear"):
+        sums[f"one/left/{part}"] = sums["one/left/sae"] * random.uniform(0.3, 0.7, (8, 3))
     write_arrays(tmp_path / "sums.npz", kept_sums(sums), compress=True)
     small = read_arrays(tmp_path / "sums.npz")
     assert {array.shape for array in small.values()} == {(8,), (2, 8)} and "residual_gap" not in small
-    weights = np.random.default_rng(0).integers(1, 4, (20, 8)).astype(float)
-    for part in ("linear", "nonlinear"):
-        for way in EXPECTATIONS:
-            np.testing.assert_allclose(
-                ratio(small, "one", part, way)(weights), ratio(stored(sums), "one", part, way)(weights)
-            )
+    weights = 1 + 1e-5 * random.standard_normal((20, 8))
+    of_x = [sums[name] for name in ("rows", "x_sum", "x_square")]
+    after, base = (metrics.r2_mean(weights, *of_x, sums[f"one/left/{name}"]) for name in ("linear", "sae"))
+    by_dimension = 100 * (after - base) / (1 - base)
+    np.testing.assert_allclose(expected(small, "one", "linear", "variance_per_dimension")(weights), by_dimension, 1e-9)
+    pooled = [weights @ sums[f"one/left/{name}"].sum(1) for name in ("linear", "sae")]
+    by_variance = 100 * (1 - pooled[0] / pooled[1])
+    np.testing.assert_allclose(expected(small, "one", "linear", "variance")(weights), by_variance, 1e-12)
 
 
 def test_contexts_are_joined_in_order(tmp_path):
@@ -386,7 +390,7 @@ def test_the_fake_has_the_format_of_the_results():
     """Else the figure would be tested on something no stage writes."""
     params = profile_params("smoke")
     content = fake(params)
-    real = estimates(stored(make_sums()), FACTS, RANK, BOOTSTRAP)
+    real = estimates(kept_sums(make_sums()), FACTS, RANK, BOOTSTRAP)
     shape = lambda tree: {k: shape(v) if isinstance(v, dict) and "low" not in v else None for k, v in tree.items()}  # noqa: E731
     for key in ("cross_entropy", "mean_ratio", "estimands", "estimands_by_variant"):
         assert shape(content[key]) == shape(real[key])

@@ -15,6 +15,7 @@ from darkmatter.experiments.error_saes.estimates import over_contexts_and_seeds,
 from darkmatter.experiments.error_saes.names import PARTS, SUMS, sae_name
 from darkmatter.experiments.error_saes.results import stored
 from darkmatter.models.activation_files import Bfloat16, narrowed, open_activations, widened
+from darkmatter.statistics import metrics
 from darkmatter.statistics.bootstrap import ContextBootstrap
 from darkmatter.storage.artifacts import ArtifactError, read_arrays, read_json
 
@@ -149,7 +150,8 @@ def test_score_is_the_dense_fvu(folder: Path, trained: Path) -> None:
         ends = curve[-1]["fvu"], curve[0]["fvu"]
         assert ends[0] < ends[1]
         derived = sums[f"{one['part']}/residual/s{one['seed']}"].sum()
-        spread = sums[f"{one['part']}/square"].sum() - sums[f"{one['part']}/cross"].sum() / sums["rows"].sum()
+        products = metrics.symmetric(sums[f"{one['part']}/cross"])
+        spread = sums[f"{one['part']}/square"].sum() - products.sum() / sums["rows"].sum()
         assert derived / spread == pytest.approx(one["fvu"]["value"])
     claim = content["estimands"]["error_sae_fvu"]
     own = {part: [one["fvu"]["value"] for one in content["saes"] if one["part"] == part] for part in PARTS}

@@ -17,7 +17,7 @@ from darkmatter.ledger.estimands.trends import slope_over_saes
 from darkmatter.statistics import power_law
 from darkmatter.statistics.bootstrap import ContextBootstrap
 from darkmatter.statistics.paired_r2 import ScoredRegression, difference, slope
-from darkmatter.statistics.per_dimension import mean_of_ratios, ratio_sums, spread, unexplained_sums
+from darkmatter.statistics.per_dimension import mean_of_ratios, pooled_sums, unexplained_sums
 from darkmatter.statistics.sae_estimates import RowSet
 from darkmatter.statistics.seed_intervals import seed_estimate
 from darkmatter.statistics.seed_noise import SeedNoise, seed_fact
@@ -268,8 +268,7 @@ def test_pooled_share_of_regressed_error():
         sizes = np.array([9.0, 1.0, 0.1])
         square = rows[:, None] * sizes * varying(random, OF_ERROR, (CONTEXTS, 1))
         left = 0.9 * square * varying(random, 0.05, (CONTEXTS, 3))
-        added = spread(rows, np.zeros((CONTEXTS, 3)), square)
-        pair = ratio_sums(left.sum(1)[:, None], added.sum(1)[:, None])
+        pair = pooled_sums(rows, np.zeros((CONTEXTS, 3)), square, left)
         result = ContextBootstrap(CONTEXTS, **bootstrap).interval(lambda weights: 1 - mean_of_ratios(weights, pair))
         return result.low, result.high
 

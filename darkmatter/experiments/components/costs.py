@@ -35,4 +35,4 @@ def cost(w: Workload) -> Cost:
     device = FLOAT64 * (REGRESSED_BLOCKS * float(side_by_side) * (side_by_side + 2 * d) + 6 * side_by_side * 3 * d)
     memory = BASE["torch"] + sum(codes_size(w.rows, sae) + decoder(sae) for sae in (*parents, explained))
     saes = (*parents, explained)
-    return Cost(steps, memory, device, memory + roots(w, d), 0.0, unpacked(saes), read=opened(saes))
+    return Cost(steps, memory, device, memory + roots(w, d), 1e6, unpacked(saes), read=opened(saes))

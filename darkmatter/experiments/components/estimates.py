@@ -9,7 +9,7 @@ from darkmatter.regression.splits import ROW_SETS, SPLITS
 from darkmatter.statistics.bootstrap import ContextBootstrap
 from darkmatter.statistics.estimate import Estimate
 from darkmatter.statistics.joint_levels import with_ends
-from darkmatter.statistics.per_dimension import mean_of_ratios, ratio_sums, spread
+from darkmatter.statistics.per_dimension import mean_of_ratios, pooled_sums, unexplained_sums
 from darkmatter.statistics.r2_estimates import of_targets, scored
 from darkmatter.statistics.sae_estimates import Sums, estimate
 
@@ -26,10 +26,10 @@ def scored_residuals() -> dict[str, str]:
     return {f"{split}/{way}": split for split in SPLITS for way in CONVENTIONS} | {IN_SAMPLE: "all"}
 
 
-def unexplained_sums(sums: Sums) -> dict[str, np.ndarray]:
+def target_sums(sums: Sums, pooled: bool) -> dict[str, np.ndarray]:
     """What R² of every target follows from, [2, context] each, of the contexts that have rows (`per_dimension`).
 
-    `TARGET/FIT` for the mean over dimensions, `pooled/FIT` for POOLED with the dimensions added up before.
+    `TARGET/FIT` for the mean over dimensions; `pooled/FIT` of POOLED, held out.
 
     Args:
         sums: of the targets side by side, and what one regression leaves of them.
@@ -39,11 +39,10 @@ def unexplained_sums(sums: Sums) -> dict[str, np.ndarray]:
     for place, target in enumerate(TARGETS):
         own = of_targets(sums, slice(place * d_model, (place + 1) * d_model))
         for fit, row_set in scored_residuals().items():
-            rows, total, square, left = scored(own, row_set, f"residual/{fit}")
-            added = spread(rows, total, square)
-            result[f"{target}/{fit}"] = ratio_sums(left, added)
-            if target == POOLED:
-                result[f"pooled/{fit}"] = ratio_sums(left.sum(1)[:, None], added.sum(1)[:, None])
+            columns = scored(own, row_set, f"residual/{fit}")
+            result[f"{target}/{fit}"] = unexplained_sums(*columns)
+            if pooled and target == POOLED and fit != IN_SAMPLE:
+                result[f"pooled/{fit}"] = pooled_sums(*columns)
     return result
 
 
@@ -56,7 +55,7 @@ def regressor_estimates(
 
     Args:
         rows: [row set, context].
-        sums: of `unexplained_sums`.
+        sums: of `target_sums`.
         together: the bootstrap of intervals that hold for several regressors at once; None: there is only this one.
     """
 

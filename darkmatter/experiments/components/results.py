@@ -5,14 +5,14 @@ from typing import Any
 
 import numpy as np
 
-from darkmatter.experiments.components.estimates import JOINT, components_results, regressor_estimates, unexplained_sums
+from darkmatter.experiments.components.estimates import JOINT, components_results, regressor_estimates, target_sums
 from darkmatter.experiments.components.params import Components
 from darkmatter.params.schema import Params
 from darkmatter.statistics.joint_levels import joint
 from darkmatter.statistics.sae_estimates import Sums
 from darkmatter.storage.packed_sums import gather, select
 
-STORED = "components_sums.npz"  # `rows` [row set, context]; REGRESSOR/rank/FIT SET, REGRESSOR/TARGET/FIT
+STORED = "components_sums.npz"  # `rows` [row set, context]; REGRESSOR/rank/FIT SET; of `target_sums`
 
 
 def stored(result: Mapping[str, Sums], targets: Sums) -> dict[str, np.ndarray]:
@@ -22,11 +22,12 @@ def stored(result: Mapping[str, Sums], targets: Sums) -> dict[str, np.ndarray]:
         result: regressor → what `compute.explain` left.
         targets: what `compute.write_targets` left.
     """
-    ranks = {name: {key: sums[key] for key in sums if key.startswith("rank/")} for name, sums in result.items()}
-    residuals = {name: {key: sums[key] for key in sums if key.startswith("residual/")} for name, sums in result.items()}
-    rows = next(iter(result.values()))["rows"]
-    kept = {name: ranks[name] | unexplained_sums({"rows": rows, **targets, **own}) for name, own in residuals.items()}
-    return {"rows": rows, **gather(kept)}
+    kept = {}
+    for name, sums in result.items():
+        ranks = {key: array for key, array in sums.items() if key.startswith("rank/")}
+        left = {key: array for key, array in sums.items() if key not in ranks}
+        kept[name] = ranks | target_sums({**targets, **left}, pooled=name not in JOINT)
+    return {"rows": next(iter(result.values()))["rows"], **gather(kept)}
 
 
 def results_of(arrays: Sums, params: Params) -> dict[str, Any]:

@@ -16,4 +16,4 @@ def cost(w: Workload) -> Cost:
     steps = (many([planted, usual, usual, usual], "torch"), Work(python=3.0 + opening([sae]).python))
     memory = FLOAT32 * rows * d * (3 + 2 * shares) + FLOAT64 * blocks(w) * d * d * (1 + shares) / 2
     memory += BASE["torch"] + codes_size(w.rows, sae) + decoder(sae)
-    return Cost(steps, memory, scratch=unpacked([sae]), read=opened([sae]))
+    return Cost(steps, memory, disk=1e6, scratch=unpacked([sae]), read=opened([sae]))

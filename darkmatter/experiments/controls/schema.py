@@ -1,6 +1,6 @@
 """What reports/PROFILE/results/controls.json holds."""
 
-from typing import Literal, NotRequired
+from typing import Literal
 
 from typing_extensions import TypedDict
 
@@ -23,8 +23,8 @@ class ControlRow(TypedDict):
     relation: Literal["equals", "at most", "above"]
     expected: str
     value: float | None
-    token: NotRequired[Checked]
-    context: NotRequired[Checked]
+    token: Checked
+    context: Checked
 
 
 class FitEnding(TypedDict):

@@ -36,7 +36,7 @@ class ErrorSaeSums:
 
     Attributes:
         rows, square, residual: [context], pooled over dimensions.
-        cross: [context, context] products of the contexts' sums.
+        cross: [context, context] products of the contexts' sums, 0 below the diagonal.
         per_dimension: [2, context], of `per_dimension.unexplained_sums`.
     """
 
@@ -48,7 +48,7 @@ class ErrorSaeSums:
 
     def fvu(self, weights: Weights) -> np.ndarray:
         """Pooled FVU, [resample]."""
-        return metrics.fvu(weights, self.rows, self.square, self.cross, self.residual)
+        return metrics.fvu(weights, self.rows, self.square, metrics.symmetric(self.cross), self.residual)
 
     def fvu_per_dim(self, weights: Weights) -> np.ndarray:
         """1 − mean over dimensions of R², [resample]."""

@@ -26,7 +26,7 @@ def stored(scores: Mapping[tuple[str, int], Sums], linear_map: np.ndarray) -> di
     first = {part: next(sums for (of, _), sums in scores.items() if of == part) for part in PARTS}
     arrays = {"rows": first["linear"]["rows"], "linear_map": np.asarray(linear_map)}
     for part, sums in first.items():
-        arrays |= {f"{part}/cross": sums["total"] @ sums["total"].T, f"{part}/square": sums["square"].sum(1)}
+        arrays |= {f"{part}/cross": np.triu(sums["total"] @ sums["total"].T), f"{part}/square": sums["square"].sum(1)}
         arrays[f"{part}/norm_square"] = sums["norm_square"]
     for (part, seed), sums in scores.items():
         arrays[f"{part}/residual/s{seed}"] = sums["residual"].sum(1)

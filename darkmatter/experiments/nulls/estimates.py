@@ -45,7 +45,7 @@ class NullSums:
     known: dict[Any, dict[str, Any]] = field(default_factory=dict, repr=False, compare=False)
 
     def numbers(self, sae: str, split: str, convention: str, bootstrap: dict[str, Any]) -> dict[str, Any]:
-        """Name → `HeldOutNumber`, of the numbers of one SAE that need no sums but those of held-out rows."""
+        """Name → `HeldOutNumber`, of one SAE."""
         key = (sae, split, convention, *bootstrap.items())
         if key not in self.known:
             shared = [self.arrays[name] for name in ("rows", "square", "cross")]

@@ -10,6 +10,7 @@ DIMS_PER_GRAM_ROW = 16
 PURSUIT_PASSES = 4  # over the correlations of a step: argmax, and those it is read from
 CONTEXTS_PER_UNIT = 10
 PURSUITS = 2  # as published, and to the exact L0
+COMPARED = 2  # encoders whose sums of every dimension are kept while the stage runs
 BATCH = 128  # tokens at once
 READ = 2e9  # bytes/s of a matrix of a published SAE that is copied from its file
 
@@ -36,8 +37,8 @@ def cost(w: Workload) -> Cost:
     device = max(moments_memory(w, d), *(pursuing_memory(sae) for sae in saes))
     staged = memory + max(sae.size / 2 for sae in saes)
     scratch = w.number_bytes * rows * d + sum((1 + PURSUITS) * 2 * codes_file(rows, sae) for sae in saes)
-    scratch += FLOAT64 * DIMENSION_SUMS * own.contexts * d * len(encoders)
-    return Cost(steps, memory, device, staged, 0.0, scratch, read=opened(saes))
+    scratch += FLOAT64 * DIMENSION_SUMS * own.contexts * d * COMPARED * len(saes)
+    return Cost(steps, memory, device, staged, 1e6, scratch, read=opened(saes))
 
 
 def pursuit_of(w: Workload, sae: PlannedSae, rows: int) -> Work:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from darkmatter.params.conventions import CONVENTIONS
+from darkmatter.params.conventions import CONVENTIONS, pooled_rows
 from darkmatter.regression.splits import SPLITS
 from darkmatter.statistics import metrics
 from darkmatter.statistics.bootstrap import Weights
@@ -41,10 +41,10 @@ def compare(hookpoint: HookpointSums, sae: Sums, pursuit: Sums, split: str, conv
     Args:
         sae, pursuit: sums that `passes.decompose` left, for the same rows.
     """
-    view = hookpoint.views[split if convention == "paper" else "all"]
+    view = hookpoint.views[pooled_rows(split, convention)]
     rank = hookpoint.rank[split]
     square = view.of_sums(hookpoint.square)
-    cross = hookpoint.cross[view.number][np.ix_(view.used, view.used)]
+    cross = hookpoint.cross_of(view)
     error, nonlinear = (
         [view.of_sums(sums[key]) for sums in (sae, pursuit)]
         for key in ("sum/error", f"pooled/nonlinear/{split}/{convention}")

@@ -7,19 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from darkmatter.decomposition.results import DIMENSION_SUMS, SUMS, regressions
+from darkmatter.decomposition.results import DIMENSION_SUMS, SUMS, kept_sums, regressions
 from darkmatter.experiments.pursuit.estimates import CLAIMED, OWN, VARIANTS, compared, estimands
 from darkmatter.params.conventions import CONVENTIONS, PRIMARY
 from darkmatter.params.schema import Params
 from darkmatter.regression.splits import ROW_SETS, SPLITS
 from darkmatter.statistics.joint_levels import joint, with_ends
 from darkmatter.statistics.per_dimension import ratio_sums
-from darkmatter.statistics.sae_estimates import (
-    HookpointSums,
-    Sums,
-    hookpoint_sums,
-    sae_estimates,
-)
+from darkmatter.statistics.sae_estimates import HookpointSums, Sums, hookpoint_sums, sae_estimates
 from darkmatter.statistics.seed_noise import seed_groups
 from darkmatter.storage.artifacts import read_arrays
 from darkmatter.storage.packed_sums import gather, select
@@ -39,17 +34,17 @@ def stored(moments: Path, decomposed: Path, saes: Collection[str]) -> dict[str, 
     """
     shared = read_arrays(moments)
     hookpoint = hookpoint_sums(shared, {}, {})
-    scalars = {"rows": hookpoint.rows, "square": hookpoint.square, "cross": hookpoint.cross}
-    scalars |= {name: array for name, array in shared.items() if name.endswith("/facts")}
+    arrays = {"rows": hookpoint.rows, "square": hookpoint.square, "cross": hookpoint.cross}
+    arrays |= {name: array for name, array in shared.items() if name.endswith("/facts")}
     for sae in saes:
         folders = {encoder: decomposed / sae / encoder for encoder in (OWN, *VARIANTS)}
-        sums = {f"{sae}/{encoder}": read_arrays(folder / SUMS) for encoder, folder in folders.items()}
+        sums = {f"{sae}/{encoder}": kept_sums(read_arrays(folder / SUMS)) for encoder, folder in folders.items()}
         l0 = {encoder: read_arrays(folder / "tokens.npz")["l0"] for encoder, folder in folders.items()}
         for variant in VARIANTS:
             sums[f"{sae}/{variant}"][BELOW_L0] = (l0[variant] < l0[OWN]).sum(1).astype(np.float64)
         sums[f"{sae}/{CLAIMED}"][OF_OWN] = nonlinear_of_own(folders, hookpoint.rows)
-        scalars |= gather(sums)
-    return scalars
+        arrays |= gather(sums)
+    return arrays
 
 
 def nonlinear_of_own(folders: Mapping[str, Path], rows: np.ndarray) -> np.ndarray:

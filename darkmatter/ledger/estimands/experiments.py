@@ -48,14 +48,7 @@ def variant_of(content: dict[str, Any], variant: Variant) -> dict[str, Any]:
 
 def stated(content: dict[str, Any]) -> dict[str, Any]:
     """Estimands that average over dimensions, of those that stand in these results."""
-    result = {}
-    for name, read in STATED.items():
-        if name in content.get("estimands", {}):
-            try:
-                result[name] = read(content)
-            except KeyError:  # results of a run whose sums of every dimension were not there
-                continue
-    return result
+    return {name: read(content) for name, read in STATED.items() if name in content.get("estimands", {})}
 
 
 def component(content: Any, level: float, where: str) -> Component:

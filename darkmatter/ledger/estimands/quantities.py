@@ -106,14 +106,12 @@ class Sampled:
         parts: on the same contexts, so that one weight of a context counts for all. Their rows may differ by the
             outliers of their hookpoints; the fewest are stated.
         over_saes: where the rule resamples SAEs too; their term is added to that of contexts.
-        many_resamples: whether `resamples` may exceed those of a single interval.
         lacks: sources of noise that no term stands for → why.
     """
 
     parts: Sequence[Formula]
     combine: Combine
     over_saes: OverSaes | None = None
-    many_resamples: bool = True
     lacks: Mapping[str, str] = field(default_factory=dict)
 
     def at(self, bootstrap: Bootstrap, components: int) -> Estimate:
@@ -121,8 +119,6 @@ class Sampled:
         if any(not np.array_equal(part.view.used, view.used) for part in self.parts):
             raise ValueError("numbers of different contexts cannot be resampled together")
         together = joint(bootstrap, components)
-        if not self.many_resamples:
-            together["resamples"] = bootstrap["resamples"]
         statistic = remembered(lambda weights: self.combine(np.stack([part.statistic(weights) for part in self.parts])))
         result = self.at_level(statistic, together | {"level": bootstrap["level"]})
         if components <= 1 or result["value"] is None:
@@ -175,8 +171,8 @@ def first(numbers: np.ndarray) -> np.ndarray:
     return numbers[0]
 
 
-def single(formula: Formula, many_resamples: bool = True) -> Sampled:
-    return Sampled([formula], first, many_resamples=many_resamples)
+def single(formula: Formula) -> Sampled:
+    return Sampled([formula], first)
 
 
 def remembered(statistic: Statistic) -> Statistic:
