@@ -96,7 +96,7 @@ def test_the_decomposition_computes_there(model_case, tmp_path, second, monkeypa
             fit_map(folder / "map", **x)
         result[place] = {path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("*.npz"))}
         assert (second.calls > 500) == (place == NAME)
-    assert result["cpu"] == result[NAME] and len(result["cpu"]) == 5
+    assert result["cpu"] == result[NAME] and len(result["cpu"]) == 4
 
 
 @pytest.fixture(scope="module")
