@@ -31,6 +31,7 @@ from darkmatter.results.load import Results, load_results
 from darkmatter.results.plot_rows import plot_rows
 from darkmatter.statistics.sae_estimates import HookpointSums, sae_estimates
 from darkmatter.storage.artifacts import ArtifactError, plain, read_arrays, read_json
+from darkmatter.storage.packed_sums import select
 from darkmatter.storage.paths import reports_of
 
 
@@ -283,8 +284,7 @@ class Deriver:
         shared = HookpointSums(arrays["rows"], arrays["square"], arrays["cross"], rank, bootstrap)
         saes = []
         for sae in committed["saes"]:
-            prefix = f"{sae['name']}/"
-            own = {key.removeprefix(prefix): array for key, array in arrays.items() if key.startswith(prefix)}
+            own = select(arrays, sae["name"])
             facts = {"l0": float(own["sum/l0"][-1].sum() / shared.rows[-1].sum())}
             saes.append(facts | {"estimates": sae_estimates(shared, own)})
         return Derived(hookpoint, path, compare(committed, plain({"saes": saes})))

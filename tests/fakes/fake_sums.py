@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from first_order import mean_of_ratios
 
 from darkmatter.ledger.estimands.evidence import Evidence
 from darkmatter.params.schema import Params
@@ -143,18 +144,11 @@ class FakeRows:
         raise ValueError(metric)
 
     def first_order(self, target: np.ndarray, left: np.ndarray, number: int, taken: np.ndarray) -> float:
-        """Mean over dimensions of Σ left² / Σ (target − mean)² of the rows taken, to first order in how often each is.
-
-        That is (Σ left² with the weights that the denominators of all rows give each dimension) over what the same
-        weights make of the denominators, both from rows.
-        """
-        flat = lambda values: values.reshape(CONTEXTS * TOKENS, -1)  # noqa: E731
+        """Mean over dimensions of Σ left² / Σ (target − mean)² of the rows taken, each of the row set."""
         whole = self.taken(number, np.ones(CONTEXTS, dtype=int).tobytes())
-        centred = flat(target) - flat(target)[whole].mean(0)
-        below = (centred[whole] ** 2).sum(0)
-        ratios = (flat(left)[whole] ** 2).sum(0) / below
-        above = (flat(left)[taken] ** 2 / below).sum()
-        return float(ratios.mean() * above / (ratios * centred[taken] ** 2 / below).sum())
+        rows = lambda values: values.reshape(CONTEXTS * TOKENS, -1)[whole]  # noqa: E731
+        centred = rows(target) - rows(target).mean(0)
+        return mean_of_ratios(rows(left) ** 2, centred**2, np.searchsorted(whole, taken))
 
 
 def column(name: str, split: str, way: str) -> str:

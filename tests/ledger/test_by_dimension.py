@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from first_order import mean_of_ratios
 from profiles import profile_params
 from scipy.stats import norm, t
 
@@ -60,23 +61,16 @@ def evidence(rows, tmp_path_factory) -> Evidence:
     return Evidence(profile_params("smoke"), results, folder, 3, folder / "stored.npz")
 
 
-def mean_ratio(above: np.ndarray, below: np.ndarray, drawn: np.ndarray) -> float:
-    """Mean over dimensions of Σ above / Σ below of rows [context, token, dim], to first order in the weights."""
-    whole = below.sum((0, 1))
-    ratios = above.sum((0, 1)) / whole
-    return float(ratios.mean() * (above[drawn] / whole).sum() / (ratios * below[drawn] / whole).sum())
-
-
 def numbers(x, own, pursued, drawn) -> dict[str, float]:
     """What the estimands say, from rows [context, token, dim]."""
     spread = (x - x.mean((0, 1))) ** 2
     before, after = (
-        {name: mean_ratio(left**2, spread, drawn) for name, left in side.items()} for side in (own, pursued)
+        {name: mean_of_ratios(left**2, spread, drawn) for name, left in side.items()} for side in (own, pursued)
     )
     return {
         "decrease": 1 - after["error"] / before["error"],
         "change": after["nonlinear"] / before["nonlinear"] - 1,
-        "taken_away": mean_ratio(pursued["nonlinear"] ** 2, own["nonlinear"] ** 2, drawn) - 1,
+        "taken_away": mean_of_ratios(pursued["nonlinear"] ** 2, own["nonlinear"] ** 2, drawn) - 1,
         "share": (before["nonlinear"] - after["nonlinear"]) / (before["error"] - after["error"]),
     }
 

@@ -11,7 +11,7 @@ from darkmatter.experiments.controls.params import Controls
 from darkmatter.params.schema import Params
 from darkmatter.regression.splits import SPLITS
 from darkmatter.statistics.per_dimension import unexplained_sums
-from darkmatter.statistics.r2_estimates import scored
+from darkmatter.statistics.r2_estimates import of_targets, scored
 from darkmatter.storage.packed_sums import gather, select
 
 STORED = "controls_sums.npz"  # SOURCE/TARGET/SUM of every probe (`kept`); and the points of the power law
@@ -40,7 +40,8 @@ def kept(arrays: Arrays, targets: slice) -> dict[str, np.ndarray]:
     That is [2, context] of `per_dimension.unexplained_sums`, of the contexts that have held-out rows.
     """
     facts = {name: array for name, array in arrays.items() if name in ("rows", "leverage") or name.startswith("rank/")}
-    columns = {"rows": arrays["rows"]} | {name: arrays[name][..., targets] for name in arrays.keys() - facts.keys()}
+    sums = {name: array for name, array in arrays.items() if name == "rows" or name not in facts}
+    columns = of_targets(sums, targets)
     return facts | {
         f"unexplained/{split}": unexplained_sums(*scored(columns, split, f"residual/{split}/paper")) for split in SPLITS
     }

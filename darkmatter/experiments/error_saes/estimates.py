@@ -36,7 +36,7 @@ class ErrorSaeSums:
 
     Attributes:
         rows, square, residual: [context], pooled over dimensions.
-        cross: [context, context] products of the contexts' sums, 0 below the diagonal.
+        cross: [context, context] products of the contexts' sums.
         per_dimension: [2, context], of `per_dimension.unexplained_sums`.
     """
 
@@ -48,7 +48,7 @@ class ErrorSaeSums:
 
     def fvu(self, weights: Weights) -> np.ndarray:
         """Pooled FVU, [resample]."""
-        return metrics.fvu(weights, self.rows, self.square, metrics.symmetric(self.cross), self.residual)
+        return metrics.fvu(weights, self.rows, self.square, self.cross, self.residual)
 
     def fvu_per_dim(self, weights: Weights) -> np.ndarray:
         """1 − mean over dimensions of R², [resample]."""
@@ -56,8 +56,9 @@ class ErrorSaeSums:
 
 
 def scored_of(sums: Sums, part: str, seed: int) -> ErrorSaeSums:
-    names = ("rows", f"{part}/square", f"{part}/cross", f"{part}/residual/s{seed}", f"{part}/per_dimension/s{seed}")
-    return ErrorSaeSums(*(sums[name] for name in names))
+    names = (f"{part}/residual/s{seed}", f"{part}/per_dimension/s{seed}")
+    cross = metrics.symmetric(sums[f"{part}/cross"])
+    return ErrorSaeSums(sums["rows"], sums[f"{part}/square"], cross, *(sums[name] for name in names))
 
 
 def over_contexts_and_seeds(

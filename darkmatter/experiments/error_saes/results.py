@@ -15,7 +15,7 @@ STORED = "error_saes_sums.npz"  # see `stored`
 
 
 def stored(scores: Mapping[tuple[str, int], Sums], linear_map: np.ndarray) -> dict[str, np.ndarray]:
-    """Content of STORED: pooled over dimensions, and `PART/per_dimension/SEED` of `per_dimension.unexplained_sums`.
+    """Content of STORED: pooled over dimensions, and `PART/per_dimension/sSEED` of `per_dimension.unexplained_sums`.
 
     Targets are those of the part, whatever the seed.
 
