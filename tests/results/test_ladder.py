@@ -34,7 +34,7 @@ def test_the_ladder_is_the_series_on_every_budget(tmp_path: Path) -> None:
     ladder = breakdown(laddered(tmp_path), params()).ladder
     assert {sae["group"] for sae in ladder.saes} == {"widths", "ladder-3200k", "ladder-800k", "seeds"}  # not `layers`
     assert {(sae["k"], sae["architecture"]) for sae in ladder.saes} == {(32, "topk")}
-    assert len(ladder.saes) == 5 + 6 + 6 + 6
+    assert len(ladder.saes) == 4 + 5 + 5 + 6  # 8,192 latents on two budgets only
 
 
 def test_the_interval_holds_contexts_and_seeds(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_what_cannot_be_extrapolated_is_withheld_with_the_reason(tmp_path: Path,
 def test_figure_1_shows_the_ladder(tmp_path: Path) -> None:
     data = figure_data(FIG_1, laddered(tmp_path), params())
     shown = data["ladder"]
-    assert [limit["d_sae"] for limit in shown["limits"]] == [512, 1024, 2048, 4096, 8192, 16384]
+    assert [limit["d_sae"] for limit in shown["limits"]] == [512, 1024, 2048, 4096, 8192]
     for limit in shown["limits"]:
         assert limit["fvu"]["limit"] == pytest.approx(0.1 + 2.7 * limit["d_sae"] ** -0.5, abs=0.02)
         assert limit["fvu"]["gain"] > 0 > limit["fvu"]["doubling"]
