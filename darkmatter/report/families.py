@@ -23,7 +23,7 @@ def families_content(claims: Content, model: str, runs: Sequence[Content]) -> Co
         model: label of the model that they are about.
         runs: of other profiles, as `other_profiles.read_run`.
     """
-    columns = [model, *(run["model"] for run in runs)]
+    columns = run_names([(model, claims["profile"]), *((run["model"], run["profile"]) for run in runs)])
     of_runs = [{row["id"]: row for row in run["claims"]} for run in runs]
     rows = []
     for row in claims["claims"]:
@@ -32,6 +32,19 @@ def families_content(claims: Content, model: str, runs: Sequence[Content]) -> Co
             cells = [cell(row, result) for result in founds]
             rows.append({"id": row["id"], "plain": words_of(row).plain, "cells": cells})
     return {"columns": columns, "rows": rows, "runs": [run_facts(run) for run in runs]}
+
+
+def run_names(runs: Sequence[tuple[str, str]]) -> list[str]:
+    """What each run is called: its model without what stands in brackets, with the profile where two have the same.
+
+    Args:
+        runs: model and profile of each.
+    """
+    models = [model.split(" (")[0] for model, _ in runs]
+    return [
+        model if models.count(model) == 1 else f"{model} ({profile})"
+        for model, (_, profile) in zip(models, runs, strict=True)
+    ]
 
 
 def cell(row: Content, content: Content | None) -> Content | None:

@@ -1,60 +1,78 @@
-"""The two tables of claims in docs/results.md, from the committed runs: numbers, intervals, each component's outcome.
+"""The tables of claims in docs/results.md, from the committed runs: numbers, intervals, each component's outcome.
 
-    python -m darkmatter.report.results_page      # fills both tables in again and prints their rows; a test compares
+    python -m darkmatter.report.results_page      # fills the tables in again and prints their rows; a test compares
 
-Which components are there, and in which words, is written in the page by hand; all else follows from
-the claims.json of both profiles.
+Which components are there, and in which words, is written in the page by hand, but the table of what training changes
+has to name every claim that comes out otherwise; all else follows from the claims.json of the profiles.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from darkmatter.report.families import component_words
+from darkmatter.report.outcomes import outcome_of
 from darkmatter.storage.artifacts import ArtifactError, read_json, write_text
 from darkmatter.storage.paths import reports_of
 
 PAGE = Path("docs/results.md")
-PROFILES = ("smollm2", "gemma3-270m-trained")
-END = "<!-- end of claims -->"
-MARKS = {
-    "claims": "<!-- claims: python -m darkmatter.report.results_page -->",
-    "families": "<!-- families: python -m darkmatter.report.results_page -->",
+TABLES = {  # the profiles that each shows
+    "claims": ("smollm2",),
+    "training": ("smollm2", "smollm2-full"),
+    "families": ("smollm2", "gemma3-270m-trained"),
 }
+COMPLETE = "training"
+MARK = "<!-- {}: python -m darkmatter.report.results_page -->"
+END = "<!-- end of claims -->"
 ROW = re.compile(r"^\| `(?P<claim>[\w-]+)` `(?P<component>\w+)` \| (?P<words>[^|]*) \|")
 
 Content = Mapping[str, Any]
 Run = Mapping[str, Content]  # claim → its row
 
 
-def renewed(text: str, runs: Sequence[Run]) -> str:
+def renewed(text: str, runs: Mapping[str, Run]) -> str:
     """The page with its tables filled in again.
 
     Args:
-        runs: claim → row, of each of PROFILES.
+        runs: profile → claim → row.
 
     Raises:
-        ArtifactError: a table has no marks, or names a claim or component that a run does not have.
+        ArtifactError: a table has no marks, names a claim or component that a run does not have, or lacks a claim that
+            training changes.
     """
-    for name, mark in MARKS.items():
+    for name, profiles in TABLES.items():
+        mark, shown = MARK.format(name), {profile: runs[profile] for profile in profiles}
         before, result, rest = text.partition(mark)
         table, end, after = rest.partition(END)
         if not result or not end:
             raise ArtifactError(f"{PAGE} has no marks {mark} and {END} around its table. Run `git checkout {PAGE}`.")
-        shown = runs if name == "families" else runs[:1]
+        if name == COMPLETE and (missing := changed_claims(*shown.values()) - {row["claim"] for row in rows_of(table)}):
+            raise ArtifactError(
+                f"{PAGE}, table {name}, lacks claims that come out otherwise: {', '.join(sorted(missing))}"
+            )
         lines = [line if (row := ROW.match(line)) is None else filled(row, shown) for line in table.split("\n")]
         text = f"{before}{mark}" + "\n".join(lines) + f"{END}{after}"
     return text
 
 
-def filled(row: re.Match[str], runs: Sequence[Run]) -> str:
+def rows_of(table: str) -> list[re.Match[str]]:
+    """The lines of a table that are about a claim."""
+    return [row for line in table.split("\n") if (row := ROW.match(line))]
+
+
+def changed_claims(one: Run, other: Run) -> set[str]:
+    """The claims that came out otherwise in the other run."""
+    return {name for name, row in one.items() if name in other and outcome_of(row) != outcome_of(other[name])}
+
+
+def filled(row: re.Match[str], runs: Mapping[str, Run]) -> str:
     """One line of a table, with the numbers and outcomes of these runs."""
     claim, component, words = row["claim"], row["component"], row["words"]
-    rows = [run.get(claim) for run in runs]
+    rows = [run.get(claim) for run in runs.values()]
     if any(result is None or component not in result["components"] for result in rows):
         raise ArtifactError(
-            f"{PAGE} names `{claim}` `{component}`, which the claims.json of {' or '.join(PROFILES)} does not have."
+            f"{PAGE} names `{claim}` `{component}`, which the claims.json of {' or '.join(runs)} does not have."
         )
     cells = [cell(rows[0], result, component) for result in rows]
     shown = [part for pair in cells for part in pair] if len(runs) == 1 else [", ".join(pair) for pair in cells]
@@ -81,12 +99,13 @@ def number(estimate: Content) -> str:
     return value if ends[0] == ends[1] else f"{value} ({low} to {high})"
 
 
-def committed_runs() -> list[Run]:
-    """The rows of each of PROFILES."""
-    return [{row["id"]: row for row in read_json(reports_of(name).claims)["claims"]} for name in PROFILES]
+def committed_runs() -> dict[str, Run]:
+    """Profile → claim → row, of every profile of the tables."""
+    names = dict.fromkeys(name for profiles in TABLES.values() for name in profiles)
+    return {name: {row["id"]: row for row in read_json(reports_of(name).claims)["claims"]} for name in names}
 
 
 if __name__ == "__main__":
     content = renewed(PAGE.read_text(encoding="utf-8"), committed_runs())
     write_text(PAGE, content)
-    print("\n".join(line for line in content.split("\n") if ROW.match(line)))
+    print("\n".join(row.string for row in rows_of(content)))

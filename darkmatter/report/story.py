@@ -8,7 +8,7 @@ from typing import Any
 
 from darkmatter.ledger.verdicts import subject_of
 from darkmatter.params.schema import Params
-from darkmatter.report.families import judged_by
+from darkmatter.report.families import judged_by, run_names
 from darkmatter.report.outcomes import (
     ANSWERS,
     DECIDED,
@@ -200,19 +200,6 @@ def holds(headline: Sequence[Content], name: str) -> str:
             verb = singular if len(shorts) == 1 else plural
             parts.append(f"{numeral(len(shorts))}{of_all} {verb} ({'; '.join(shorts)})")
     return f"On {name} {listing(parts)}."
-
-
-def run_names(runs: Sequence[tuple[str, str]]) -> list[str]:
-    """What each run is called: its model without what stands in brackets, with the profile where two have the same.
-
-    Args:
-        runs: model and profile of each.
-    """
-    models = [model.split(" (")[0] for model, _ in runs]
-    return [
-        model if models.count(model) == 1 else f"{model} ({profile})"
-        for model, (_, profile) in zip(models, runs, strict=True)
-    ]
 
 
 # Outcomes that the first sentences tell apart → the verb of one claim, and of more.

@@ -78,16 +78,16 @@ def test_of_a_run_with_claims_alone_the_file_says_what_the_receipts_would(finish
 
 def test_claims_stand_side_by_side_with_the_numbers_that_were_judged(finished):
     run = read_run("smoke")
-    claims = {"claims": [claim("disagrees"), claim("none", id="text", components={})]}
+    claims = {"profile": "here", "claims": [claim("disagrees"), claim("none", id="text", components={})]}
     result = families_content(claims, "this model", [run])
     assert result["columns"] == ["this model", "a model"]
     (row,) = result["rows"]  # a claim that no model was asked about is left out
     assert [cell["outcome"] for cell in row["cells"]] == ["disagrees", "agrees"]
     assert [number["label"] for number in row["cells"][1]["numbers"]] == ["r2"]
     assert row["cells"][1]["notes"] == []
-    changed = families_content({"claims": [claim(rule_sha256="cd" * 32)]}, "this model", [run])
+    changed = families_content({"profile": "here", "claims": [claim(rule_sha256="cd" * 32)]}, "this model", [run])
     assert changed["rows"][0]["cells"][1]["notes"] == [OTHER_RULE]
-    unknown = families_content({"claims": [claim(id="new")]}, "this model", [run])
+    unknown = families_content({"profile": "here", "claims": [claim(id="new")]}, "this model", [run])
     assert unknown["rows"][0]["cells"][1] is None
 
 
@@ -105,14 +105,14 @@ def test_outcomes_that_an_older_file_lacks_follow_from_its_numbers(finished, cha
     run = read_run("smoke")
     del run["claims"][0]["outcomes"]
     run["claims"][0] |= changes
-    (row,) = families_content({"claims": [claim("disagrees")]}, "this model", [run])["rows"]
+    (row,) = families_content({"profile": "here", "claims": [claim("disagrees")]}, "this model", [run])["rows"]
     assert [number["outcome"] for number in row["cells"][1]["numbers"]] == [outcome]
     assert row["cells"][1]["notes"] == []
 
 
 def test_outcomes_by_a_rule_that_is_not_here_are_not_made_up(finished):
     run = read_run("smoke")
-    here = {"claims": [claim(rule_sha256="cd" * 32)]}
+    here = {"profile": "here", "claims": [claim(rule_sha256="cd" * 32)]}
     del run["claims"][0]["outcomes"]
     (row,) = families_content(here, "this model", [run])["rows"]
     assert [number["outcome"] for number in row["cells"][1]["numbers"]] == [None]
@@ -125,7 +125,7 @@ def test_a_run_judged_by_an_earlier_edition_says_so_and_keeps_its_outcomes(finis
     before = {"edition": 1, "rule": claim()["rule"], "rule_sha256": "ab" * 32}
     other = claim()["rule"] | {"analogue": {"beside": {"low": 0.5}}}
     here = claim(rule_sha256="cd" * 32, rule=other, earlier=[before])
-    (row,) = families_content({"claims": [here]}, "this model", [run])["rows"]
+    (row,) = families_content({"profile": "here", "claims": [here]}, "this model", [run])["rows"]
     cell = row["cells"][1]
     assert cell["notes"] == ["judged by the rule of edition 1"]
     assert [(number["label"], number["outcome"]) for number in cell["numbers"]] == [("r2", "agrees")]
@@ -136,12 +136,12 @@ def test_a_run_of_before_edition_3_names_its_rule_without_the_estimand(finished,
     run = read_run("smoke")
     del run["claims"][0]["outcomes"]
     run["claims"][0]["rule_sha256"] = sha256_of(Rule.model_validate(claim()["rule"]), None)
-    (row,) = families_content({"claims": [claim(edition=edition)]}, "this model", [run])["rows"]
+    (row,) = families_content({"profile": "here", "claims": [claim(edition=edition)]}, "this model", [run])["rows"]
     assert row["cells"][1]["notes"] == notes
 
 
 def test_outliers_left_out_are_said(finished):
     run = read_run("smoke")
     run["main"] |= {"outlier_norm_ratio": 5.0, "dropped_rows": 42}
-    facts = families_content({"claims": []}, "this model", [run])["runs"][0]
+    facts = families_content({"profile": "here", "claims": []}, "this model", [run])["runs"][0]
     assert "without 42 with more than 5 median norms" in facts[0]
