@@ -2,13 +2,14 @@
 
 import functools
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from fake_architectures import WORLD, fake_sums
 from profiles import profile_params
 
 from darkmatter.experiments.architectures.estimands import estimands
+from darkmatter.experiments.architectures.params import TrainingClass
 from darkmatter.ledger.claims import load_claims
 from darkmatter.ledger.estimands.evidence import Evidence
 from darkmatter.ledger.judge import prediction_row
@@ -24,10 +25,12 @@ PREDICTIONS = {
 
 @functools.cache
 def quick() -> Params:
-    """The profile that the predictions are made for, with few resamples."""
+    """The profile that the predictions are made for, with every training class and few resamples."""
     params = profile_params("smollm2-full")
     bootstrap = params.decomposition.bootstrap.model_copy(update={"resamples": 400})
-    return params.model_copy(update={"decomposition": params.decomposition.model_copy(update={"bootstrap": bootstrap})})
+    decomposition = params.decomposition.model_copy(update={"bootstrap": bootstrap})
+    architectures = params.architectures.model_copy(update={"classes": list(get_args(TrainingClass))})
+    return params.model_copy(update={"decomposition": decomposition, "architectures": architectures})
 
 
 @functools.cache
