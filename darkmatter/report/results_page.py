@@ -25,6 +25,7 @@ TABLES = {  # the profiles that each shows
 COMPLETE = "training"
 MARK = "<!-- {}: python -m darkmatter.report.results_page -->"
 END = "<!-- end of claims -->"
+NOT_TESTED = "not tested"
 ROW = re.compile(r"^\| `(?P<claim>[\w-]+)` `(?P<component>\w+)` \| (?P<words>[^|]*) \|")
 
 Content = Mapping[str, Any]
@@ -70,7 +71,7 @@ def filled(row: re.Match[str], runs: Mapping[str, Run]) -> str:
     """One line of a table, with the numbers and outcomes of these runs."""
     claim, component, words = row["claim"], row["component"], row["words"]
     rows = [run.get(claim) for run in runs.values()]
-    if any(result is None or component not in result["components"] for result in rows):
+    if None in rows or not any(component in result["components"] for result in rows):
         raise ArtifactError(
             f"{PAGE} names `{claim}` `{component}`, which the claims.json of {' or '.join(runs)} does not have."
         )
@@ -86,6 +87,8 @@ def cell(row: Content, content: Content, component: str) -> tuple[str, str]:
         row: of claims.json, with the rule.
         content: the same claim of a run.
     """
+    if component not in content["components"]:
+        return "—", NOT_TESTED
     words = component_words(row, content)
     outcome = words.get(component) or "—"
     judge = " (surrogate)" if content["judge"] == "surrogate" else ""
@@ -93,7 +96,9 @@ def cell(row: Content, content: Content, component: str) -> tuple[str, str]:
 
 
 def number(estimate: Content) -> str:
-    """Three digits, and the interval where it has a width."""
+    """Three digits, and the interval where it has a width; or that a number is withheld."""
+    if estimate["value"] is None:
+        return "withheld"
     ends = (estimate["low"], estimate["high"])
     value, low, high = (f"{number:.3g}".replace("-", "−") for number in (estimate["value"], *ends))
     return value if ends[0] == ends[1] else f"{value} ({low} to {high})"
