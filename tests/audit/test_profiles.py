@@ -53,6 +53,11 @@ def test_its_numbers_follow_from_its_sums(other):
     assert done.comparison.derived > 1000 and not done.comparison.differing
 
 
+def test_its_saes_stand_in_the_order_of_the_run():
+    """That of params.yaml, in which results list them; the keys of a receipt are sorted."""
+    assert params_of("smollm2-full", ROOT).sae_specs() == profile_params("smollm2-full").sae_specs()
+
+
 def test_a_claim_is_explained_with_the_stages_of_its_run(other):
     result = explain("random-parabola", OTHER)
     assert [item["stage"] for item in result["stages"]] == ["random_features", "claims"]

@@ -12,7 +12,7 @@ from darkmatter.figures import FIGURES
 from darkmatter.params.schema import load_params
 from darkmatter.planning.devices import REFERENCE
 from darkmatter.planning.plan import make_plan
-from darkmatter.report.results_page import END, MARK, TABLES, committed_runs, renewed, rows_of
+from darkmatter.report.results_page import END, MARK, TABLES, changed_claims, committed_runs, renewed, rows_of
 from darkmatter.results.breakdown import width_series
 from darkmatter.results.load import estimate, load_results
 from darkmatter.storage.artifacts import ArtifactError, read_json
@@ -51,6 +51,34 @@ def test_what_nulls_have_is_the_committed_run():
     assert f"is {last['value']:.2f} times the trained one at 4,096 latents" in " ".join(RESULTS.split())
 
 
+def test_what_training_changes_is_the_committed_run():
+    hookpoint = load_params(ROOT / "params.yaml").figures.main_hookpoint
+    runs = [read_json(ROOT / reports_of(name).decomposition / f"{hookpoint}.json") for name in TABLES["training"]]
+    short, long = ({sae["name"]: sae for sae in run["saes"]} for run in runs)
+    names = ("widths", "ladder-800k", "ladder-3200k", "widths")
+    for d_sae in (512, 1024, 2048, 4096, 8192):
+        own = [runs.get(f"{name}-{d_sae}-k32-s0") for name, runs in zip(names, (short, long, long, long), strict=True)]
+        pairs = [(sae, key) for key in ("fvu", "fvu_nonlinear") for sae in own]
+        cells = [f"{estimate(sae, key)['value']:.3f}" if sae else "—" for sae, key in pairs]
+        assert f"| {d_sae:,} | {' | '.join(cells)} |" in RESULTS
+    text, readme = " ".join(RESULTS.split()), " ".join(README.split())
+    fvu, nonlinear = (f"{estimate(long['widths-4096-k32-s0'], key)['value']:.3f}" for key in ("fvu", "fvu_nonlinear"))
+    assert f"4,096 latents have FVU {fvu} and FVU_nonlinear {nonlinear}" in readme
+    ladder = read_json(ROOT / reports_of("smollm2-full").figures / "fig01_breakdown.json")["ladder"]
+    spans = [
+        " to ".join(f"{size:.4f}" for size in (min(gains), max(gains)))
+        for gains in ([-limit[key]["doubling"] for limit in ladder["limits"]] for key in ("fvu", "fvu_nonlinear"))
+    ]
+    assert f"would lower FVU by {spans[0]}, FVU_nonlinear by {spans[1]}." in text
+    claims = {name: committed_runs()[name] for name in TABLES["training"]}
+    changed, count = changed_claims(*claims.values()), len(claims["smollm2"])
+    assert len(changed) == 6 and f"six of {count} claims come out otherwise" in readme
+    assert f"The other {count - 6} of {count} claims came out the same" in text
+    layers = claims["smollm2-full"]["norm-test-order"]["components"]["linear_minus_nonlinear"]
+    (lead,) = (-one["value"] for one in layers if one["layer"] == "resid_post.17")
+    assert f"layer 17 the norm of NonlinearError is predicted better than that of LinearError, by {lead:.3f}" in text
+
+
 def test_what_errors_are_made_of_where_features_are_known_is_the_committed_run():
     content = read_json(ROOT / "reports" / "smollm2" / "results" / "ground_truth.json")
     linear, nonlinear = [], []
@@ -75,7 +103,7 @@ def test_what_errors_are_made_of_where_features_are_known_is_the_committed_run()
 
 def test_asymptote_is_the_committed_one():
     law = read_json(ROOT / "reports" / "smollm2" / "figures" / "fig01_breakdown.json")["power_law"]
-    assert f"{law['asymptote']:.3f} ({law['low']:.3f} to {law['high']:.3f})" in README
+    assert f"{law['asymptote']:.3f} ({law['low']:.3f} to {law['high']:.3f})" in RESULTS
 
 
 def test_what_pursuit_and_prior_components_take_away_is_the_committed_run():
