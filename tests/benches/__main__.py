@@ -25,7 +25,7 @@ from tests.benches.interleaved import measure_peaks
 from tests.benches.page import PAGE, RESULT, page, summary
 
 DATA = Path("data")
-GROUPS = ("regression", "training", "pursuit", "extraction", "noise_grid", "bootstrap", "wide_sae")
+GROUPS = ("products", "regression", "training", "pursuit", "extraction", "noise_grid", "bootstrap", "wide_sae")
 NEEDED = {
     "model": DATA / "model" / "model.safetensors",
     "tokens": DATA / "tokens" / "eval.npy",

@@ -119,10 +119,15 @@ class Sparsify:
         self.process.wait()
 
 
+def kept_rows(path: Path, contexts: int) -> TrainingRows:
+    """Training rows of the first contexts."""
+    return open_rows(path, contexts, TRAINING.outlier_norm_ratio, TRAINING.batch_size)
+
+
 def rows(data: Path, peaks: Peaks) -> list[Row]:
     path = data / "activations" / "train" / HOOKPOINT
     activations = open_activations(path)
-    kept = open_rows(path, len(activations) - HELD_OUT_CONTEXTS, TRAINING.outlier_norm_ratio, TRAINING.batch_size)
+    kept = kept_rows(path, len(activations) - HELD_OUT_CONTEXTS)
     last = range(len(activations) - HELD_OUT_CONTEXTS, len(activations))
     block = np.concatenate([np.array(activations[number]) for number in last])
     held_out = torch.from_numpy((block - kept.mean) * np.float32(1 / kept.scale))

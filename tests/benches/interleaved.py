@@ -1,5 +1,7 @@
 """Two ways to the same result, timed in turn: ours, rival, ours, rival, so that whatever else runs falls on both.
 
+Our side has the products that the stages have; the rival those that its library comes with.
+
 A row of the table is the ratio of each pair, its median and spread, and what was compared of the results.
 """
 
@@ -11,6 +13,8 @@ from typing import Any
 
 import numpy as np
 import torch
+
+from darkmatter.runner.arithmetic import FLOAT32, products
 
 Run = Callable[[], Any]
 
@@ -106,9 +110,15 @@ class Row:
 
 
 def timed(run: Run) -> tuple[float, Any]:
+    """Seconds, and what came out."""
     start = time.perf_counter()
     result = run()
     return time.perf_counter() - start, result
+
+
+def timed_as_in_stages(run: Run) -> tuple[float, Any]:
+    with products(FLOAT32):
+        return timed(run)
 
 
 def interleave(ours: Run, rival: Run, pairs: int, scale: float = 1.0, warm_up: int = 0) -> Pairs:
@@ -121,8 +131,8 @@ def interleave(ours: Run, rival: Run, pairs: int, scale: float = 1.0, warm_up: i
     seconds: tuple[list[float], list[float]] = ([], [])
     results: list[Any] = [None, None]
     for _ in range(warm_up + pairs):
-        for side, run in enumerate((ours, rival)):
-            taken, results[side] = timed(run)
+        for side, (clock, run) in enumerate(((timed_as_in_stages, ours), (timed, rival))):
+            taken, results[side] = clock(run)
             seconds[side].append(taken * (scale if side else 1.0))
     return Pairs(seconds[0][warm_up:], seconds[1][warm_up:], (results[0], results[1]))
 
@@ -132,7 +142,7 @@ class Peaks:
     """What one thread of this machine does at best.
 
     Attributes:
-        float32, float64: floating-point operations per second of a matrix product.
+        float32, float64: floating-point operations per second of a matrix product, as the stages compute it.
         bandwidth: bytes per second that a sum over an array larger than the caches reads.
     """
 
@@ -145,7 +155,7 @@ def measure_peaks(size: int = 2048, attempts: int = 5) -> Peaks:
     rates = []
     for dtype in (torch.float32, torch.float64):
         a = torch.ones(size, size, dtype=dtype)
-        rates.append(2 * size**3 / min(timed(lambda a=a: a @ a)[0] for _ in range(attempts)))
+        rates.append(2 * size**3 / min(timed_as_in_stages(lambda a=a: a @ a)[0] for _ in range(attempts)))
     array = np.ones(1 << 25)
     read = array.nbytes / min(timed(array.sum)[0] for _ in range(attempts))
     return Peaks(*rates, read)

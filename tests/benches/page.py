@@ -17,7 +17,8 @@ INTRODUCTION = """# Benchmarks
 
 Made by `make bench` from [reports/bench.json](../reports/bench.json); do not edit. Each row is a ratio of runs taken in
 turn: ours, rival, ours, rival. Given are the median of the pairs' ratios and, in brackets, the least and the largest.
-More than 1 is in our favour. Both sides have one thread, as in the stages, and the same input. A goal that is not
+More than 1 is in our favour. Both sides have one thread, as in the stages, and the same input; our side multiplies as
+the stages do, a rival as its library does. A goal that is not
 reached stays in the table. *Of the limit* is the shortest time that a limit measured in the same run allows, over our
 time: at 100 % our side could not be faster by doing the same faster. Where the ratio at that limit is below the goal,
 the line says what the limit allows.

@@ -2,6 +2,8 @@
 
 import json
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -95,6 +97,41 @@ def test_the_switch_is_taken_back_after_an_error():
             raise ZeroDivisionError
     assert torch.backends.mkldnn.matmul.fp32_precision == before
     assert distance(LEFT @ RIGHT, LEFT.double() @ RIGHT.double()) < 1e-6
+
+
+def taken(way: str) -> str:
+    """What oneDNN may do within products of this arithmetic."""
+    with products(way):
+        return torch.backends.mkldnn.matmul.fp32_precision
+
+
+@pytest.mark.parametrize(
+    ("errors", "float32", "bfloat16"),
+    [((4e-7, 4e-7, 4e-7), "bf16", "bf16"), ((3e-3, 3e-3, 3e-3), "none", "bf16"), ((4e-7, 3e-3, 4e-7), "none", "none")],
+    ids=["a CPU that never rounds", "one that does", "one that does now and then"],
+)
+def test_float32_products_go_to_onednn_where_it_leaves_them_as_they_are(monkeypatch, errors, float32, bfloat16):
+    monkeypatch.setattr(rounded_products, "rounding_errors", lambda: errors)
+    assert (taken("float32"), taken("bfloat16")) == (float32, bfloat16)
+    assert torch.backends.mkldnn.matmul.fp32_precision == "none"
+
+
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_products_in_float32_are_those_of_float32(name):
+    multiply = PRODUCTS[name]
+    with products("float32"):
+        assert distance(multiply(LEFT, RIGHT), multiply(LEFT.double(), RIGHT.double())) < 1e-6
+
+
+def test_float32_asks_for_no_torch():
+    """A stage that only draws starts in a fraction of the second that torch takes."""
+    code = """
+import sys
+from darkmatter.runner.arithmetic import products
+with products("float32"):
+    assert "torch" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def square(seed: int) -> torch.Tensor:
