@@ -191,5 +191,6 @@ def test_no_experiment_of_a_prediction_here_has_results_that_are_not_judged():
         reports = reports_of(profile)
         made = {row["id"] for row in read_json(ROOT / reports.claims).get("predictions", []) if row["outcome"]}
         for prediction in load_claims(ROOT / CLAIMS).predictions:
-            receipt = ROOT / reports.receipts / f"{prediction.experiment}.json"
-            assert not (receipt.exists() and profile in prediction.profiles) or prediction.id in made
+            results = ROOT / reports.results / f"{prediction.experiment}.json"
+            ran = results.exists() and read_json(results)["estimands"]  # empty of an experiment that is off
+            assert not (ran and profile in prediction.profiles) or prediction.id in made

@@ -14,12 +14,12 @@ import yaml
 from dvc.utils.hydra import compose_and_dump
 from hub_case import publish_model, publish_saes, publish_text, run_stage
 from profiles import composed, profile_params
+from shown_runs import copy_shown_runs
 
 from darkmatter.models.activation_files import open_activations, rows_of
 from darkmatter.models.load import random_model
 from darkmatter.params.schema import parse_params
 from darkmatter.report.compared import COMPARED
-from darkmatter.runner.pipeline_file import declared_profiles
 from darkmatter.runner.units import input_hash
 from darkmatter.saes.open import open_decoder
 from darkmatter.saes.protocol import Codes
@@ -44,9 +44,7 @@ def test_the_whole_graph_runs_on_published_saes(hub, monkeypatch):
     publish_model(hub, original.to(torch.bfloat16), tokenizer)
     publish_text(hub)
     COMPARED.mkdir(parents=True)
-    (other,) = declared_profiles("report", ROOT)
-    reports_of(other).path.mkdir(parents=True)
-    shutil.copy(ROOT / reports_of(other).claims, reports_of(other).claims)
+    copy_shown_runs(Path())
 
     for name in PIPELINE:
         if name == "saes":

@@ -23,6 +23,7 @@ from fake_results import (
 from hypothesis import given
 from hypothesis import strategies as st
 from profiles import composed, profile_params
+from shown_runs import copy_shown_runs
 
 import stages.figures
 import stages.report
@@ -43,7 +44,6 @@ from darkmatter.report.sources import Provenance, results_shown
 from darkmatter.report.story import rerun
 from darkmatter.report.tokens import tokens_content
 from darkmatter.results.load import Results
-from darkmatter.runner.pipeline_file import declared_profiles
 from darkmatter.runner.stage import Stage
 from darkmatter.storage.artifacts import read_json, write_arrays, write_json
 from darkmatter.storage.paths import reports_of
@@ -428,9 +428,7 @@ def test_both_stages_from_files_to_files(tmp_path: Path, monkeypatch: pytest.Mon
     shutil.copyfile(ROOT / "claims.yaml", "claims.yaml")
     write_arrays(reports.sums / f"{params.figures.main_hookpoint}.npz", {"unused": np.zeros(1)})
     reports.figures.mkdir()
-    for other in declared_profiles("report", ROOT):
-        reports_of(other).path.mkdir()
-        shutil.copyfile(ROOT / reports_of(other).claims, reports_of(other).claims)
+    copy_shown_runs(tmp_path)
     compared = read_json(ROOT / "reports/compared/amd-epyc-cold.json")
     write_json(Path("reports/compared/of-this-profile.json"), compared | {"profile": "smoke"})
     write_json(Path("reports/compared/of-another.json"), compared)

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 import yaml
 from filelock import FileLock
+from shown_runs import copy_shown_runs
 
-from darkmatter.runner.pipeline_file import declared_profiles, profile_here
+from darkmatter.runner.pipeline_file import profile_here
 from darkmatter.storage.paths import ReportFolder, reports_of
 
 ROOT = Path(__file__).parents[2]
@@ -28,14 +29,14 @@ class Workspace:
 
     def __init__(self, folder: Path, profile: str = "smoke") -> None:
         self.folder = folder
-        shown = [reports_of(profile).claims.as_posix() for profile in declared_profiles("report", ROOT)]
         tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
         for name in tracked.splitlines():
-            given = name in shown or name.startswith("reports/compared/")  # of reports/, what no stage writes
+            given = name.startswith("reports/compared/")  # of reports/, what no stage writes
             made = (name.startswith("reports/") and not given) or name == "dvc.lock"
             if not made and not name.startswith("tests/") and (ROOT / name).is_file():
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / name, folder / name)
+        copy_shown_runs(folder)
         ignored = (folder / ".gitignore").read_text().replace(IGNORED, "")  # tests commit what nobody else should
         (folder / ".gitignore").write_text(ignored)
         self.run("git", "init", "-q")

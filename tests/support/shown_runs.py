@@ -1,0 +1,20 @@
+"""What the report reads of the committed runs of other profiles, for tests that make a report elsewhere."""
+
+import shutil
+from pathlib import Path
+
+from darkmatter.runner.pipeline_file import declared_profiles
+from darkmatter.storage.paths import reports_of
+
+ROOT = Path(__file__).parents[2]
+
+
+def copy_shown_runs(to: Path) -> None:
+    """Copy claims, receipts and decompositions of every profile that the report shows beside its own."""
+    for profile in declared_profiles("report", ROOT):
+        reports = reports_of(profile)
+        parts = [reports.claims, *(folder / "*.json" for folder in (reports.receipts, reports.decomposition))]
+        for path in (found for part in parts for found in ROOT.glob(part.as_posix())):
+            copy = to / path.relative_to(ROOT)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(path, copy)
