@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from darkmatter.audit.command_line import did_you_mean
-from darkmatter.runner.pipeline_file import SafeLoader
+from darkmatter.storage import safe_yaml
 from darkmatter.storage.artifacts import ArtifactError
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def read_pipeline(root: Path) -> Pipeline:
     from dvc.exceptions import DvcException
 
     try:
-        locked = yaml.load((root / LOCK).read_text(encoding="utf-8"), SafeLoader)  # noqa: S506 - a safe loader, in C
+        locked = safe_yaml.read(root / LOCK)
         # A download has no .git, and DVC opens it only if told so.
         repository = open_repository(root, config=None if (root / ".git").exists() else {"core": {"no_scm": True}})
         stages = [stage for stage in repository.index.stages if stage.is_data_source is False]

@@ -15,7 +15,7 @@ from darkmatter.audit.findings import AuditFinding
 from darkmatter.audit.history import claims_in_history, content_at, git
 from darkmatter.ledger.claims import CLAIMS, load_claims
 from darkmatter.ledger.predictions import Prediction, prediction_sha256
-from darkmatter.runner.pipeline_file import SafeLoader
+from darkmatter.storage import safe_yaml
 from darkmatter.storage.paths import REPORTS, ReportFolder
 
 Outcomes = dict[str, tuple[str, str]]  # prediction → its SHA-256 as it was judged, and the stage of its numbers
@@ -99,7 +99,7 @@ def first_commit(root: Path, prediction: Prediction) -> str | None:
         if b"\npredictions:" not in text or prediction.id.encode() not in text:
             continue
         try:
-            rows = yaml.load(text, SafeLoader)["predictions"]  # noqa: S506 - a safe loader, in C
+            rows = safe_yaml.load(text)["predictions"]
             known = [Prediction.model_validate(row) for row in rows if row["id"] == prediction.id]
         except (yaml.YAMLError, ValueError, KeyError, TypeError):
             continue  # of another form

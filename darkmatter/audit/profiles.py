@@ -1,16 +1,13 @@
 """Which profile's folder of reports an audit reads, and by which parameters that run was made."""
 
 import argparse
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from darkmatter.audit.command_line import did_you_mean
 from darkmatter.audit.receipts import read_receipts
 from darkmatter.params.schema import Params, load_params, parse_params
-from darkmatter.runner.pipeline_file import SafeLoader, profile_here
+from darkmatter.runner.pipeline_file import params_of_lock, profile_here
 from darkmatter.storage.artifacts import ArtifactError
 from darkmatter.storage.paths import REPORTS, reports_of
 
@@ -55,7 +52,8 @@ def params_of(profile: str, root: Path) -> Params:
         )
     said = {key: value for receipt in receipts.values() for key, value in receipt["params"].items()}
     # Results list SAEs in the order of their groups, which a receipt, whose keys are sorted, has lost.
-    said |= {key: value for key, value in params_of_lock(root / reports_of(profile).lock) if said.get(key) == value}
+    if (lock := root / reports_of(profile).lock).is_file():
+        said |= {key: value for key, value in params_of_lock(lock) if said.get(key) == value}
     content: dict[str, Any] = {}
     for key in sorted(said, key=lambda key: key.count(".")):  # whole sections first: parts of them add nothing then
         *sections, name = key.split(".")
@@ -64,10 +62,3 @@ def params_of(profile: str, root: Path) -> Params:
             place = place.setdefault(section, {})
         place[name] = said[key]
     return parse_params(content, reports_of(profile).receipts.as_posix())
-
-
-def params_of_lock(path: Path) -> Iterator[tuple[str, Any]]:
-    """The parameters that the stages of a lock ran with, as they stood in params.yaml; none where there is no lock."""
-    if path.is_file():
-        for entry in yaml.load(path.read_text(encoding="utf-8"), SafeLoader)["stages"].values():  # noqa: S506 - safe
-            yield from entry.get("params", {}).get("params.yaml", {}).items()

@@ -4,10 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from darkmatter.params.types import ParamsError
-from darkmatter.runner.pipeline_file import SafeLoader
+from darkmatter.storage import safe_yaml
 
 TABLE = Path("conf/models.yaml")
 
@@ -53,7 +51,7 @@ def known_shape(name: str, table: Path = TABLE) -> ModelShape:
         ParamsError: the table has no such model.
     """
     try:
-        models = yaml.load(table.read_text(encoding="utf-8"), SafeLoader)  # noqa: S506 - a safe loader, in C
+        models = safe_yaml.read(table)
     except FileNotFoundError:
         raise ParamsError(f"{table} does not exist here. Run in the repository: `git checkout {table}`.") from None
     if name not in models:

@@ -33,7 +33,7 @@ from darkmatter.ledger.rules import (
     sha256_of,
 )
 from darkmatter.storage.artifacts import ArtifactError, sha256_bytes
-from darkmatter.storage.yaml_lines import line_of, load_with_nodes, repeated_keys
+from darkmatter.storage.safe_yaml import line_of, load_with_nodes, repeated_keys
 
 CLAIMS = Path("claims.yaml")
 ModelName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9.]+(-[a-z0-9.]+)*$")]

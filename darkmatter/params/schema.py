@@ -24,7 +24,7 @@ from darkmatter.params.figures import Figures
 from darkmatter.params.saes import Saes, SaeSpec
 from darkmatter.params.tokens import TokenWindows
 from darkmatter.params.types import Device, FileName, Hookpoint, ParamsError, Section
-from darkmatter.storage.yaml_lines import load_with_nodes, repeated_keys
+from darkmatter.storage.safe_yaml import load_with_nodes, repeated_keys
 
 if TYPE_CHECKING:  # read by name, in `complete`: no stage's code depends on the options of another experiment
     from darkmatter.experiments.architectures.params import Architectures

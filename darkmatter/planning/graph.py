@@ -2,9 +2,7 @@
 
 from pathlib import Path
 
-import yaml
-
-from darkmatter.runner.pipeline_file import SafeLoader
+from darkmatter.storage import safe_yaml
 from darkmatter.storage.artifacts import ArtifactError
 
 DVC = Path("dvc.yaml")
@@ -18,7 +16,7 @@ def parents(path: Path = DVC) -> dict[str, set[str]]:
         ArtifactError: there is no dvc.yaml here.
     """
     try:
-        stages = yaml.load(path.read_text(encoding="utf-8"), SafeLoader)["stages"]  # noqa: S506 - a safe loader, in C
+        stages = safe_yaml.read(path)["stages"]
     except FileNotFoundError:
         raise ArtifactError(f"{path} does not exist here. Run in the repository: `cd REPOSITORY`.") from None
     bodies = {name: stage.get("do", stage) for name, stage in stages.items()}

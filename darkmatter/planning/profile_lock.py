@@ -6,9 +6,7 @@ So nothing is kept twice, and a profile that comes back is known to be up to dat
 import shutil
 from pathlib import Path
 
-import yaml
-
-from darkmatter.runner.pipeline_file import SafeLoader
+from darkmatter.runner.pipeline_file import params_of_lock
 from darkmatter.storage.paths import reports_of
 
 LOCK = Path("dvc.lock")
@@ -34,9 +32,5 @@ def change_lock(before: str, after: str) -> None:
 
 def is_of(profile: str) -> bool:
     """Whether every stage of the lock that asks for the profile ran for this one: no other has begun to replace it."""
-    text = LOCK.read_text(encoding="utf-8")
-    stages = yaml.load(text, SafeLoader).get("stages", {})  # noqa: S506 - a safe loader, in C
-    named = [
-        file["profile"] for entry in stages.values() for file in entry.get("params", {}).values() if "profile" in file
-    ]
-    return bool(named) and set(named) == {profile}
+    named = {value for key, value in params_of_lock(LOCK) if key == "profile"}
+    return named == {profile}

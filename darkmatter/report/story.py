@@ -55,15 +55,18 @@ def story(
     runs = [rows, *(rows_of_run(rows, run) for run in families)]
     names = run_names([(model["label"], params.profile), *((run["model"], run["profile"]) for run in families)])
     headline = headline_rows(order, runs)
-    first = rows.get(order.first_claim)
+    claims_told = {
+        claim: told(row, {name: run.get(claim) for name, run in zip(names[1:], runs[1:], strict=True)})
+        for claim, row in rows.items()
+    }
     return {
         "opening": opening(params, results, headline, names, model.get(KEY, FLOAT32)),
         "first_figure": figures.get(order.first_figure),
-        "first_claim": first and told(first),
+        "first_claim": claims_told.get(order.first_claim),
         "runs": names,
         "headline": headline,
-        "sections": [section(one, rows, figures) for one in order.sections],
-        "appendix": [section(one, rows, figures) for one in order.appendix],
+        "sections": [section(one, claims_told, figures) for one in order.sections],
+        "appendix": [section(one, claims_told, figures) for one in order.appendix],
         "beyond": [figure for name, figure in figures.items() if name not in order.placed],
     }
 
@@ -126,8 +129,12 @@ def headline_cell(row: Content | None) -> Content | None:
     return {"outcome": outcome, "answer": ANSWERS[outcome], "numbers": numbers, "judge": row["judge"]}
 
 
-def told(row: Content) -> Content:
-    """One claim as the story has it."""
+def told(row: Content, others: Mapping[str, Content | None]) -> Content:
+    """One claim as the story has it.
+
+    Args:
+        others: name of each other run → its row, if it has one.
+    """
     words = words_of(row)
     return {
         "id": row["id"],
@@ -137,14 +144,26 @@ def told(row: Content) -> Content:
         "verb": VERBS[outcome_of(row)],
         "evidence": evidence_words(row, words),
         "over": over(row),
+        "elsewhere": elsewhere(row, others),
         "change": change(row, words),
         "strength": strength(row),
     }
 
 
-def section(one: Part, rows: Rows, figures: Mapping[str, Any]) -> Content:
+def elsewhere(row: Content, others: Mapping[str, Content | None]) -> str | None:
+    """The other runs in which a claim came out otherwise; None where there is none."""
+    here = group_of(outcome_of(row))
+    found: dict[str, list[str]] = {}
+    for name, other in others.items():
+        if other and (group := group_of(outcome_of(other))) != here:
+            found.setdefault(group, []).append(name)
+    parts = [f"{GROUPS[group][0]} in {listing(names)}" for group, names in found.items()]
+    return f"It {listing(parts)}." if parts else None
+
+
+def section(one: Part, claims_told: Rows, figures: Mapping[str, Any]) -> Content:
     """One section with the claims and figures of it that this run has, and its outcome that is nearest to another."""
-    claims = [told(rows[name]) for name in one.claims if name in rows]
+    claims = [claims_told[name] for name in one.claims if name in claims_told]
     open_to_change = [claim for claim in claims if claim["change"]]
     return {
         "title": one.title,

@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from darkmatter.runner.pipeline_file import SafeLoader
+from darkmatter.storage import safe_yaml
 
 LOCK = Path("dvc.lock")
 TMP = Path(".dvc/tmp")
@@ -96,7 +96,7 @@ def is_part(fewest: int = 0) -> bool:
 def stages_of(path: Path) -> int | None:
     """How many stages a lock has; None where it is missing or a part of one."""
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), SafeLoader)  # noqa: S506 - a safe loader, in C
+        content = safe_yaml.read(path)
         entries = list(content["stages"].values())
         return len(entries) if all(is_entry(entry) for entry in entries) else None
     except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, AttributeError):

@@ -105,7 +105,7 @@ EDITS = {
     "params/figures.py": (EVERYTHING, set()),
     "params/schema.py": (EVERYTHING, set()),
     "runner/stage.py": (EVERYTHING, set()),
-    "storage/yaml_lines.py": (EVERYTHING, set()),
+    "storage/safe_yaml.py": (EVERYTHING, set()),
     "statistics/metrics.py": (None, {"decomposition"}),
     "regression/moments.py": (None, {"decomposition"}),
     "decomposition/passes.py": (None, {"decomposition"}),

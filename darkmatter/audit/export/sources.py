@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from darkmatter.audit.lock import LOCK
-from darkmatter.runner.pipeline_file import SafeLoader
+from darkmatter.storage import safe_yaml
 from darkmatter.storage.artifacts import ArtifactError, read_json
 from darkmatter.storage.paths import reports_of
 
@@ -70,7 +70,7 @@ def read_sources(root: Path) -> Sources:
 
 def read_yaml(path: Path) -> Content:
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), SafeLoader)  # noqa: S506 - a safe loader, in C
+        return safe_yaml.read(path)
     except FileNotFoundError:
         raise ArtifactError(f"{path} does not exist: run this in the repository, after `make repro`") from None
     except (UnicodeDecodeError, yaml.YAMLError) as error:

@@ -44,6 +44,7 @@ SCORED = {
     for regression, convention in variants.values()
     for split in SPLITS
 }  # all that is scored: (regression, its residual)
+OF_TARGETS = ("rows", "total", "square")  # sums that are no residual: the same for every regression of one measure
 
 
 @dataclass(frozen=True)
@@ -120,16 +121,21 @@ def wider_saes(saes: Sequence[dict[str, Any]]) -> list[tuple[dict[str, Any], lis
 
 
 def stored_scalings(scalings: Sequence[Scaling]) -> dict[str, np.ndarray]:
-    """`scaling/SAE/REGRESSION/SUM` of what is scored, and `…/rank` by row set."""
+    """`scaling/SAE/REGRESSION/SUM` of what is scored, and `…/rank` by row set; OF_TARGETS with Eq. 13's alone."""
     arrays: dict[str, np.ndarray] = {}
     for scaling in scalings:
         kept = {}
         for name, sums in scaling.sums.items():
             residuals = {residual: sums[residual] for regression, residual in SCORED if regression == name}
-            kept[name] = {key: sums[key] for key in ("rows", "total", "square")} | residuals
+            kept[name] = {key: sums[key] for key in OF_TARGETS if name == measure_of(name)} | residuals
             kept[name]["rank"] = np.array([scaling.rank[name][row_set] for row_set in ROW_SETS])
         arrays |= gather({f"scaling/{scaling.first['name']}/{name}": sums for name, sums in kept.items()})
     return arrays
+
+
+def measure_of(regression: str) -> str:
+    """`squared` or `unsquared`, the name of Eq. 13's regression: of which norms it predicts."""
+    return regression.split("+")[0]
 
 
 def scalings_of(arrays: Mapping[str, np.ndarray], saes: Sequence[dict[str, Any]]) -> list[Scaling]:
@@ -142,6 +148,7 @@ def scalings_of(arrays: Mapping[str, np.ndarray], saes: Sequence[dict[str, Any]]
     for first, wider in wider_saes(saes):
         own = select(arrays, f"scaling/{first['name']}")
         sums = {name: select(own, name) for name in sorted({regression for regression, _ in SCORED})}
+        sums = {name: {key: sums[measure_of(name)][key] for key in OF_TARGETS} | of for name, of in sums.items()}
         rank = {name: dict(zip(ROW_SETS, parts["rank"].tolist(), strict=True)) for name, parts in sums.items()}
         results.append(Scaling(first, wider, sums, rank))
     return results

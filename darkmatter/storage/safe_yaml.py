@@ -1,12 +1,33 @@
-"""YAML with line numbers, so that an error about a value can name its line in the file."""
+"""YAML, also with line numbers, so that an error about a value can name its line in the file."""
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import yaml
 
 DEEPEST = 100
-Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # in C: dvc.yaml is read in hundredths of a second
+
+
+def load(text: str | bytes) -> Any:
+    """The content, by a safe loader.
+
+    Raises:
+        yaml.YAMLError: not valid YAML.
+    """
+    return yaml.load(text, Loader=Loader)  # noqa: S506 - a safe loader
+
+
+def read(path: Path) -> Any:
+    """The content of a file.
+
+    Raises:
+        OSError: it cannot be read.
+        UnicodeDecodeError: it is not UTF-8.
+        yaml.YAMLError: not valid YAML.
+    """
+    return load(path.read_text(encoding="utf-8"))
 
 
 def load_with_nodes(text: str) -> tuple[Any, yaml.Node | None]:
@@ -20,7 +41,7 @@ def load_with_nodes(text: str) -> tuple[Any, yaml.Node | None]:
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > DEEPEST:
             raise yaml.YAMLError(f"lists or mappings in each other, more than {DEEPEST} deep")
-    return yaml.load(text, Loader=Loader), yaml.compose(text, Loader=Loader)  # noqa: S506 (a safe loader)
+    return load(text), yaml.compose(text, Loader=Loader)
 
 
 def repeated_keys(node: yaml.Node | None) -> Iterator[tuple[int, str]]:
