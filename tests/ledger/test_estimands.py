@@ -17,6 +17,7 @@ from darkmatter.ledger.claims import load_claims
 from darkmatter.ledger.estimands.counts import readings
 from darkmatter.ledger.estimands.evidence import BY_DIMENSION, PRIMARY, VARIANTS, Evidence, Missing, Variant
 from darkmatter.ledger.estimands.experiments import component, of_experiment
+from darkmatter.ledger.estimands.gather import gather
 from darkmatter.ledger.estimands.quantities import Fixed, Keyed, Null, Sampled, single
 from darkmatter.ledger.estimands.registry import estimand, estimands
 from darkmatter.ledger.estimands.stage_seeds import NOT_RUN
@@ -485,6 +486,13 @@ def test_saes_of_the_published_lists():
         "with_both_targets": len(named | appendix | both),
     }
     assert list(result.values()) == [274, 288, 330, 372]  # none of them the 329 of the paper
+
+
+def test_every_experiment_that_offers_an_estimand_is_read(monkeypatch):
+    """Once one that offers nothing without the seed's noise was left out, and its predictions had no results."""
+    monkeypatch.chdir(ROOT)
+    result = gather(profile_params("smollm2"))
+    assert {name for name, record in records().items() if record.offered} <= result.results.experiments.keys()
 
 
 def test_registry_is_that_of_the_ledger():

@@ -26,7 +26,7 @@ def gather(params: Params, reads: Callable[[Path], Path] = Path) -> Evidence:
     """
     reports = reports_of(params.profile)
     reads(reports.decomposition)
-    names = ["lemmas", *(name for name, record in records().items() if record.estimands)]
+    names = ["lemmas", *(name for name, record in records().items() if record.offered)]
     files = {name: reports.results / f"{name}.json" for name in names}
     experiments = {name: read_json(reads(path)) for name, path in files.items() if path.exists()}
     pursuit, nulls = reports.results / PURSUIT_STORED, reports.results / NULLS_STORED
