@@ -10,9 +10,10 @@ from pathlib import Path
 
 from darkmatter.experiments.registry import drawn
 from darkmatter.ledger.claims import CLAIMS, load_claims
-from darkmatter.ledger.other_profiles import read_run
+from darkmatter.ledger.other_profiles import MAIN, read_run
 from darkmatter.report.compared import COMPARED, read_compared
 from darkmatter.report.content import report_content
+from darkmatter.report.figures import Drawn
 from darkmatter.report.render import render
 from darkmatter.report.sources import Provenance
 from darkmatter.results.load import load_results
@@ -45,13 +46,23 @@ def main(stage: Stage) -> None:
     for profile in others:
         stage.reads(reports_of(profile).claims)
     families = [read_run(profile) for profile in others]
+    elsewhere = [drawn_by(profile) for profile in others if reports_of(profile).figures.is_dir()]
+    for one in elsewhere:
+        stage.reads(one.folder)
     compared = read_compared(stage.reads(COMPARED), params.profile)
 
     content = report_content(
-        params, results, figures, claims, lemmas, data, tokens, ledger, provenance, families, compared
+        params, results, figures, claims, lemmas, data, tokens, ledger, provenance, families, compared, elsewhere
     )
 
     write_text(stage.writes(REPORT), render(content))
+
+
+def drawn_by(profile: str) -> Drawn:
+    """Figures of another profile's run, with its receipts; of code that may have changed since, as the claims are."""
+    reports = reports_of(profile)
+    receipts = {path.stem: read_json(path) for path in sorted(reports.receipts.glob("*.json"))}
+    return Drawn(reports.figures, Provenance(receipts, {}, receipts["claims"]["params"][MAIN], profile))
 
 
 if __name__ == "__main__":

@@ -54,4 +54,5 @@ def run_of(claims: Content, main: Content, receipts: Mapping[str, Content]) -> C
         "started": min(receipt["started"] for receipt in receipts.values()),
         "seconds": round(sum(receipt["seconds"] for receipt in receipts.values()), 2),
         "claims": [{key: row[key] for key in OF_CLAIM} for row in claims["claims"]],
+        "predictions": [row for row in claims.get("predictions", []) if row["outcome"]],
     }

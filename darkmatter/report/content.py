@@ -20,7 +20,7 @@ from darkmatter.report.compared import compared_content
 from darkmatter.report.editions import editions_content
 from darkmatter.report.errata import errata, inconsistent
 from darkmatter.report.families import families_content
-from darkmatter.report.figures import figure_content
+from darkmatter.report.figures import Drawn, shown_figure
 from darkmatter.report.nulls import nulls_content
 from darkmatter.report.predictions import predictions_content
 from darkmatter.report.sources import Provenance, short_revision
@@ -46,6 +46,7 @@ def report_content(
     provenance: Provenance,
     families: Sequence[Content] = (),
     compared: Mapping[str, Content] | None = None,
+    elsewhere: Sequence[Drawn] = (),
 ) -> Content:
     """Everything the template shows.
 
@@ -59,11 +60,12 @@ def report_content(
         provenance: what receipts and lock say; without receipts its places say so.
         families: runs of other profiles.
         compared: name → kept comparison of two runs of this profile.
+        elsewhere: figures of other profiles.
     """
     receipts, drawings = provenance.receipts, Drawings()
     claims, model = judged_now(claims, provenance), data["model"]["label"]
     machine = next((receipt["machine"] for _, receipt in sorted(receipts.items())), None)
-    entries = {entry.id: figure_content(entry, figures, provenance, drawings) for entry in FIGURES}
+    entries = {entry.id: shown_figure(entry, Drawn(figures, provenance), elsewhere, drawings) for entry in FIGURES}
     return {
         "profile": params.profile,
         "revision": short_revision(receipts["claims"]["revision"]) if "claims" in receipts else None,
@@ -72,7 +74,7 @@ def report_content(
         "colours": drawings.style,
         "claims": claims_content(claims, provenance),
         "nulls": nulls_content(claims["claims"]),
-        "predictions": predictions_content(claims),
+        "predictions": predictions_content(claims, families),
         "families": families_content(claims, model, families),
         "compared": compared_content(compared or {}, claims["claims"]),
         "variants": [{"split": split, "convention": convention} for split in SPLITS for convention in CONVENTIONS],

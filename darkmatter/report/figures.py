@@ -1,6 +1,8 @@
 """Figures and tables of the page: a drawing or rows, the numbers behind them, and what made these."""
 
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,28 @@ from darkmatter.report.svg import Drawings
 from darkmatter.storage.artifacts import read_json, sha256_file
 
 PIXELS_PER_POINT = 96 / 72
+OURS = "ours"  # how `paper` of a figure that the paper lacks begins
 SHORT = 30  # words of a first sentence that stands in the open
 Content = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The folder of figures of one run, and what its receipts say."""
+
+    folder: Path
+    provenance: Provenance
+
+    def has(self, entry: FigureModule) -> bool:
+        path = self.folder / f"{entry.id}.json"
+        return path.is_file() and "not_drawn" not in read_json(path)
+
+
+def shown_figure(entry: FigureModule, here: Drawn, others: Sequence[Drawn], drawings: Drawings) -> Content:
+    """One figure or table; of an experiment of ours that is off here, that of the first other run that has it."""
+    ours = entry.paper.startswith(OURS) and not here.has(entry)
+    found = next((other for other in others if ours and other.has(entry)), here)
+    return figure_content(entry, found.folder, found.provenance, drawings)
 
 
 def figure_content(entry: FigureModule, folder: Path, provenance: Provenance, drawings: Drawings) -> Content:
@@ -34,6 +56,7 @@ def figure_content(entry: FigureModule, folder: Path, provenance: Provenance, dr
         "rest": rest,
         "short": len(lead.split()) <= SHORT,
         "paper": entry.paper,
+        "profile": provenance.profile,
         "is_table": entry.is_table,
         "wide": False,
         "numbers": None,

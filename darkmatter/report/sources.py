@@ -37,10 +37,13 @@ class Provenance:
         receipts: stage → its receipt.
         stale: stage → why its results are not of what is here now.
         hookpoint: the main one, which stands for all where a results file has many.
+        profile: whose run it is, where not the page's own.
     """
 
-    def __init__(self, receipts: Mapping[str, Content], stale: Mapping[str, str], hookpoint: str) -> None:
-        self.receipts, self.stale, self.hookpoint = receipts, stale, hookpoint
+    def __init__(
+        self, receipts: Mapping[str, Content], stale: Mapping[str, str], hookpoint: str, profile: str | None = None
+    ) -> None:
+        self.receipts, self.stale, self.hookpoint, self.profile = receipts, stale, hookpoint, profile
 
     def stages_of(self, results: str) -> list[str]:
         """The stages that made the numbers of one results file."""
@@ -62,13 +65,14 @@ class Provenance:
             head = first if first in result else result[0] if result else None
             stages += [self.brief(head)] if head else []
             others += [stage for stage in result if stage != head]
+        of_profile = f" --profile {self.profile}" if self.profile else ""
         seconds = sum(self.receipts[stage]["seconds"] for stage in [*(stage["name"] for stage in stages), *others])
         return {
             "results": list(results),
             "stages": stages,
             "others": others,
             "seconds": seconds,
-            "derive": [f"darkmatter audit {words}" for words in derive],
+            "derive": [f"darkmatter audit {words}{of_profile}" for words in derive],
         }
 
     def brief(self, name: str) -> Content:

@@ -24,28 +24,35 @@ PREDICTIONS = {
 
 
 @functools.cache
-def quick() -> Params:
-    """The profile that the predictions are made for, with every training class and few resamples."""
-    params = profile_params("smollm2-full")
+def quick(profile: str) -> Params:
+    """A profile that predictions are made for, with few resamples."""
+    params = profile_params(profile)
     bootstrap = params.decomposition.bootstrap.model_copy(update={"resamples": 400})
-    decomposition = params.decomposition.model_copy(update={"bootstrap": bootstrap})
-    architectures = params.architectures.model_copy(update={"classes": list(get_args(TrainingClass))})
-    return params.model_copy(update={"decomposition": decomposition, "architectures": architectures})
+    return params.model_copy(update={"decomposition": params.decomposition.model_copy(update={"bootstrap": bootstrap})})
 
 
 @functools.cache
-def content(changed: frozenset[tuple[str, tuple[float, float]]] = frozenset()) -> dict[str, Any]:
-    return {"estimands": estimands(fake_sums(quick(), **dict(changed)), quick(), PRIMARY[0])}
+def content(profile: str, changed: frozenset[tuple[str, tuple[float, float]]]) -> dict[str, Any]:
+    return {"estimands": estimands(fake_sums(quick(profile), **dict(changed)), quick(profile), PRIMARY[0])}
 
 
 def outcome(identity: str, **changed: tuple[float, float]) -> dict[str, Any]:
-    results = Results({}, {"architectures": content(frozenset(changed.items()))})
-    return prediction_row(PREDICTIONS[identity], Evidence(quick(), results, Path(), 30))
+    (profile,) = PREDICTIONS[identity].profiles
+    results = Results({}, {"architectures": content(profile, frozenset(changed.items()))})
+    return prediction_row(PREDICTIONS[identity], Evidence(quick(profile), results, Path(), 30))
+
+
+def test_the_predictions_are_about_every_class():
+    assert set(quick("smollm2-full").architectures.classes) == set(get_args(TrainingClass))
+
+
+# Worlds of predictions that do not hold in the one of the others.
+HOLDS = {"an-l1-penalty-lowers-nonlinear-error-on-gemma": {"standard": (0.33, 0.1)}}
 
 
 @pytest.mark.parametrize("identity", PREDICTIONS)
 def test_every_prediction_holds_where_its_picture_does(identity):
-    row = outcome(identity)
+    row = outcome(identity, **HOLDS.get(identity, {}))
     assert row["outcome"] == "agrees" and row["reason"] is None
 
 
@@ -56,6 +63,8 @@ FAILS: dict[str, dict[str, tuple[float, float]]] = {
     "pursuit-error-is-less-linear": {"matching_pursuit": (0.25, 0.1)},
     "a-skip-of-rank-64-moves-both-parts": {"skip_64": (0.2, 0.12)},
     "a-skip-of-rank-8-does-little": {"skip_8": (0.18, 0.11)},
+    "an-l1-penalty-lowers-nonlinear-error-on-gemma": {"standard": (0.33, 0.13)},
+    "a-skip-of-rank-64-moves-both-parts-on-gemma": {"skip_64": (0.2, 0.12)},
 }
 
 

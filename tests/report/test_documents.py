@@ -13,6 +13,7 @@ from darkmatter.params.schema import load_params
 from darkmatter.planning.devices import REFERENCE
 from darkmatter.planning.plan import make_plan
 from darkmatter.report.results_page import END, MARK, TABLES, changed_claims, committed_runs, renewed, rows_of
+from darkmatter.report.story import numeral
 from darkmatter.results.breakdown import width_series
 from darkmatter.results.load import estimate, load_results
 from darkmatter.storage.artifacts import ArtifactError, read_json
@@ -72,11 +73,40 @@ def test_what_training_changes_is_the_committed_run():
     assert f"would lower FVU by {spans[0]}, FVU_nonlinear by {spans[1]}." in text
     claims = {name: committed_runs()[name] for name in TABLES["training"]}
     changed, count = changed_claims(*claims.values()), len(claims["smollm2"])
-    assert len(changed) == 6 and f"six of {count} claims come out otherwise" in readme
-    assert f"The other {count - 6} of {count} claims came out the same" in text
+    assert f"{numeral(len(changed))} of {count} claims come out otherwise" in readme
+    assert f"The other {count - len(changed)} of {count} claims came out the same" in text
     layers = claims["smollm2-full"]["norm-test-order"]["components"]["linear_minus_nonlinear"]
     (lead,) = (-one["value"] for one in layers if one["layer"] == "resid_post.17")
     assert f"layer 17 the norm of NonlinearError is predicted better than that of LinearError, by {lead:.3f}" in text
+
+
+def test_what_architectures_differ_by_is_the_committed_run():
+    """At one L0, beside the figure: each class at both sizes."""
+    run = reports_of("smollm2-full")
+    content, names = read_json(run.results / "architectures.json"), ("fvu", "fvu_nonlinear", "vector_r2")
+    for variant in dict.fromkeys(one["variant"] for one in content["matched"]):
+        numbers = [one["estimates"]["token"]["numbers"] for one in content["matched"] if one["variant"] == variant]
+        values = [[one[name]["value"] for one in numbers] for name in names]
+        cells = (", ".join("—" if value is None else f"{value:.3f}" for value in column) for column in values)
+        assert f"| {variant.replace('_', ' ')} | {' | '.join(cells)} |" in RESULTS
+    text, readme = " ".join(RESULTS.split()), " ".join(README.split())
+
+    def of(estimand: str, part: str, digits: int = 2) -> list[str]:
+        return [f"{one['value']:.{digits}f}" for one in content["estimands"][estimand][part]]
+
+    ratios = of("architecture_fvu_nonlinear_ratio", "ratio")
+    assert f"FVU_nonlinear is {min(ratios)} to {max(ratios)} times TopK's" in readme
+    assert f"{ratios[0]} and {ratios[7]} of TopK's" in text
+    assert f"varies {' and '.join(of('architecture_spread', 'ratio'))} times as much as" in text
+    linear, nonlinear = (" and ".join(of("skip_64_left", part)) for part in ("linear", "nonlinear"))
+    assert f"A skip of rank 64 leaves {linear} of TopK's LinearError, and {nonlinear} of its FVU_nonlinear" in text
+    first, last = (round(100 * float(share)) for share in of("skip_64_left", "nonlinear"))
+    assert f"a linear skip of rank 64 leaves {first} to {last} % of it" in readme
+    least = min(float(share) for part in ("linear", "nonlinear") for share in of("skip_8_left", part))
+    assert f"one of rank 8 leaves {least:.2f} or more of both" in text
+    assert f"R² is {of('pursuit_vector_r2_lead', 'lead', 3)[0]} higher" in text
+    own = [row["outcome"] for row in read_json(run.claims)["predictions"] if row["experiment"] == "architectures"]
+    assert sorted(own) == sorted(3 * ["agrees"] + 3 * ["disagrees"])
 
 
 def test_what_errors_are_made_of_where_features_are_known_is_the_committed_run():
@@ -229,7 +259,7 @@ def test_what_a_first_run_takes_is_the_plan():
     text = " ".join(README.split())
     said = f"about {5 * round(plan.seconds / 300)} minutes on two cores, {plan.memory / 1e9:.1f} GB of memory"
     assert f"{said}, {plan.download / 1e6:.0f} MB of download" in text
-    assert f"{reflinks / 1e9:.0f} GB of disk where the file system has reflinks and {copies / 1e9:.0f} GB" in text
+    assert f"{reflinks / 1e9:.0f} GB of disk ({copies / 1e9:.0f} GB without reflinks)" in text
 
 
 def test_the_output_of_derive_is_what_it_prints(monkeypatch, capsys):

@@ -37,11 +37,12 @@ from darkmatter.report.content import report_content
 from darkmatter.report.errata import errata, inconsistent
 from darkmatter.report.errata_page import PAGE
 from darkmatter.report.errata_page import page as errata_page
-from darkmatter.report.figures import first_sentence
+from darkmatter.report.figures import Drawn, first_sentence, shown_figure
 from darkmatter.report.numbers import digits, estimate_text
 from darkmatter.report.render import number, plain_value, render, visible
 from darkmatter.report.sources import Provenance, results_shown
 from darkmatter.report.story import rerun
+from darkmatter.report.svg import Drawings
 from darkmatter.report.tokens import tokens_content
 from darkmatter.results.load import Results
 from darkmatter.runner.stage import Stage
@@ -414,6 +415,21 @@ def test_figure_that_was_not_drawn_says_so(tmp_path: Path) -> None:
     )
     words = Page(render(made)).words
     assert "Not drawn: no results of per_token_scaling" in words
+
+
+def test_figure_of_an_experiment_of_ours_that_is_off_is_that_of_another_run(tmp_path: Path) -> None:
+    """And no other figure: those of the paper that this run does not draw stay away."""
+    params, provenance = profile_params("smoke"), Provenance({}, {}, "resid_post.1")
+    write_figures(Results(fake_results(params).decomposition, {}), params, tmp_path)
+    there = Drawn(ROOT / reports_of("smollm2-full").figures, Provenance({}, {}, "resid_post.14", "smollm2-full"))
+    here, drawings = Drawn(tmp_path, provenance), Drawings()
+    shown = {entry.id: shown_figure(entry, here, [here, there], drawings) for entry in FIGURES}
+    elsewhere = {name for name, one in shown.items() if one["profile"]}
+    assert elsewhere == {entry.id for entry in FIGURES if entry.paper == "ours" and not here.has(entry)}
+    assert "figX_architectures" in elsewhere and shown["figX_architectures"]["not_drawn"] is None
+    assert shown["fig04_per_token_scaling"]["not_drawn"]
+    derive = shown["figX_architectures"]["made_by"]["derive"]
+    assert all(command.endswith(" --profile smollm2-full") for command in derive)
 
 
 def test_both_stages_from_files_to_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

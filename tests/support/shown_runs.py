@@ -10,10 +10,11 @@ ROOT = Path(__file__).parents[2]
 
 
 def copy_shown_runs(to: Path) -> None:
-    """Copy claims, receipts and decompositions of every profile that the report shows beside its own."""
+    """Copy claims, receipts, figures and decompositions of every profile that the report shows beside its own."""
     for profile in declared_profiles("report", ROOT):
         reports = reports_of(profile)
-        parts = [reports.claims, *(folder / "*.json" for folder in (reports.receipts, reports.decomposition))]
+        folders = (reports.receipts, reports.decomposition, reports.figures)
+        parts = [reports.claims, *(folder / "*" for folder in folders)]
         for path in (found for part in parts for found in ROOT.glob(part.as_posix())):
             copy = to / path.relative_to(ROOT)
             copy.parent.mkdir(parents=True, exist_ok=True)
