@@ -14,7 +14,7 @@ class Work:
         training: FLOP of the products that train SAEs; on a CPU in the arithmetic of the run, like `forward`.
         single, double: FLOP of other matrix products in float32 and float64.
         traffic: bytes through memory outside of products: sparse sums, sorting, optimiser, elementwise.
-        python: seconds of interpreter and text that no accelerator shortens, on the machine of the receipts.
+        python: seconds of interpreter and text that no accelerator shortens, on the CPU that they were measured on.
         loads: the library whose import the step begins with; each process pays for it, all at once.
         on_device: whether it runs where `device` of the parameters says, an accelerator with one process, or always on
             the CPU.

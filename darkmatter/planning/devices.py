@@ -26,8 +26,9 @@ class Device:
     """How fast one machine does each kind of work, and how much memory it has for it.
 
     Attributes:
-        peak: FLOP/s, and bytes/s for `traffic`; of one process where `workers` is more than 1.
-        used: share of each peak.
+        peak: FLOP/s; bytes/s for `traffic`; for `python` how many times as fast as the CPU whose seconds the costs
+            have. Of one process where `workers` is more than 1.
+        used: share of each peak, all of one that is not named.
         memory: bytes of the device.
         workers: processes that compute side by side.
         model_bytes: of one number while a language model runs there.
@@ -53,16 +54,16 @@ class Device:
         return self.host is not None
 
     def rate(self, kind: str) -> float:
-        return self.peak[kind] * self.used[kind]
+        return self.peak[kind] * self.used.get(kind, 1.0)
 
 
-IMPORTS = {"torch": 3.0, "sae_lens": 11.0}  # measured on the machine of the receipts; facts of a warm file cache
+IMPORTS = {"torch": 0.9, "sae_lens": 3.6}  # measured on the machine of the receipts; facts of a warm file cache
 
 # Measured: 2 cores of an AMD EPYC, as the receipts name it, two processes of one thread at work. Rates are those that
-# the stages reach, not a product's best: 101 TFLOP of passes took 778 s on two cores.
+# the stages reach, not a product's best: 101 TFLOP of passes took 291 s on two cores.
 REFERENCE = Device(
     "cpu",
-    {"forward": 65e9, "training": 65e9, "single": 65e9, "double": 32e9, "traffic": 15e9},
+    {"forward": 175e9, "training": 150e9, "single": 88e9, "double": 60e9, "traffic": 40e9, "python": 1.8},
     dict.fromkeys(USED, 1.0),
     24e9,
     2,
@@ -77,6 +78,7 @@ HOST = dataclasses.replace(REFERENCE, workers=16, memory=200e9, disk=2e9)  # cor
 def gpu(name: str, bf16: float, float32: float, float64: float, bandwidth: float, memory: float) -> Device:
     """One accelerator in the machine HOST, whose cores are as fast as those of the receipts."""
     peak = {"forward": bf16, "training": float32, "single": float32, "double": float64, "traffic": bandwidth}
+    peak |= {"python": REFERENCE.peak["python"]}
     return Device(name, peak, USED, memory, 1, 2, HOST.disk, IMPORTS, host=HOST)
 
 
@@ -106,9 +108,9 @@ def named(name: str) -> Device | None:
 def work_seconds(work: Work, device: Device) -> float:
     """Of one step, on the device or on its host. Python is the host's in any case."""
     place = device if work.on_device or device.host is None else device.host
-    computing = sum(getattr(work, kind) / place.rate(kind) for kind in Work.KINDS if kind != "python")
+    computing = sum(getattr(work, kind) / place.rate(kind) for kind in Work.KINDS)
     starting = place.imports[work.loads] if work.loads else 0.0
-    return starting + (computing + work.python) / work.speedup(place.workers)
+    return starting + computing / work.speedup(place.workers)
 
 
 def seconds(cost: Cost, device: Device) -> float:

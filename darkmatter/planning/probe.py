@@ -6,6 +6,7 @@ Nothing is kept. Rates are those of the machine when it is left alone; `busy` sa
 """
 
 import dataclasses
+import functools
 import json
 import os
 import statistics
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,7 +35,9 @@ TIMEOUT = 180
 SHORTENED = 0.57
 # What the stages reach of what a bare product or copy reaches, as receipts and probe of one machine have it: passes and
 # products also start kernels and touch memory; sums over few rows miss a copy's regular access and gain from the cache.
-REACHED = {"forward": 0.78, "training": 0.78, "single": 0.78, "double": 0.70, "traffic": 0.9}
+REACHED = {"forward": 0.74, "training": 0.63, "single": 0.8, "double": 1.0, "traffic": 1.75}
+LINES = 20_000  # of `count_words`, which takes COUNTED seconds on the CPU of REFERENCE
+COUNTED = 0.0126
 
 
 def calibrated(arithmetic: str, workers: int | None = None) -> Device:
@@ -51,10 +55,10 @@ def calibrated(arithmetic: str, workers: int | None = None) -> Device:
     rates = ProductRates(median["float32"], median["bfloat16"])
     taken = rates.faster if arithmetic == AUTO else arithmetic
     passes = rates.float32 if taken == FLOAT32 else mixed(rates)
-    peak = {"forward": passes, "training": passes, "single": rates.float32, "double": median["float64"]}
+    peak = {"forward": passes, "training": passes, "single": median["single"], "double": median["float64"]}
     return dataclasses.replace(
         REFERENCE,
-        peak=peak | {"traffic": median["copy"]},
+        peak=peak | {"traffic": median["copy"], "python": median["python"]},
         used=REACHED,
         memory=psutil.virtual_memory().total,
         workers=workers,
@@ -119,7 +123,10 @@ def disk_rate(folder: Path | None = None) -> float:
 
 
 def measure() -> dict[str, float]:
-    """Imports in seconds, products in FLOP/s of one thread, a copy in bytes/s read and written."""
+    """Imports in seconds, products in FLOP/s of one thread, a copy in bytes/s read and written, the interpreter's pace.
+
+    `single` is a product outside of passes and training (`runner.rounded_products` says where these differ).
+    """
     result = {}
     for name in ("torch", "sae_lens"):
         start = time.thread_time()
@@ -130,12 +137,19 @@ def measure() -> dict[str, float]:
     torch.set_num_threads(1)
     result |= dataclasses.asdict(measure_rates())
     rows, d_model = 823, 576
-    a, b = (torch.ones(shape, dtype=torch.float64) for shape in ((rows, d_model), (d_model, d_model)))
-    result["float64"] = 2 * rows * d_model**2 / median_seconds(lambda: a @ b)
+    for name, dtype in (("single", torch.float32), ("float64", torch.float64)):
+        a, b = (torch.ones(shape, dtype=dtype) for shape in ((rows, d_model), (d_model, d_model)))
+        result[name] = 2 * rows * d_model**2 / median_seconds(functools.partial(torch.matmul, a, b))
     source = torch.ones(WRITTEN // 4)
     target = torch.empty_like(source)
+    result["python"] = REFERENCE.peak["python"] * COUNTED / median_seconds(count_words)
     result["copy"] = 2 * WRITTEN / median_seconds(lambda: target.copy_(source))
     return result
+
+
+def count_words() -> Counter[str]:
+    """Work of the interpreter alone."""
+    return Counter(word for line in range(LINES) for word in f"{line} words in a line {line % 97}".split())
 
 
 def median_seconds(work: Callable[[], object]) -> float:
