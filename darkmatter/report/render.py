@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from darkmatter.statistics.rounding import settled
 
@@ -31,6 +31,7 @@ def render(content: dict[str, Any]) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"number": number, "plain": plain_value, "megabytes": megabytes, "visible": visible}
+    environment.filters["coded"] = coded
     style = (FOLDER / "report.css").read_text(encoding="utf-8") + content["colours"]
     script = (FOLDER / "report.js").read_text(encoding="utf-8")
     assets = {
@@ -87,6 +88,15 @@ def escaped_controls(value: Any) -> Any:
         return value
     hidden = lambda char: char != "\n" and unicodedata.category(char) in UNSEEN  # noqa: E731
     return "".join(json.dumps(char)[1:-1] if hidden(char) else char for char in value)
+
+
+def coded(text: str) -> Markup:
+    """Text of the ledger, in which what stands between backticks is code; all of it escaped."""
+    parts = escaped_controls(text).split("`")
+    if len(parts) % 2 == 0:
+        return escape("`".join(parts))
+    code = Markup("<code>{}</code>")
+    return Markup().join(code.format(part) if place % 2 else escape(part) for place, part in enumerate(parts))
 
 
 def visible(text: str) -> str:

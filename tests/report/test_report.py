@@ -39,7 +39,7 @@ from darkmatter.report.errata_page import PAGE
 from darkmatter.report.errata_page import page as errata_page
 from darkmatter.report.figures import Drawn, first_sentence, shown_figure
 from darkmatter.report.numbers import digits, estimate_text
-from darkmatter.report.render import number, plain_value, render, visible
+from darkmatter.report.render import coded, number, plain_value, render, visible
 from darkmatter.report.sources import Provenance, results_shown
 from darkmatter.report.story import rerun
 from darkmatter.report.svg import Drawings
@@ -314,6 +314,19 @@ def test_visible_text_round_trips_and_shows_every_character(text: str) -> None:
     shown = visible(text)
     assert shown.isprintable()
     assert json.loads(shown) == text
+
+
+def test_what_stands_between_backticks_is_code_and_all_of_it_is_escaped() -> None:
+    assert coded("slope: `a<b` & c") == "slope: <code>a&lt;b</code> &amp; c"
+    assert coded("a lone ` of <two>") == "a lone ` of &lt;two&gt;"
+    assert coded("`\u202e`") == "<code>\\u202e</code>"
+
+
+@given(st.text())
+def test_code_changes_no_word(text: str) -> None:
+    words = Page(f"<p>{coded(text)}</p>").words
+    assert "<" not in str(coded(text)).replace("<code>", "").replace("</code>", "")
+    assert "`" not in words or text.count("`") % 2
 
 
 def test_the_first_screen_names_an_arithmetic_that_is_not_float32() -> None:
