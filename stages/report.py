@@ -46,7 +46,7 @@ def main(stage: Stage) -> None:
     for profile in others:
         stage.reads(reports_of(profile).claims)
     families = [read_run(profile) for profile in others]
-    elsewhere = [drawn_by(profile) for profile in others if reports_of(profile).figures.is_dir()]
+    elsewhere = [drawn_by(profile) for profile in others]
     for one in elsewhere:
         stage.reads(one.folder)
     compared = read_compared(stage.reads(COMPARED), params.profile)

@@ -12,7 +12,6 @@ from darkmatter.audit.receipts import Receipts, read_receipts
 from darkmatter.audit.rules import earlier_rules
 from darkmatter.ledger.claims import CLAIMS, Claim, load_claims, present_hashes
 from darkmatter.ledger.estimands.registry import estimand
-from darkmatter.ledger.other_profiles import claims_alone
 from darkmatter.report.claims import component, file_of, outcome_words, rule_words
 from darkmatter.report.numbers import paper_value
 from darkmatter.report.summary import VERDICTS
@@ -53,11 +52,6 @@ def explain(identity: str, profile: str | None = None) -> Content:
     run = chosen(profile, Path())
     path, receipts = reports_of(run).claims, read_receipts(Path(), run)
     content = read_json(path)
-    if claims_alone(content):
-        raise ArtifactError(
-            f"{path} has the outcomes and numbers of a run and not what they came from; the report shows them. "
-            f"`darkmatter params --profile {run} && dvc repro` makes all of it."
-        )
     rows = {row["id"]: row for row in content["claims"]}
     if identity not in rows:
         raise ArtifactError(f"{path} does not have {identity!r}. Run `dvc repro claims`.")

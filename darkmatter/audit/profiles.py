@@ -47,8 +47,8 @@ def params_of(profile: str, root: Path) -> Params:
     receipts = read_receipts(root, profile)
     if not receipts:
         raise ArtifactError(
-            f"{reports_of(profile).path} has claims alone, without receipts and sums, so nothing of it can be derived: "
-            f"`darkmatter params --profile {profile} && dvc repro` makes them"
+            f"{reports_of(profile).path} has no receipts, so nothing of it can be derived: "
+            f"`git checkout -- {reports_of(profile).path}` restores them"
         )
     said = {key: value for receipt in receipts.values() for key, value in receipt["params"].items()}
     # Results list SAEs in the order of their groups, which a receipt, whose keys are sorted, has lost.

@@ -17,23 +17,14 @@ Content = dict[str, Any]
 def read_run(profile: str, root: Path = Path()) -> Content:
     """The run of one profile.
 
-    Of a run from before each profile had its folder only the claims were kept, and the facts with them.
-
     Raises:
         ArtifactError: a file of it is missing or damaged.
     """
     reports = ReportFolder(root / reports_of(profile).path)
     claims = read_json(reports.claims)
-    if claims_alone(claims):
-        return claims
     receipts = {path.stem: read_json(path) for path in sorted(reports.receipts.glob("*.json"))}
     main = read_json(reports.decomposition / f"{receipts['claims']['params'][MAIN]}.json")
     return run_of(claims, main, receipts) | {"claims_sha256": sha256_file(reports.claims)}
-
-
-def claims_alone(claims: Content) -> bool:
-    """Whether a claims.json is all that was kept of its run."""
-    return "claims_sha256" in claims
 
 
 def run_of(claims: Content, main: Content, receipts: Mapping[str, Content]) -> Content:

@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-from darkmatter.ledger.rules import NAMED, Rule, sha256_of_content
-from darkmatter.ledger.verdicts import component_outcomes, verdict_of
 from darkmatter.report.claims import component, outcome_words
 from darkmatter.report.summary import duration
 from darkmatter.report.words import words_of
@@ -12,7 +10,6 @@ from darkmatter.report.words import words_of
 Content = dict[str, Any]
 
 OTHER_RULE = "judged by another rule than the one here"
-NO_OUTCOMES = "kept without the outcome of each component, which follows only from the rule of that run"
 
 
 def families_content(claims: Content, model: str, runs: Sequence[Content]) -> Content:
@@ -58,51 +55,26 @@ def cell(row: Content, content: Content | None) -> Content | None:
         return None
     rule = (judged_by(row, content) or row)["rule"]
     judged = rule.get(content["judged_by"]) or {}
-    words, called = component_words(row, content), words_of(row)
+    words, called = outcome_words(content["outcomes"]), words_of(row)
     numbers = [
         component(called.part(name), item, True, words.get(name))
         for name, item in content["components"].items()
         if name in judged
     ]
     notes = [] if judged_by(row, content) is row else [other_rule(row, content)]
-    notes += [] if words or not numbers else [NO_OUTCOMES]
     notes += ["by the offline surrogate"] if content["judge"] == "surrogate" else []
     return {"outcome": content["analogue"], "verdict": content["verdict"], "numbers": numbers, "notes": notes}
 
 
 def judged_by(row: Content, content: Content) -> Content | None:
     """Of the row and its earlier rules the one that judged a run; None where none did."""
-    return next((one for one in (row, *row["earlier"]) if content["rule_sha256"] in known_by(one)), None)
-
-
-def known_by(one: Content) -> list[str]:
-    """What results call a rule; before edition NAMED its hash was that of the rule alone (`rules.hashes_of`)."""
-    before = [sha256_of_content(one["rule"])] if one.get("edition", NAMED) < NAMED else []
-    return [one["rule_sha256"], *before]
+    return next((one for one in (row, *row["earlier"]) if content["rule_sha256"] == one["rule_sha256"]), None)
 
 
 def other_rule(row: Content, content: Content) -> str:
     """Which rule judged a run that the one here did not."""
     one = judged_by(row, content)
     return f"judged by the rule of edition {one['edition']}" if one else OTHER_RULE
-
-
-def component_words(row: Content, content: Content) -> dict[str, str | None]:
-    """The outcome of each judged component of a run; empty where its file lacks them and its rule is not here.
-
-    Args:
-        row: of claims.json, with the rule.
-        content: the same claim of a run. Files of before components had outcomes lack `outcomes`.
-    """
-    if "outcomes" in content:
-        return outcome_words(content["outcomes"])
-    one = judged_by(row, content)
-    if one is None:
-        return {}
-    rule = Rule.model_validate(one["rule"])
-    real = content["judged_by"] == "real"
-    outcomes = component_outcomes((rule.real if real else rule.analogue) or {}, content["components"])
-    return {name: verdict_of(rule, one) if real and one else one for name, one in outcomes.items()}
 
 
 def run_facts(run: Content) -> list[str]:

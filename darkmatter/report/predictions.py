@@ -14,7 +14,7 @@ def predictions_content(claims: Mapping[str, Any], runs: Sequence[Content] = ())
     Args:
         runs: of other profiles, as `other_profiles.read_run`: the first that judged what this one did not is shown.
     """
-    elsewhere = {(row["id"], row["sha256"]): (row, run) for run in reversed(runs) for row in run.get("predictions", [])}
+    elsewhere = {(row["id"], row["sha256"]): (row, run) for run in reversed(runs) for row in run["predictions"]}
     result = []
     for row in claims.get("predictions", []):
         found = None if row["outcome"] else elsewhere.get((row["id"], row["sha256"]))

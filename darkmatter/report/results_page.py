@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from darkmatter.report.families import component_words
+from darkmatter.report.claims import outcome_words
 from darkmatter.report.outcomes import outcome_of
 from darkmatter.storage.artifacts import ArtifactError, read_json, write_text
 from darkmatter.storage.paths import reports_of
@@ -75,22 +75,16 @@ def filled(row: re.Match[str], runs: Mapping[str, Run]) -> str:
         raise ArtifactError(
             f"{PAGE} names `{claim}` `{component}`, which the claims.json of {' or '.join(runs)} does not have."
         )
-    cells = [cell(rows[0], result, component) for result in rows]
+    cells = [cell(result, component) for result in rows]
     shown = [part for pair in cells for part in pair] if len(runs) == 1 else [", ".join(pair) for pair in cells]
     return f"| `{claim}` `{component}` | {words} | " + " | ".join(shown) + " |"
 
 
-def cell(row: Content, content: Content, component: str) -> tuple[str, str]:
-    """The number of one component on one model, and its own outcome.
-
-    Args:
-        row: of claims.json, with the rule.
-        content: the same claim of a run.
-    """
+def cell(content: Content, component: str) -> tuple[str, str]:
+    """The number of one component of a claim in one run, and its own outcome."""
     if component not in content["components"]:
         return "—", NOT_TESTED
-    words = component_words(row, content)
-    outcome = words.get(component) or "—"
+    outcome = outcome_words(content["outcomes"]).get(component) or "—"
     judge = " (surrogate)" if content["judge"] == "surrogate" else ""
     return number(content["components"][component][0]), outcome + judge
 

@@ -7,9 +7,8 @@ from fake_results import fake_estimate, fake_receipt, fake_results, write_result
 from profiles import composed
 
 from darkmatter.ledger.other_profiles import MAIN, read_run
-from darkmatter.ledger.rules import Rule, sha256_of
 from darkmatter.params.schema import load_params
-from darkmatter.report.families import NO_OUTCOMES, OTHER_RULE, families_content
+from darkmatter.report.families import OTHER_RULE, families_content
 from darkmatter.storage.artifacts import sha256_file, write_json
 from darkmatter.storage.paths import reports_of
 
@@ -67,15 +66,6 @@ def test_a_run_is_what_its_folder_says(finished):
     assert result["seconds"] == pytest.approx(sum(receipt["seconds"] for receipt in receipts))
 
 
-def test_of_a_run_with_claims_alone_the_file_says_what_the_receipts_would(finished):
-    run = read_run("smoke")
-    other = reports_of("other")
-    write_json(other.claims, run | {"profile": "other"})
-    assert read_run("other") == run | {"profile": "other"}
-    here = read_run("gemma3-270m-trained", ROOT)
-    assert here.keys() == run.keys() and all(row.keys() == run["claims"][0].keys() for row in here["claims"])
-
-
 def test_claims_stand_side_by_side_with_the_numbers_that_were_judged(finished):
     run = read_run("smoke")
     claims = {"profile": "here", "claims": [claim("disagrees"), claim("none", id="text", components={})]}
@@ -91,37 +81,8 @@ def test_claims_stand_side_by_side_with_the_numbers_that_were_judged(finished):
     assert unknown["rows"][0]["cells"][1] is None
 
 
-@pytest.mark.parametrize(
-    ("changes", "outcome"),
-    [
-        ({}, "agrees"),
-        ({"judged_by": "real"}, "reproduced"),
-        ({"components": {"r2": [fake_estimate(0.2)]}}, "disagrees"),
-        ({"components": {"r2": [fake_estimate(0.2)]}, "judged_by": "real"}, "differs"),
-        ({"components": {"r2": [fake_estimate(0.5)]}}, "inconclusive"),
-    ],
-)
-def test_outcomes_that_an_older_file_lacks_follow_from_its_numbers(finished, changes, outcome):
-    run = read_run("smoke")
-    del run["claims"][0]["outcomes"]
-    run["claims"][0] |= changes
-    (row,) = families_content({"profile": "here", "claims": [claim("disagrees")]}, "this model", [run])["rows"]
-    assert [number["outcome"] for number in row["cells"][1]["numbers"]] == [outcome]
-    assert row["cells"][1]["notes"] == []
-
-
-def test_outcomes_by_a_rule_that_is_not_here_are_not_made_up(finished):
-    run = read_run("smoke")
-    here = {"profile": "here", "claims": [claim(rule_sha256="cd" * 32)]}
-    del run["claims"][0]["outcomes"]
-    (row,) = families_content(here, "this model", [run])["rows"]
-    assert [number["outcome"] for number in row["cells"][1]["numbers"]] == [None]
-    assert row["cells"][1]["notes"] == [OTHER_RULE, NO_OUTCOMES]
-
-
 def test_a_run_judged_by_an_earlier_edition_says_so_and_keeps_its_outcomes(finished):
     run = read_run("smoke")
-    del run["claims"][0]["outcomes"]
     before = {"edition": 1, "rule": claim()["rule"], "rule_sha256": "ab" * 32}
     other = claim()["rule"] | {"analogue": {"beside": {"low": 0.5}}}
     here = claim(rule_sha256="cd" * 32, rule=other, earlier=[before])
@@ -129,15 +90,6 @@ def test_a_run_judged_by_an_earlier_edition_says_so_and_keeps_its_outcomes(finis
     cell = row["cells"][1]
     assert cell["notes"] == ["judged by the rule of edition 1"]
     assert [(number["label"], number["outcome"]) for number in cell["numbers"]] == [("r2", "agrees")]
-
-
-@pytest.mark.parametrize(("edition", "notes"), [(2, []), (3, [OTHER_RULE, NO_OUTCOMES])])
-def test_a_run_of_before_edition_3_names_its_rule_without_the_estimand(finished, edition, notes):
-    run = read_run("smoke")
-    del run["claims"][0]["outcomes"]
-    run["claims"][0]["rule_sha256"] = sha256_of(Rule.model_validate(claim()["rule"]), None)
-    (row,) = families_content({"profile": "here", "claims": [claim(edition=edition)]}, "this model", [run])["rows"]
-    assert row["cells"][1]["notes"] == notes
 
 
 def test_outliers_left_out_are_said(finished):

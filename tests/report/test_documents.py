@@ -9,6 +9,7 @@ import yaml
 from darkmatter.cli import main
 from darkmatter.costs.workload import from_params
 from darkmatter.figures import FIGURES
+from darkmatter.ledger.other_profiles import read_run
 from darkmatter.params.schema import load_params
 from darkmatter.planning.devices import REFERENCE
 from darkmatter.planning.plan import make_plan
@@ -109,6 +110,31 @@ def test_what_architectures_differ_by_is_the_committed_run():
     assert sorted(own) == sorted(3 * ["agrees"] + 3 * ["disagrees"])
 
 
+def test_what_nulls_and_architectures_have_on_gemma_is_the_committed_run():
+    run, text = reports_of("gemma3-270m-trained"), " ".join(RESULTS.split())
+    nulls, architectures = (read_json(run.results / f"{name}.json") for name in ("nulls", "architectures"))
+
+    def of(content: dict, estimand: str, part: str, digits: int) -> str:
+        values = (f"{one['value']:.{digits}f}" for one in content["estimands"][estimand][part])
+        return " and ".join(values).replace("-", "−")
+
+    assert f"not predictable at all (R² {of(nulls, 'gaussian_norm_r2', 'r2', 3)})" in text
+    assert f"of the trained SAE's, by {of(nulls, 'gaussian_vector_r2_lead', 'lead', 3)}" in text
+    ratio = of(architectures, "architecture_fvu_nonlinear_ratio", "ratio", 2)
+    assert f"ReLU with an L1 penalty leaves {ratio} of TopK's FVU_nonlinear at an L0 of 32" in text
+    linear, nonlinear = (of(architectures, "skip_64_left", part, 2) for part in ("linear", "nonlinear"))
+    assert f"{linear} of TopK's LinearError and {nonlinear} of its FVU_nonlinear are left" in text
+    frozen, trained = (
+        f"{estimate(row['saes'][0], 'fvu_nonlinear')['value']:.3f}"
+        for name in ("frozen_decoder", "trained")
+        for row in nulls["nulls"]
+        if row["null"] == name
+    )
+    assert f"is {frozen} at 1,024 latents, hardly more than the trained {trained}" in text
+    judged = [row["outcome"] for row in read_json(run.claims)["predictions"] if row["outcome"]]
+    assert judged.count("agrees") == 3 and len(judged) == 4 and "Three of four predictions agree" in text
+
+
 def test_what_errors_are_made_of_where_features_are_known_is_the_committed_run():
     content = read_json(ROOT / "reports" / "smollm2" / "results" / "ground_truth.json")
     linear, nonlinear = [], []
@@ -174,7 +200,7 @@ def test_tables_of_claims_are_the_committed_runs(monkeypatch):
     assert renewed(RESULTS, runs) == RESULTS
     assert len(rows_of(RESULTS)) > 20
     assert f"all {len(runs['smollm2'])} claims" in RESULTS
-    main = read_json(ROOT / reports_of(TABLES["families"][1]).claims)["main"]
+    main = read_run(TABLES["families"][1])["main"]
     assert f"{main['dropped_rows']} tokens" in RESULTS and f"{main['rows']:,} that are fitted" in RESULTS
 
 
@@ -182,6 +208,7 @@ def of_claim(low: float, high: float, **more) -> dict:
     """A row with two judged components, of which the first stands at `low` to `high` and the second is below zero."""
     regions = {"first": {"low": 0}, "second": {"low": 0}}
     result = {"first": [{"value": (low + high) / 2, "low": low, "high": high}], "second": [UNDER]}
+    outcomes = {"first": "agrees" if low > 0 else "inconclusive", "second": "disagrees"}
     row = {
         "id": "a",
         "judged_by": "analogue",
@@ -190,6 +217,9 @@ def of_claim(low: float, high: float, **more) -> dict:
         "edition": 3,
         "earlier": [],
         "components": result,
+        "outcomes": {
+            name: {"verdict": "not-testable-in-this-profile", "analogue": one} for name, one in outcomes.items()
+        },
         "verdict": "not-testable-in-this-profile",
         "analogue": "disagrees",
     }

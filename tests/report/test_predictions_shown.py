@@ -27,7 +27,10 @@ def test_one_that_was_not_judged_says_why():
 def test_one_that_another_run_judged_shows_that_outcome():
     first, second = ({**row, "outcome": None, "components": {}} for row in CLAIMS["predictions"][:2])
     judged = CLAIMS["predictions"][0]
-    runs = [{"profile": "none"}, {"profile": "long", "predictions": [judged, {**second, "sha256": "of another rule"}]}]
+    runs = [
+        {"profile": "none", "predictions": []},
+        {"profile": "long", "predictions": [judged, {**second, "sha256": "of another rule"}]},
+    ]
     one, other = predictions_content({"predictions": [first, second]}, runs)
     assert (one["outcome"], one["profile"]) == (judged["outcome"], "long") and one["numbers"]
     assert (other["outcome"], other["profile"]) == ("none", None)
