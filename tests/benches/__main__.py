@@ -65,6 +65,7 @@ def main(groups: list[str]) -> None:
     check_data()
     single_thread()
     start, rows = time.perf_counter(), []
+    graph = [] if groups else [rerun.facts() for rerun in measure_graph()]  # first: it refuses where a stage is stale
     peaks = measure_peaks()
     for group in groups or GROUPS:
         for row in importlib.import_module(f"tests.benches.bench_{group}").rows(DATA, peaks):
@@ -75,8 +76,7 @@ def main(groups: list[str]) -> None:
     limits = {"float32": peaks.float32, "float64": peaks.float64, "bandwidth": peaks.bandwidth}
     content = {"machine": machine(), "peaks": limits, "rows": rows, "growth": growth(DATA, rows)}
     print(f"{time.perf_counter() - start:4.0f} s  how time grows", flush=True)
-    content["graph"] = [rerun.facts() for rerun in measure_graph()]
-    content["seconds"] = time.perf_counter() - start
+    content |= {"graph": graph, "seconds": time.perf_counter() - start}
     write_json(RESULT, json.loads(json.dumps(content)))
     write_text(PAGE, page(content))
 
