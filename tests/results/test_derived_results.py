@@ -30,7 +30,15 @@ from darkmatter.experiments.norm_baselines.estimates import (
     sae_estimates,
 )
 from darkmatter.experiments.per_token_scaling import results as per_token_scaling_results
-from darkmatter.experiments.per_token_scaling.estimates import SCORED, Scaling, pair_estimates, pairs_of, wider_saes
+from darkmatter.experiments.per_token_scaling.estimates import (
+    OF_TARGETS,
+    SCORED,
+    Scaling,
+    measure_of,
+    pair_estimates,
+    pairs_of,
+    wider_saes,
+)
 from darkmatter.experiments.per_token_scaling.token_series import token_sums
 from darkmatter.experiments.synthetic_noise import results as synthetic_noise_results
 from darkmatter.params.conventions import CONVENTIONS
@@ -98,6 +106,8 @@ def scaling_list():
             name: regression(len(wider), [seed, number], sorted(left for own, left in SCORED if own == name))
             for number, name in enumerate(names)
         }
+        for name, own in sums.items():  # the targets of one measure are the same whatever predicts them
+            own |= {key: sums[measure_of(name)][key] for key in OF_TARGETS}
         scalings.append(Scaling(first, wider, sums, dict.fromkeys(names, RANK)))
     return scalings
 

@@ -4,7 +4,8 @@ import shutil
 from pathlib import Path
 
 from darkmatter.runner.pipeline_file import declared_profiles
-from darkmatter.storage.paths import reports_of
+from darkmatter.storage.artifacts import read_json, sha256_file, write_json
+from darkmatter.storage.paths import ReportFolder, reports_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -19,3 +20,13 @@ def copy_shown_runs(to: Path) -> None:
             copy = to / path.relative_to(ROOT)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(path, copy)
+        forget_predictions(reports, to)
+
+
+def forget_predictions(reports: ReportFolder, to: Path) -> None:
+    """In a copy whose git history begins anew no commit says that a prediction was there before its experiment ran."""
+    claims, receipt = to / reports.claims, to / reports.receipts / "claims.json"
+    write_json(claims, read_json(claims) | {"predictions": []})
+    content = read_json(receipt)
+    content["outputs"][reports.claims.as_posix()] = sha256_file(claims)
+    write_json(receipt, content)
