@@ -45,6 +45,16 @@ def test_a_lock_that_is_not_all_of_the_profile_is_not_stored(here, profiles):
     assert not reports_of("one").lock.exists()
 
 
+def test_hookpoints_that_an_earlier_profile_left_in_a_lock_do_not_keep_it_from_being_stored(here):
+    """Gemma's lock was lost so: nine stages of SmolLM2's hookpoints stood in it."""
+    content = yaml.safe_load(lock("one", "one"))
+    content["stages"]["decomposition@of_two"] = {"params": {"params.yaml": {"profile": "two"}}}
+    LOCK.write_text(yaml.safe_dump(content))
+    before = LOCK.read_text()
+    change_lock("one", "two")
+    assert reports_of("one").lock.read_text() == before
+
+
 def test_the_same_profile_again_moves_nothing(here):
     before = LOCK.read_text()
     change_lock("one", "one")
