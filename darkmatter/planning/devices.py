@@ -64,7 +64,7 @@ IMPORTS = {"torch": 0.9, "sae_lens": 3.6}  # measured on the machine of the rece
 REFERENCE = Device(
     "cpu",
     {"forward": 175e9, "training": 150e9, "single": 88e9, "double": 60e9, "traffic": 40e9, "python": 1.8},
-    dict.fromkeys(USED, 1.0),
+    {},
     24e9,
     2,
     4,
@@ -78,7 +78,7 @@ HOST = dataclasses.replace(REFERENCE, workers=16, memory=200e9, disk=2e9)  # cor
 def gpu(name: str, bf16: float, float32: float, float64: float, bandwidth: float, memory: float) -> Device:
     """One accelerator in the machine HOST, whose cores are as fast as those of the receipts."""
     peak = {"forward": bf16, "training": float32, "single": float32, "double": float64, "traffic": bandwidth}
-    peak |= {"python": REFERENCE.peak["python"]}
+    peak["python"] = REFERENCE.peak["python"]
     return Device(name, peak, USED, memory, 1, 2, HOST.disk, IMPORTS, host=HOST)
 
 

@@ -140,9 +140,9 @@ def measure() -> dict[str, float]:
     for name, dtype in (("single", torch.float32), ("float64", torch.float64)):
         a, b = (torch.ones(shape, dtype=dtype) for shape in ((rows, d_model), (d_model, d_model)))
         result[name] = 2 * rows * d_model**2 / median_seconds(functools.partial(torch.matmul, a, b))
+    result["python"] = REFERENCE.peak["python"] * COUNTED / median_seconds(count_words)
     source = torch.ones(WRITTEN // 4)
     target = torch.empty_like(source)
-    result["python"] = REFERENCE.peak["python"] * COUNTED / median_seconds(count_words)
     result["copy"] = 2 * WRITTEN / median_seconds(lambda: target.copy_(source))
     return result
 
