@@ -1,11 +1,25 @@
 """Fig. 13: R² of the error norm from the activation and from simpler regressors, by layer."""
 
+from collections.abc import Callable
 from itertools import groupby
 from typing import Any
 
+import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from darkmatter.figures.style import COMPONENTS, INK, MUTED, RULE, SHADES, Style, layer_axes, points_with_intervals
+from darkmatter.figures.style import (
+    COMPONENTS,
+    INK,
+    MUTED,
+    RULE,
+    SHADES,
+    Style,
+    layer_axes,
+    log2_axis,
+    points_with_intervals,
+)
+from darkmatter.figures.training_classes import NAMES
 from darkmatter.figures.words import counted
 from darkmatter.params.conventions import PRIMARY
 from darkmatter.params.schema import Params
@@ -16,7 +30,8 @@ CAPTION = (
     "R² of the squared error norm from one regressor at a time, by layer, on held-out tokens with intervals over "
     "contexts, at fixed SAEs. Token identity is each token's mean over the fit rows and the grand mean for tokens not "
     "among them; beside it the same on the tokens met in the fit alone, where the claim compares it with the "
-    "activation on the same tokens, and fitted and scored on all rows as in the published code. The paper prints no "
+    "activation on the same tokens, and fitted and scored on all rows as in the published code. Right, where there are "
+    "any: SAEs that were trained at one layer alone, by width. The paper prints no "
     "value of its Fig. 13: the activation performs best except in the first few layers."
 )
 PAPER = "Fig. 13, appendix A.3"
@@ -77,32 +92,55 @@ def finding(rows: list[dict[str, Any]]) -> str:
     return f"{won}, worse at layer{'s' if len(layers) > 1 else ''} {', '.join(map(str, layers))}"
 
 
-def series_of(row: dict[str, Any]) -> tuple[Any, ...]:
-    """What the SAEs of one line have in common; two groups may train one size, on other budgets or architectures."""
+def kind_of(row: dict[str, Any]) -> tuple[Any, ...]:
+    """What the SAEs of one line have in common beside width; two groups may train one size, on other budgets."""
     group = row["name"].partition(f"-{row['d_sae']}")[0]
-    return row["hookpoint"].rsplit(".", 1)[0], row["d_sae"], row["k"] or 0, row["seed"], group
+    return row["hookpoint"].rsplit(".", 1)[0], row["k"] or 0, row["seed"], group
+
+
+def series_of(row: dict[str, Any]) -> tuple[Any, ...]:
+    return *kind_of(row), row["d_sae"]
 
 
 def draw(data: dict[str, Any], style: Style) -> Figure:
+    """By layer; kinds of SAE that were trained at one layer, in several widths, have a panel by width."""
+    layers: dict[tuple[Any, ...], set[int]] = {}
+    for row in data["rows"]:
+        layers.setdefault(kind_of(row), set()).add(row["layer"])
+    spread = [row for row in data["rows"] if len(layers[kind_of(row)]) > 1]
+    local = [row for row in data["rows"] if len(layers[kind_of(row)]) == 1]
+    if not spread:
+        spread, local = local, []
+    columns = (3, 1) if local else (1,)
     figure = style.figure(3.9)
-    axes = figure.add_subplot()
+    panels = figure.subplots(1, len(columns), sharey=True, squeeze=False, width_ratios=columns)[0]
+    draw_series(panels[0], [(row["layer"], row) for row in spread], series_of)
+    layer_axes(panels[0], [row["layer"] for row in spread])
+    if local:
+        draw_series(panels[1], [(float(np.log2(row["d_sae"])), row) for row in local], kind_of)
+        log2_axis(panels[1], "x", [row["d_sae"] for row in local], "width d_sae (latents)")
+        groups = sorted({(kind_of(row)[-1], row["hookpoint"]) for row in local})
+        panels[1].set_title(", ".join(f"{NAMES.get(group, group)} at {hookpoint}" for group, hookpoint in groups))
+    panels[0].set_ylabel("R² of ‖SaeError‖")
+    low, high = panels[0].get_ylim()
+    panels[0].set_ylim(min(low, 0), max(high, 1))
+    if panels[0].get_legend_handles_labels()[0]:
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower left", ncols=3)
+    return figure
+
+
+def draw_series(axes: Axes, placed: list[tuple[float, dict[str, Any]]], key: Callable[[dict[str, Any]], Any]) -> None:
+    """Every regressor's R², with a line through the SAEs of one key."""
     for name, (label, colour, marker, line) in REGRESSORS.items():
-        for repeat, (_, rows) in enumerate(groupby(data["rows"], key=series_of)):
-            series = list(rows)
+        for repeat, (_, points) in enumerate(groupby(placed, key=lambda point: key(point[1]))):
+            places, rows = zip(*points, strict=True)
             points_with_intervals(
                 axes,
-                [row["layer"] for row in series],
-                [row["r2"][name] for row in series],
+                places,
+                [row["r2"][name] for row in rows],
                 color=colour,
                 marker=marker,
                 linestyle=line,
                 label=label if repeat == 0 else None,
             )
     axes.axhline(0, color=MUTED, linewidth=0.7, zorder=0)
-    layer_axes(axes, [row["layer"] for row in data["rows"]])
-    axes.set_ylabel("R² of ‖SaeError‖")
-    low, high = axes.get_ylim()
-    axes.set_ylim(min(low, 0), max(high, 1))
-    if axes.get_legend_handles_labels()[0]:
-        figure.legend(loc="outside lower left", ncols=3)
-    return figure

@@ -1,10 +1,13 @@
 """Fig. 9a and the encoder band of Fig. 1, from results without a model behind them."""
 
+import copy
+
 import pytest
 from fake_results import fake_results, null_estimate
 from profiles import profile_params
 
 from darkmatter.figures import FIGURES, figure_data, figure_svg
+from darkmatter.figures.fig09a_pursuit import series
 from darkmatter.figures.style import COMPONENTS, Style
 from darkmatter.results.breakdown import breakdown
 from darkmatter.results.load import Results
@@ -74,3 +77,19 @@ def test_figure_9a_shows_the_inputs(params, results):
             expected = sae["pursuit"]["published"]["compared"]["token"][way]["decrease"]
             assert point["published"]["compared"][way]["decrease"] == expected
     assert "2.00% (published)" in data["note"]
+
+
+def test_saes_that_differ_in_more_than_width_share_no_line(params, results):
+    saes = results.experiments["pursuit"]["saes"]
+    longer = [copy.deepcopy(sae) | {"train_tokens": 3_200_000, "group": "ladder"} for sae in saes]
+    results.experiments["pursuit"]["saes"] = [sae for pair in zip(saes, longer, strict=True) for sae in pair]
+    rows = series(figure_data(BY_ID["fig09a_pursuit"], results, params)["saes"])
+    names, alike = zip(*rows, strict=True)
+    assert names == (f"{saes[0]['train_tokens'] / 1e6:.1f}M tokens", "3.2M tokens")
+    for own in alike:
+        assert [sae["d_sae"] for sae in own] == sorted({sae["d_sae"] for sae in saes})
+
+
+def test_a_row_is_named_only_where_there_are_several(params, results):
+    ((name, _),) = series(figure_data(BY_ID["fig09a_pursuit"], results, params)["saes"])
+    assert name == ""
