@@ -2,8 +2,8 @@
 
     make faults                               # or: python -m tests.faults [--every N] [GROUP ...]
 
-With names of groups (`files hub`) only these are tried, and nothing is written. With `--every N` one kill of N; the
-page counts those that were tried.
+With names of groups (`files hub`) only these are tried; a group takes the place of what is in the file of it as soon
+as it has ended. With `--every N` one kill of N; the page counts those that were tried.
 """
 
 import sys
@@ -19,27 +19,26 @@ import time  # noqa: E402
 import warnings  # noqa: E402
 
 from darkmatter.runner.stage import machine  # noqa: E402
-from tests.faults.page import GROUPS, sentence, summary, write  # noqa: E402
+from tests.faults.page import GROUPS, sentence, summary, write_group  # noqa: E402
 from tests.faults.trial import REFUSED, SURVIVED, Trial  # noqa: E402
 
 
 def main(groups: list[str], every: int = 1) -> int:
     """Exit code 1 where a fault was neither survived nor refused with one clear line."""
     warnings.simplefilter("ignore")  # of libraries, about the files that are damaged on purpose
-    start, trials = time.perf_counter(), list[Trial]()
+    bad, content = 0, {}
     for group in groups or GROUPS:
-        before = time.perf_counter()
-        own = []
+        start, own = time.perf_counter(), list[Trial]()
         for trial in importlib.import_module(f"tests.faults.{group}").trials(every if "kills" in group else 1):
             own.append(trial)
             if trial.outcome not in (SURVIVED, REFUSED):
                 print(f"  {trial.outcome}: {trial.fault}, {trial.target}: {trial.says}", flush=True)
-        trials += own
-        print(f"{time.perf_counter() - before:4.0f} s  {summary(group, [trial.facts() for trial in own])}", flush=True)
-    if not groups:
-        seconds = round(time.perf_counter() - start, 1)
-        print(sentence(write(machine=machine(), seconds=seconds, trials=[trial.facts() for trial in trials])))
-    return int(any(trial.outcome not in (SURVIVED, REFUSED) for trial in trials))
+                bad += 1
+        facts, seconds = [trial.facts() for trial in own], round(time.perf_counter() - start, 1)
+        content = write_group(group, {"machine": machine(), "seconds": seconds}, facts)
+        print(f"{seconds:4.0f} s  {summary(group, facts)}", flush=True)
+    print(sentence(content))
+    return int(bad > 0)
 
 
 if __name__ == "__main__":

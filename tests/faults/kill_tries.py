@@ -3,12 +3,13 @@
 A stage or `dvc` that is imported anew costs more than these stages compute, so both are forks of this process but where
 `dvc` itself is killed: there everything is as a user starts it. Nothing is forked while a thread runs.
 
-run, in a workspace: python -P kill_tries.py FOLDER POINTS SEED
+run, in a workspace: python -P kill_tries.py FOLDER POINTS PART PARTS
 """
 
 import stages  # noqa: F401, I001 - before the libraries, which read its variables when they are imported
 import contextlib
 import hashlib
+import itertools
 import json
 import os
 import random
@@ -235,18 +236,18 @@ def trial(who: str, number: int, stage: str, longest: float, reference: dict, wo
     return facts | {"bytes_lost": lost, "seconds": round(seconds, 2)}
 
 
-def run(work: Path, points: dict[str, int], seed: int) -> None:
-    random.seed(seed)
+def run(work: Path, points: dict[str, int], part: int, parts: int) -> None:
+    """So many kills of each; the parts take stages in turn, so that together they meet every stage."""
+    random.seed(part)
     reference = hashes(HERE)
     names = list(yaml.load(Path("dvc.lock").read_text(), yaml.CSafeLoader)["stages"])
-    random.shuffle(names)
-    order = names * (1 + 5 * max(points.values()) // len(names))
+    random.Random(0).shuffle(names)
     took: dict[tuple[bool, str], float] = {}
     number = 0
     for who, count in points.items():
         real = who in ("dvc", "the process group")
-        chosen = [name for name in order if who != "a worker" or (HERE / KEPT_UNITS / name).is_dir()][:count]
-        for stage in chosen:
+        able = [name for name in names if who != "a worker" or (HERE / KEPT_UNITS / name).is_dir()]
+        for stage in itertools.islice(itertools.cycle(able), part, part + parts * count, parts):
             number += 1
             if (
                 who not in AT_THE_LOCK and (real, stage) not in took
@@ -263,4 +264,4 @@ def run(work: Path, points: dict[str, int], seed: int) -> None:
 
 
 if __name__ == "__main__":
-    run(Path(sys.argv[1]), json.loads(sys.argv[2]), int(sys.argv[3]))
+    run(Path(sys.argv[1]), json.loads(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))

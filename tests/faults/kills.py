@@ -13,8 +13,8 @@ from workspace import Workspace
 
 from tests.faults.trial import Trial
 
-POINTS = {"the stage": 120, "the process group": 20, "dvc": 20, "a worker": 20}
-POINTS |= {"dvc as it writes dvc.lock": 60, "dvc and the keeper of dvc.lock as it is written": 12}
+POINTS = {"the stage": 60, "the process group": 20, "dvc": 20, "a worker": 20}
+POINTS |= {"dvc as it writes dvc.lock": 30, "dvc and the keeper of dvc.lock as it is written": 10}
 HALVES = 2  # tried at the same time, one for each core
 PREPARED = "FAULTS_WORKSPACE"  # a folder in which the profile smoke has run already; only for quick tries
 TRIES = Path(__file__).with_name("kill_tries.py")
@@ -40,7 +40,7 @@ def trials(every: int = 1) -> Iterator[Trial]:
         tries = [
             stack.enter_context(
                 subprocess.Popen(
-                    [sys.executable, "-P", str(TRIES), f"{work}/{half}", json.dumps(points), str(half)],
+                    [sys.executable, "-P", str(TRIES), f"{work}/{half}", json.dumps(points), str(half), str(HALVES)],
                     cwd=workspace.folder,
                     env=workspace.environment(),
                     stdout=subprocess.PIPE,

@@ -41,21 +41,24 @@ Content = Mapping[str, Any]
 
 def page(content: Content) -> str:
     """The whole page."""
-    machine, trials = content["machine"], content["trials"]
-    parts = [
-        INTRODUCTION,
-        f"{sum_of(trials)} The run took {content['seconds'] / 60:.0f} minutes on {machine['cores']} cores of "
-        f"{machine['cpu']}, Python {machine['python']}.",
-    ]
+    trials, runs = content["trials"], content["runs"]
+    machines = dict.fromkeys(of_mutants.where(run["machine"]) for run in runs.values())
+    seconds = sum(run["seconds"] for run in runs.values())
+    parts = [INTRODUCTION, f"{sum_of(trials)} That took {minutes(seconds)} on {'; '.join(machines)}."]
     for group, title in GROUPS.items():
         if own := [trial for trial in trials if trial["group"] == group]:
-            parts += [f"## {group.replace('_', ' ').capitalize()}", title, lines(HEAD, table(own))]
+            heading = f"## {group.replace('_', ' ').capitalize()}"
+            parts += [heading, f"{title} {minutes(runs[group]['seconds'])}.", lines(HEAD, table(own))]
     if bad := [trial for trial in trials if trial["outcome"] not in (SURVIVED, REFUSED)]:
         parts += ["## Neither survived nor refused clearly"]
         parts += ["\n".join(f"- {each['fault']}, {each['target']}: {each['says'] or each['outcome']}" for each in bad)]
     if "mutants" in content:
         parts += of_mutants.part(content["mutants"])
     return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def minutes(seconds: float) -> str:
+    return f"{seconds:.0f} seconds" if seconds < 90 else f"{seconds / 60:.0f} minutes"
 
 
 def table(trials: Sequence[Content]) -> list[list[str]]:
@@ -109,9 +112,27 @@ def summary(group: str, trials: Sequence[Content]) -> str:
     return f"{group}: {sum_of(trials)}"
 
 
+def write_group(group: str, run: Content, trials: Sequence[Content]) -> Content:
+    """Put one group in place of what the results file has of it.
+
+    Args:
+        run: `machine` and `seconds`.
+    """
+    content = read()
+    tried = {name: [trial for trial in content.get("trials", []) if trial["group"] == name] for name in GROUPS}
+    tried[group] = list(trials)
+    runs = {**content.get("runs", {}), group: run}
+    in_order = {name: runs[name] for name in GROUPS if name in runs}
+    return write(runs=in_order, trials=[trial for name in GROUPS for trial in tried[name]])
+
+
+def read() -> dict[str, Any]:
+    return read_json(RESULT) if RESULT.is_file() else {}
+
+
 def write(**sections: Any) -> Content:
     """Put sections into the results file in place of their earlier ones, write the page again, return all."""
-    content = {**(read_json(RESULT) if RESULT.is_file() else {}), **sections}
+    content = {**read(), **sections}
     write_json(RESULT, content)
     write_text(PAGE, page(content))
     return content

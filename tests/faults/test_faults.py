@@ -8,7 +8,7 @@ import pytest
 from workspace import Workspace
 
 from darkmatter.storage.artifacts import ArtifactError, read_json
-from tests.faults.page import GROUPS, PAGE, RESULT, page, sentence
+from tests.faults.page import GROUPS, PAGE, RESULT, page, sentence, write_group
 from tests.faults.read_only import read_only
 from tests.faults.trial import LOST, REFUSED, SURVIVED, UNCLEAR, WRONG, Trial, never, try_read
 
@@ -72,7 +72,8 @@ def test_another_result_is_silently_wrong():
 
 def content_of(*trials: Trial) -> dict:
     machine = {"cpu": "a CPU", "cores": 2, "python": "3.11"}
-    return {"machine": machine, "seconds": 60.0, "trials": [trial.facts() for trial in trials]}
+    runs = {trial.group: {"machine": machine, "seconds": 120.0} for trial in trials}
+    return {"runs": runs, "trials": [trial.facts() for trial in trials]}
 
 
 def test_the_page_counts_every_outcome_and_names_what_is_bad():
@@ -83,7 +84,23 @@ def test_the_page_counts_every_outcome_and_names_what_is_bad():
     assert "5 faults injected: 2 survived, 1 refused clearly, 1 silently wrong, 1 without a clear line, 7 bytes" in text
     assert "| cut short | 3 kinds | 3 | 2 | 1 | 0 | 0 |  |" in text
     assert "| SIGKILL of dvc | tokens | 1 | 0 | 0 | 0 | 7 | 3 s |" in text
+    assert "That took 4 minutes on 2 cores of a CPU, Python 3.11." in text
     assert "- bomb, d: 2" in text and "cut short, c" not in text
+
+
+def test_a_group_takes_the_place_of_its_earlier_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "reports").mkdir()
+    (tmp_path / "docs").mkdir()
+    machine = content_of(Trial("files", "", "", SURVIVED))["runs"]["files"]["machine"]
+    kills = [Trial("kills", "SIGKILL of dvc", name, SURVIVED).facts() for name in "abc"]
+    write_group("kills", {"machine": machine, "seconds": 10.0}, kills)
+    files = [Trial("files", "cut short", "d", REFUSED).facts()]
+    write_group("files", {"machine": machine, "seconds": 20.0}, files)
+    content = write_group("kills", {"machine": machine, "seconds": 30.0}, kills[:1])
+    assert content == read_json(RESULT)
+    assert content["trials"] == files + kills[:1]
+    assert {name: run["seconds"] for name, run in content["runs"].items()} == {"files": 20.0, "kills": 30.0}
 
 
 @pytest.mark.skipif(not (ROOT / RESULT).is_file(), reason="no committed run")

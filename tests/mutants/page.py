@@ -17,18 +17,21 @@ since.
 
 def part(content: Mapping[str, Any]) -> list[str]:
     """The paragraphs and the table."""
-    machine, results = content["machine"], content["results"]
+    results = content["results"]
     minutes = sum(one["seconds"] for one in results) / 60
-    where = f"{machine['cores']} cores of {machine['cpu']}, Python {machine['python']}"
     rows = [
         [f"`{one['module']}`", one["seen"] + since(one), caught_by(one), f"{one['seconds']:.0f}"] for one in results
     ]
     parts = [
         "## Mutants",
         " ".join(INTRODUCTION.split()),
-        f"{sum_of(content)} That took {minutes:.0f} minutes on {where}.",
+        f"{sum_of(content)} That took {minutes:.0f} minutes on {where(content['machine'])}.",
     ]
     return [*parts, lines(HEAD, rows)]
+
+
+def where(machine: Mapping[str, Any]) -> str:
+    return f"{machine['cores']} cores of {machine['cpu']}, Python {machine['python']}"
 
 
 def since(result: Mapping[str, Any]) -> str:
