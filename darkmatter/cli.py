@@ -122,12 +122,13 @@ def run_params(given: argparse.Namespace) -> int | str:
 
 
 def run_summary(given: argparse.Namespace) -> int | str:
+    from darkmatter.ledger.other_profiles import read_receipts
     from darkmatter.report.summary import five_lines
 
     try:
         reports = reports_of(profile_here(Path()))
         claims = read_json(reports.claims)
-        receipts = {path.stem: read_json(path) for path in sorted(reports.receipts.glob("*.json"))}
+        receipts = read_receipts(reports.receipts)
         if not REPORT.is_file():
             raise ArtifactError(f"{REPORT} does not exist. Run `make repro` to make it.")
         lines = five_lines(claims, receipts)

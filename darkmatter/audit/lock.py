@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from darkmatter.audit.command_line import did_you_mean
+from darkmatter.runner.lock_keeper import LOCK
 from darkmatter.storage import safe_yaml
 from darkmatter.storage.artifacts import ArtifactError
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
-
-LOCK = Path("dvc.lock")
 
 
 @dataclass(frozen=True)
