@@ -66,12 +66,12 @@ lint: $(VENV)/installed
 bench: $(VENV)/installed
 	python -m tests.benches
 
-# Faults injected one by one: reports/reliability.json and docs/faults.md, in a third of an hour. Needs no data.
+# Faults injected one by one: reports/reliability.json and docs/faults.md, in half an hour. Needs no data.
 faults: $(VENV)/installed
 	python -m tests.faults
 
 # Bugs planted one by one, each before the tests that import its module: a section of reports/reliability.json and of
-# docs/faults.md, in half an hour. Goes on where it was stopped; what did not change since is not planted again.
+# docs/faults.md, in three quarters of an hour. Goes on where it was stopped; what did not change since is not planted again.
 mutants: $(VENV)/installed
 	python -m tests.mutants
 

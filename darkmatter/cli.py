@@ -15,6 +15,7 @@ from darkmatter.api.gpu_check.commands import add_gpu_check
 from darkmatter.audit.command_line import add_command, drop_output
 from darkmatter.audit.commands import add_audit
 from darkmatter.audit.compare_command import add_compare
+from darkmatter.audit.findings import MALFORMED
 from darkmatter.params.compose import compose_to
 from darkmatter.params.schema import PARAMS
 from darkmatter.params.types import ParamsError
@@ -121,17 +122,21 @@ def run_params(given: argparse.Namespace) -> int | str:
 
 
 def run_summary(given: argparse.Namespace) -> int | str:
+    from darkmatter.ledger.other_profiles import read_receipts
     from darkmatter.report.summary import five_lines
 
     try:
         reports = reports_of(profile_here(Path()))
         claims = read_json(reports.claims)
-        receipts = {path.stem: read_json(path) for path in sorted(reports.receipts.glob("*.json"))}
+        receipts = read_receipts(reports.receipts)
         if not REPORT.is_file():
             raise ArtifactError(f"{REPORT} does not exist. Run `make repro` to make it.")
+        lines = five_lines(claims, receipts)
     except (ArtifactError, ParamsError) as error:
         return f"error: {error}"
-    for line in [*five_lines(claims, receipts), f"report: {REPORT.resolve().as_uri()}"]:
+    except MALFORMED as error:
+        return f"error: {reports.path} has not the form that its stages give it ({type(error).__name__}: {error})"
+    for line in [*lines, f"report: {REPORT.resolve().as_uri()}"]:
         print(line)
     return 0
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from darkmatter.experiments.registry import drawn
 from darkmatter.ledger.claims import CLAIMS, load_claims
-from darkmatter.ledger.other_profiles import MAIN, read_run
+from darkmatter.ledger.other_profiles import MAIN, read_receipts, read_run
 from darkmatter.report.compared import COMPARED, read_compared
 from darkmatter.report.content import report_content
 from darkmatter.report.figures import Drawn
@@ -38,7 +38,7 @@ def main(stage: Stage) -> None:
     lemmas, data, tokens = (
         read_json(stage.reads(stage.reports.results / f"{name}.json")) for name in ("lemmas", "data", "token_view")
     )
-    receipts = {path.stem: read_json(path) for path in sorted(stage.reports.receipts.glob("*.json"))}
+    receipts = read_receipts(stage.reports.receipts)
     stale = stale_stages(receipts, Path())
     provenance = Provenance(receipts, stale, params.figures.main_hookpoint)
 
@@ -61,7 +61,7 @@ def main(stage: Stage) -> None:
 def drawn_by(profile: str) -> Drawn:
     """Figures of another profile's run, with its receipts; of code that may have changed since, as the claims are."""
     reports = reports_of(profile)
-    receipts = {path.stem: read_json(path) for path in sorted(reports.receipts.glob("*.json"))}
+    receipts = read_receipts(reports.receipts)
     return Drawn(reports.figures, Provenance(receipts, {}, receipts["claims"]["params"][MAIN], profile))
 
 

@@ -20,6 +20,7 @@ def choose(words: list[str]) -> tuple[list[str], bool]:
     Raises:
         ArtifactError: an expression that is none, or that fits no SAE.
     """
+    words = [word.rstrip("/") or word for word in words]
     if len(words) == 1 and not is_expression(words[0]):
         return words, False
     chosen = [reference for word in words for reference in (fitting(word) if is_expression(word) else [word])]
@@ -62,9 +63,9 @@ def sae_folders(folder: Path, depth: int) -> Iterator[Path]:
 
 
 def short_names(references: list[str]) -> list[str]:
-    """The references without the folders that all of them begin with."""
-    parts = [reference.split("/") for reference in references]
+    """The references without the folders that all of them begin with, and without `..`."""
+    parts = [[part for part in reference.split("/") if part not in ("", ".", "..")] for reference in references]
     shared = 0
     while all(len(part) > shared + 1 and part[shared] == parts[0][shared] for part in parts):
         shared += 1
-    return ["/".join(part[shared:]).strip("/") for part in parts]
+    return ["/".join(part[shared:]) for part in parts]

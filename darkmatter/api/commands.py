@@ -137,11 +137,15 @@ def run(given: argparse.Namespace) -> int:
     try:
         check_written("--out", given.out)
         check_written("--figure", given.figure)
+        if given.figure:
+            import matplotlib  # noqa: F401 - where it is not installed, that is said before the long work
+        if given.saebench and given.saebench.exists() and not given.saebench.is_dir():
+            raise ArtifactError(f"--saebench {given.saebench} is a file; give the name of a folder")
         result = decomposed(given)
         if given.out:
             write_text(given.out, result.to_json())
         if given.figure:
-            from darkmatter.api.frames import write_plot  # matplotlib: only who draws waits for it
+            from darkmatter.api.frames import write_plot  # seconds that only who draws waits for
             from darkmatter.api.result import Decomposed
 
             drawn = {given.sae[0]: result} if isinstance(result, Decomposed) else result
@@ -158,7 +162,7 @@ def run(given: argparse.Namespace) -> int:
 
 
 def check_written(option: str, path: Path | None) -> None:
-    """Refuse a place that cannot be written to, before the long work."""
+    """Refuse a file in no folder, and a folder, before the long work."""
     if path and not path.resolve().parent.is_dir():
         raise ArtifactError(f"{option} {path}: there is no such folder")
     if path and path.is_dir():
@@ -178,6 +182,10 @@ def decomposed(given: argparse.Namespace) -> Any:
         files = files_of(given)
     elif other := [name for name in OF_ACTIVATIONS if getattr(given, name) is not None]:
         raise ArtifactError(f"--{other[0].replace('_', '-')} is about the rows of --activations; --model makes its own")
+    if given.tokens and given.context_length is not None:
+        raise ArtifactError(
+            "--context-length is about --text, or rows of --activations; --tokens has contexts of its own"
+        )
     references, many = choose(given.sae)
     names = short_names(references) if many else [""]
     saes = {name: load(reference, given) for name, reference in zip(names, references, strict=True)}

@@ -53,7 +53,7 @@ def check_whole(values: object, what: str) -> None:
 
 
 def whole_numbers(dtype: object, number: int, what: str) -> ArtifactError:
-    bits = ' Where they are the bits of bfloat16: x.view("uint16").' if str(dtype).endswith("int16") else ""
+    bits = ' Where they are the bits of bfloat16: x.view("uint16").' if str(dtype).rpartition(".")[2] == "int16" else ""
     return ArtifactError(
         f"{what}: context {number} holds {dtype}: whole numbers, such as token ids, are no activations.{bits} Where "
         'they are meant: x.astype("float32")'

@@ -65,12 +65,16 @@ class RowParts:
         return frame[[*FIRST, *frame.columns.difference(FIRST)]]
 
 
+def check_parts(folder: Path) -> None:
+    """Refuse a folder for parts that holds something, before the long work."""
+    if folder.exists() and any(folder.iterdir()):
+        raise ArtifactError(f"{folder} is not empty: name a new folder for the parts")
+
+
 class PartsWriter:
     """Writes the parts of one context after the other, as the passes make them."""
 
     def __init__(self, folder: Path, rows: GivenRows) -> None:
-        if folder.exists() and any(folder.iterdir()):
-            raise ArtifactError(f"{folder} is not empty: name a new folder for the parts")
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.rows = folder, rows
         shape = (len(rows.x.rows), rows.y.shape[2])

@@ -4,6 +4,7 @@ What the schema asks for and no decomposition measures is NaN there, and named i
 holds the intervals and all other estimates too.
 """
 
+import contextlib
 import importlib.metadata
 import json
 import math
@@ -75,10 +76,17 @@ def to_saebench(result: Decomposed, release: str | None = None, sae_id: str | No
         "sae_bench_commit_hash": f"none: written by darkmatter in the schema of SAEBench {VERSION}",
         "sae_lens_id": sae_id,
         "sae_lens_release_id": release,
-        "sae_lens_version": importlib.metadata.version("sae-lens"),
+        "sae_lens_version": sae_lens_version(),
         "sae_cfg_dict": result.source.get("sae"),
         "eval_result_unstructured": {"not_measured": missing, "decomposition": result.content()},
     }
+
+
+def sae_lens_version() -> str | None:
+    """None where it is not installed: an SAE of one's own class needs none."""
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        return importlib.metadata.version("sae-lens")
+    return None
 
 
 def write_all(result: Decomposed | DecomposedSaes, folder: Path) -> list[Path]:

@@ -16,6 +16,7 @@ from darkmatter.api.checks import Opened, check_declared, check_fvu, checked_sae
 from darkmatter.api.coders import inference, keeps_codes
 from darkmatter.api.contexts import Activations
 from darkmatter.api.one_sae import SharedMoments, decompose_one
+from darkmatter.api.parts import check_parts
 from darkmatter.api.progress import Progress, SaePasses
 from darkmatter.api.result import Decomposed
 from darkmatter.api.results import DecomposedSaes
@@ -53,6 +54,8 @@ def split_error(
     start = time.perf_counter()
     place = usable(device)
     saes = named_saes(sae, reconstructions is not None)
+    for name in saes if parts is not None else ():
+        check_parts(Path(parts, name))
     shape, wide = (getattr(given, "shape", None) for given in (activations, targets))
     if shape is not None and len(shape) in (2, 3) and (targets is None or wide is not None):
         for name, one in saes.items():

@@ -81,7 +81,7 @@ def moved(pairs: Pairs, metric: str) -> Content | None:
     """How far a metric lies apart over pairs of SAEs; None where there are none."""
     split, convention = PRIMARY
     values = [[sae["estimates"][split][convention][metric]["value"] for sae in pair] for pair in pairs]
-    far = [abs(b - a) for a, b in values]
+    far = [abs(b - a) for a, b in values if None not in (a, b)]
     return {"pairs": len(far), "median": statistics.median(far), "largest": max(far)} if far else None
 
 

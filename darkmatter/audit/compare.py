@@ -16,7 +16,6 @@ class Comparison:
     Attributes:
         equal: numbers that came out the same, to the last bit.
         close: those within the tolerance.
-        other: texts, flags and nulls that came out the same.
         given: numbers of the committed file that were not derived: facts such as a width, and what needs more sums.
         differing: (place, committed, derived).
         values: (place, derived number), of those that came out the same.
@@ -24,7 +23,6 @@ class Comparison:
 
     equal: int = 0
     close: int = 0
-    other: int = 0
     given: int = 0
     differing: list[tuple[str, Any, Any]] = field(default_factory=list)
     values: list[tuple[str, float]] = field(default_factory=list)
@@ -68,9 +66,7 @@ def walk(committed: Any, derived: Any, place: str, comparison: Comparison) -> No
                 comparison.differing.append((place, committed, derived))
                 return
             comparison.values.append((place, derived))
-        case _ if type(committed) is type(derived) and committed == derived:
-            comparison.other += 1
-        case _:
+        case _ if type(committed) is not type(derived) or committed != derived:
             comparison.differing.append((place, committed, derived))
 
 

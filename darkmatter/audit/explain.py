@@ -63,7 +63,8 @@ def explain(identity: str, profile: str | None = None) -> Content:
         chain = [link(stage, receipts.get(stage.name, {}), stale) for stage in pipeline.stages if stage.name in behind]
     else:
         order = stage_names(Path())
-        named = sorted(behind, key=lambda name: (order.index(name.partition("@")[0]), name))
+        known = [name for name in behind if name in receipts]
+        named = sorted(known, key=lambda name: ([*order, name].index(name.partition("@")[0]), name))
         chain = [shown(name, receipts[name]) | {"stale": None} for name in named]
     words = f" --profile {run}" if profile else ""
     return {

@@ -10,15 +10,10 @@ from typing import Any, Literal
 MALFORMED = (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, RecursionError, zlib.error)
 Kind = Literal["tampered", "differs", "rule-changed", "stale", "missing"]
 
-# Gravest first. 1 is for an audit that could not be made, 2 for wrong arguments.
+# Gravest first: bytes are not those that the stage wrote; a number does not follow from the stored sums; a rule
+# or a prediction came or changed after a result had been seen; made from other code, parameters or inputs than those
+# here; not here, so not checked. 1 is for an audit that could not be made, 2 for wrong arguments.
 EXIT_CODES: dict[Kind, int] = {"tampered": 3, "differs": 4, "rule-changed": 5, "stale": 6, "missing": 7}
-MEANINGS: dict[Kind, str] = {
-    "tampered": "bytes are not those that the stage wrote",
-    "differs": "a number does not follow from the sums that are stored",
-    "rule-changed": "a rule or a prediction came or changed after a result had been seen",
-    "stale": "made from other code, parameters or inputs than those here",
-    "missing": "not here, so not checked",
-}
 
 
 @dataclass(frozen=True)

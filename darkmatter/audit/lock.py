@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from darkmatter.audit.command_line import did_you_mean
+from darkmatter.runner.lock_keeper import LOCK
 from darkmatter.storage import safe_yaml
 from darkmatter.storage.artifacts import ArtifactError
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
-
-LOCK = Path("dvc.lock")
 
 
 @dataclass(frozen=True)
@@ -148,8 +147,9 @@ def locked_stage(stage: Any, entry: dict[str, Any] | None, root: Path) -> Locked
     gap = None
     if entry["cmd"] != stage.cmd:
         gap = f"dvc.lock has the command {entry['cmd']!r}, dvc.yaml {stage.cmd!r}"
-    elif names := sorted(name for status in changed for name in next(iter(status.values()), {})):
-        gap = f"ran with other values of {', '.join(names)}"
+    elif states := [state for status in changed for state in status.values()]:
+        names = sorted(name for state in states if isinstance(state, dict) for name in state)
+        gap = f"ran with other values of {', '.join(names)}" if names else "dvc.lock has no parameters of it"
     elif paths != outs.keys() or read != deps.keys():
         gap = f"dvc.lock lists other paths: {', '.join(sorted((paths ^ outs.keys()) | (read ^ deps.keys())))}"
     params = {key: value for file in entry.get("params", {}).values() for key, value in file.items()}

@@ -57,6 +57,8 @@ def derived_again(profile: str) -> tuple[list[Derived], list[str]]:
         judged = [claim for claim in deriver.claims.values() if deriver.same_rule(claim)]
     except (ArtifactError, ParamsError) as error:
         return [], [str(error)]
+    except MALFORMED as error:
+        return [], [f"{type(error).__name__}: {error}"]
     for step in [*steps, *(functools.partial(one_claim, deriver, claim) for claim in judged)]:
         try:
             done += step()

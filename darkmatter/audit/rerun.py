@@ -191,5 +191,5 @@ def close(one: np.ndarray, other: np.ndarray) -> bool:
         return False
     if not np.issubdtype(one.dtype, np.inexact):
         return bool(np.array_equal(one, other))
-    scale = float(np.abs(one).max(initial=0.0))
+    scale = float(np.abs(one[np.isfinite(one)]).max(initial=0.0))
     return bool(np.allclose(one, other, rtol=TOLERANCE, atol=TOLERANCE * scale, equal_nan=True))

@@ -1,6 +1,5 @@
 """What there is to do: the composed parameters, the shape of their model, and the sizes of their SAEs."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from darkmatter.costs.shapes import ModelShape, shape_of
@@ -102,9 +101,6 @@ class Workload:
 
     def at(self, hookpoint: str) -> tuple[PlannedSae, ...]:
         return tuple(sae for sae in self.saes if sae.hookpoint == hookpoint)
-
-    def in_groups(self, groups: Iterable[str]) -> tuple[PlannedSae, ...]:
-        return tuple(sae for sae in self.saes if sae.group in groups)
 
     def sae(self, path: str) -> PlannedSae:
         """The SAE at HOOKPOINT/NAME."""

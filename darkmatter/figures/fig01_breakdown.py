@@ -9,10 +9,10 @@ from matplotlib.figure import Figure
 
 from darkmatter.figures.ladder_panels import draw_ladder, ladder_data, ladder_note
 from darkmatter.figures.style import COMPONENTS, INTERVAL, MUTED, Style, log2_axis, name_at, points_with_intervals
-from darkmatter.figures.words import changes, decimals
+from darkmatter.figures.words import changes, context_note, decimals
 from darkmatter.params.schema import Params
 from darkmatter.results.breakdown import Breakdown, breakdown
-from darkmatter.results.load import NotDrawn, Results, context_note, estimate
+from darkmatter.results.load import NotDrawn, Results, estimate
 
 TITLE = "Breakdown of the error by width"
 CAPTION = (
@@ -21,7 +21,7 @@ CAPTION = (
     "lies lower), encoder error down to what gradient pursuit leaves of FVU_nonlinear (its relative change, measured "
     "with both encoders on the same, fewer rows, applied to the line), nonlinear error below. Hollow points: the same "
     "width and L0 with another training seed. Intervals of points are over contexts, at fixed SAEs. That of the "
-    "asymptote is the 95 % profile interval of the fit through these points: it holds how they scatter about the "
+    "asymptote is the profile interval of the fit through these points: it holds how they scatter about the "
     "curve, and neither contexts nor the training of SAEs; the claim on the asymptote is judged by an interval that "
     "holds all three. The paper prints no value of its Fig. 1."
 )
@@ -54,7 +54,7 @@ def data(results: Results, params: Params) -> dict[str, Any]:
     return {
         "finding": finding(saes),
         "note": f"{result.sparsity}; "
-        + context_note(results, params.figures.main_hookpoint)
+        + context_note(results, params.figures.main_hookpoint, params)
         + encoder_note(result)
         + (ladder_note(result.ladder) if result.ladder else ""),
         "saes": saes,

@@ -12,7 +12,7 @@ PAPER = "Fig. 2, sections 4.1–4.3"
 
 
 def data(results: Results, params: Params) -> dict[str, Any]:
-    return map_data(results, params.figures.main_hookpoint, params.figures.grid_groups)
+    return map_data(results, params, params.figures.main_hookpoint, params.figures.grid_groups)
 
 
 draw = draw_maps

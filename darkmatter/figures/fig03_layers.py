@@ -7,13 +7,13 @@ from matplotlib.figure import Figure
 
 from darkmatter.figures.paper import NORM_R2_MIDDLE
 from darkmatter.figures.style import COMPONENTS, MARKERS, Style, layer_axes, paper_range, points_with_intervals
-from darkmatter.figures.words import decimals, span
+from darkmatter.figures.words import context_note, decimals, span
 from darkmatter.params.schema import Params
-from darkmatter.results.load import NotDrawn, Results, context_note, estimate
+from darkmatter.results.load import NotDrawn, Results, estimate
 
 TITLE = "Predictability of the error norm by layer"
 CAPTION = (
-    "R² of the squared error norm from the activation, with 95 % intervals over contexts. SAEs that were trained "
+    "R² of the squared error norm from the activation, with intervals over contexts. SAEs that were trained "
     "here share one budget, and an interval does not hold how the training of one came out. Grey: what the paper "
     "prints for the layers between its first and its last few, where it finds the R² low and steeply falling."
 )
@@ -49,7 +49,7 @@ def data(results: Results, params: Params) -> dict[str, Any]:
     )
     return {
         "finding": finding(rows),
-        "note": stated + context_note(results, rows[0]["hookpoint"]).replace(f", {rows[0]['hookpoint']}", ""),
+        "note": stated + context_note(results, rows[0]["hookpoint"], params).replace(f", {rows[0]['hookpoint']}", ""),
         "rows": rows,
     }
 

@@ -13,7 +13,7 @@ from darkmatter.results.load import NotDrawn, Results
 TITLE = "Large SAEs' errors from small ones'"
 CAPTION = (
     "R² of the larger SAE's squared error norm, token by token, predicted from the smaller one's by one slope and an "
-    "intercept. Left: every pair; right: the same values against the ratio of the widths, with 95 % intervals over "
+    "intercept. Left: every pair; right: the same values against the ratio of the widths, with intervals over "
     "contexts, at fixed SAEs. The paper prints no value of its Fig. 4: it falls as SAEs get farther apart, and "
     "“overall remains high”."
 )
@@ -25,16 +25,12 @@ VARIANTS = ("paper", "authors", "through_origin")
 def data(results: Results, params: Params) -> dict[str, Any]:
     scaling = results.experiment("per_token_scaling")
     if not scaling["pairs"]:
-        raise NotDrawn("no pair of SAEs: the groups of per_token_scaling hold fewer than two")
-    null = {"value": None, "low": None, "high": None, "reason": "not estimated"}
+        raise NotDrawn("no pair of SAEs of different width and one k in the groups of per_token_scaling")
     pairs = [
         {key: pair[key] for key in ("sae_1", "sae_2", "d_sae_1", "d_sae_2")}
-        | {variant: pair["estimates"].get("token", {}).get(variant) or null for variant in VARIANTS}
+        | {variant: pair["estimates"]["token"][variant] for variant in VARIANTS}
         for pair in scaling["pairs"]
-        if pair["d_sae_1"] < pair["d_sae_2"]
     ]
-    if not pairs:
-        raise NotDrawn("no pair of SAEs of different width")
     pairs.sort(key=lambda pair: (pair["d_sae_1"], pair["sae_1"], pair["d_sae_2"], pair["sae_2"]))
     return {
         "finding": finding(shown(pairs)),

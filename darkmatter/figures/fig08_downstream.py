@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from darkmatter.figures.style import COMPONENTS, INK, MARK, MUTED, RULE, Style, bars_with_intervals
-from darkmatter.figures.words import percent_span, values_of
+from darkmatter.figures.words import level_of, percent_span, values_of
 from darkmatter.params.schema import Params
 from darkmatter.results.load import NotDrawn, Results
 
@@ -42,12 +42,11 @@ def data(results: Results, params: Params) -> dict[str, Any]:
         | {"expected_percent": {way: sae["expected_percent"][way] for way in EXPECTED}}
         for sae in sorted(run["saes"], key=lambda sae: (sae["d_sae"], sae["k"] or 0, sae["seed"], sae["name"]))
     ]
-    level = params.decomposition.bootstrap.level
     return {
         "finding": finding(saes),
         "note": (
             f"{run['model']}, {run['hookpoint']}; {run['rows']:,} tokens of {len(run['contexts'])} contexts that the "
-            f"linear map has not seen; {level:.0%} intervals over these contexts."
+            f"linear map has not seen; {level_of(params)} intervals over these contexts."
         ),
         "clean": run["cross_entropy"]["clean"],
         "saes": saes,

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from darkmatter.figures.paper import PURSUIT_DECREASE
 from darkmatter.figures.style import COMPONENTS, RULE, Style, log2_axis, paper_range, points_with_intervals
 from darkmatter.figures.training_classes import NAMES
-from darkmatter.figures.words import known, percent_span
+from darkmatter.figures.words import known, level_of, percent_span
 from darkmatter.params.conventions import CONVENTIONS, PRIMARY
 from darkmatter.params.schema import Params
 from darkmatter.results.load import NotDrawn, Results, estimate
@@ -52,7 +52,6 @@ def data(results: Results, params: Params) -> dict[str, Any]:
     ]
     model = results.decomposition[run["hookpoint"]]["model"] + ", " if run["hookpoint"] in results.decomposition else ""
     below = {name: max(sae[name]["share_of_tokens_below_l0"] for sae in saes) for name in run["variants"]}
-    level = params.decomposition.bootstrap.level
     return {
         "finding": finding(saes, run["claimed"]),
         "claimed": run["claimed"],
@@ -60,8 +59,8 @@ def data(results: Results, params: Params) -> dict[str, Any]:
         "saes": saes,
         "note": (
             f"{model}{run['hookpoint']}; {run['rows']:,} tokens of {run['contexts']} contexts, the same for both "
-            f"encoders; token split, the paper's conventions; {level:.0%} intervals over contexts, paired at the "
-            f"right. Drawn: {run['claimed']}. Tokens left below the SAE's L0, at most: "
+            f"encoders; token split, the paper's conventions; {level_of(params)} intervals over contexts, paired at "
+            f"the right. Drawn: {run['claimed']}. Tokens left below the SAE's L0, at most: "
             + ", ".join(f"{share:.2%} ({name})" for name, share in below.items())
             + "."
         ),

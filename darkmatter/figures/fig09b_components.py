@@ -10,7 +10,7 @@ from matplotlib.patches import Patch
 
 from darkmatter.figures.paper import PARTS_OF_ERROR, PARTS_OF_NONLINEAR, SELF_OF_NONLINEAR, Printed
 from darkmatter.figures.style import BAND, COMPONENTS, MARK, MUTED, RULE, Style, points_with_intervals
-from darkmatter.figures.words import percent
+from darkmatter.figures.words import level_of, percent
 from darkmatter.params.conventions import CONVENTIONS, PRIMARY
 from darkmatter.params.schema import Params
 from darkmatter.results.load import Results
@@ -52,7 +52,7 @@ def data(results: Results, params: Params) -> dict[str, Any]:
         "finding": finding(regressors),
         "note": f"{result['sae']}; {token} held-out tokens of the token split, {context} of the context split; with "
         "intercept; mean R² over dimensions, "
-        f"{100 * params.decomposition.bootstrap.level:g} % intervals over contexts.",
+        f"{level_of(params)} intervals over contexts.",
         "regressors": regressors,
     }
 

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from darkmatter.figures.maps import MAP_CAPTION, draw_maps, map_data
+from darkmatter.figures.maps import MAP_CAPTION, appendix_map, draw_maps
 from darkmatter.params.schema import Params
-from darkmatter.results.load import NotDrawn, Results
+from darkmatter.results.load import Results
 
 TITLE = "The maps at the first appendix hookpoint"
 CAPTION = MAP_CAPTION
@@ -12,10 +12,7 @@ PAPER = "Fig. 10, appendix A.2"
 
 
 def data(results: Results, params: Params) -> dict[str, Any]:
-    hookpoints = params.figures.appendix_hookpoints
-    if len(hookpoints) <= 0:
-        raise NotDrawn("figures.appendix_hookpoints has no first hookpoint")
-    return map_data(results, hookpoints[0], groups=None)
+    return appendix_map(results, params, 0)
 
 
 draw = draw_maps

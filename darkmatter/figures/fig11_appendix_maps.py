@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from darkmatter.figures.maps import MAP_CAPTION, draw_maps, map_data
+from darkmatter.figures.maps import MAP_CAPTION, appendix_map, draw_maps
 from darkmatter.params.schema import Params
-from darkmatter.results.load import NotDrawn, Results
+from darkmatter.results.load import Results
 
 TITLE = "The maps at the second appendix hookpoint"
 CAPTION = MAP_CAPTION
@@ -12,10 +12,7 @@ PAPER = "Fig. 11, appendix A.2"
 
 
 def data(results: Results, params: Params) -> dict[str, Any]:
-    hookpoints = params.figures.appendix_hookpoints
-    if len(hookpoints) <= 1:
-        raise NotDrawn("figures.appendix_hookpoints has no second hookpoint")
-    return map_data(results, hookpoints[1], groups=None)
+    return appendix_map(results, params, 1)
 
 
 draw = draw_maps

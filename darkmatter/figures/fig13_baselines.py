@@ -20,7 +20,7 @@ from darkmatter.figures.style import (
     points_with_intervals,
 )
 from darkmatter.figures.training_classes import NAMES
-from darkmatter.figures.words import counted
+from darkmatter.figures.words import counted, level_of
 from darkmatter.params.conventions import PRIMARY
 from darkmatter.params.schema import Params
 from darkmatter.results.load import NotDrawn, Results
@@ -59,11 +59,7 @@ def data(results: Results, params: Params) -> dict[str, Any]:
     for sae in result["saes"]:
         r2 = dict(sae["estimates"][split][convention]["r2"])
         r2["token_identity_in_sample"] = sae["estimates"][split]["authors"]["r2"]["token_identity"]
-        rows.append(
-            {key: sae[key] for key in ("hookpoint", "layer", "name", "d_sae", "k", "seed")}
-            | {"r2": r2, "activation_minus": sae["estimates"][split][convention]["activation_minus"]}
-            | {"r2_of_square": sae["estimates_of_square"][split][convention]["r2"]}
-        )
+        rows.append({key: sae[key] for key in ("hookpoint", "layer", "name", "d_sae", "k", "seed")} | {"r2": r2})
     rows.sort(key=lambda row: (series_of(row), row["layer"]))
     scored = sorted({row["r2"][ACTIVATION].get("rows", 0) for row in rows})
     undefined = sum(row["r2"]["l0"]["value"] is None for row in rows)
@@ -71,7 +67,7 @@ def data(results: Results, params: Params) -> dict[str, Any]:
         "finding": finding(rows),
         "note": "Target ‖SaeError‖, as A.3 prints it. "
         f"{' and '.join(f'{count:,}' for count in scored)} held-out tokens of the token split; "
-        f"{100 * params.decomposition.bootstrap.level:g} % intervals over contexts. L0 is the same on every token, and "
+        f"{level_of(params)} intervals over contexts. L0 is the same on every token, and "
         f"so without R², at {undefined} of {len(rows)} SAEs.",
         "rows": rows,
     }

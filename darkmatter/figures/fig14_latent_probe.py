@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from darkmatter.figures.style import COMPONENTS, INK, Style
-from darkmatter.figures.words import decimals
+from darkmatter.figures.words import decimals, level_of
 from darkmatter.params.conventions import CONVENTIONS, PRIMARY
 from darkmatter.params.schema import Params
 from darkmatter.results.load import NotDrawn, Results
@@ -35,15 +35,15 @@ def data(results: Results, params: Params) -> dict[str, Any]:
     if not curve["latent"]:
         raise NotDrawn(f"no latent of {result['sae']} fired {counts['min_firings']} times")
     split, convention = PRIMARY
-    level = f"{100 * params.decomposition.bootstrap.level:g} %"
     against = {average: result["against"][split][convention][average] for average in AVERAGES}
     return {
         "finding": finding(against),
         "note": f"{result['sae']}: {counts['compared']:,} of {counts['all']:,} latents; {counts['never_fired']:,} "
         f"never fired, {counts['below_min_firings']:,} fired fewer than {counts['min_firings']} times on "
         f"{result['rows']:,} tokens; {len(curve['latent']):,} drawn, evenly over their order. Probe "
-        f"fitted on the token split, with intercept; {level} intervals over latents. With g = latent·(Sae(x) − b_dec) "
-        f"the squared norm is Σ wg; g is w where latents are orthogonal. {premise(result, split, convention)} "
+        f"fitted on the token split, with intercept; {level_of(params)} intervals over latents. With "
+        "g = latent·(Sae(x) − b_dec) the squared norm is Σ wg; g is w where latents are orthogonal. "
+        f"{premise(result, split, convention)} "
         f"Spearman's rank correlations: {ranks(against)}.",
         "latents": counts,
         "against": against,

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from darkmatter.figures.pair_panels import draw_lines, draw_matrix
 from darkmatter.figures.paper import SCALING_GAIN
 from darkmatter.figures.style import RULE, Style, paper_range
-from darkmatter.figures.words import known, percent, percent_span
+from darkmatter.figures.words import known, level_of, percent, percent_span
 from darkmatter.params.conventions import PRIMARY
 from darkmatter.params.schema import Params
 from darkmatter.results.load import NotDrawn, Results
@@ -36,7 +36,7 @@ def data(results: Results, params: Params) -> dict[str, Any]:
         for pair in scaling["pairs"]
     ]
     pairs.sort(key=lambda pair: (pair["d_sae_1"], pair["sae_1"], pair["d_sae_2"], pair["sae_2"]))
-    level = f"{100 * params.decomposition.bootstrap.level:g} %"
+    level = level_of(params)
     rows = ", ".join(sorted({f"{pair['paper']['r2'].get('rows', 0):,} held-out tokens" for pair in pairs}))
     largest = scaling["estimands"]["nonlinear_scaling_gain"]["largest"]
     return {

@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 
 from darkmatter.figures.style import INTERVAL, MUTED, RULE, Style, interval_lengths
 from darkmatter.figures.training_classes import NAMES
-from darkmatter.figures.words import percent_span, span, values_of
+from darkmatter.figures.words import context_note, percent_span, span, values_of
 from darkmatter.params.conventions import PRIMARY
 from darkmatter.params.schema import Params
-from darkmatter.results.load import NotDrawn, Results, context_note
+from darkmatter.results.load import NotDrawn, Results
 
 TITLE = "Architectures at one L0"
 CAPTION = (
@@ -35,7 +35,7 @@ ROW, MARGIN = 0.26, 1.1  # inches
 def data(results: Results, params: Params) -> dict[str, Any]:
     content = results.experiment("architectures")
     if not content["matched"]:
-        raise NotDrawn("it trains SAEs for an hour, so it is off in this profile: `architectures.classes` is empty")
+        raise NotDrawn("`architectures.classes` is empty, so the experiment is off in this profile")
     rows: dict[str, list[dict[str, Any]]] = {}
     for row in content["matched"]:
         numbers = row["estimates"][PRIMARY[0]]["numbers"]
@@ -47,7 +47,7 @@ def data(results: Results, params: Params) -> dict[str, Any]:
     return {
         "finding": finding(variants, content),
         "note": (
-            f"{context_note(results, content['hookpoint'])} Here "
+            f"{context_note(results, content['hookpoint'], params)} Here "
             f"{max(size['fvu'].get('contexts') or 0 for row in variants for size in row['sizes'])} of the contexts. "
             f"{min(tokens):,} to {max(tokens):,} training tokens; seeds at {seeds}."
         ),

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from darkmatter.figures.style import COMPONENTS, RULE, Style, log2_axis, points_with_intervals
 from darkmatter.figures.training_classes import NAMES
-from darkmatter.figures.words import percent_span, values_of
+from darkmatter.figures.words import level_of, percent_span, values_of
 from darkmatter.params.schema import Params
 from darkmatter.results.load import NotDrawn, Results
 
@@ -45,8 +45,8 @@ def data(results: Results, params: Params) -> dict[str, Any]:
         "note": (
             f"{world['features']} features in {world['d_model']} dimensions, {world['dense_share']:.0%} of the "
             f"variance Dense; {first['rows']:,} held-out rows in {first['contexts']} groups of independent rows, "
-            "which stand for contexts; 95 % intervals over groups; one seed of the world and of training; a latent "
-            f"has the direction of a feature at a cosine of {result['cosine']:g}."
+            f"which stand for contexts; {level_of(params)} intervals over groups; one seed of the world and of "
+            f"training; a latent has the direction of a feature at a cosine of {result['cosine']:g}."
         ),
         "saes": rows,
     }

@@ -8,10 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from darkmatter.figures.style import COMPONENTS, MUTED, Style, legend, log2_axis, points_with_intervals
-from darkmatter.figures.words import span, values_of
+from darkmatter.figures.words import context_note, span, values_of
 from darkmatter.params.conventions import PRIMARY
 from darkmatter.params.schema import Params
-from darkmatter.results.load import NotDrawn, Results, context_note
+from darkmatter.results.load import NotDrawn, Results
 
 TITLE = "What rank has dark matter?"
 CAPTION = (
@@ -39,7 +39,7 @@ def data(results: Results, params: Params) -> dict[str, Any]:
     layers = [sae for sae in result["saes"] if sae["group"] in figures.layers_groups]
     return {
         "finding": finding([sae["estimates"][SPLIT] for sae in widths], result["d_model"]),
-        "note": f"{context_note(results, main)} {result['d_model']:,} dimensions. Bottom right: context split, "
+        "note": f"{context_note(results, main, params)} {result['d_model']:,} dimensions. Bottom right: context split, "
         f"{contexts(result['cross_entropy'])} contexts.",
         "d_model": result["d_model"],
         "widths": [{key: sae[key] for key in ("name", "d_sae")} | sae["estimates"][SPLIT] for sae in widths],

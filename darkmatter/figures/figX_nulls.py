@@ -8,9 +8,9 @@ from matplotlib.figure import Figure
 
 from darkmatter.figures.paper import NORM_R2, VECTOR_R2, Printed
 from darkmatter.figures.style import RULE, Style, paper_range, points_with_intervals
-from darkmatter.figures.words import span, values_of
+from darkmatter.figures.words import context_note, span, values_of
 from darkmatter.params.schema import Params
-from darkmatter.results.load import NotDrawn, Results, context_note, estimate
+from darkmatter.results.load import NotDrawn, Results, estimate
 
 TITLE = "Dark matter of SAEs that learned nothing"
 CAPTION = (
@@ -55,7 +55,7 @@ def data(results: Results, params: Params) -> dict[str, Any]:
     ]
     return {
         "finding": finding(rows),
-        "note": f"{context_note(results, result['hookpoint'])} Nulls: one seed each.",
+        "note": f"{context_note(results, result['hookpoint'], params)} Nulls: one seed each.",
         "nulls": rows,
     }
 

@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from darkmatter.figures.style import COMPONENTS, MUTED, Style, points_with_intervals
+from darkmatter.figures.words import level_of
 from darkmatter.params.schema import Params
 from darkmatter.results.load import NotDrawn, Results
 
@@ -30,14 +31,13 @@ def judged_data(results: Results, params: Params) -> dict[str, Any]:
     parts = {part: run["parts"][part] for part in PARTS}
     if not any(part["answered"] for part in parts.values()):
         raise NotDrawn(f"{run['judge']} answered for no latent")
-    level = f"{params.decomposition.bootstrap.level:.0%}".replace("%", " %")
     counts = "; ".join(f"{COMPONENTS[name].label}: {account(part)}" for name, part in parts.items())
     judge = "Surrogate for a language model" if run["judge"] == SURROGATE else run["judge"]
     return {
         "judge": run["judge"],
         "note": (
             f"Judge: {judge}. {run['hookpoint']}, error of {run['sae']}; {counts}; windows of {run['window']} tokens "
-            f"of {run['contexts']} contexts; {level} intervals over latents."
+            f"of {run['contexts']} contexts; {level_of(params)} intervals over latents."
         ),
         "lead": run["difference"]["mean"],
         "parts": {

@@ -12,9 +12,10 @@ from scipy.spatial import QhullError
 
 from darkmatter.figures.paper import NORM_R2, VECTOR_R2, Printed
 from darkmatter.figures.style import BAND, INK, MUTED, ON_DARK, ON_LIGHT, Style, log2_axis
-from darkmatter.figures.words import span, values_of
+from darkmatter.figures.words import context_note, span, values_of
+from darkmatter.params.schema import Params
 from darkmatter.results.density import beside_the_papers
-from darkmatter.results.load import NotDrawn, Results, context_note, estimate, one_per_cell
+from darkmatter.results.load import NotDrawn, Results, estimate, one_per_cell
 
 MAP_CAPTION = (
     "Left: R² of predicting the squared norm of the SAE's error from the activation. Middle: R² of predicting the "
@@ -32,7 +33,19 @@ PRINTED: dict[str, Printed] = {"norm_r2": NORM_R2, "vector_r2": VECTOR_R2}
 LEVELS = 12
 
 
-def map_data(results: Results, hookpoint: str, groups: list[str] | None) -> dict[str, Any]:
+def appendix_map(results: Results, params: Params, place: int) -> dict[str, Any]:
+    """All SAEs of one of the hookpoints of appendix A.2.
+
+    Args:
+        place: of it in `figures.appendix_hookpoints`.
+    """
+    hookpoints = params.figures.appendix_hookpoints
+    if len(hookpoints) <= place:
+        raise NotDrawn(f"figures.appendix_hookpoints names {len(hookpoints)}")
+    return map_data(results, params, hookpoints[place], groups=None)
+
+
+def map_data(results: Results, params: Params, hookpoint: str, groups: list[str] | None) -> dict[str, Any]:
     """The SAEs of one map: of these groups, or all of the hookpoint's; always of a single training budget."""
     kept, left_out = one_per_cell(results.saes(hookpoint, groups))
     points = [
@@ -49,7 +62,7 @@ def map_data(results: Results, hookpoint: str, groups: list[str] | None) -> dict
     density = f" {beside_the_papers(points, d_model)}"
     return {
         "finding": finding(points),
-        "note": f"{budget}{context_note(results, hookpoint)}{density}",
+        "note": f"{budget}{context_note(results, hookpoint, params)}{density}",
         "hookpoint": hookpoint,
         "points": points,
         "left_out": left_out,

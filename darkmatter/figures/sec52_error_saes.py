@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from darkmatter.figures.paper import ERROR_SAE_FVU
 from darkmatter.figures.style import COMPONENTS, MARK, MUTED, Style, legend, name_at, points_with_intervals
-from darkmatter.figures.words import decimals
+from darkmatter.figures.words import decimals, level_of
 from darkmatter.params.schema import Params
 from darkmatter.results.load import Results
 
@@ -31,7 +31,6 @@ EARLY = 0.1  # share of the training whose FVU is far above the rest and tells n
 def data(results: Results, params: Params) -> dict[str, Any]:
     run = results.experiment("error_saes")
     first, ratio = run["saes"][0], run["norm_ratio"]
-    level = f"{params.decomposition.bootstrap.level:.0%}".replace("%", " %")
     compared = "of no defined ratio" if ratio["value"] is None else f"{ratio['value']:.2f}"
     wanted = ("part", "seed", "curve", *MEASURES)
     return {
@@ -40,7 +39,7 @@ def data(results: Results, params: Params) -> dict[str, Any]:
             f"{run['hookpoint']}, error of {run['sae']['name']}; root mean square norm of LinearError over that of "
             f"NonlinearError: {compared}. {len({sae['seed'] for sae in run['saes']})} seeds of each part, "
             f"{first['d_sae']:,} latents, L0 = {first['k']}, {first['tokens']:,} tokens; {first['fvu']['rows']:,} "
-            f"held-out tokens of {first['fvu']['contexts']} contexts; {level} intervals."
+            f"held-out tokens of {first['fvu']['contexts']} contexts; {level_of(params)} intervals."
         ),
         "saes": [{key: sae[key] for key in wanted} for sae in run["saes"]],
         "over_seeds": run["over_seeds"],

@@ -7,9 +7,9 @@ A table has data and no drawing: the report shows it as HTML.
 from typing import Any
 
 from darkmatter.figures.paper import COSINE, SHRINKAGE
-from darkmatter.figures.words import percent, percent_span, span, values_of
+from darkmatter.figures.words import context_note, percent, percent_span, span, values_of
 from darkmatter.params.schema import Params
-from darkmatter.results.load import Results, context_note, estimate
+from darkmatter.results.load import Results, estimate
 
 TITLE = "Shrinkage and the linear error"
 CAPTION = (
@@ -28,7 +28,7 @@ def data(results: Results, params: Params) -> dict[str, Any]:
     saes = results.saes(hookpoint)
     return {
         "finding": finding(saes),
-        "note": context_note(results, hookpoint) if hookpoint in results.decomposition else "",
+        "note": context_note(results, hookpoint, params) if hookpoint in results.decomposition else "",
         "columns": [{"key": key, "label": label} for key, label in (*FACTS, *ESTIMATES)],
         "rows": [
             {key: sae[key] for key, _ in FACTS} | {key: estimate(sae, key) for key, _ in ESTIMATES} for sae in saes

@@ -3,6 +3,9 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from darkmatter.params.schema import Params
+from darkmatter.results.load import Results
+
 UNKNOWN = "undefined"
 FIXED = "\N{NO-BREAK SPACE}"  # before a per cent sign, which begins no line
 
@@ -58,3 +61,17 @@ def changes(*parts: tuple[str, float | None, float | None]) -> str:
 
 def counted(number: int, name: str) -> str:
     return f"{number} {name}" if number == 1 else f"{number} {name}s"
+
+
+def level_of(params: Params) -> str:
+    """95 %: the level of intervals over contexts."""
+    return f"{100 * params.decomposition.bootstrap.level:g} %"
+
+
+def context_note(results: Results, hookpoint: str, params: Params) -> str:
+    """Where a figure's numbers come from, in one sentence."""
+    run = results.decomposition[hookpoint]
+    return (
+        f"{run['model']}, {hookpoint}; {run['rows']:,} tokens of {run['contexts']} contexts; token split, the "
+        f"paper's conventions; {level_of(params)} intervals over contexts."
+    )

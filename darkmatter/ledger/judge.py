@@ -32,6 +32,7 @@ from darkmatter.ledger.verdicts import (
     out_of_scope,
     outcome,
     place,
+    readings_of,
     regions_of,
 )
 from darkmatter.statistics.estimate import Estimate
@@ -200,7 +201,7 @@ def found(
     }
     for name, region in regions.items():
         for estimate in result.get(name, []):
-            estimate["place"] = place(estimate, region)
+            estimate["place"] = place(estimate, region, jointly=len(readings_of(regions)) > 1)
     return result, outcome(regions, result)
 
 
@@ -243,6 +244,8 @@ def open_because(estimate: Estimate, region: Region) -> str | None:
         return None
     if "joint" in estimate and beyond(estimate, region):
         return "its interval lies outside its region alone, but not at the level at which all hold together"
+    if place(estimate, region) == "inside":
+        return "its interval lies inside its region alone, but not at the level at which all hold together"
     return "the interval reaches beyond its region"
 
 

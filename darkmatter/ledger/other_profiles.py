@@ -22,9 +22,14 @@ def read_run(profile: str, root: Path = Path()) -> Content:
     """
     reports = ReportFolder(root / reports_of(profile).path)
     claims = read_json(reports.claims)
-    receipts = {path.stem: read_json(path) for path in sorted(reports.receipts.glob("*.json"))}
+    receipts = read_receipts(reports.receipts)
     main = read_json(reports.decomposition / f"{receipts['claims']['params'][MAIN]}.json")
     return run_of(claims, main, receipts) | {"claims_sha256": sha256_file(reports.claims)}
+
+
+def read_receipts(folder: Path) -> dict[str, Content]:
+    """Stage → its receipt."""
+    return {path.stem: read_json(path) for path in sorted(folder.glob("*.json"))}
 
 
 def run_of(claims: Content, main: Content, receipts: Mapping[str, Content]) -> Content:

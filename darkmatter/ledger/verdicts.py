@@ -122,12 +122,17 @@ def beyond(ends: Mapping[str, Any], region: Region) -> bool:
     return too_low or (region.high is not None and less(region.high, low))
 
 
+def readings_of(regions: Mapping[str, Region]) -> dict[str, None]:
+    """The ways in which a claim may be read, in order."""
+    return dict.fromkeys(region.reading for region in regions.values() if region.reading)
+
+
 def outcome(regions: Mapping[str, Region], components: Mapping[str, Sequence[Estimate]]) -> Outcome:
     """The test `inside`; its three outcomes stand under `tests` in claims.yaml.
 
     A claim with several readings agrees where one of them does, and disagrees only where all of them do.
     """
-    readings = dict.fromkeys(region.reading for region in regions.values() if region.reading) or {None: None}
+    readings = readings_of(regions) or {None: None}
     result = {
         all_inside(
             {name: region for name, region in regions.items() if region.reading in (None, reading)},

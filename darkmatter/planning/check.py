@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from darkmatter.costs.workload import Workload
+from darkmatter.ledger.other_profiles import read_receipts
 from darkmatter.planning.devices import Device, seconds
 from darkmatter.planning.graph import parents
 from darkmatter.planning.plan import stage_cost
 from darkmatter.planning.text import table
-from darkmatter.storage.artifacts import ArtifactError, read_json
+from darkmatter.storage.artifacts import ArtifactError
 from darkmatter.storage.paths import reports_of
 
 FACTOR = 2.0
@@ -45,7 +46,7 @@ def compare(w: Workload, device: Device, root: Path = Path()) -> list[Compared]:
         ArtifactError: there are no receipts of this profile.
     """
     folder = root / reports_of(w.name).receipts
-    receipts = {path.stem: read_json(path) for path in sorted(folder.glob("*.json"))}
+    receipts = read_receipts(folder)
     if not receipts:
         raise ArtifactError(f"{folder} holds no receipts to check against. Run `make repro`.")
     results = []

@@ -6,6 +6,7 @@ import sys
 from dataclasses import asdict
 
 from darkmatter.audit.command_line import add_command
+from darkmatter.audit.commands import failed
 from darkmatter.costs.workload import Workload, from_params
 from darkmatter.params.types import ParamsError
 from darkmatter.planning.devices import GPUS, REFERENCE, Device, named
@@ -127,8 +128,3 @@ def run_check(w: Workload, device: Device, as_json: bool) -> int:
     else:
         print(render(compared))
     return 0 if all(one.within for one in compared) else 1
-
-
-def failed(message: str, as_json: bool) -> int:
-    print(json.dumps({"error": message}) if as_json else f"error: {message}", file=sys.stderr)
-    return 1

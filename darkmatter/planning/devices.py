@@ -31,7 +31,6 @@ class Device:
         used: share of each peak, all of one that is not named.
         memory: bytes of the device.
         workers: processes that compute side by side.
-        model_bytes: of one number while a language model runs there.
         disk: bytes/s of files written and read.
         imports: seconds that a library takes to import.
         arithmetic: of a CPU's products in passes and training; `peak` has the rates of these.
@@ -43,7 +42,6 @@ class Device:
     used: Mapping[str, float]
     memory: float
     workers: int
-    model_bytes: int
     disk: float
     imports: Mapping[str, float]
     arithmetic: str = FLOAT32
@@ -67,7 +65,6 @@ REFERENCE = Device(
     {},
     24e9,
     2,
-    4,
     0.5e9,
     IMPORTS,
 )
@@ -79,7 +76,7 @@ def gpu(name: str, bf16: float, float32: float, float64: float, bandwidth: float
     """One accelerator in the machine HOST, whose cores are as fast as those of the receipts."""
     peak = {"forward": bf16, "training": float32, "single": float32, "double": float64, "traffic": bandwidth}
     peak["python"] = REFERENCE.peak["python"]
-    return Device(name, peak, USED, memory, 1, 2, HOST.disk, IMPORTS, host=HOST)
+    return Device(name, peak, USED, memory, 1, HOST.disk, IMPORTS, host=HOST)
 
 
 GPUS = {

@@ -1,5 +1,6 @@
 """Is there room for what a plan needs, can it be written, and what of it is here already?"""
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -38,7 +39,8 @@ def used(folder: Path) -> int:
 def stats(folder: Path):
     for root, _, names in os.walk(folder):
         for name in names:
-            yield (Path(root) / name).lstat()
+            with contextlib.suppress(FileNotFoundError):  # a stage that runs has taken it away
+                yield (Path(root) / name).lstat()
 
 
 def reflinks(folder: Path) -> bool:

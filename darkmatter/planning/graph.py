@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import yaml
+
 from darkmatter.storage import safe_yaml
 from darkmatter.storage.artifacts import ArtifactError
 
@@ -13,12 +15,15 @@ def parents(path: Path = DVC) -> dict[str, set[str]]:
     """The stages whose outputs each stage reads, in the order of the file.
 
     Raises:
-        ArtifactError: there is no dvc.yaml here.
+        ArtifactError: there is no dvc.yaml here, or it is none.
     """
     try:
         stages = safe_yaml.read(path)["stages"]
     except FileNotFoundError:
         raise ArtifactError(f"{path} does not exist here. Run in the repository: `cd REPOSITORY`.") from None
+    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError) as error:
+        said = " ".join(str(error).split())
+        raise ArtifactError(f"{path} is not what DVC reads ({said}). Run `git checkout {path}`.") from None
     bodies = {name: stage.get("do", stage) for name, stage in stages.items()}
     made = {
         name: [p for kind in ("outs", "plots", "metrics") for p in paths(body, kind)] for name, body in bodies.items()

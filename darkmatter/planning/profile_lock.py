@@ -4,13 +4,12 @@ So nothing is kept twice, and a profile that comes back is known to be up to dat
 """
 
 import shutil
-from pathlib import Path
 
+from darkmatter.runner import lock_keeper
+from darkmatter.runner.lock_keeper import LOCK
 from darkmatter.runner.pipeline_file import PARAMS
 from darkmatter.storage import safe_yaml
 from darkmatter.storage.paths import reports_of
-
-LOCK = Path("dvc.lock")
 
 
 def change_lock(before: str, after: str) -> None:
@@ -37,6 +36,8 @@ def is_of(profile: str) -> bool:
     But for stages of one hookpoint: DVC leaves those in the lock that the profile before had and this one has not. A
     run that was stopped shows in the stages after them.
     """
-    stages = safe_yaml.read(LOCK).get("stages", {})
+    if lock_keeper.stages_of(LOCK) is None:
+        return False
+    stages = safe_yaml.read(LOCK)["stages"]
     ran = [entry.get("params", {}).get(PARAMS.name, {}) for name, entry in stages.items() if "@" not in name]
     return {params["profile"] for params in ran if "profile" in params} == {profile}

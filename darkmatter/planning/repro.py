@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 
 from darkmatter.costs.workload import Workload, from_params
 from darkmatter.params.schema import load_params
@@ -79,7 +80,8 @@ def run_repro(arguments: list[str]) -> int:
         print("dvc.lock was cut short when a run was killed; the copy that the last stage made took its place")
     if forgotten := forget_what_nobody_has():
         print(f"dvc.lock is another machine's; here the run-cache has these stages, too: {', '.join(forgotten)}")
-    live = os.environ | {"PYTHONUNBUFFERED": "1"}  # DVC would hold its lines back from a pipe
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"  # with DVC, where it is not active
+    live = os.environ | {"PYTHONUNBUFFERED": "1", "PATH": path}  # DVC would hold its lines back from a pipe
     with subprocess.Popen(["dvc", "repro", *arguments], stdout=subprocess.PIPE, text=True, env=live) as process:
         try:
             for line in with_places(process.stdout or (), planned):

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from darkmatter.audit.lock import open_repository
+from darkmatter.runner.lock_keeper import LOCK
 
 if TYPE_CHECKING:
     from dvc.stage import PipelineStage
-
-LOCK = Path("dvc.lock")
 
 
 def forget_what_nobody_has() -> list[str]:

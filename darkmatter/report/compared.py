@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from darkmatter.report.numbers import digits
+from darkmatter.report.outcomes import STALE
 from darkmatter.report.summary import VERDICTS
 from darkmatter.storage.artifacts import read_json, write_text
 from darkmatter.storage.paths import REPORTS
@@ -26,7 +27,8 @@ Did a run on another machine come to the same outcomes? A column is a run that w
 profile. Each cell has the outcome of the claim and, where numbers moved, the largest shift: in standard deviations over
 training seeds (σ) where that spread is known, else in half widths of the interval (w). A change of outcome stands in
 bold. Each run was judged by the rules of its day; [results.md](results.md) has the outcomes by the rules of today.
-Units that were found stored were made by an earlier run: what rests on them was not made again.
+Edition 1 had 54 claims: its 18 `text-…` are [errata](errata.md) now, and nine claims were added since. Units that were
+found stored were made by an earlier run: what rests on them was not made again.
 
 To add a column, on a machine of another class, after `make repro`:
 
@@ -112,7 +114,7 @@ def outcome_words(outcome: list[str] | None) -> str:
     if outcome is None:
         return "absent"
     verdict, analogue = outcome
-    return VERDICTS.get(verdict, verdict) if analogue == "none" else f"analogue {analogue}"
+    return VERDICTS.get(verdict, verdict) if analogue == "none" or verdict == STALE else f"analogue {analogue}"
 
 
 def shift(row: Content) -> str:

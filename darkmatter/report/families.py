@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from darkmatter.report.claims import component, outcome_words
+from darkmatter.report.outcomes import outcome_of
 from darkmatter.report.summary import duration
 from darkmatter.report.words import words_of
 
@@ -63,7 +64,7 @@ def cell(row: Content, content: Content | None) -> Content | None:
     ]
     notes = [] if judged_by(row, content) is row else [other_rule(row, content)]
     notes += ["by the offline surrogate"] if content["judge"] == "surrogate" else []
-    return {"outcome": content["analogue"], "verdict": content["verdict"], "numbers": numbers, "notes": notes}
+    return {"outcome": outcome_of(content), "numbers": numbers, "notes": notes}
 
 
 def judged_by(row: Content, content: Content) -> Content | None:

@@ -12,6 +12,7 @@ from darkmatter.figures import FigureModule
 from darkmatter.report.numbers import estimate_text
 from darkmatter.report.sources import Provenance, results_shown
 from darkmatter.report.svg import Drawings
+from darkmatter.results.headline import METRICS
 from darkmatter.storage.artifacts import read_json, sha256_file
 
 PIXELS_PER_POINT = 96 / 72
@@ -94,24 +95,16 @@ def first_sentence(text: str) -> tuple[str, str]:
 def numbers_of(data: Content) -> Content | None:
     """The values of a map or of Fig. 1 as a table, for those who cannot hover; None for the other figures."""
     points = data.get("points") or [*data.get("saes", []), *data.get("other_seeds", [])]
-    columns = [name for name in METRIC_LABELS if points and all(isinstance(point.get(name), dict) for point in points)]
+    columns = [name for name in METRICS if points and all(isinstance(point.get(name), dict) for point in points)]
     if not columns or not all("l0" in point for point in points):
         return None
     return {
-        "columns": ["SAE", "width", "L0", *(METRIC_LABELS[name] for name in columns)],
+        "columns": ["SAE", "width", "L0", *(METRICS[name] for name in columns)],
         "rows": [
             [point["name"], point["d_sae"], point["l0"], *(estimate_text(point[name]) for name in columns)]
             for point in points
         ],
     }
-
-
-METRIC_LABELS = {
-    "norm_r2": "R² of the error norm",
-    "vector_r2": "R² of the error vector",
-    "fvu": "FVU",
-    "fvu_nonlinear": "FVU_nonlinear",
-}
 
 
 def wide(text: str) -> bool:

@@ -10,7 +10,7 @@ UNITS = {"rows": "rows", "contexts": "contexts", "saes": "SAEs", "seeds": "seeds
 def digits(value: float) -> str:
     """Three significant digits, four where a number is near 1; a true minus sign."""
     value = settled(value)
-    text = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}" if 0.9 <= abs(value) < 10 else f"{value:.3g}"
+    text = f"{value:,.0f}" if abs(value) >= 999.5 else f"{value:.4g}" if 0.9 <= abs(value) < 10 else f"{value:.3g}"
     return text.replace("-", "−")
 
 

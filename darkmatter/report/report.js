@@ -60,7 +60,7 @@
 
     const open = () => {
       const [place, query] = location.hash.slice(1).split("?");
-      const target = document.getElementById(decodeURIComponent(place));
+      const target = all("[id]").find((each) => encodeURIComponent(each.id) === place || each.id === place);
       if (query !== undefined || target?.hidden) {
         const wanted = new URLSearchParams(query);
         for (const [name, field] of Object.entries(inputs)) field.value = wanted.get(name) ?? "";
@@ -68,7 +68,7 @@
       }
       const fold = target?.closest("details");
       if (fold) fold.open = true;
-      if (fold || query !== undefined || target?.matches("tr")) target.scrollIntoView();
+      if (fold || query !== undefined || target?.matches("tr")) target?.scrollIntoView();
     };
     addEventListener("hashchange", open);
     open();

@@ -68,7 +68,7 @@ class Provenance:
         of_profile = f" --profile {self.profile}" if self.profile else ""
         seconds = sum(self.receipts[stage]["seconds"] for stage in [*(stage["name"] for stage in stages), *others])
         return {
-            "results": list(results),
+            "profile": self.profile,
             "stages": stages,
             "others": others,
             "seconds": seconds,

@@ -56,7 +56,6 @@ def scale(values: np.ndarray) -> list[float]:
 
 def context_content(context: Content, edges: list[float]) -> Content:
     return {
-        "context": context["context"],
         "document": context["document"],
         "domain": context["domain"],
         "first": context["first_position"],

@@ -101,12 +101,3 @@ def one_per_cell(saes: list[Sae]) -> tuple[list[Sae], list[str]]:
             kept.setdefault((sae["d_sae"], sae["k"] if sae["train_tokens"] else sae["name"]), sae)
     names = {sae["name"] for sae in kept.values()}
     return list(kept.values()), [sae["name"] for sae in saes if sae["name"] not in names]
-
-
-def context_note(results: Results, hookpoint: str) -> str:
-    """Where a figure's numbers come from, in one sentence."""
-    run = results.decomposition[hookpoint]
-    return (
-        f"{run['model']}, {hookpoint}; {run['rows']:,} tokens of {run['contexts']} contexts; token split, the "
-        "paper's conventions; 95 % intervals over contexts."
-    )

@@ -87,6 +87,15 @@ ERRORS = {
     "out is a folder": (["--activations", "acts.npy", "--out", "my_sae"], "--out my_sae is a folder"),
     "first position": (["--activations", "acts.npy", "--first-position", "200"], "--first-position is about --model"),
     "tokens of rows": (["--activations", "acts.npy", "--tokens", "tokens.npy"], "--tokens is about --model"),
+    "saebench is a file": (
+        ["--activations", "acts.npy", "--saebench", "acts.npy"],
+        "acts.npy is a file; give",
+    ),
+    "parts in use": (["--activations", "acts.npy", "--parts", "my_sae"], "my_sae is not empty"),
+    "length of tokens": (
+        ["--model", "my_model", "--tokens", "tokens.npy", "--context-length", "9"],
+        "--tokens has contexts of its own",
+    ),
     "revision": (["--model", "my_model", "--revision", COMMIT], "my_model is a folder here"),
     "nothing in it": (["--model", "my_model", "--text", "empty.txt"], "empty.txt holds no text"),
     "few": (["--activations", "acts.npy", "--contexts", "3"], "3 contexts are too few"),

@@ -243,6 +243,8 @@ def test_an_expression_that_names_none(inside, word, message):
 def test_short_names_are_what_differs():
     assert short_names(["a/b/c", "a/b/d/e"]) == ["c", "d/e"]
     assert short_names(["a/b"]) == ["b"]
+    assert short_names(["../x", "y"]) == ["x", "y"]
+    assert choose(["saes/a", "saes/a/"]) == (["saes/a"], True)
 
 
 def test_the_command_prints_and_writes_all_of_them(inside, capsys):

@@ -325,6 +325,12 @@ def test_outputs_within_the_tolerance_hold_the_same_numbers(tmp_path):
     assert "array 'n'" in compare_output("data", "0.dir", one, other).detail
     write_arrays(other / "data" / "b.npz", {"x": x * 1.01, "n": np.arange(3)})
     assert difference(one / "data" / "b.npz", other / "data" / "b.npz") == "array 'x' differs"
+    kept = np.array([[1.0, np.nan], [2.0, np.nan]])  # row sets on which no number reads them
+    for folder, scale in ((one, 1.0), (other, 1 + TOLERANCE / 3)):
+        write_arrays(folder / "data" / "b.npz", {"x": kept * scale})
+    assert difference(one / "data" / "b.npz", other / "data" / "b.npz") is None
+    write_arrays(other / "data" / "b.npz", {"x": np.nan_to_num(kept)})
+    assert difference(one / "data" / "b.npz", other / "data" / "b.npz") == "array 'x' differs"
     (other / "data" / "c").write_text("")
     assert "one side only: c" in compare_output("data", "0.dir", one, other).detail
     assert compare_output("reports/report.html", "", one, other).same == "volatile"

@@ -7,6 +7,7 @@ import pytest
 import toy
 from profiles import composed, profile_params
 
+from darkmatter.audit import other_profiles
 from darkmatter.audit.derive import Deriver
 from darkmatter.audit.explain import explain
 from darkmatter.audit.other_profiles import changed_rooms, other_profile
@@ -122,6 +123,15 @@ def test_where_nothing_changed_what_does_not_follow_is_a_fault(beside):
     assert [finding.kind for finding in findings] == ["differs"] and "before: not derived: " in lines[-1]
     (beside / "use.py").write_text("# another\n")
     assert other_profile(beside, "before")[1] == []
+
+
+def test_a_malformed_file_of_another_profile_does_not_end_the_audit(beside, monkeypatch):
+    def broken(profile):
+        raise KeyError("claims")
+
+    monkeypatch.setattr(other_profiles, "Deriver", broken)
+    lines, findings = other_profile(beside, "before")
+    assert "before: not derived: KeyError: 'claims'" in lines and [one.kind for one in findings] == ["differs"]
 
 
 def test_reports_that_git_does_not_hold_are_nobodys_business(beside):

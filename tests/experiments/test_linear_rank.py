@@ -22,13 +22,14 @@ from darkmatter.experiments.linear_rank.compute import DIRECTIONS, SUMS, chosen_
 from darkmatter.experiments.linear_rank.directions import components_of, cosines, directions_of, span
 from darkmatter.experiments.linear_rank.estimates import HALF, RankSums, angles, crossing
 from darkmatter.experiments.linear_rank.ranks import RANK, RANKS, stored_ranks
-from darkmatter.experiments.linear_rank.results import derive, results_of
+from darkmatter.experiments.linear_rank.results import SPLICES, derive, results_of, stored
 from darkmatter.experiments.linear_rank.splices import truncated
 from darkmatter.regression.least_squares import factorise, fit
 from darkmatter.regression.moments import CrossMoments
 from darkmatter.regression.splits import ROW_SETS, SPLITS
 from darkmatter.statistics.sae_estimates import HookpointSums, hookpoint_sums
 from darkmatter.storage.artifacts import plain, read_arrays, write_arrays, write_json
+from darkmatter.storage.packed_sums import select
 from darkmatter.storage.paths import reports_of
 
 CONTEXTS, POSITIONS, D_MODEL, D_SAE, K = 10, 60, 9, 80, 3
@@ -372,6 +373,27 @@ def test_derived_results_are_those_that_were_written(made, tmp_path, monkeypatch
     first = committed["saes"][0]
     spoiled[f"{first['hookpoint']}/{first['name']}/token/linear"][:, 1:3] *= 1.01
     assert plain(derive({"linear_rank_sums.npz": spoiled}, committed, PARAMS)) != committed
+
+
+def test_tables_are_stored_in_float32_and_numbers_hardly_move(made):
+    arrays, shared, downstream = made
+    paths = [name.removesuffix("/token/linear") for name in arrays if name.endswith("/token/linear")]
+    splices = select(arrays, SPLICES)
+    kept = stored(
+        {path: select(arrays, path) for path in paths},
+        [
+            {name: np.asarray(value[context]) for name, value in splices.items()}
+            for context in range(len(splices["rows"]))
+        ],
+    )
+    assert kept.keys() == arrays.keys()
+    tables = {name for name, array in kept.items() if array.dtype == np.float32}
+    assert {name.rpartition("/")[2] for name in tables} == {"linear", "left"}
+    exact, rounded = (results_of(one, shared, downstream, PARAMS) for one in (arrays, kept))
+    for one, other in zip(exact["saes"], rounded["saes"], strict=True):
+        for name in ("r50", "r90"):
+            value = other["estimates"]["token"][name]
+            assert value == pytest.approx(one["estimates"]["token"][name], rel=1e-5)
 
 
 def test_float32_rows_far_from_zero_keep_their_digits(case, rows, monkeypatch):

@@ -406,6 +406,12 @@ def test_saes_that_no_list_has_are_float32_of_the_l0_they_are_said_to_have(publi
     assert formats(saes) == {} and published["llama-3.1-8b"].saes[0].file_bytes == 2
 
 
+def test_a_dvc_yaml_that_is_none_is_said_in_one_line(tmp_path):
+    (tmp_path / "dvc.yaml").write_text("stages: {a: [\n")
+    with pytest.raises(ArtifactError, match=r"is not what DVC reads .* Run `git checkout"):
+        parents(tmp_path / "dvc.yaml")
+
+
 def test_a_profile_composes_in_memory(monkeypatch, tmp_path):
     before = load_params()
     assert composed("smoke").profile == "smoke" and load_params() == before

@@ -55,6 +55,13 @@ def test_hookpoints_that_an_earlier_profile_left_in_a_lock_do_not_keep_it_from_b
     assert reports_of("one").lock.read_text() == before
 
 
+@pytest.mark.parametrize("content", ["", "stages: {tokens: {cmd: [", "<<<<<<< ours\n"])
+def test_a_lock_that_is_cut_or_in_conflict_is_not_stored(here, content):
+    LOCK.write_text(content)
+    change_lock("one", "two")
+    assert not reports_of("one").lock.exists() and LOCK.read_text() == content
+
+
 def test_the_same_profile_again_moves_nothing(here):
     before = LOCK.read_text()
     change_lock("one", "one")

@@ -9,6 +9,7 @@ import yaml
 from darkmatter.cli import main
 from darkmatter.costs.workload import from_params
 from darkmatter.figures import FIGURES
+from darkmatter.figures.words import span
 from darkmatter.ledger.other_profiles import read_run
 from darkmatter.params.schema import load_params
 from darkmatter.planning.devices import REFERENCE
@@ -110,6 +111,23 @@ def test_what_architectures_differ_by_is_the_committed_run():
     assert sorted(own) == sorted(3 * ["agrees"] + 3 * ["disagrees"])
 
 
+def test_what_rank_dark_matter_has_is_the_committed_runs():
+    for name in dict.fromkeys(name for profiles in TABLES.values() for name in profiles):
+        run = reports_of(name)
+        content = read_json(run.results / "linear_rank.json")
+        saes = read_json(run.figures / "figX_linear_rank.json")["widths"]
+        found = content["estimands"]
+        shares = [found["linear_error_share"]["share_24"], found["linear_error_in_components"]["share"]]
+        cells = [f"`{name}`", str(content["d_model"])]
+        cells += [span([sae[rank]["value"] for sae in saes], 0) for rank in ("r50", "r90")]
+        lists = [*shares, found["cross_entropy_at_rank"]["ratio_24"]]
+        cells += [span([one["value"] for one in values], 2) for values in lists]
+        assert f"| {' | '.join(cells)} |" in RESULTS
+    claims = read_json(ROOT / "reports" / "smollm2" / "claims.json")
+    own = [row["outcome"] for row in claims["predictions"] if row["experiment"] == "linear_rank"]
+    assert own == 6 * ["agrees"]
+
+
 def test_what_nulls_and_architectures_have_on_gemma_is_the_committed_run():
     run, text = reports_of("gemma3-270m-trained"), " ".join(RESULTS.split())
     nulls, architectures = (read_json(run.results / f"{name}.json") for name in ("nulls", "architectures"))
@@ -168,12 +186,13 @@ def test_what_pursuit_and_prior_components_take_away_is_the_committed_run():
     falls = {one["sae"]: -100 * one["value"] for one in pursuit["pursuit_nonlinear_change"]["change"]}
     assert list(falls.values()) == sorted(falls.values())  # from narrow to wide
     text = " ".join(RESULTS.split())
-    share = f"by {min(falls.values()):.0f} to {max(falls.values()):.0f} %, the more the wider the SAE"
-    assert f"lowers the pooled FVU_nonlinear {share}" in text
-    own = {row["id"]: row for row in read_json(ROOT / "reports" / "smollm2" / "claims.json")["claims"]}
-    averaged = own["pursuit-nonlinear"]["variants"]["token/paper/per-dimension"]["components"]["change"]
-    rises = [100 * one["value"] for one in averaged]
-    assert f"pursuit raises it by {min(rises):.0f} to {max(rises):.0f} %" in text
+    runs = [committed_runs()[name]["pursuit-nonlinear"] for name in TABLES["families"]]
+    pooled = [[-100 * one["value"] for one in row["components"]["change"]] for row in runs]
+    here, there = (span(values, 0) for values in pooled)
+    assert f"lowers the pooled FVU_nonlinear by {here} %, the more the wider the SAE, and on Gemma by {there} %" in text
+    averaged = [row["variants"]["token/paper/per-dimension"]["components"]["change"] for row in runs]
+    here, there = (span([100 * one["value"] for one in values], 0) for values in averaged)
+    assert f"pursuit raises it by {here} %, on Gemma by {there} %" in text
     best = max(one["value"] for one in components["components_explain_nonlinear_pooled"]["r2"])
     sae = read_json(results / "components.json")["sae"].split("/")[1]
     assert f"explains to {100 * best:.0f} %, pursuit takes away {falls[sae]:.0f} %" in text
@@ -287,7 +306,7 @@ def test_what_a_first_run_takes_is_the_plan():
     plan = make_plan(from_params(load_params(ROOT / "params.yaml")), REFERENCE)
     reflinks, copies = plan.layouts[0].peak, plan.layouts[0].copied
     text = " ".join(README.split())
-    said = f"about {5 * round(plan.seconds / 300)} minutes on two cores, {plan.memory / 1e9:.1f} GB of memory"
+    said = f"about {5 * round(plan.seconds / 300)} minutes on two cores, {plan.memory / 1e9:.1f} GB of memory a process"
     assert f"{said}, {plan.download / 1e6:.0f} MB of download" in text
     assert f"{reflinks / 1e9:.0f} GB of disk ({copies / 1e9:.0f} GB without reflinks)" in text
 

@@ -401,6 +401,7 @@ def test_claims_show_numbers_verdict_and_what_flips(page: Page) -> None:
 def test_numbers_of_claims(estimate: dict[str, Any], text: str) -> None:
     assert estimate_text(estimate) == text
     assert digits(0.99124) == "0.9912"
+    assert [digits(value) for value in (999.4, 999.7, -999.7, 1000.4)] == ["999", "1,000", "−1,000", "1,000"]
 
 
 def test_report_without_receipts(drawn: Path) -> None:
@@ -441,6 +442,9 @@ def test_figure_of_an_experiment_of_ours_that_is_off_is_that_of_another_run(tmp_
     assert elsewhere == {entry.id for entry in FIGURES if entry.paper == "ours" and not here.has(entry)}
     assert "figX_architectures" in elsewhere and shown["figX_architectures"]["not_drawn"] is None
     assert shown["fig04_per_token_scaling"]["not_drawn"]
+    assert {name: one["made_by"]["profile"] for name, one in shown.items() if one["profile"]} == dict.fromkeys(
+        elsewhere, "smollm2-full"
+    )
     derive = shown["figX_architectures"]["made_by"]["derive"]
     assert all(command.endswith(" --profile smollm2-full") for command in derive)
 

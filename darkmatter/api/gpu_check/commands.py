@@ -40,14 +40,14 @@ def run(given: argparse.Namespace) -> int:
 
 
 def check(given: argparse.Namespace) -> int:
+    from darkmatter.api.commands import check_written
     from darkmatter.api.gpu_check.checks import check_before  # torch: seconds that `darkmatter --help` does not pay
     from darkmatter.api.gpu_check.expected import judge
     from darkmatter.api.gpu_check.protocol import PROFILE, protocol_of
     from darkmatter.api.gpu_check.receipt import receipt
     from darkmatter.api.gpu_check.steps import run_steps
 
-    if not given.out.resolve().parent.is_dir():
-        raise ArtifactError(f"--out {given.out}: there is no such folder")
+    check_written("--out", given.out)
     chosen = protocol_of(composed(PROFILE))
     device = check_before(chosen, given.device, given.work)
     given.work.mkdir(parents=True, exist_ok=True)

@@ -85,9 +85,7 @@ def committed_at(root: Path) -> datetime:
     if seconds is None or changed is None:
         raise ArtifactError(f"{root.resolve()} is no git repository with a commit, so there is nothing to release")
     if changed:
-        raise ArtifactError(
-            f"{changed.decode().split(maxsplit=1)[1].strip()} is not committed. Commit it, or remove it."
-        )
+        raise ArtifactError(f"{changed.decode().splitlines()[0][3:]} is not committed. Commit it, or remove it.")
     return datetime.fromtimestamp(int(seconds), UTC)
 
 

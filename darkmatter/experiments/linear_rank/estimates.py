@@ -45,7 +45,8 @@ class RankSums:
     def of(cls, sums: Sums, split: str, hookpoint: HookpointSums) -> "RankSums":
         """From sums as `compute.measure` writes them, and those of x."""
         view = hookpoint.views[split]
-        linear, left, *within = (sums[f"{split}/{name}"][view.used] for name in ("linear", "left", *WITHIN))
+        of_rows = {name: sums[f"{split}/{name}"][view.used] for name in ("linear", "left", *WITHIN)}
+        linear, left, *within = (array.astype(np.float64) for array in of_rows.values())
         named = dict(zip(WITHIN, within, strict=True))
         return cls(view, sums["ranks"], linear, left, named, int(sums[f"{split}/rank"]))
 

@@ -26,14 +26,19 @@ SPLICES = "splices"
 
 
 def stored(saes: Mapping[str, Sums], splices: Sequence[Sums]) -> dict[str, np.ndarray]:
-    """Content of STORED.
+    """Content of STORED. The tables of context × rank are most of it, and are stored in float32, summed in float64.
 
     Args:
         saes: HOOKPOINT/NAME → what `compute.measure` left.
         splices: what `splices.splice_ranks` left of each context.
     """
     stacked = {name: np.stack([part[name] for part in splices]) for name in splices[0]}
-    return gather({**saes, SPLICES: stacked})
+    return gather({**{path: rounded(sums) for path, sums in saes.items()}, SPLICES: stacked})
+
+
+def rounded(sums: Sums) -> dict[str, np.ndarray]:
+    """The sums of one SAE with its tables of context × rank in float32."""
+    return {name: array.astype(np.float32) if array.ndim == 2 else array for name, array in sums.items()}
 
 
 def shared_sums(params: Params) -> dict[str, Sums]:
