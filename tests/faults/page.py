@@ -42,13 +42,12 @@ Content = Mapping[str, Any]
 def page(content: Content) -> str:
     """The whole page."""
     trials, runs = content["trials"], content["runs"]
-    machines = dict.fromkeys(of_mutants.where(run["machine"]) for run in runs.values())
-    seconds = sum(run["seconds"] for run in runs.values())
-    parts = [INTRODUCTION, f"{sum_of(trials)} That took {minutes(seconds)} on {'; '.join(machines)}."]
+    machines = "; ".join(dict.fromkeys(of_mutants.where(run["machine"]) for run in runs.values()))
+    parts = [INTRODUCTION, f"{sum_of(trials)} On {machines}."]
     for group, title in GROUPS.items():
         if own := [trial for trial in trials if trial["group"] == group]:
             heading = f"## {group.replace('_', ' ').capitalize()}"
-            parts += [heading, f"{title} {minutes(runs[group]['seconds'])}.", lines(HEAD, table(own))]
+            parts += [heading, f"{title}{took(runs[group]['seconds'])}", lines(HEAD, table(own))]
     if bad := [trial for trial in trials if trial["outcome"] not in (SURVIVED, REFUSED)]:
         parts += ["## Neither survived nor refused clearly"]
         parts += ["\n".join(f"- {each['fault']}, {each['target']}: {each['says'] or each['outcome']}" for each in bad)]
@@ -57,8 +56,11 @@ def page(content: Content) -> str:
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
-def minutes(seconds: float) -> str:
-    return f"{seconds:.0f} seconds" if seconds < 90 else f"{seconds / 60:.0f} minutes"
+def took(seconds: float | None) -> str:
+    """A sentence; nothing where it was not recorded."""
+    if seconds is None:
+        return ""
+    return f" That took {seconds:.0f} seconds." if seconds < 90 else f" That took {seconds / 60:.0f} minutes."
 
 
 def table(trials: Sequence[Content]) -> list[list[str]]:
