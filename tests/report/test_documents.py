@@ -10,11 +10,11 @@ from darkmatter.cli import main
 from darkmatter.costs.workload import from_params
 from darkmatter.figures import FIGURES
 from darkmatter.figures.words import span
-from darkmatter.ledger.other_profiles import read_run
+from darkmatter.ledger.other_profiles import MAIN, read_receipts, read_run
 from darkmatter.params.schema import load_params
 from darkmatter.planning.devices import REFERENCE
 from darkmatter.planning.plan import make_plan
-from darkmatter.report.results_page import END, MARK, TABLES, changed_claims, committed_runs, renewed, rows_of
+from darkmatter.report.results_page import END, LONGER, MARK, TABLES, changed_claims, committed_runs, renewed, rows_of
 from darkmatter.report.story import numeral
 from darkmatter.results.breakdown import width_series
 from darkmatter.results.load import estimate, load_results
@@ -54,29 +54,41 @@ def test_what_nulls_have_is_the_committed_run():
     assert f"is {last['value']:.2f} times the trained one at 4,096 latents" in " ".join(RESULTS.split())
 
 
-def test_what_training_changes_is_the_committed_run():
-    hookpoint = load_params(ROOT / "params.yaml").figures.main_hookpoint
-    runs = [read_json(ROOT / reports_of(name).decomposition / f"{hookpoint}.json") for name in TABLES["training"]]
-    short, long = ({sae["name"]: sae for sae in run["saes"]} for run in runs)
+def saes_of(profile: str) -> dict[str, dict]:
+    """Name → SAE of the main hookpoint."""
+    run = reports_of(profile)
+    main = read_json(run.receipts / "claims.json")["params"][MAIN]
+    return {sae["name"]: sae for sae in read_json(run.decomposition / f"{main}.json")["saes"]}
+
+
+@pytest.mark.parametrize(("short", "long"), LONGER.items())
+def test_what_training_changes_is_the_committed_run(short, long):
+    shorter, longer, keys = saes_of(short), saes_of(long), ("fvu", "fvu_nonlinear")
     names = ("widths", "ladder-800k", "ladder-3200k", "widths")
-    for d_sae in (512, 1024, 2048, 4096, 8192):
-        own = [runs.get(f"{name}-{d_sae}-k32-s0") for name, runs in zip(names, (short, long, long, long), strict=True)]
-        pairs = [(sae, key) for key in ("fvu", "fvu_nonlinear") for sae in own]
+    widths = {sae["d_sae"] for sae in [*shorter.values(), *longer.values()] if sae["group"] in names}
+    for d_sae in widths:
+        own = [saes.get(f"{name}-{d_sae}-k32-s0") for name, saes in zip(names, (shorter, *3 * [longer]), strict=True)]
+        pairs = [(sae, key) for key in keys for sae in own]
         cells = [f"{estimate(sae, key)['value']:.3f}" if sae else "—" for sae, key in pairs]
         assert f"| {d_sae:,} | {' | '.join(cells)} |" in RESULTS
-    text, readme = " ".join(RESULTS.split()), " ".join(README.split())
-    fvu, nonlinear = (f"{estimate(long['widths-4096-k32-s0'], key)['value']:.3f}" for key in ("fvu", "fvu_nonlinear"))
-    assert f"4,096 latents have FVU {fvu} and FVU_nonlinear {nonlinear}" in readme
-    ladder = read_json(ROOT / reports_of("smollm2-full").figures / "fig01_breakdown.json")["ladder"]
+    ladder = read_json(ROOT / reports_of(long).figures / "fig01_breakdown.json")["ladder"]
     spans = [
         " to ".join(f"{size:.4f}" for size in (min(gains), max(gains)))
-        for gains in ([-limit[key]["doubling"] for limit in ladder["limits"]] for key in ("fvu", "fvu_nonlinear"))
+        for gains in ([-limit[key]["doubling"] for limit in ladder["limits"]] for key in keys)
     ]
-    assert f"would lower FVU by {spans[0]}, FVU_nonlinear by {spans[1]}." in text
-    claims = {name: committed_runs()[name] for name in TABLES["training"]}
-    changed, count = changed_claims(*claims.values()), len(claims["smollm2"])
-    assert f"{numeral(len(changed))} of {count} claims come out otherwise" in readme
-    assert f"The other {count - len(changed)} of {count} claims came out the same" in text
+    assert f"would lower FVU by {spans[0]}, FVU_nonlinear by {spans[1]}" in " ".join(RESULTS.split())
+
+
+def test_which_claims_training_changes_is_the_committed_run():
+    text, readme = " ".join(RESULTS.split()), " ".join(README.split())
+    longest = saes_of("smollm2-full")["widths-4096-k32-s0"]
+    fvu, nonlinear = (f"{estimate(longest, key)['value']:.3f}" for key in ("fvu", "fvu_nonlinear"))
+    assert f"4,096 latents have FVU {fvu} and FVU_nonlinear {nonlinear}" in readme
+    claims = committed_runs()
+    changed, on_gemma = (len(changed_claims(claims[short], claims[long])) for short, long in LONGER.items())
+    count = len(claims["smollm2"])
+    assert f"{numeral(changed)} of {count} claims come out otherwise, on Gemma {numeral(on_gemma)}" in readme
+    assert f"The other {count - changed} of {count} claims came out the same, on Gemma {count - on_gemma}" in text
     layers = claims["smollm2-full"]["norm-test-order"]["components"]["linear_minus_nonlinear"]
     (lead,) = (-one["value"] for one in layers if one["layer"] == "resid_post.17")
     assert f"layer 17 the norm of NonlinearError is predicted better than that of LinearError, by {lead:.3f}" in text
@@ -266,7 +278,7 @@ after"""
 def test_a_component_has_its_own_number_and_outcome():
     text = PAGE.format(MARK.format("claims"), END, MARK.format("families"), END, MARK.format("training"), END)
     here, there = {"a": of_claim(0.1, 0.3)}, {"a": of_claim(-0.1, 0.3, judge="surrogate")}
-    runs = {"smollm2": here, "smollm2-full": here, "gemma3-270m-trained": there}
+    runs = {"smollm2": here, "smollm2-full": here, "gemma3-270m-trained": there, "gemma3-270m-full": there}
     result = renewed(text, runs)
     assert "| `a` `first` | some words | 0.2 (0.1 to 0.3) | agrees |" in result
     assert "| `a` `second` | other words | −2 (−3 to −1) | disagrees |" in result
@@ -309,6 +321,16 @@ def test_what_a_first_run_takes_is_the_plan():
     said = f"about {5 * round(plan.seconds / 300)} minutes on two cores, {plan.memory / 1e9:.1f} GB of memory a process"
     assert f"{said}, {plan.download / 1e6:.0f} MB of download" in text
     assert f"{reflinks / 1e9:.0f} GB of disk ({copies / 1e9:.0f} GB without reflinks)" in text
+
+
+def test_what_other_profiles_took_is_what_their_receipts_say():
+    took = [
+        round(sum(one["seconds"] for one in read_receipts(reports_of(name).receipts).values()) / 60)
+        for name in ("smollm2-full", "gemma3-270m-full", "gemma3-270m-trained")
+    ]
+    first, second, third = took
+    said = f"of `smollm2-full` took {first} minutes, those of `gemma3-270m-full` {second} and those of"
+    assert f"{said} `gemma3-270m-trained` {third}." in " ".join(RUNNING.split())
 
 
 def test_the_output_of_derive_is_what_it_prints(monkeypatch, capsys):

@@ -23,7 +23,7 @@ from darkmatter.storage.paths import reports_of
 ROOT = Path(__file__).parents[2]
 LEDGER = load_claims(ROOT / "claims.yaml")
 CLAIMS = read_json(ROOT / reports_of("smollm2").claims)
-KEPT = [read_run(name, ROOT) for name in ("gemma3-270m-trained", "smollm2-full")]
+KEPT = [read_run(name, ROOT) for name in ("smollm2-full", "gemma3-270m-trained", "gemma3-270m-full")]
 ANALOGUES = ("agrees", "disagrees", "inconclusive")
 NUMBERS = re.compile(r"\d[\d,]*\.?\d*")
 WORDS = Words("plainly", "paper", {"r2": "R² of x"})
