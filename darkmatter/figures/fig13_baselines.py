@@ -116,7 +116,7 @@ def draw(data: dict[str, Any], style: Style) -> Figure:
         draw_series(panels[1], [(float(np.log2(row["d_sae"])), row) for row in local], kind_of)
         log2_axis(panels[1], "x", [row["d_sae"] for row in local], "width d_sae (latents)")
         groups = sorted({(kind_of(row)[-1], row["hookpoint"]) for row in local})
-        panels[1].set_title(", ".join(f"{NAMES.get(group, group)} at {hookpoint}" for group, hookpoint in groups))
+        panels[1].set_title("\n".join(f"{NAMES.get(group, group)}\nat {hookpoint}" for group, hookpoint in groups))
     panels[0].set_ylabel("R² of ‖SaeError‖")
     low, high = panels[0].get_ylim()
     panels[0].set_ylim(min(low, 0), max(high, 1))

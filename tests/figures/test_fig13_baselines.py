@@ -30,7 +30,7 @@ def test_saes_of_one_layer_have_a_panel_by_width():
         drawn = [list(container.lines[0].get_xdata()) for container in axes.containers]
         assert pytest.approx(places) in drawn  # a regressor without a value at some SAE has fewer marks
         assert all(line == sorted(set(line)) for line in drawn)
-    assert by_width.get_title() == f"JumpReLU at {saes[0]['hookpoint']}"
+    assert by_width.get_title() == f"JumpReLU\nat {saes[0]['hookpoint']}"
 
 
 def test_without_them_there_is_one_panel():
