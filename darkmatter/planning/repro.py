@@ -80,7 +80,7 @@ def run_repro(arguments: list[str]) -> int:
         print("dvc.lock was cut short when a run was killed; the copy that the last stage made took its place")
     if forgotten := forget_what_nobody_has():
         print(f"dvc.lock is another machine's; here the run-cache has these stages, too: {', '.join(forgotten)}")
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"  # with DVC, where it is not active
+    path = f"{os.environ.get('PATH', '')}{os.pathsep}{Path(sys.executable).parent}"  # DVC of a .venv that is not active
     live = os.environ | {"PYTHONUNBUFFERED": "1", "PATH": path}  # DVC would hold its lines back from a pipe
     with subprocess.Popen(["dvc", "repro", *arguments], stdout=subprocess.PIPE, text=True, env=live) as process:
         try:

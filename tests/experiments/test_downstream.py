@@ -406,4 +406,4 @@ def test_the_figure_shows_the_results():
     assert [sae["name"] for sae in data["saes"]] == params.downstream.saes
     assert data["saes"][0]["recovered_percent"] == content["saes"][0]["recovered_percent"]
     assert data["clean"] == content["cross_entropy"]["clean"]
-    assert "95%" in data["note"] and "4 contexts" in data["note"]
+    assert "95 %" in data["note"] and "4 contexts" in data["note"]

@@ -15,7 +15,8 @@ ROOT = Path(__file__).parents[2]
 
 def lock(*profiles: str) -> str:
     """A dvc.lock with a stage that ran for each of these, and one that any profile shares."""
-    stages = {f"stage{place}": {"params": {"params.yaml": {"profile": name}}} for place, name in enumerate(profiles)}
+    of_stage = lambda name: {"cmd": "true", "params": {"params.yaml": {"profile": name}}}  # noqa: E731
+    stages = {f"stage{place}": of_stage(name) for place, name in enumerate(profiles)}
     return yaml.safe_dump({"stages": {"corpus": {"cmd": "python -m stages.corpus"}, **stages}})
 
 
@@ -48,7 +49,7 @@ def test_a_lock_that_is_not_all_of_the_profile_is_not_stored(here, profiles):
 def test_hookpoints_that_an_earlier_profile_left_in_a_lock_do_not_keep_it_from_being_stored(here):
     """Gemma's lock was lost so: nine stages of SmolLM2's hookpoints stood in it."""
     content = yaml.safe_load(lock("one", "one"))
-    content["stages"]["decomposition@of_two"] = {"params": {"params.yaml": {"profile": "two"}}}
+    content["stages"]["decomposition@of_two"] = {"cmd": "true", "params": {"params.yaml": {"profile": "two"}}}
     LOCK.write_text(yaml.safe_dump(content))
     before = LOCK.read_text()
     change_lock("one", "two")
