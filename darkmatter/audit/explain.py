@@ -63,9 +63,10 @@ def explain(identity: str, profile: str | None = None) -> Content:
         chain = [link(stage, receipts.get(stage.name, {}), stale) for stage in pipeline.stages if stage.name in behind]
     else:
         order = stage_names(Path())
-        known = [name for name in behind if name in receipts]
-        named = sorted(known, key=lambda name: ([*order, name].index(name.partition("@")[0]), name))
-        chain = [shown(name, receipts[name]) | {"stale": None} for name in named]
+        place = {name: number for number, name in enumerate(order)}
+        named = sorted(behind, key=lambda name: (place.get(name.partition("@")[0], len(place)), name))
+        gaps = {name: None if name in receipts else "has no receipt" for name in named}
+        chain = [shown(name, receipts.get(name, {})) | {"stale": gap} for name, gap in gaps.items()]
     words = f" --profile {run}" if profile else ""
     return {
         "claim": {

@@ -101,4 +101,4 @@ def room(path: str) -> str:
 
 def revisions(receipts: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Twelve digits of each revision that a stage ran at."""
-    return sorted({(receipt["revision"] or "unknown")[:12] for receipt in receipts.values()})
+    return sorted({(receipt.get("revision") or "unknown")[:12] for receipt in receipts.values()})

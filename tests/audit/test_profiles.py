@@ -67,6 +67,13 @@ def test_a_claim_is_explained_with_the_stages_of_its_run(other):
     assert result["stages"][0]["command"] == "python -m stages.random_features"
 
 
+def test_a_stage_without_receipt_is_named_and_one_of_another_pipeline_comes_last(other):
+    (REPORTS.receipts / "claims.json").unlink()
+    (REPORTS.receipts / "random_features.json").rename(REPORTS.receipts / "renamed.json")
+    chain = {item["stage"]: item["stale"] for item in explain("random-parabola", OTHER)["stages"]}
+    assert list(chain.items()) == [("claims", "has no receipt"), ("renamed", None)]
+
+
 def test_a_profile_without_reports_is_refused_with_those_that_have_some(other):
     assert chosen(None, Path()) == chosen("smoke", Path()) == "smoke"
     with pytest.raises(ArtifactError, match="no claims of profile 'smollm'; did you mean smollm2"):

@@ -263,7 +263,10 @@ def test_architectures(params: Params, results: Results) -> None:
     results.experiments["architectures"]["estimands"] = {}
     assert finding("figX_architectures", results, params).endswith("FVU_nonlinear 0.12 to 0.13")
     results.experiments["architectures"]["matched"] = []
-    assert "is off in this profile" in figure_data(BY_ID["figX_architectures"], results, params)["not_drawn"]
+    assert (
+        "so the experiment is off in this profile"
+        in figure_data(BY_ID["figX_architectures"], results, params)["not_drawn"]
+    )
 
 
 def test_words() -> None:
