@@ -78,7 +78,7 @@ def main(stage: Stage) -> None:
         stage.writes(stage.reports.results / "linear_rank.json"),
         results_of(arrays, shared_sums(params), downstream, params),
     )
-    forget_units(f"{stage.name}-moments")  # factors of the layers, which nobody else asks for
+    forget_units(f"{stage.name}-moments", keep_hashes=True)  # factors of the layers, which nobody else asks for
     shutil.rmtree(WORK)
 
 

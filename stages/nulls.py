@@ -72,8 +72,8 @@ def main(stage: Stage) -> None:
     write_arrays(stage.writes(stage.reports.results / STORED), arrays, compress=True)
     trained = trained_sums(params)
     write_json(stage.writes(stage.reports.results / "nulls.json"), results_of(arrays, trained, params))
-    for made in (GAUSSIAN, "weights"):  # made again in seconds; they take as much room as activations and model
-        forget_units(f"{stage.name}-{made}")
+    for made in (GAUSSIAN, "weights"):  # they take as much room as activations and model
+        forget_units(f"{stage.name}-{made}", keep_hashes=True)
     shutil.rmtree(WORK, ignore_errors=True)
 
 
@@ -156,7 +156,6 @@ def decompose_all(stage: Stage, specs: list[SaeSpec], rows: dict[str, Rows], mom
     for null, folder in folders.items():
         (folder / MOMENTS).parent.mkdir()
         link_or_copy(prepared[null] / Path(MOMENTS).name, folder / MOMENTS)
-    forget_units(f"{stage.name}-moments")
     return stored(folders, [spec.name for spec in specs])
 
 

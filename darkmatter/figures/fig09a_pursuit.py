@@ -14,6 +14,7 @@ from darkmatter.figures.words import known, level_of, percent_span
 from darkmatter.params.conventions import CONVENTIONS, PRIMARY
 from darkmatter.params.schema import Params
 from darkmatter.results.load import NotDrawn, Results, estimate
+from darkmatter.statistics.seed_noise import ALIKE
 
 TITLE = "Gradient pursuit in place of the encoder"
 CAPTION = (
@@ -21,7 +22,7 @@ CAPTION = (
     "(hollow), on the same rows. Right: relative change of both; hollow: the variant of the paper's text, whose L0 "
     "equals the SAE's token by token; crosses: the published code's, whose L0 is at most that. Intervals are over "
     "contexts, at fixed SAEs; those at the right resample both encoders together. SAEs that differ in more than width "
-    "have a row each. Grey: the change of FVU that the "
+    "have a row each; of those that differ in their seed alone, the first is drawn. Grey: the change of FVU that the "
     "paper prints; of FVU_nonlinear it says that it stays almost constant."
 )
 PAPER = "Fig. 9a, section 6.1"
@@ -48,7 +49,7 @@ def data(results: Results, params: Params) -> dict[str, Any]:
         {key: sae[key] for key in ("name", "d_sae", *LIKE)}
         | {"encoder": {number: estimate(sae["encoder"], number) for number in NUMBERS}}
         | {variant: of_variant(result) for variant, result in sae["pursuit"].items()}
-        for sae in run["saes"]
+        for sae in first_seeds(run["saes"])
     ]
     model = results.decomposition[run["hookpoint"]]["model"] + ", " if run["hookpoint"] in results.decomposition else ""
     below = {name: max(sae[name]["share_of_tokens_below_l0"] for sae in saes) for name in run["variants"]}
@@ -65,6 +66,14 @@ def data(results: Results, params: Params) -> dict[str, Any]:
             + "."
         ),
     }
+
+
+def first_seeds(saes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Of SAEs that differ in their seed alone, the one of the first seed: the others are there for its noise."""
+    first: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for sae in sorted(saes, key=lambda sae: sae["seed"]):
+        first.setdefault(tuple(sae[key] for key in ALIKE), sae)
+    return [sae for sae in saes if sae in first.values()]
 
 
 def of_variant(result: dict[str, Any]) -> dict[str, Any]:

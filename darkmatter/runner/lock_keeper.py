@@ -32,13 +32,14 @@ CONFLICT = "<<<<<<<"  # of git: a person's to settle
 
 def watch() -> None:
     """Copy dvc.lock, and start a process that restores it when the DVC that started this one has ended."""
-    if "DVC_STAGE" not in os.environ or not TMP.is_dir():
-        return  # no DVC did
-    from darkmatter.runner.processes import parent_if_shell  # with NumPy, which a stage has anyway
+    from darkmatter.runner.processes import UNDER_DVC, process_above  # with NumPy, which a stage has anyway
 
+    if UNDER_DVC not in os.environ or not TMP.is_dir():
+        return  # no DVC did
     keep_copy()
-    parent = os.getppid()
-    command = [sys.executable, "-m", "darkmatter.runner.lock_keeper", str(parent_if_shell(parent) or parent)]
+    if (dvc := process_above()) is None:
+        return  # it has ended, before any stage of which it could write
+    command = [sys.executable, "-m", "darkmatter.runner.lock_keeper", str(dvc)]
     with Path(os.devnull).open("r+b") as nowhere:
         subprocess.Popen(command, start_new_session=True, stdin=nowhere, stdout=nowhere, stderr=nowhere)
 

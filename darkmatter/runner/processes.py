@@ -12,6 +12,7 @@ from darkmatter.storage.artifacts import ArtifactError
 
 PR_SET_PDEATHSIG = 1
 POLL_SECONDS = 1.0
+UNDER_DVC = "DVC_STAGE"  # which DVC sets
 STARTED_BY = "DARKMATTER_STARTED_BY"  # the parent when the stage began, before it imported anything
 KILL = signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM
 
@@ -20,18 +21,32 @@ def die_with_parent() -> None:
     """Kill this process when its parent ends, so that a killed `dvc repro` leaves no stage that still writes.
 
     Linux tells the kernel (prctl); elsewhere a thread polls. DVC starts stages through a shell: where that
-    shell stays between the two, its own parent is watched as well. Where the parent of the first moment is
+    shell stays between the two, its own parent is watched as well. Where the parent of the first moment, or DVC, is
     gone already, this process ends at once.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.environ.get(STARTED_BY, str(os.getppid())) != str(os.getppid()):
+    adopted = UNDER_DVC in os.environ and process_above() is None
+    if adopted or os.environ.get(STARTED_BY, str(os.getppid())) != str(os.getppid()):
         os.kill(os.getpid(), KILL)
     watched = [os.getppid()]
     if sys.platform == "linux" and (shell := parent_if_shell(watched[0])):
         watched.append(shell)
     if len(watched) > 1 or sys.platform != "linux":
         threading.Thread(target=poll, args=(watched,), daemon=True).start()
+
+
+def process_above() -> int | None:
+    """The process that started this one, past a shell between the two; None where it has ended.
+
+    Then another one, such as init, has adopted this process or the shell, and that is of another process group.
+    """
+    parent = os.getppid()
+    above = parent_if_shell(parent) or parent
+    try:
+        return above if os.getpgid(above) == os.getpgrp() else None
+    except OSError:
+        return None
 
 
 def parent_if_shell(pid: int) -> int | None:

@@ -19,9 +19,27 @@ from tqdm import tqdm
 
 from darkmatter.runner.arithmetic import FLOAT32
 from darkmatter.runner.code_identity import ROOT, code_hash, source_of
+from darkmatter.runner.forgotten import (
+    PROMISES,
+    Promise,
+    forget_files,
+    keep,
+    known_files,
+    listing,
+    promised,
+    promised_hash,
+)
 from darkmatter.runner.local_executor import execute_here
 from darkmatter.runner.unit import ResourceUse, Unit, UnitError, library_versions
-from darkmatter.storage.artifacts import ArtifactError, plain, replacing_folder, sha256_bytes, sha256_path, walk_files
+from darkmatter.storage.artifacts import (
+    ArtifactError,
+    plain,
+    remove_folder,
+    replacing_folder,
+    sha256_bytes,
+    sha256_path,
+    walk_files,
+)
 
 STORE = Path("data/.units")
 ROUNDING = ROOT / "darkmatter" / "runner" / "rounded_products.py"
@@ -60,7 +78,7 @@ def key(function: Callable[..., None], unit: Unit) -> str:
         "function": f"{function.__module__}.{function.__qualname__}",
         "code": code_hash(source_of(function.__module__)),
         "arguments": plain(unit.arguments),
-        "inputs": {path.as_posix(): input_hash(path) for path in unit.reads},
+        "inputs": {path.as_posix(): promised_hash(path) or input_hash(path) for path in unit.reads},
         "libraries": library_versions(),
     }
     if unit.arithmetic != FLOAT32:  # what is float32 keeps the key that it had before there was a choice
@@ -79,14 +97,27 @@ def run_units(function: Callable[..., None], units: Sequence[Unit], out: Path, s
 
     Raises:
         UnitError: a unit raised or its process died. Finished units are kept, so the next run resumes.
+
+    Where all units were forgotten with their hashes (`forget_units`), `out` is promised: it is made by the first map
+    that computes a unit which reads it.
     """
     names = [unit.name for unit in units]
     if len(set(names)) != len(names):
         raise UnitError(f"{stage}: two units share a name: {sorted(n for n in names if names.count(n) > 1)[0]}")
     store = STORE / stage
+    for begun in store.glob(".*/"):  # by a run that was killed
+        shutil.rmtree(begun)
     places = {unit.name: store / key(function, unit) for unit in units}
     fresh = os.environ.get("DARKMATTER_FRESH") == "1"
+    PROMISES.pop(out, None)
+    if not fresh and (files := known_files(places, out)):
+        shutil.rmtree(out, ignore_errors=True)
+        PROMISES[out] = Promise(files, functools.partial(make_again, function, units, out, stage))
+        return UnitRecord([], names)
     waiting = [unit for unit in units if fresh or not places[unit.name].is_dir()]
+    needed = {path: None for unit in waiting for read in unit.reads if (path := promised(read))}
+    if not all(keep(path) for path in needed):
+        return run_units(function, units, out, stage)  # other bytes were made, on which all keys depend
     ledger = UnitRecord([unit.name for unit in waiting], [n for n in names if n not in {u.name for u in waiting}])
     waiting.sort(key=lambda unit: -unit.cost)
     with tqdm(
@@ -110,13 +141,29 @@ def rename_unit(function: Callable[..., None], unit: Unit, settled: Unit, stage:
     """Store what a unit left under the key of another: its run has settled what one of its arguments left open."""
     old, new = (STORE / stage / key(function, which) for which in (unit, settled))
     if old != new:
-        shutil.rmtree(new, ignore_errors=True)
+        remove_folder(new)
         old.rename(new)
 
 
-def forget_units(stage: str) -> None:
-    """Drop a stage's stored units: for results so large that a second copy costs more than a rerun."""
-    shutil.rmtree(STORE / stage, ignore_errors=True)
+def make_again(function: Callable[..., None], units: Sequence[Unit], out: Path, stage: str) -> None:
+    """Compute units that were forgotten."""
+    for unit in units:
+        listing(STORE / stage / key(function, unit)).unlink(missing_ok=True)
+    run_units(function, units, out, stage)
+
+
+def forget_units(stage: str, keep_hashes: bool = False) -> None:
+    """Drop a stage's stored units: for results so large that a second copy costs more than a rerun.
+
+    Args:
+        keep_hashes: of their files, so that the next run makes them again only where something reads them. For units
+            that only other units read.
+    """
+    if keep_hashes:
+        for place in (STORE / stage).glob("[!.]*/"):
+            forget_files(place)
+    else:
+        remove_folder(STORE / stage)
 
 
 # (function, units, unit → its place in the store) → each unit when it is stored, with what it cost

@@ -76,11 +76,28 @@ def replacing_folder(path: Path) -> Iterator[Path]:
             with file.open("rb") as handle:
                 os.fsync(handle.fileno())
         temporary.chmod(0o755)
-        if path.exists():
-            shutil.rmtree(path)
-        temporary.replace(path)
+        with removing_folder(path):
+            temporary.replace(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def removing_folder(path: Path) -> Iterator[None]:
+    """Remove a folder, if there is one: it leaves `path` whole before the block, and its files are deleted after it."""
+    hidden = None
+    if path.is_dir():
+        hidden = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+        path.replace(hidden)  # an empty folder is replaced
+    yield
+    if hidden:
+        shutil.rmtree(hidden)
+
+
+def remove_folder(path: Path) -> None:
+    """Remove a folder, if there is one: at no moment does a part of it stand at `path`."""
+    with removing_folder(path):
+        pass
 
 
 def write_text(path: Path, text: str) -> None:

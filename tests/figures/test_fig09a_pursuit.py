@@ -90,6 +90,14 @@ def test_saes_that_differ_in_more_than_width_share_no_line(params, results):
         assert [sae["d_sae"] for sae in own] == sorted({sae["d_sae"] for sae in saes})
 
 
+def test_of_saes_that_differ_in_their_seed_alone_the_first_is_drawn(params, results):
+    saes = results.experiments["pursuit"]["saes"]
+    before = figure_data(BY_ID["fig09a_pursuit"], results, params)["saes"]
+    again = [copy.deepcopy(sae) | {"seed": sae["seed"] + 1, "name": f"{sae['name']}-again"} for sae in saes]
+    results.experiments["pursuit"]["saes"] = [*again, *saes]
+    assert figure_data(BY_ID["fig09a_pursuit"], results, params)["saes"] == before
+
+
 def test_a_row_is_named_only_where_there_are_several(params, results):
     ((name, _),) = series(figure_data(BY_ID["fig09a_pursuit"], results, params)["saes"])
     assert name == ""

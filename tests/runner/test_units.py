@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -99,6 +100,65 @@ def test_what_a_run_has_settled_is_part_of_the_key_from_then_on(tmp_path):
     units.rename_unit(write_pinned, after, after, "s")
     assert run_units(write_pinned, [after], tmp_path / "out", "s").reused == ["u"]
     assert run_units(write_pinned, [before], tmp_path / "out", "s").computed == ["u"]
+
+
+def write_square_here(out, number):
+    (out / "square.txt").write_text(f"{number**2}{os.environ.get('MACHINE', '')}")
+
+
+def copy_number(out, source, plus):
+    (out / "copy.txt").write_text(f"{Path(source, 'square.txt').read_text()} {plus}")
+
+
+def draw_and_copy(out, *plus):
+    """A map whose units are forgotten, and one that reads them; the records of both."""
+    drawn = run_units(write_square_here, make([2, 3]), out / "drawn", "drawn")
+    sources = {number: out / "drawn" / "group" / str(number) for number in (2, 3)}
+    pairs = zip(sources.items(), plus, strict=True)
+    copies = [Unit(str(number), {"source": source, "plus": more}) for (number, source), more in pairs]
+    copied = run_units(copy_number, copies, out / "copied", "copied")
+    units.forget_units("drawn", keep_hashes=True)
+    shutil.rmtree(out / "drawn", ignore_errors=True)
+    units.input_hash.cache_clear()
+    return drawn, copied
+
+
+def test_what_was_made_of_forgotten_units_is_found_without_them(tmp_path):
+    draw_and_copy(tmp_path, 0, 0)
+    assert list((units.STORE / "drawn").glob("*/")) == []
+    drawn, copied = draw_and_copy(tmp_path, 0, 0)
+    assert drawn.computed == copied.computed == [] and copied.reused == ["2", "3"]
+    assert (tmp_path / "copied" / "3" / "copy.txt").read_text() == "9 0" and not (tmp_path / "drawn").exists()
+
+
+def test_forgotten_units_are_made_again_for_a_new_reader(tmp_path):
+    draw_and_copy(tmp_path, 0, 0)
+    assert draw_and_copy(tmp_path, 0, 1)[1].computed == ["3"]
+    assert (tmp_path / "copied" / "3" / "copy.txt").read_text() == "9 1"
+    assert draw_and_copy(tmp_path, 0, 0)[1].computed == []  # they were forgotten once more
+
+
+def test_where_other_bytes_are_made_again_every_reader_is_computed(tmp_path, monkeypatch):
+    draw_and_copy(tmp_path, 0, 0)
+    monkeypatch.setenv("MACHINE", " elsewhere")
+    assert draw_and_copy(tmp_path, 0, 0)[1].computed == []
+    assert draw_and_copy(tmp_path, 0, 1)[1].computed == ["2", "3"]
+    assert (tmp_path / "copied" / "2" / "copy.txt").read_text() == "4 elsewhere 0"
+    assert draw_and_copy(tmp_path, 0, 1)[1].computed == []
+
+
+def test_fresh_makes_forgotten_units_again(tmp_path, monkeypatch):
+    draw_and_copy(tmp_path, 0, 0)
+    monkeypatch.setenv("DARKMATTER_FRESH", "1")
+    drawn, copied = draw_and_copy(tmp_path, 0, 0)
+    assert len(drawn.computed) == len(copied.computed) == 2
+
+
+def test_what_a_killed_run_had_begun_goes(tmp_path):
+    begun = units.STORE / "s" / ".key.abc"
+    begun.mkdir(parents=True)
+    run_units(write_square, make([1]), tmp_path / "out", "s")
+    assert not begun.exists()
 
 
 def test_failure_keeps_finished_units(tmp_path):

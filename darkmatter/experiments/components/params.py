@@ -8,7 +8,7 @@ from darkmatter.params.types import Name, SaePath, Section
 
 
 class Components(Section):
-    """`parents`: SAEs of what the residual stream at `sae` is the sum of (Eq. 16); of attention, attn_out or attn_z."""
+    """`parents`: an SAE of each thing that the stream at `sae` is the sum of (Eq. 16); attn_z may stand for attn_out."""
 
     sae: Name
-    parents: Annotated[list[SaePath], Field(min_length=1)]
+    parents: Annotated[list[SaePath], Field(min_length=3, max_length=3)]
