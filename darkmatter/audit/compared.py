@@ -38,7 +38,7 @@ def kept(result: Reproduction) -> Content:
     pairs: dict[str, list[NumberPair]] = {}
     for pair in result.pairs:
         pairs.setdefault(pair.claim, []).append(pair)
-    rows, others = ({row["id"]: row for row in run.claims["claims"]} for run in (result.here, result.there))
+    rows, others = result.here.judged, result.there.judged
     changed = {name: [one for one in result.changed if one.claim == name] for name in {**others, **rows}}
     return {
         "profile": result.here.profile,

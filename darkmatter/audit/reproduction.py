@@ -128,7 +128,7 @@ def reproduction(there: Run, here: Run) -> Reproduction:
         there: what is to be reproduced.
     """
     result = Reproduction(there, here, machines=machines(there, here))
-    rows, others = ({row["id"]: row for row in run.claims["claims"]} for run in (here, there))
+    rows, others = here.judged, there.judged
     for claim in dict.fromkeys([*others, *rows]):
         row, other = rows.get(claim, {}), others.get(claim, {})
         result.changed += changed(claim, other, row)

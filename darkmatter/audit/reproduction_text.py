@@ -6,6 +6,7 @@ from typing import Any
 
 from darkmatter.audit.findings import printable
 from darkmatter.audit.reproduction import Changed, NumberPair, Reproduction
+from darkmatter.report.compared import PREDICTION
 from darkmatter.report.numbers import digits, estimate_text
 from darkmatter.report.summary import VERDICTS
 from darkmatter.storage.artifacts import plain
@@ -52,11 +53,13 @@ def number(pair: NumberPair) -> dict[str, Any]:
 
 def as_text(result: Reproduction) -> list[str]:
     """What was compared, what differs, how far numbers moved, and last the answer."""
-    there, claims = result.there, len(result.there.claims["claims"])
+    there, claims = result.there, len(result.there.judged)
     count = len({one.claim for one in result.changed})
     lines = [f"this run against {there.name}, both of profile {there.profile}", *machine_lines(result)]
     lines.append(
-        f"outcomes: changed in {count} of {claims} claims" if count else f"outcomes: all {claims} claims the same"
+        f"outcomes: changed in {count} of {claims} claims and predictions"
+        if count
+        else f"outcomes: all {claims} claims and predictions the same"
     )
     lines += [f"  {changed_text(one)}" for one in result.changed]
     disjoint, pairs = result.disjoint, result.pairs
@@ -91,7 +94,8 @@ def changed_text(one: Changed) -> str:
     what = one.claim if one.component is None else f"{one.claim} {one.component}"
     if one.there is None or one.here is None:
         return f"{what}: only {'here' if one.there is None else 'there'}"
-    parts = zip(("", "analogue "), one.there, one.here, strict=True)
+    kind = f"{PREDICTION if PREDICTION in one.here else 'analogue'} "
+    parts = zip(("", kind), one.there, one.here, strict=True)
     moved = [f"{side}{words(was)} there, {words(now)} here" for side, was, now in parts if was != now]
     return f"{what}: {'; '.join(moved)}" + (" (judged by another rule)" if one.other_rule else "")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from darkmatter.audit.history import git
+from darkmatter.report.compared import judged_rows
 from darkmatter.statistics.seed_noise import ALIKE
 from darkmatter.storage.artifacts import ArtifactError
 from darkmatter.storage.paths import BEFORE_FOLDERS, REPORTS, reports_of
@@ -37,6 +38,11 @@ class Run:
     @property
     def profile(self) -> str:
         return self.claims["profile"]
+
+    @property
+    def judged(self) -> dict[str, Content]:
+        """Claim, or prediction that was judged → its row, as `judged_rows`."""
+        return {row["id"]: row for row in judged_rows(self.claims)}
 
 
 def run_of(name: str, root: Path, profile: str) -> Run | None:

@@ -24,11 +24,12 @@ PREFACE = """\
 Written by `python -m darkmatter.report.compared` from `reports/compared/`; not edited by hand.
 
 Did a run on another machine come to the same outcomes? A column is a run that was compared with another run of the same
-profile. Each cell has the outcome of the claim and, where numbers moved, the largest shift: in standard deviations over
-training seeds (σ) where that spread is known, else in half widths of the interval (w). A change of outcome stands in
-bold. Each run was judged by the rules of its day; [results.md](results.md) has the outcomes by the rules of today.
-Edition 1 had 54 claims: its 18 `text-…` are [errata](errata.md) now, and nine claims were added since. Units that were
-found stored were made by an earlier run: what rests on them was not made again.
+profile. Each cell has the outcome of the claim, or of our prediction, and, where numbers moved, the largest shift: in
+standard deviations over training seeds (σ) where that spread is known, else in half widths of the interval (w). A
+change of outcome stands in bold. Each run was judged by the rules of its day; [results.md](results.md) has the outcomes
+by the rules of today. Edition 1 had 54 claims: its 18 `text-…` are [errata](errata.md) now, and nine claims were added
+since. Early columns have no predictions. Units that were found stored were made by an earlier run: what rests on them
+was not made again.
 
 To add a column, on a machine of another class, after `make repro`:
 
@@ -37,6 +38,7 @@ darkmatter compare HEAD --keep NAME     # writes reports/compared/NAME.json: com
 python -m darkmatter.report.compared    # writes this page
 ```
 """
+PREDICTION = "prediction"  # in the place of a verdict
 ONE_CLASS = "All of them ran on {}: the table says nothing yet of another class of CPU.\n"
 
 Content = dict[str, Any]
@@ -48,19 +50,35 @@ def read_compared(folder: Path = COMPARED, profile: str | None = None) -> dict[s
     return {name: run for name, run in runs.items() if profile in (None, run["profile"])}
 
 
-def compared_content(runs: Mapping[str, Content], claims_now: Sequence[Content] = ()) -> Content:
+def judged_rows(claims: Content) -> list[Content]:
+    """The rows of claims, and of predictions that were judged, with the same keys.
+
+    Args:
+        claims: claims.json; that of an early run has no predictions.
+    """
+    said = lambda outcome: {"verdict": PREDICTION, "analogue": outcome}  # noqa: E731
+    predictions = [row for row in claims.get("predictions", ()) if row.get("outcome")]
+    return claims["claims"] + [
+        row
+        | said(row["outcome"])
+        | {"outcomes": {name: said(one) for name, one in row["outcomes"].items()}, "rule_sha256": row["sha256"]}
+        for row in predictions
+    ]
+
+
+def compared_content(runs: Mapping[str, Content], now: Sequence[Content] = ()) -> Content:
     """Columns (one for each run, with its facts) and rows (one for each claim) of the table; its one class of CPU.
 
     Args:
-        claims_now: rows of claims.json: the outcomes by the rules of today, shown next to those of the runs.
+        now: `judged_rows` of this report: the outcomes by the rules of today, shown next to those of the runs.
     """
-    now = {row["id"]: outcome_words([row["verdict"], row["analogue"]]) for row in claims_now}
+    outcomes = {row["id"]: outcome_words([row["verdict"], row["analogue"]]) for row in now}
     of_runs = [{row["id"]: row for row in run["claims"]} for run in runs.values()]
     claims = dict.fromkeys(name for rows in of_runs for name in rows)
     return {
         "columns": [column(name, run) for name, run in runs.items()],
         "rows": [
-            {"id": name, "now": now.get(name, "absent"), "cells": [cell(rows.get(name)) for rows in of_runs]}
+            {"id": name, "now": outcomes.get(name, "absent"), "cells": [cell(rows.get(name)) for rows in of_runs]}
             for name in claims
         ],
         "one_class": one_class(runs),
@@ -110,10 +128,12 @@ def cell(row: Content | None) -> Content | None:
 
 
 def outcome_words(outcome: list[str] | None) -> str:
-    """The analogue's outcome where there is one, else the verdict."""
+    """The analogue's outcome where there is one, else the verdict; or that of a prediction."""
     if outcome is None:
         return "absent"
     verdict, analogue = outcome
+    if verdict == PREDICTION:
+        return f"prediction {analogue}"
     return VERDICTS.get(verdict, verdict) if analogue == "none" or verdict == STALE else f"analogue {analogue}"
 
 

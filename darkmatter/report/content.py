@@ -16,7 +16,7 @@ from darkmatter.params.conventions import CONVENTIONS
 from darkmatter.params.schema import Params
 from darkmatter.regression.splits import SPLITS
 from darkmatter.report.claims import claims_content, judged_now
-from darkmatter.report.compared import compared_content
+from darkmatter.report.compared import compared_content, judged_rows
 from darkmatter.report.editions import editions_content
 from darkmatter.report.errata import errata, inconsistent
 from darkmatter.report.families import families_content
@@ -76,7 +76,7 @@ def report_content(
         "nulls": nulls_content(claims["claims"]),
         "predictions": predictions_content(claims, families),
         "families": families_content(claims, model, families),
-        "compared": compared_content(compared or {}, claims["claims"]),
+        "compared": compared_content(compared or {}, judged_rows(claims)),
         "variants": [{"split": split, "convention": convention} for split in SPLITS for convention in CONVENTIONS],
         "metrics": METRICS,
         "hookpoints": [

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import embedding_bag, normalize
 
 from darkmatter.experiments.pursuit.algorithm import BATCH, Dictionary, published
-from tests.benches.interleaved import Check, Limit, Peaks, Row, interleave
+from tests.benches.interleaved import Check, Limit, Pairs, Peaks, Row, interleave
 
 GROUP = "Gradient pursuit"
 D_MODEL, L0, TOKENS, PAIRS = 576, 32, 64, 3
@@ -57,7 +57,15 @@ def ours(signal: Tensor, l0: Tensor, dictionary: Dictionary) -> Tensor:
     return torch.cat([dictionary.combine(*published(x, steps, dictionary)) for x, steps in parts])
 
 
-def matching(d_sae: int) -> Row:
+def of_products(l0: Tensor, dictionary: Dictionary, pairs: Pairs, peaks: Peaks) -> Limit | None:
+    """Where no Gram matrix is kept."""
+    if dictionary.gram is not None:
+        return None
+    least = 2 * int(l0.sum()) * len(dictionary.W_dec) * D_MODEL / peaks.float32
+    return Limit("float32 products of every residual with the decoder", least / min(pairs.ours))
+
+
+def matching(d_sae: int, peaks: Peaks) -> Row:
     """Against sae-lens's matching pursuit, which keeps each coefficient as it was first chosen."""
     signal, l0, W_dec = make_case(d_sae, constant=True)
     dictionary = Dictionary.of(W_dec)
@@ -79,6 +87,7 @@ def matching(d_sae: int) -> Row:
         "sae-lens, matching pursuit",
         GOALS["constant"],
         pairs,
+        limit=of_products(l0, dictionary, pairs, peaks),
         note=f"{TOKENS} tokens, {L0} steps each. Another algorithm, so results differ: norm of its error over ours "
         f"{theirs / mine:.3f}.",
     )
@@ -91,10 +100,6 @@ def measure(d_sae: int, kind: str, peaks: Peaks) -> Row:
     mine, theirs = pairs.results
     same = float(((mine - theirs).norm(dim=1) <= 1e-3 * theirs.norm(dim=1)).float().mean())
     note = f"{TOKENS} tokens, {int(l0.sum()):,} steps in all."
-    limit = None
-    if dictionary.gram is None:
-        least = 2 * int(l0.sum()) * d_sae * D_MODEL / peaks.float32
-        limit = Limit("float32 products of every residual with the decoder", least / min(pairs.ours))
     return Row(
         GROUP,
         f"{d_sae:,} latents, {kind} L0",
@@ -102,11 +107,11 @@ def measure(d_sae: int, kind: str, peaks: Peaks) -> Row:
         GOALS[kind],
         pairs,
         checks=(Check("share of equal reconstructions", same, SAME, True),),
-        limit=limit,
+        limit=of_products(l0, dictionary, pairs, peaks),
         note=note,
     )
 
 
 def rows(data: Path, peaks: Peaks) -> list[Row]:
     published_loop = [measure(d_sae, kind, peaks) for d_sae in (4096, 16384) for kind in GOALS]
-    return [*published_loop, *map(matching, (4096, 16384))]
+    return [*published_loop, *(matching(d_sae, peaks) for d_sae in (4096, 16384))]

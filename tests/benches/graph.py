@@ -37,6 +37,8 @@ class Rerun:
         stages: those that ran.
         most_stages: how many may.
         computed: units that were computed; all others were found stored.
+        dvcs_own: seconds outside of the stages, of the first run.
+        starts: seconds that starting the stages takes alone: an interpreter, and what each of them imports.
     """
 
     name: str
@@ -46,6 +48,8 @@ class Rerun:
     stages: list[str]
     most_stages: int | None
     computed: int
+    dvcs_own: float
+    starts: float
 
     @property
     def reached(self) -> bool:
@@ -85,13 +89,17 @@ class Clone:
         said = self.run("dvc", "repro")
         return time.perf_counter() - start, re.findall(r"Running stage '([^']+)'", said)
 
-    def computed(self, stages: list[str]) -> int:
-        """Units that these stages computed when they ran last."""
-        receipts = (
-            json.loads((self.folder / reports_of(PROFILE).receipts / f"{file_name(name)}.json").read_text())
-            for name in stages
-        )
-        return sum(len(receipt["units"]["computed"]) for receipt in receipts)
+    def receipts(self, stages: list[str]) -> list[dict]:
+        """What these stages left when they ran last."""
+        folder = self.folder / reports_of(PROFILE).receipts
+        return [json.loads((folder / f"{file_name(name)}.json").read_text()) for name in stages]
+
+    def starts(self, stages: list[str]) -> float:
+        """Seconds that it takes to import these stages, each in a process of its own."""
+        start = time.perf_counter()
+        for name in stages:
+            self.run("python", "-c", f"import stages.{file_name(name).partition('@')[0]}")
+        return time.perf_counter() - start
 
     @contextmanager
     def changed(self, change: Callable[[dict], None]):
@@ -107,7 +115,11 @@ class Clone:
     def rerun(self, name: str, goal: float | None = None, most_stages: int | None = None, times: int = 1) -> Rerun:
         seconds, stages = zip(*(self.repro() for _ in range(times)), strict=True)
         ran = stages[0]
-        return Rerun(name, statistics.median(seconds), times, goal, ran, most_stages, self.computed(ran))
+        receipts = self.receipts(ran)
+        computed = sum(len(receipt["units"]["computed"]) for receipt in receipts)
+        dvcs_own = seconds[0] - sum(receipt["seconds"] for receipt in receipts)
+        median = statistics.median(seconds)
+        return Rerun(name, median, times, goal, ran, most_stages, computed, dvcs_own, self.starts(ran))
 
 
 def file_name(stage: str) -> str:

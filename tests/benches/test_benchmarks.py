@@ -43,7 +43,10 @@ def test_the_sentence_has_the_strongest_line_of_each_group_and_none_that_missed_
         return Row(group, name, "r", goal, Pairs([1.0], [ratio], (None, None))).facts()
 
     rows = [row("a", "a1", 3.0, 2.0), row("a", "a2", 4.0, 2.0), row("b", "b1", 50.0, 60.0), row("c", "c1", 9.0, None)]
-    graph = [Rerun("x", 3.0, 1, 2.0, [], None, 0).facts(), Rerun("x", 3.0, 1, None, [], None, 0).facts()]
+    graph = [
+        Rerun("x", 3.0, 1, 2.0, [], None, 0, 0.0, 0.0).facts(),
+        Rerun("x", 3.0, 1, None, [], None, 0, 0.0, 0.0).facts(),
+    ]
     growth = [line("rows", "x", [1, 2], [1.0, 2.0], "s", 1.1)]
     result = sentence({"rows": [*rows, row("d", "d1", 5.0, 2.0)], "graph": graph, "growth": growth})
     assert "5.0× *d* (against r), 4.0× *a* (against r); 4 of 6 goals" in result
@@ -81,7 +84,7 @@ def test_a_row_reaches_its_goal_by_the_median_and_every_check(goal, value, reach
     [(1.9, 2.0, [], 0, True), (2.1, 2.0, [], 0, False), (1.9, 2.0, ["a"], 0, False), (99.0, None, ["a"], None, True)],
 )
 def test_a_rerun_reaches_its_goal_by_seconds_and_by_stages(seconds, goal, stages, most, reached):
-    assert Rerun("x", seconds, 1, goal, stages, most, 0).reached is reached
+    assert Rerun("x", seconds, 1, goal, stages, most, 0, 0.0, 0.0).reached is reached
 
 
 def test_an_exponent_is_that_of_the_power_law():

@@ -8,7 +8,7 @@ from darkmatter.params.types import Name, SaePath, Section
 
 
 class Components(Section):
-    """`parents`: an SAE of each thing that the stream at `sae` is the sum of (Eq. 16); attn_z may stand for attn_out."""
+    """`parents`: SAEs of the three that the stream at `sae` is the sum of (Eq. 16); attn_z may stand for attn_out."""
 
     sae: Name
     parents: Annotated[list[SaePath], Field(min_length=3, max_length=3)]
