@@ -26,10 +26,13 @@ def products(arithmetic: str) -> Iterator[None]:
 
     Raises:
         ArtifactError: there is no such arithmetic.
+        RuntimeError: torch was imported inside of the block, where it is too late to choose its kernels.
     """
     rounds = check(arithmetic, "a unit") == BFLOAT16
     if not rounds and "torch" not in sys.modules:
         yield
+        if "torch" in sys.modules:
+            raise RuntimeError("torch was imported too late for its products: import it at the top of the module")
         return
     # By name: it imports torch, and no import may lead a stage that only draws there.
     kernels = importlib.import_module("darkmatter.runner.rounded_products")

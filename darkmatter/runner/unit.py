@@ -82,7 +82,7 @@ def peak_memory(who: int) -> int:
 
 def compute(function: Callable[..., None], unit: Unit, place: Path) -> None:
     try:
-        with products(unit.arithmetic), replacing_folder(place) as folder:
+        with replacing_folder(place) as folder, products(unit.arithmetic):
             function(out=folder, **plain(unit.arguments))
     except ArtifactError:
         raise

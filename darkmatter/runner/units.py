@@ -105,8 +105,6 @@ def run_units(function: Callable[..., None], units: Sequence[Unit], out: Path, s
     if len(set(names)) != len(names):
         raise UnitError(f"{stage}: two units share a name: {sorted(n for n in names if names.count(n) > 1)[0]}")
     store = STORE / stage
-    for begun in store.glob(".*/"):  # by a run that was killed
-        shutil.rmtree(begun)
     places = {unit.name: store / key(function, unit) for unit in units}
     fresh = os.environ.get("DARKMATTER_FRESH") == "1"
     PROMISES.pop(out, None)

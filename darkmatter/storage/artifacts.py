@@ -2,10 +2,12 @@
 
 Everything that a stage leaves behind goes through this module. A file or folder is written beside its
 destination, flushed to disk and then renamed over it, so a killed process leaves the old artifact or the
-new one, never half of one.
+new one, never half of one. What it had begun is hidden, and goes when the same is written again.
 """
 
 import contextlib
+import fcntl
+import glob
 import hashlib
 import json
 import os
@@ -50,17 +52,22 @@ def walk_files(folder: Path) -> list[Path]:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary sibling of `path` for a file; on success it replaces `path`, on failure it is removed."""
+    """A temporary sibling of `path` for a file; on success it replaces `path`, on failure it is removed.
+
+    What a process that was killed has left of the same is removed, too.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
+    remove_left(path)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     os.close(descriptor)
     temporary = Path(name)
     try:
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
+        with held(temporary):
+            yield temporary
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            temporary.chmod(0o644)
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -69,17 +76,45 @@ def replacing(path: Path) -> Iterator[Path]:
 def replacing_folder(path: Path) -> Iterator[Path]:
     """As `replacing`, for a folder: the finished folder takes the place of whatever stood at `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    remove_left(path)
     temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
     try:
-        yield temporary
-        for file in walk_files(temporary):
-            with file.open("rb") as handle:
-                os.fsync(handle.fileno())
-        temporary.chmod(0o755)
-        with removing_folder(path):
-            temporary.replace(path)
+        with held(temporary):
+            yield temporary
+            for file in walk_files(temporary):
+                with file.open("rb") as handle:
+                    os.fsync(handle.fileno())
+            temporary.chmod(0o755)
+            with removing_folder(path):
+                temporary.replace(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def remove_left(path: Path) -> None:
+    """Remove temporary siblings of `path` that no process holds."""
+    for temporary in path.parent.glob(f".{glob.escape(path.name)}.????????"):
+        with contextlib.suppress(FileNotFoundError), held(temporary) as free:
+            if free:
+                shutil.rmtree(temporary) if temporary.is_dir() else temporary.unlink()
+
+
+@contextlib.contextmanager
+def held(temporary: Path) -> Iterator[bool]:
+    """Mark a file or folder as one that a process is at work on; False where another one is, or marks do not work."""
+    descriptor = os.open(temporary, os.O_RDONLY)
+    try:
+        yield is_locked(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def is_locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 @contextlib.contextmanager

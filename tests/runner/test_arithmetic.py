@@ -1,6 +1,7 @@
 """The arithmetic of products: what the switch changes and what it leaves alone, what is recorded, what does not mix."""
 
 import json
+import os
 import pickle
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from darkmatter.runner.ray_executor import compute_on_node
 from darkmatter.runner.units import Unit, run_units
 from darkmatter.storage.artifacts import ArtifactError, sha256_bytes, write_json
 
+ROOT = Path(__file__).parents[2]
 SIZE = 256
 LEFT, RIGHT, BIAS = (
     torch.from_numpy(np.random.default_rng(seed).standard_normal(shape)).float()
@@ -160,6 +162,32 @@ def test_a_unit_computes_in_its_own_arithmetic_wherever_it_runs(tmp_path, monkey
     for unit in made:
         assert_made_in_its_arithmetic(unit, tmp_path / "out" / unit.name)
     assert len({units.key(multiply_here, unit) for unit in made}) == len(made)
+
+
+IMPORTS_LATE = """
+import sys
+from pathlib import Path
+from darkmatter.runner.unit import Unit, UnitError, compute
+
+def multiply(out):
+    import torch
+    (out / "product").write_text(str(torch.ones(2, 2) @ torch.ones(2, 2)))
+
+assert "torch" not in sys.modules
+try:
+    compute(multiply, Unit("u", {}), Path("stored"))
+except UnitError as error:
+    print(error)
+"""
+
+
+def test_a_unit_that_imports_torch_inside_its_function_is_refused_and_not_stored(tmp_path):
+    """Its products would be those of other kernels than the next unit's in the same process."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", IMPORTS_LATE]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    assert "imported too late for its products" in done.stdout
+    assert not (tmp_path / "stored").exists()
 
 
 @pytest.mark.parametrize("arithmetic", ["float32", "bfloat16"])

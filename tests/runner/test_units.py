@@ -154,13 +154,6 @@ def test_fresh_makes_forgotten_units_again(tmp_path, monkeypatch):
     assert len(drawn.computed) == len(copied.computed) == 2
 
 
-def test_what_a_killed_run_had_begun_goes(tmp_path):
-    begun = units.STORE / "s" / ".key.abc"
-    begun.mkdir(parents=True)
-    run_units(write_square, make([1]), tmp_path / "out", "s")
-    assert not begun.exists()
-
-
 def test_failure_keeps_finished_units(tmp_path):
     with pytest.raises(UnitError, match=r"group/3: ValueError: three"):
         run_units(fail_at_three, make([1, 2, 3]), tmp_path / "out", "s")

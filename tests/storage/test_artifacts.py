@@ -1,6 +1,11 @@
 """Artifacts: whole or not at all, the same bytes for the same content, bad files refused."""
 
+import fcntl
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +25,7 @@ from darkmatter.storage.artifacts import (
     write_json,
 )
 
+ROOT = Path(__file__).parents[2]
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
@@ -57,6 +63,45 @@ def test_failed_folder_leaves_the_old_one(tmp_path):
             pass
     assert [path.name for path in tmp_path.rglob("*.txt")] == ["1.txt"]
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+KILLED = """
+import os, pathlib, signal
+from darkmatter.storage.artifacts import {function}
+with {function}(pathlib.Path("out [1].json")) as begun:
+    (begun / "part" if begun.is_dir() else begun).write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("function", [replacing, replacing_folder])
+def test_what_a_killed_process_had_begun_goes_when_the_same_is_written(tmp_path, function):
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    code = KILLED.format(function=function.__name__)
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=False)
+    other = tmp_path / ".out [1].json.bak.abcd1234"
+    other.touch()
+    assert len(list(tmp_path.iterdir())) == 2
+    with function(tmp_path / "out [1].json") as begun, function(tmp_path / "out [1].json"):
+        assert begun.exists()  # which is at work
+    assert sorted(tmp_path.iterdir()) == [other, tmp_path / "out [1].json"]
+
+
+def test_what_another_process_writes_stays_where_marks_do_not_work(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError("no locks here")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with replacing(tmp_path / "a"), replacing(tmp_path / "a"):
+        pass
+    assert (tmp_path / "a").is_file()
+
+
+@pytest.mark.parametrize("function", [replacing, replacing_folder])
+def test_an_error_of_the_disk_comes_out_as_it_is(tmp_path, function):
+    with pytest.raises(OSError, match="disk is full"), function(tmp_path / "a"):
+        raise OSError("disk is full")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_arrays_have_deterministic_bytes_and_no_pickle(tmp_path):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from darkmatter.params.saes import Training
 from darkmatter.saes.training.schedule import Schedule
@@ -69,8 +70,6 @@ def train_architecture(
 
 def fold_biases(sae: "TrainingSAE", mean: np.ndarray, scale: float) -> None:
     """Make an SAE of z = (x − mean) / scale one of x, in place; its weights do not change."""
-    import torch
-
     with torch.no_grad():
         for name in PRE_ACTIVATIONS:
             if (values := getattr(sae, name, None)) is not None:

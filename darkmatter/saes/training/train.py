@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from darkmatter.params.saes import Training
 from darkmatter.params.types import ParamsError
@@ -125,8 +126,6 @@ def fit(trainer: "SAETrainer", schedule: Schedule, points: int) -> list[dict[str
 
 def measure(sae: "TrainingSAE", rows: TrainingRows, seed: int) -> tuple[float, float]:
     """FVU and mean L0 of the finished SAE on seeded training rows, in z, where both equal those in x."""
-    import torch
-
     z = torch.from_numpy(next(rows.batches(min(MEASURED_ROWS, len(rows.kept)), seed)))
     error, firings = 0.0, 0
     with torch.no_grad():
@@ -142,8 +141,6 @@ def fold(sae: "TrainingSAE", mean: np.ndarray, scale: float) -> None:
 
     A JumpReLU threshold is a pre-activation, so it is scaled like one.
     """
-    import torch
-
     with torch.no_grad():
         sae.b_enc.mul_(scale)
         sae.b_dec.mul_(scale).add_(torch.from_numpy(mean))
