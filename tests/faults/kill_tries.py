@@ -111,6 +111,11 @@ def taken_back(to: Path, stage: str) -> Path:
     return to
 
 
+def remove(folder: Path) -> None:
+    """Remove a workspace, while what waited for the end of `dvc` takes its mark away."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 def stored(folder: Path) -> dict[str, int]:
     """The finished units, each with the number of its folder, which another computation would make anew."""
     places = (folder / KEPT_UNITS).glob("*/*")
@@ -231,7 +236,7 @@ def trial(who: str, number: int, stage: str, longest: float, reference: dict, wo
     elif again:
         outcome, says = "lost", f"{len(again)} units that were finished were computed again"
     if outcome == "survived":
-        shutil.rmtree(folder)
+        remove(folder)
     facts = {"group": "kills", "fault": f"SIGKILL of {who}", "target": stage, "outcome": outcome, "says": says}
     return facts | {"bytes_lost": lost, "seconds": round(seconds, 2)}
 
@@ -259,7 +264,7 @@ def run(work: Path, points: dict[str, int], part: int, parts: int) -> None:
                 else:
                     os.waitpid(start_fork(folder, "repro", "-s", stage, DARKMATTER_WORKERS="1"), 0)
                 took[real, stage] = time.monotonic() - start
-                shutil.rmtree(folder)
+                remove(folder)
             print(json.dumps(trial(who, number, stage, took.get((real, stage), 0.0), reference, work)), flush=True)
 
 
