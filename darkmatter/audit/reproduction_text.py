@@ -53,7 +53,7 @@ def number(pair: NumberPair) -> dict[str, Any]:
 
 def as_text(result: Reproduction) -> list[str]:
     """What was compared, what differs, how far numbers moved, and last the answer."""
-    there, claims = result.there, len(result.there.judged)
+    there, claims = result.there, len(result.there.judged | result.here.judged)
     count = len({one.claim for one in result.changed})
     lines = [f"this run against {there.name}, both of profile {there.profile}", *machine_lines(result)]
     lines.append(

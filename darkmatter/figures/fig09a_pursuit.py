@@ -70,10 +70,10 @@ def data(results: Results, params: Params) -> dict[str, Any]:
 
 def first_seeds(saes: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Of SAEs that differ in their seed alone, the one of the first seed: the others are there for its noise."""
-    first: dict[tuple[Any, ...], dict[str, Any]] = {}
+    first: dict[tuple[Any, ...], int] = {}
     for sae in sorted(saes, key=lambda sae: sae["seed"]):
-        first.setdefault(tuple(sae[key] for key in ALIKE), sae)
-    return [sae for sae in saes if sae in first.values()]
+        first.setdefault(tuple(sae[key] for key in ALIKE), sae["seed"])
+    return [sae for sae in saes if sae["seed"] == first[tuple(sae[key] for key in ALIKE)]]
 
 
 def of_variant(result: dict[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from darkmatter.runner.unit import UnitError
 from darkmatter.storage.artifacts import read_json, remove_folder, sha256_file, walk_files, write_json
 from darkmatter.storage.listings import listed_sha256
 
@@ -65,8 +66,17 @@ def promised_hash(path: Path) -> str | None:
     return listed_sha256(path.as_posix(), PROMISES[out].files) if out else None
 
 
-def keep(out: Path) -> bool:
-    """Make a promised output; whether it holds the bytes that were promised."""
-    promise = PROMISES.pop(out)
+def keep(out: Path) -> None:
+    """Make a promised output, where it has not been made for another one.
+
+    Raises:
+        UnitError: it holds other bytes than were promised, and what was laid out before may rest on those.
+    """
+    if (promise := PROMISES.pop(out, None)) is None:
+        return
     promise.make()
-    return all(Path(file).is_file() and sha256_file(Path(file)) == sha256 for file, sha256 in promise.files.items())
+    if not all(Path(file).is_file() and sha256_file(Path(file)) == sha256 for file, sha256 in promise.files.items()):
+        raise UnitError(
+            f"{out} was made again and is not what it was, as on another class of CPU. Run the same command again: it "
+            "computes anew what was made of it."
+        )

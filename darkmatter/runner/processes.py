@@ -26,12 +26,13 @@ def die_with_parent() -> None:
     """
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    adopted = UNDER_DVC in os.environ and process_above() is None
-    if adopted or os.environ.get(STARTED_BY, str(os.getppid())) != str(os.getppid()):
+    above, watched = process_above(), [os.getppid()]
+    adopted = UNDER_DVC in os.environ and above is None
+    if adopted or os.environ.get(STARTED_BY, str(watched[0])) != str(watched[0]):
+        print("the process that started this stage has ended, and so does the stage", file=sys.stderr, flush=True)
         os.kill(os.getpid(), KILL)
-    watched = [os.getppid()]
-    if sys.platform == "linux" and (shell := parent_if_shell(watched[0])):
-        watched.append(shell)
+    if above is not None and above != watched[0]:
+        watched.append(above)
     if len(watched) > 1 or sys.platform != "linux":
         threading.Thread(target=poll, args=(watched,), daemon=True).start()
 

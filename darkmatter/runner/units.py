@@ -35,6 +35,7 @@ from darkmatter.storage.artifacts import (
     ArtifactError,
     plain,
     remove_folder,
+    remove_left,
     replacing_folder,
     sha256_bytes,
     sha256_path,
@@ -110,12 +111,13 @@ def run_units(function: Callable[..., None], units: Sequence[Unit], out: Path, s
     PROMISES.pop(out, None)
     if not fresh and (files := known_files(places, out)):
         shutil.rmtree(out, ignore_errors=True)
+        for place in places.values():
+            remove_left(place)
         PROMISES[out] = Promise(files, functools.partial(make_again, function, units, out, stage))
         return UnitRecord([], names)
     waiting = [unit for unit in units if fresh or not places[unit.name].is_dir()]
-    needed = {path: None for unit in waiting for read in unit.reads if (path := promised(read))}
-    if not all(keep(path) for path in needed):
-        return run_units(function, units, out, stage)  # other bytes were made, on which all keys depend
+    for path in {path for unit in waiting for read in unit.reads if (path := promised(read))}:
+        keep(path)
     ledger = UnitRecord([unit.name for unit in waiting], [n for n in names if n not in {u.name for u in waiting}])
     waiting.sort(key=lambda unit: -unit.cost)
     with tqdm(

@@ -2,7 +2,8 @@
 
 Everything that a stage leaves behind goes through this module. A file or folder is written beside its
 destination, flushed to disk and then renamed over it, so a killed process leaves the old artifact or the
-new one, never half of one. What it had begun is hidden, and goes when the same is written again.
+new one, never half of one; of folders, between two renames, neither. What it had begun is hidden, and goes
+when the same is written again.
 """
 
 import contextlib
@@ -21,6 +22,7 @@ from typing import Any
 import numpy as np
 
 CHUNK = 1 << 20
+PART = ".part-"  # of what is being written, between its name and eight characters
 
 
 class ArtifactError(RuntimeError):
@@ -58,7 +60,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_left(path)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}{PART}")
     os.close(descriptor)
     temporary = Path(name)
     try:
@@ -77,7 +79,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     """As `replacing`, for a folder: the finished folder takes the place of whatever stood at `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_left(path)
-    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}{PART}"))
     try:
         with held(temporary):
             yield temporary
@@ -92,9 +94,9 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 
 
 def remove_left(path: Path) -> None:
-    """Remove temporary siblings of `path` that no process holds."""
-    for temporary in path.parent.glob(f".{glob.escape(path.name)}.????????"):
-        with contextlib.suppress(FileNotFoundError), held(temporary) as free:
+    """Remove temporary siblings of `path` that no process holds, as far as that can be done."""
+    for temporary in path.parent.glob(f".{glob.escape(path.name)}{PART}????????"):
+        with contextlib.suppress(OSError), held(temporary) as free:
             if free:
                 shutil.rmtree(temporary) if temporary.is_dir() else temporary.unlink()
 
@@ -119,14 +121,28 @@ def is_locked(descriptor: int) -> bool:
 
 @contextlib.contextmanager
 def removing_folder(path: Path) -> Iterator[None]:
-    """Remove a folder, if there is one: it leaves `path` whole before the block, and its files are deleted after it."""
-    hidden = None
-    if path.is_dir():
-        hidden = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    """Remove a folder, if there is one: it leaves `path` whole before the block, and its files are deleted after it.
+
+    If the block raises it comes back.
+    """
+    remove_left(path)
+    if not path.is_dir():
+        yield
+        return
+    hidden = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}{PART}"))
+    try:
         path.replace(hidden)  # an empty folder is replaced
-    yield
-    if hidden:
-        shutil.rmtree(hidden)
+    except OSError:  # a file system may not rename a folder of a layer below its own
+        hidden.rmdir()
+        shutil.rmtree(path)
+        yield
+        return
+    try:
+        yield
+    except BaseException:
+        hidden.replace(path)
+        raise
+    shutil.rmtree(hidden, ignore_errors=True)
 
 
 def remove_folder(path: Path) -> None:

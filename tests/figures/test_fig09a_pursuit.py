@@ -98,6 +98,14 @@ def test_of_saes_that_differ_in_their_seed_alone_the_first_is_drawn(params, resu
     assert figure_data(BY_ID["fig09a_pursuit"], results, params)["saes"] == before
 
 
+def test_published_saes_of_one_width_are_all_drawn(params, results):
+    """Their L0 is no option of theirs, and all have seed 0."""
+    saes = [sae | {"k": None, "train_tokens": 0} for sae in results.experiments["pursuit"]["saes"]]
+    others = [copy.deepcopy(sae) | {"name": f"{sae['name']}-l0_85"} for sae in saes]
+    results.experiments["pursuit"]["saes"] = [*saes, *others]
+    assert len(figure_data(BY_ID["fig09a_pursuit"], results, params)["saes"]) == 2 * len(saes)
+
+
 def test_a_row_is_named_only_where_there_are_several(params, results):
     ((name, _),) = series(figure_data(BY_ID["fig09a_pursuit"], results, params)["saes"])
     assert name == ""

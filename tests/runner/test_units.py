@@ -138,13 +138,35 @@ def test_forgotten_units_are_made_again_for_a_new_reader(tmp_path):
     assert draw_and_copy(tmp_path, 0, 0)[1].computed == []  # they were forgotten once more
 
 
-def test_where_other_bytes_are_made_again_every_reader_is_computed(tmp_path, monkeypatch):
+def test_where_other_bytes_are_made_again_nothing_rests_on_both(tmp_path, monkeypatch):
     draw_and_copy(tmp_path, 0, 0)
     monkeypatch.setenv("MACHINE", " elsewhere")
     assert draw_and_copy(tmp_path, 0, 0)[1].computed == []
+    with pytest.raises(UnitError, match=r"drawn was made again .* Run the same command again"):
+        draw_and_copy(tmp_path, 0, 1)
     assert draw_and_copy(tmp_path, 0, 1)[1].computed == ["2", "3"]
     assert (tmp_path / "copied" / "2" / "copy.txt").read_text() == "4 elsewhere 0"
     assert draw_and_copy(tmp_path, 0, 1)[1].computed == []
+
+
+def test_forgotten_units_of_forgotten_ones_are_made_again_once(tmp_path):
+    """What reads both meets them in any order."""
+
+    def run(plus):
+        one = run_units(write_square_here, [Unit("u", {"number": 3})], tmp_path / "one", "one")
+        source = tmp_path / "one" / "u"
+        two = run_units(copy_number, [Unit("u", {"source": source, "plus": 0})], tmp_path / "two", "two")
+        both = Unit("u", {"source": source, "plus": plus}, (tmp_path / "two" / "u",))
+        last = run_units(copy_number, [both], tmp_path / "last", "last")
+        for stage in ("one", "two"):
+            units.forget_units(stage, keep_hashes=True)
+            shutil.rmtree(tmp_path / stage, ignore_errors=True)
+        units.input_hash.cache_clear()
+        return [record.computed for record in (one, two, last)]
+
+    assert run(0) == [["u"], ["u"], ["u"]]
+    assert run(0) == [[], [], []]
+    assert run(1) == [[], [], ["u"]]
 
 
 def test_fresh_makes_forgotten_units_again(tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """Artifacts: whole or not at all, the same bytes for the same content, bad files refused."""
 
+import errno
 import fcntl
 import json
 import os
@@ -17,6 +18,8 @@ from darkmatter.storage.artifacts import (
     open_array,
     read_arrays,
     read_json,
+    remove_folder,
+    removing_folder,
     replacing,
     replacing_folder,
     sha256_path,
@@ -79,12 +82,38 @@ def test_what_a_killed_process_had_begun_goes_when_the_same_is_written(tmp_path,
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     code = KILLED.format(function=function.__name__)
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=False)
-    other = tmp_path / ".out [1].json.bak.abcd1234"
+    other = tmp_path / ".out [1].json.original"
     other.touch()
     assert len(list(tmp_path.iterdir())) == 2
     with function(tmp_path / "out [1].json") as begun, function(tmp_path / "out [1].json"):
         assert begun.exists()  # which is at work
     assert sorted(tmp_path.iterdir()) == [other, tmp_path / "out [1].json"]
+
+
+def test_a_folder_that_could_not_be_replaced_is_there_again(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "old").touch()
+    with pytest.raises(ZeroDivisionError), removing_folder(tmp_path / "out"):
+        assert not (tmp_path / "out").exists()
+        raise ZeroDivisionError
+    assert [path.name for path in tmp_path.rglob("*")] == ["out", "old"]
+
+
+def test_what_a_killed_removal_has_left_goes_with_the_next(tmp_path):
+    left = tmp_path / ".out.part-abcd1234"
+    left.mkdir()
+    remove_folder(tmp_path / "out")
+    assert not left.exists()
+
+
+def test_a_folder_that_may_not_be_renamed_is_removed(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    (tmp_path / "out").mkdir()
+    monkeypatch.setattr(Path, "replace", refuse)
+    remove_folder(tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_another_process_writes_stays_where_marks_do_not_work(tmp_path, monkeypatch):
