@@ -127,7 +127,8 @@ def graph_cells(row: Content) -> list[str]:
     goals += [] if row["most_stages"] is None else [f"≤ {row['most_stages']} stages"]
     median = f" (median of {row['runs']})" if row["runs"] > 1 else ""
     least = row["dvcs_own"] + row["starts"]
-    limit = f": the limit allows {least:.0f} s" if row["goal"] is not None and least > row["goal"] else ""
+    ruled = row["stages"] and row["goal"] is not None and least > row["goal"]
+    limit = f": the limit allows {least:.0f} s" if ruled else ""
     reached = ("yes" if row["reached"] else f"**no**{limit}") if goals else ""
     names = f" ({', '.join(row['stages'])})" if 0 < len(row["stages"]) <= NAMED else ""
     return [
