@@ -18,7 +18,7 @@ FEW = {  # two SAEs at one hookpoint, and no experiment that asks for others
         "widths": {"hookpoints": ["resid_post.1"], "d_sae": [32, 64], "k": [4], "seeds": [0], "train_tokens": 3000}
     },
     "norm_baselines.groups": ["widths"],
-    "components": {"sae": OTHER, "parents": [f"resid_post.1/{SMALL}"]},
+    "components": {"sae": OTHER, "parents": 3 * [f"resid_post.1/{SMALL}"]},
     "downstream.saes": [SMALL],
     "latent_probe.sae": OTHER,
     "synthetic_noise.further_saes": [],
