@@ -21,8 +21,8 @@ from darkmatter.params.schema import Params
 from darkmatter.runner.arithmetic import arithmetic_of, mark
 from darkmatter.runner.stage import Stage, run
 from darkmatter.runner.units import Unit, link_or_copy, run_units
-from darkmatter.storage.artifacts import replacing_folder
 from darkmatter.storage.paths import ACTIVATIONS, MODEL, TOKENS
+from darkmatter.storage.replacing import replacing_folder
 
 SHARDS = Path("data/.shards")
 

@@ -21,6 +21,7 @@ from darkmatter.experiments.components.compute import (
     explain,
     write_targets,
 )
+from darkmatter.experiments.components.estimates import SELF
 from darkmatter.experiments.components.results import STORED, results_of, stored
 from darkmatter.runner.stage import Stage, run
 from darkmatter.runner.units import Unit, run_units
@@ -32,40 +33,43 @@ WORK = Path("data/.work")
 
 def main(stage: Stage) -> None:
     params = stage.params
-    hookpoint, parents = params.figures.main_hookpoint, params.components.parents
-    main_sae = f"{hookpoint}/{params.components.sae}"
+    hookpoint, chosen = params.figures.main_hookpoint, params.components
+    parents, saes = chosen.parents, [f"{hookpoint}/{name}" for name in (chosen.sae, *chosen.further_saes)]
     check_parents(hookpoint, parents)
-    files = {path: stage.reads(ACTIVATIONS / "eval" / path.split("/")[0]) for path in (main_sae, *parents)}
-    sources = {path: (stage.reads(CODES / path), stage.reads(SAES / path)) for path in (main_sae, *parents)}
+    activations = {path: stage.reads(ACTIVATIONS / "eval" / path.split("/")[0]) for path in (saes[0], *parents)}
+    codes = {
+        path: {"codes": stage.reads(CODES / path) / "codes.npz", "sae": stage.reads(SAES / path)}
+        for path in (*saes, *parents)
+    }
     moments = stage.reads(DECOMPOSITION / params.profile / hookpoint / MOMENTS)
     of_z = [path for path in parents if path.startswith("attn_z.")]
     attention = {"model": stage.reads(MODEL), "hookpoint": of_z[0].split("/")[0]} if of_z else None
     through = load_attention_output(str(attention["model"]), attention["hookpoint"]) if attention else None
-    check_sum(files[main_sae], [files[path] for path in parents], through)
+    check_sum(activations[saes[0]], [activations[path] for path in parents], through)
 
     splits = params.decomposition.model_dump(include={"fit_share", "folds", "split_seed"})
-    splits["device"] = params.device
-    codes = {path: {"codes": folder / "codes.npz", "sae": sae} for path, (folder, sae) in sources.items()}
-    sample = {"activations": files[main_sae], "prepared": moments.parent, **codes[main_sae]}
+    rows = {"activations": activations[saes[0]], "prepared": moments.parent, **splits, "device": params.device}
+    samples = {path: rows | codes[path] for path in saes}
     work = WORK / stage.name
-    run_units(write_targets, [Unit("targets", sample | splits)], work / "shared", stage.name)
+    run_units(write_targets, [Unit(path, sample) for path, sample in samples.items()], work / "targets", stage.name)
 
-    targets = work / "shared" / "targets"
-    common = {**sample, **splits, "targets": targets, "cutoff": params.decomposition.eigen_cutoff}
     if attention:
         codes[of_z[0]]["attention"] = attention
-    regressors = {**{path: [path] for path in parents}, "all-parents": parents, "self": [main_sae]}
-    units = [
-        Unit(
-            name,
-            {**common, "regressors": [codes[path] for path in paths]},
-            cost=len(paths) ** 2,
-        )
-        for name, paths in regressors.items()
-    ]
+    units, regressors = [], {path: {**{name: [name] for name in parents}, SELF: [path]} for path in saes}
+    regressors[saes[0]]["all-parents"] = parents
+    for path, names in regressors.items():
+        common = {**samples[path], "targets": work / "targets" / path, "cutoff": params.decomposition.eigen_cutoff}
+        for name, of in names.items():
+            arguments = {**common, "regressors": [codes[source] for source in of]}
+            units.append(Unit(f"{path}/{name}", arguments, cost=len(of) ** 2))
     stage.units = run_units(explain, units, work / "regressions", stage.name)
-    result = {name: read_arrays(work / "regressions" / name / SUMS) for name in regressors}
-    arrays = stored(result, read_arrays(targets / TARGET_SUMS))
+
+    left = {
+        path: {name: read_arrays(work / "regressions" / path / name / SUMS) for name in names}
+        for path, names in regressors.items()
+    }
+    both = [(left[path], read_arrays(work / "targets" / path / TARGET_SUMS)) for path in saes]
+    arrays = stored(*both[0], further=dict(zip(chosen.further_saes, both[1:], strict=True)))
     write_arrays(stage.writes(stage.reports.results / STORED), arrays, compress=True)
     write_json(stage.writes(stage.reports.results / "components.json"), results_of(arrays, params))
     shutil.rmtree(work)

@@ -13,8 +13,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from darkmatter.runner.stage import Stage, run
-from darkmatter.storage.artifacts import replacing_folder
 from darkmatter.storage.paths import CORPUS
+from darkmatter.storage.replacing import replacing_folder
 from darkmatter.text.corpus import build, read_source, write_corpus
 from darkmatter.text.hub_corpus import read_dataset, write_dataset
 

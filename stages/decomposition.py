@@ -23,8 +23,9 @@ from darkmatter.models.activation_files import open_activations
 from darkmatter.runner.stage import Stage, run
 from darkmatter.runner.units import Unit, forget_units, run_units
 from darkmatter.saes.open import read_specs
-from darkmatter.storage.artifacts import read_arrays, read_json, replacing_folder, write_arrays, write_json
+from darkmatter.storage.artifacts import read_arrays, read_json, write_arrays, write_json
 from darkmatter.storage.paths import ACTIVATIONS, CODES, DECOMPOSITION, HOOKPOINT_RESULTS, MODEL, SAES
+from darkmatter.storage.replacing import replacing_folder
 
 WORK = Path("data/.work")
 

@@ -13,7 +13,8 @@ from darkmatter.results.headline import headline_metrics
 from darkmatter.results.load import load_results
 from darkmatter.results.plot_rows import plot_rows
 from darkmatter.runner.stage import Stage, run
-from darkmatter.storage.artifacts import replacing_folder, write_json
+from darkmatter.storage.artifacts import write_json
+from darkmatter.storage.replacing import replacing_folder
 
 
 def main(stage: Stage) -> None:

@@ -40,12 +40,12 @@ from darkmatter.storage.artifacts import (
     open_array,
     read_arrays,
     read_json,
-    replacing_folder,
     write_arrays,
     write_json,
     write_text,
 )
 from darkmatter.storage.paths import DATA, MODEL, TOKENS
+from darkmatter.storage.replacing import replacing_folder
 
 RESPONSES = Path("data/.responses")
 

@@ -20,8 +20,8 @@ from darkmatter.runner.arithmetic_probe import settle
 from darkmatter.runner.processes import single_thread
 from darkmatter.runner.stage import Stage, run
 from darkmatter.sources.wheel_files import join_members
-from darkmatter.storage.artifacts import replacing_folder
 from darkmatter.storage.paths import MODEL
+from darkmatter.storage.replacing import replacing_folder
 
 
 def main(stage: Stage) -> None:

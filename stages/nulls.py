@@ -30,8 +30,9 @@ from darkmatter.runner.stage import Stage, run
 from darkmatter.runner.units import Unit, forget_units, link_or_copy, run_units
 from darkmatter.saes.open import encode_sae
 from darkmatter.saes.training.train import train_sae
-from darkmatter.storage.artifacts import replacing_folder, write_arrays, write_json
+from darkmatter.storage.artifacts import write_arrays, write_json
 from darkmatter.storage.paths import ACTIVATIONS, DATA, DECOMPOSITION, MODEL, TOKENS
+from darkmatter.storage.replacing import replacing_folder
 
 WORK = DATA / ".work" / "nulls"
 PREPARED = {RANDOM_MODEL, GAUSSIAN}  # nulls with activations of their own

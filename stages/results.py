@@ -10,8 +10,8 @@ Out: reports/PROFILE/results/decomposition/HOOKPOINT.json   estimates with inter
 import shutil
 
 from darkmatter.runner.stage import Stage, run
-from darkmatter.storage.artifacts import replacing_folder
 from darkmatter.storage.paths import HOOKPOINT_RESULTS
+from darkmatter.storage.replacing import replacing_folder
 
 
 def main(stage: Stage) -> None:

@@ -14,8 +14,9 @@ from tqdm import tqdm
 
 from darkmatter.models.load import load_tokenizer
 from darkmatter.runner.stage import Stage, run
-from darkmatter.storage.artifacts import read_json, replacing_folder, write_json
+from darkmatter.storage.artifacts import read_json, write_json
 from darkmatter.storage.paths import CORPUS, MODEL, TOKENS
+from darkmatter.storage.replacing import replacing_folder
 from darkmatter.text.corpus import read_documents
 from darkmatter.text.tokens import check_ids, contexts_of, manifest, split_contexts, stack
 

@@ -12,7 +12,7 @@ from hypothesis import settings
 from profiles import profile_params
 from workspace import shared_folder
 
-from darkmatter.storage.artifacts import replacing_folder
+from darkmatter.storage.replacing import replacing_folder
 
 check_local_functions_a_few_times()
 settings.register_profile("shared machine", deadline=None)  # an example that waits for a core is not wrong

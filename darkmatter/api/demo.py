@@ -18,8 +18,9 @@ from darkmatter.audit.command_line import add_command
 from darkmatter.params.compose import composed
 from darkmatter.params.schema import Params
 from darkmatter.params.types import ParamsError
-from darkmatter.storage.artifacts import ArtifactError, plain, read_json, replacing, replacing_folder, write_json
+from darkmatter.storage.artifacts import ArtifactError, plain, read_json, write_json
 from darkmatter.storage.paths import DATA, reports_of
+from darkmatter.storage.replacing import replacing, replacing_folder
 
 DEMO = DATA / "demo"
 SAE, MODEL, TOKENS, FIGURE = DEMO / "sae", DEMO / "model", DEMO / "tokens.npy", DEMO / "parts.svg"

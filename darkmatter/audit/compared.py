@@ -44,6 +44,7 @@ def kept(result: Reproduction) -> Content:
         "profile": result.here.profile,
         "here": described(result.here),
         "there": described(result.there),
+        "parameters": {name: list(both) for name, both in result.parameters.items()},
         "numbers": {"both": len(result.pairs), "equal": result.equal, "disjoint": len(result.disjoint)},
         "claims": [
             {

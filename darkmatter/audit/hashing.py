@@ -13,8 +13,8 @@ from pathlib import Path
 from dvc_data.hashfile.hash_info import HashInfo
 from dvc_data.hashfile.tree import Tree
 
-from darkmatter.storage.artifacts import walk_files
 from darkmatter.storage.listings import folder_sha256
+from darkmatter.storage.replacing import walk_files
 
 IGNORED = "__pycache__"  # in .dvcignore
 CHUNK = 1 << 22

@@ -91,6 +91,7 @@ class Reproduction:
         pairs: numbers that both runs have.
         alone: numbers that one run has and the other has not, or has not defined.
         machines: `machine` or `libraries` of the receipts → field → values there and here, where they differ.
+        parameters: dotted name → its value there and here, of those that both runs have and that differ.
     """
 
     there: Run
@@ -99,6 +100,7 @@ class Reproduction:
     pairs: list[NumberPair] = field(default_factory=list)
     alone: list[str] = field(default_factory=list)
     machines: dict[str, tuple[list[str], list[str]]] = field(default_factory=dict)
+    parameters: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     @property
     def equal(self) -> int:
@@ -127,7 +129,7 @@ def reproduction(there: Run, here: Run) -> Reproduction:
     Args:
         there: what is to be reproduced.
     """
-    result = Reproduction(there, here, machines=machines(there, here))
+    result = Reproduction(there, here, machines=machines(there, here), parameters=parameters(there, here))
     rows, others = here.judged, there.judged
     for claim in dict.fromkeys([*others, *rows]):
         row, other = rows.get(claim, {}), others.get(claim, {})
@@ -188,6 +190,16 @@ def machines(there: Run, here: Run) -> dict[str, tuple[list[str], list[str]]]:
         name: (first.get(name, []), second.get(name, []))
         for name in dict.fromkeys([*first, *second])
         if first.get(name) != second.get(name)
+    }
+
+
+def parameters(there: Run, here: Run) -> dict[str, tuple[str, str]]:
+    """Dotted name → value there and here, where both have the parameter and it differs."""
+    first, second = there.parameters, here.parameters
+    return {
+        name: (first[name], second[name])
+        for name in sorted(first.keys() & second.keys())
+        if first[name] != second[name]
     }
 
 

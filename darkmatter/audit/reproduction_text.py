@@ -33,6 +33,7 @@ def as_content(result: Reproduction) -> dict[str, Any]:
             "only_one_side": result.alone,
             "seed_freedom": result.there.seed_freedom,
             "machine": {name: {"there": one, "here": two} for name, (one, two) in result.machines.items()},
+            "parameters": {name: {"there": one, "here": two} for name, (one, two) in result.parameters.items()},
         }
     )
 
@@ -56,6 +57,7 @@ def as_text(result: Reproduction) -> list[str]:
     there, claims = result.there, len(result.there.judged | result.here.judged)
     count = len({one.claim for one in result.changed})
     lines = [f"this run against {there.name}, both of profile {there.profile}", *machine_lines(result)]
+    lines += [f"parameter {name}: {one} there, {two} here" for name, (one, two) in result.parameters.items()]
     lines.append(
         f"outcomes: changed in {count} of {claims} claims and predictions"
         if count

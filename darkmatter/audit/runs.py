@@ -8,6 +8,7 @@ from typing import Any
 
 from darkmatter.audit.history import git
 from darkmatter.report.compared import judged_rows
+from darkmatter.report.sources import flat
 from darkmatter.statistics.seed_noise import ALIKE
 from darkmatter.storage.artifacts import ArtifactError
 from darkmatter.storage.paths import BEFORE_FOLDERS, REPORTS, reports_of
@@ -43,6 +44,11 @@ class Run:
     def judged(self) -> dict[str, Content]:
         """Claim, or prediction that was judged → its row, as `judged_rows`."""
         return {row["id"]: row for row in judged_rows(self.claims)}
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """Dotted name → text, of every parameter that a stage read, by the receipts."""
+        return {name: text for receipt in self.receipts.values() for name, text in flat(receipt["params"])}
 
 
 def run_of(name: str, root: Path, profile: str) -> Run | None:

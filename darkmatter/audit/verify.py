@@ -31,8 +31,8 @@ from darkmatter.audit.receipts import Receipts, sorted_receipts
 from darkmatter.audit.rules import rule_findings
 from darkmatter.runner.pipeline_file import profile_here
 from darkmatter.runner.staleness import brief, stale_stages, unsaid
-from darkmatter.storage.artifacts import walk_files
 from darkmatter.storage.paths import DATA, reports_of
+from darkmatter.storage.replacing import walk_files
 
 
 @dataclass

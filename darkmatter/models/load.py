@@ -28,7 +28,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from darkmatter.models.checkpoint_parts import drop_random_head, load_options, misfits
 from darkmatter.params.data import Model
-from darkmatter.storage.artifacts import ArtifactError, read_json, sha256_file, walk_files, write_json
+from darkmatter.storage.artifacts import ArtifactError, read_json, sha256_file, write_json
+from darkmatter.storage.replacing import walk_files
 
 MANIFEST = "manifest.json"
 LINKED_FROM = "linked_from"  # in the manifest of links: the folder that they lead to

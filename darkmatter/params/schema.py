@@ -171,7 +171,8 @@ class Params(Section):
         sections = ("components", "error_saes", "latent_probe", "synthetic_noise", "controls")
         at_main = [(f"{section}.sae", getattr(self, section).sae) for section in sections]
         at_main += [("downstream.saes", name) for name in self.downstream.saes]
-        at_main += [("synthetic_noise.further_saes", name) for name in self.synthetic_noise.further_saes]
+        for section in ("components", "latent_probe", "synthetic_noise"):
+            at_main += [(f"{section}.further_saes", name) for name in getattr(self, section).further_saes]
         at_main += [("nulls.saes", name) for name in self.nulls.saes]
         main = self.figures.main_hookpoint
         named = [(key, f"{main}/{name}") for key, name in at_main]

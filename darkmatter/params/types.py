@@ -3,7 +3,7 @@
 from itertools import pairwise
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w-]*$")]
 FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w.-]*$")]
@@ -23,6 +23,19 @@ class ParamsError(ValueError):
 
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class OneSaeAndOthers(Section):
+    """What is measured on `sae`, and on `further_saes` beside it; all of them are SAEs of the main hookpoint."""
+
+    sae: Name
+    further_saes: Annotated[list[Name], Field(default_factory=list)]
+
+    @model_validator(mode="after")
+    def each_once(self) -> "OneSaeAndOthers":
+        if len({self.sae, *self.further_saes}) < 1 + len(self.further_saes):
+            raise ValueError("`further_saes` names an SAE twice, or `sae` again")
+        return self
 
 
 def rising_from_zero(values: list[float]) -> list[float]:

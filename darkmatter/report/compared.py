@@ -1,4 +1,4 @@
-"""Machine × claim: the runs that were compared with another run of their profile (`darkmatter compare --keep NAME`).
+"""Run × claim: the runs that were compared with another run of their profile (`darkmatter compare --keep NAME`).
 
     python -m darkmatter.report.compared      # writes docs/compared.md again; a test compares
 
@@ -23,15 +23,15 @@ PREFACE = """\
 
 Written by `python -m darkmatter.report.compared` from `reports/compared/`; not edited by hand.
 
-Did a run on another machine come to the same outcomes? A column is a run that was compared with another run of the same
-profile. Each cell has the outcome of the claim, or of our prediction, and, where numbers moved, the largest shift: in
-standard deviations over training seeds (σ) where that spread is known, else in half widths of the interval (w). A
-change of outcome stands in bold. Each run was judged by the rules of its day; [results.md](results.md) has the outcomes
-by the rules of today. Edition 1 had 54 claims: its 18 `text-…` are [errata](errata.md) now, and nine claims were added
-since. Early columns have no predictions. Units that were found stored were made by an earlier run: what rests on them
-was not made again.
+Did a run on another machine, or of other random draws, come to the same outcomes? A column is a run that was compared
+with another run of the same profile; where its parameters were others, the first table has them. Each cell has the
+outcome of the claim, or of our prediction, and, where numbers moved, the largest shift: in standard deviations over
+training seeds (σ) where that spread is known, else in half widths of the interval (w). A change of outcome stands in
+bold. Each run was judged by the rules of its day; [results.md](results.md) has the outcomes by the rules of today.
+Edition 1 had 54 claims: its 18 `text-…` are [errata](errata.md) now, and nine claims were added since. Early columns
+have no predictions. Units that were found stored were made by an earlier run: what rests on them was not made again.
 
-To add a column, on a machine of another class, after `make repro`:
+To add a column, after `make repro` on a machine of another class, or `dvc exp run` with other seeds:
 
 ```
 darkmatter compare HEAD --keep NAME     # writes reports/compared/NAME.json: commit it
@@ -95,6 +95,8 @@ def column(name: str, run: Content) -> Content:
             "machine": machine(here),
             "against": f"{machine(there)}, {there['date']}",
             "profile, date": f"{run['profile']}, {here['date']}",
+            "parameters": "; ".join(f"{name} {text}" for name, (_, text) in run.get("parameters", {}).items())
+            or "the same",
             "units": f"{here['units']['computed']} computed, {here['units']['reused']} found stored",
             "outcomes": f"{same} of {len(run['claims'])} the same",
             "numbers": f"{numbers['equal']} of {numbers['both']} the same to the last bit, "

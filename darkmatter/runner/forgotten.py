@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from darkmatter.runner.unit import UnitError
-from darkmatter.storage.artifacts import read_json, remove_folder, sha256_file, walk_files, write_json
+from darkmatter.storage.artifacts import read_json, sha256_file, write_json
 from darkmatter.storage.listings import listed_sha256
+from darkmatter.storage.replacing import remove_folder, walk_files
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ stage made in its run-cache. After a crash of the whole machine `darkmatter repr
 """
 
 import contextlib
-import fcntl
 import os
 import select
 import subprocess
@@ -19,6 +18,7 @@ from typing import Any
 import yaml
 
 from darkmatter.storage import safe_yaml
+from darkmatter.storage.replacing import replacing, try_lock
 
 LOCK = Path("dvc.lock")
 TMP = Path(".dvc/tmp")
@@ -47,7 +47,12 @@ def watch() -> None:
 def keep_copy() -> None:
     """Copy dvc.lock if it is whole."""
     if stages_of(LOCK) is not None:
-        replace(COPY, LOCK.read_bytes())
+        copy(LOCK, COPY)
+
+
+def copy(source: Path, target: Path) -> None:
+    with replacing(target) as temporary:
+        temporary.write_bytes(source.read_bytes())
 
 
 def restore(fewest: int = 0) -> bool:
@@ -60,7 +65,7 @@ def restore(fewest: int = 0) -> bool:
         return False
     with dvc_waits() as locked:
         if needed := locked and is_part(fewest):  # no other DVC was just writing it
-            replace(LOCK, COPY.read_bytes())
+            copy(COPY, LOCK)
         return needed
 
 
@@ -79,11 +84,7 @@ def restore_after_crash() -> bool:
 def is_left(mark: Path) -> bool:
     """Whether the process that made a mark has ended without taking it away."""
     with mark.open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-    return True
+        return try_lock(file.fileno())
 
 
 def is_part(fewest: int = 0) -> bool:
@@ -118,26 +119,9 @@ def dvc_waits() -> Iterator[bool]:
     """Hold DVC's own lock inside; False where another DVC holds it too long."""
     end = time.monotonic() + PATIENCE
     with DVCS_OWN.open("a+") as file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                yield True
-                return
-            except BlockingIOError:
-                if time.monotonic() > end:
-                    yield False
-                    return
-                time.sleep(POLL_SECONDS)
-
-
-def replace(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all. (`artifacts.replacing` needs NumPy, which is much for a process that waits.)"""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+        while not (locked := try_lock(file.fileno())) and time.monotonic() < end:
+            time.sleep(POLL_SECONDS)
+        yield locked
 
 
 def wait_for_end(pid: int) -> None:
@@ -156,9 +140,7 @@ def main(pid: int) -> None:
     """Wait for a process and restore what it leaves cut short; the second of two that wait for one ends at once."""
     mark = TMP / f"{MARK}{pid}"
     with mark.open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not try_lock(file.fileno()):
             return
         wait_for_end(pid)
         restore(stages_of(COPY) or 0)

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from darkmatter.runner.arithmetic import FLOAT32, products
-from darkmatter.storage.artifacts import ArtifactError, plain, replacing_folder
+from darkmatter.storage.artifacts import ArtifactError, plain
+from darkmatter.storage.replacing import replacing_folder
 
 LIBRARIES = ("numpy", "scipy", "torch", "transformers", "sae-lens", "safetensors")
 

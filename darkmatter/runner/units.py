@@ -31,16 +31,8 @@ from darkmatter.runner.forgotten import (
 )
 from darkmatter.runner.local_executor import execute_here
 from darkmatter.runner.unit import ResourceUse, Unit, UnitError, library_versions
-from darkmatter.storage.artifacts import (
-    ArtifactError,
-    plain,
-    remove_folder,
-    remove_left,
-    replacing_folder,
-    sha256_bytes,
-    sha256_path,
-    walk_files,
-)
+from darkmatter.storage.artifacts import ArtifactError, plain, sha256_bytes, sha256_path
+from darkmatter.storage.replacing import remove_folder, remove_left, replacing_folder, walk_files
 
 STORE = Path("data/.units")
 ROUNDING = ROOT / "darkmatter" / "runner" / "rounded_products.py"

@@ -18,7 +18,8 @@ from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import BinaryIO
 
-from darkmatter.storage.artifacts import ArtifactError, replacing_folder, sha256_file
+from darkmatter.storage.artifacts import ArtifactError, sha256_file
+from darkmatter.storage.replacing import replacing_folder
 from darkmatter.storage.text_files import encoding_of
 
 WHEELS = Path("data/.wheels")

@@ -33,6 +33,11 @@ def seed_groups(saes: Iterable[T], read: Callable[[T, str], Any]) -> list[list[T
     return [group for group in groups.values() if len({read(sae, "seed") for sae in group}) > 1]
 
 
+def names_alike(specs: Iterable[Any]) -> list[list[str]]:
+    """Names of those of these SAEs (`SaeSpec`, of one hookpoint) that differ in their seed alone."""
+    return [[spec.name for spec in group] for group in seed_groups(specs, getattr)]
+
+
 @dataclass(frozen=True)
 class SeedNoise:
     """How far numbers scatter between SAEs that differ in their seed alone.
@@ -127,6 +132,11 @@ def seed_fact(
     own, *others = ([np.nan if value is None else value for value in group] for group in (values, *groups))
     noise = SeedNoise.of(others)
     return of_seed(moved_term(np.array(own), own_moves(len(own), noise), combine, noise.freedom))
+
+
+def of_one(value: float | None, groups: Sequence[Sequence[float | None]]) -> dict[str, OfSeed]:
+    """As `seed_fact`, of a number of one SAE; nothing is said of a null."""
+    return seed_fact([value], groups) if value is not None else {}
 
 
 def of_seed(term: Term | str) -> dict[str, OfSeed]:

@@ -7,7 +7,8 @@ among them, has its hash in its own receipt; so a clone without data can tell wh
 from collections.abc import Mapping
 from pathlib import Path
 
-from darkmatter.storage.artifacts import ArtifactError, sha256_bytes, sha256_file, walk_files
+from darkmatter.storage.artifacts import ArtifactError, sha256_bytes, sha256_file
+from darkmatter.storage.replacing import walk_files
 
 
 def list_files(path: Path) -> dict[str, str]:

@@ -14,7 +14,8 @@ import numpy as np
 from darkmatter.params.data import Corpus, Source
 from darkmatter.params.given import given
 from darkmatter.sources.packages import Archive, fetch
-from darkmatter.storage.artifacts import ArtifactError, replacing, sha256_file, write_json
+from darkmatter.storage.artifacts import ArtifactError, sha256_file, write_json
+from darkmatter.storage.replacing import replacing
 from darkmatter.text.readers import READERS, Document
 
 WORD = re.compile(r"\w+")

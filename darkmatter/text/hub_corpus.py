@@ -21,7 +21,8 @@ from darkmatter.params.data import Corpus, Dataset
 from darkmatter.params.given import given
 from darkmatter.sources.hub import BLOCK, Stream
 from darkmatter.sources.hub_access import Repo
-from darkmatter.storage.artifacts import ArtifactError, replacing, sha256_file, write_json
+from darkmatter.storage.artifacts import ArtifactError, sha256_file, write_json
+from darkmatter.storage.replacing import replacing
 from darkmatter.text.corpus import mark_duplicates
 
 INDICES = 1000  # random positions drawn at once; part of the order

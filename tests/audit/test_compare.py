@@ -260,6 +260,17 @@ def test_a_comparison_is_kept_as_a_column_of_the_table(capsys, run):
     assert any("another-machine" in line and f"{JUDGED - 1} of {JUDGED} the same" in line for line in lines)
 
 
+def test_parameters_that_differ_are_said(capsys, run):
+    assert in_json(capsys)[1]["parameters"] == {}
+    path = OWN.receipts / "nulls.json"
+    receipt = read_json(path)
+    receipt["params"]["nulls"]["seed"] = 7
+    write_json(path, receipt)
+    assert "parameter nulls.seed: 0 there, 7 here\n" in compared(capsys, "--keep", "other-draws")[1]
+    assert read_json(COMPARED / "other-draws.json")["parameters"] == {"nulls.seed": ["0", "7"]}
+    assert "| nulls.seed 7 |" in page(read_compared())
+
+
 @pytest.mark.parametrize("name", ["../elsewhere", "", "Upper", ".hidden"])
 def test_a_kept_comparison_has_a_plain_name(capsys, run, name):
     code, text = compared(capsys, f"--keep={name}")

@@ -84,11 +84,14 @@ def controls(folder):
 def components(folder):
     module = components_results
     names = (*PARAMS.components.parents, *module.JOINT)
-    result = {name: regression(3 * D_MODEL, seed) for seed, name in enumerate(names)}
-    targets = {
-        key: array for key, array in regression(3 * D_MODEL, 9, True).items() if key.startswith(("total", "square"))
-    }
-    arrays = module.stored(result, targets)
+
+    def of_sae(first: int, names):
+        sums = regression(3 * D_MODEL, first + 9, True).items()
+        targets = {key: array for key, array in sums if key.startswith(("total", "square"))}
+        return {name: regression(3 * D_MODEL, first + seed) for seed, name in enumerate(names)}, targets
+
+    further = of_sae(20, (*PARAMS.components.parents, "self"))
+    arrays = module.stored(*of_sae(0, names), dict.fromkeys(PARAMS.components.further_saes, further))
     return {module.STORED: arrays}, module.results_of(arrays, PARAMS)
 
 

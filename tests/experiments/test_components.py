@@ -5,6 +5,7 @@ import pytest
 from components_case import CONTEXTS, D_MODEL, D_SAE, PARENTS, POSITIONS, SPLIT, files, make_case
 from decomposition_reference import r2
 from decomposition_reference import regress as dense
+from profiles import profile_params
 
 from darkmatter.experiments.components.compute import (
     MAPS,
@@ -17,11 +18,13 @@ from darkmatter.experiments.components.compute import (
     write_targets,
 )
 from darkmatter.experiments.components.estimates import (
+    PARENTS_SEED,
     TARGETS,
     components_results,
     regressor_estimates,
     target_sums,
 )
+from darkmatter.experiments.components.results import results_of, stored
 from darkmatter.params.types import ParamsError
 from darkmatter.regression.splits import draw_splits
 from darkmatter.statistics.joint_levels import joint
@@ -194,5 +197,46 @@ def test_results_name_what_the_ledger_reads():
     assert result["estimands"]["sae_explains_nonlinear"]["r2"]["value"] == 4
     assert result["estimands_by_variant"]["context"]["authors"].keys() == result["estimands"].keys()
     assert [row["label"] for row in result["regressors"]] == [*PARENTS, "all parents", "Sae(x)"]
+    assert "of_seed" not in str(result) and "absent" not in str(result)
     beside = {"joint", "pooled"}
     assert all(beside.isdisjoint(target) for row in result["regressors"] for target in row["targets"].values())
+
+
+def test_another_seed_of_the_explained_sae_moves_what_claims_take(case, tmp_path):
+    """The pair: the SAE and itself without one latent of each row, as if that were another seed."""
+    folder, fewer = case[0], tmp_path / "fewer"
+    fewer.mkdir()
+    for name in ("cfg.json", "sae_weights.safetensors"):
+        (fewer / name).write_bytes((folder / "self" / name).read_bytes())
+    codes = read_arrays(folder / "self" / "codes.npz")
+    codes["value"][:, -1] = 0
+    write_arrays(fewer / "codes.npz", codes)
+    names = ("widths-2048-k32-s0", "seeds-2048-k32-s1")
+    params = profile_params("smollm2")
+    parents = dict(zip(params.components.parents, PARENTS, strict=True))
+
+    def left(out, sae):
+        sample = {"activations": str(folder / "self.npy"), "prepared": str(folder / "moments"), **sae, **SPLIT}
+        out.mkdir()
+        write_targets(out, **sample)
+        result = {}
+        for regressor, sources in {**{k: [files(folder, v)] for k, v in parents.items()}, "self": [sae]}.items():
+            explain(out, sources, str(out), 1e-12, **sample)
+            result[regressor] = read_arrays(out / SUMS)
+        return result, read_arrays(out / TARGET_SUMS)
+
+    own, other = left(tmp_path / names[0], files(folder, "self")), left(tmp_path / names[1], files(tmp_path, "fewer"))
+    own[0]["all-parents"] = own[0]["self"]
+    other[0]["all-parents"] = other[0]["self"]
+    result = results_of(stored(*own, further={names[1]: other}), params)["estimands"]
+    alone = results_of(stored(*other, further={names[1]: other}), params)["estimands"]
+    for name, numbers in result.items():
+        pairs = zip(as_list(numbers["r2"]), as_list(alone[name]["r2"]), strict=True)
+        for one, moved in pairs:
+            deviation = abs(one["value"] - moved["value"]) / 2**0.5
+            assert one["of_seed"] == {"deviation": pytest.approx(deviation), "freedom": 1} and deviation > 1e-4
+            assert one["absent"] == PARENTS_SEED
+
+
+def as_list(numbers):
+    return numbers if isinstance(numbers, list) else [numbers]

@@ -10,6 +10,8 @@ from safetensors.numpy import save_file
 from darkmatter.experiments.latent_probe.compute import LATENTS, PROBE_RANK, PROBE_SUMS, probe_latents
 from darkmatter.experiments.latent_probe.estimates import compare, curve, latent_results, smoothed
 from darkmatter.experiments.latent_probe.latent_ranks import Ranks, rank_correlation, resample, weighted_median
+from darkmatter.experiments.latent_probe.results import one_group
+from darkmatter.statistics.seed_noise import UNDEFINED
 from darkmatter.storage.artifacts import ArtifactError, read_arrays, write_arrays, write_json
 
 LATENT_COUNT, CONTEXTS, POSITIONS = 8, 10, 2000
@@ -37,8 +39,8 @@ def probe(folder, weight, directions=DIRECTIONS, positions=POSITIONS):
     return [read_arrays(folder / name) for name in (LATENTS, PROBE_SUMS, PROBE_RANK)]
 
 
-def results(table, sums, rank, min_firings=10):
-    return latent_results(table, sums, {k: int(v) for k, v in rank.items()}, min_firings, WINDOWS, BOOTSTRAP)
+def results(table, sums, rank, min_firings=10, alike=()):
+    return latent_results(table, sums, {k: int(v) for k, v in rank.items()}, min_firings, WINDOWS, BOOTSTRAP, alike)
 
 
 def bernoulli(scale, share=0.3, seed=0):
@@ -123,6 +125,27 @@ def test_products_add_up_to_the_squared_norm_of_latents_that_are_not_orthogonal(
 def test_of_orthogonal_latents_the_product_is_the_square(tmp_path):
     table, _, _ = probe(tmp_path, bernoulli(np.linspace(1, 5, LATENT_COUNT)))
     np.testing.assert_allclose(table["group_product"].sum(0), table["square"], rtol=1e-5)
+
+
+def test_another_seed_moves_the_judged_numbers_by_what_it_moved_a_pair(tmp_path):
+    seeds = [
+        probe(tmp_path, np.random.default_rng(seed).gamma(2, size=(CONTEXTS * POSITIONS, LATENT_COUNT)))
+        for seed in (1, 2)
+    ]
+    pair = [one_group(table) for table, _, _ in seeds]
+    table, sums, rank = probe(tmp_path, bernoulli(np.linspace(1, 5, LATENT_COUNT)))
+    judged = results(table, sums, rank, alike=[pair])["estimands"]
+    own = [results(*seed)["estimands"] for seed in seeds]
+    for estimand, numbers in judged.items():
+        for kind, one in numbers.items():
+            first, second = (seed[estimand][kind]["value"] for seed in own)
+            assert first != second
+            assert one["of_seed"] == {"deviation": pytest.approx(abs(first - second) / 2**0.5), "freedom": 1}
+    plain = results(table, sums, rank)["estimands"]
+    assert all("of_seed" not in one for numbers in plain.values() for one in numbers.values())
+    silent = [pair[0], pair[1] | {"firings": np.zeros_like(pair[1]["firings"])}]
+    undefined = results(table, sums, rank, alike=[silent])["estimands"]["probe_against_products"]["rank"]
+    assert undefined["of_seed"] == {"reason": UNDEFINED}
 
 
 def test_norms_of_decoder_rows_do_not_matter(tmp_path):

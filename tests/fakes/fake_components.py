@@ -20,15 +20,22 @@ def three_fits(value: float) -> dict[str, Any]:
     return splits | {"in_sample": number(value + 0.02)}
 
 
-def fake(params: Params) -> dict[str, Any]:
-    parents = params.components.parents
-    estimates = {
+def estimates_of(params: Params, factor: float) -> dict[str, Any]:
+    return {
         name: {
-            target: three_fits(value * (1 + place))
-            | {"joint": three_fits(value * (1 + place)) | {"level": 0.98}, "pooled": three_fits(value * (1 + place))}
+            target: three_fits(value * factor * (1 + place))
+            | {
+                "joint": three_fits(value * factor * (1 + place)) | {"level": 0.98},
+                "pooled": three_fits(value * factor * (1 + place)),
+            }
             for target, value in R2.items()
         }
-        for place, name in enumerate((*parents, *JOINT))
+        for place, name in enumerate((*params.components.parents, *JOINT))
     }
-    sae = f"{params.figures.main_hookpoint}/{params.components.sae}"
-    return components_results(sae, parents, estimates, 82300, 100)
+
+
+def fake(params: Params) -> dict[str, Any]:
+    """Where there are further SAEs, the first of them differs from `sae` in its seed alone."""
+    chosen, own = params.components, estimates_of(params, 1)
+    alike = [[own, estimates_of(params, 1.1)]] if chosen.further_saes else []
+    return components_results(f"{params.figures.main_hookpoint}/{chosen.sae}", chosen.parents, own, 82300, 100, alike)

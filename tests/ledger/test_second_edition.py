@@ -19,6 +19,7 @@ from darkmatter.ledger.estimands.judged_grid import no_denser
 from darkmatter.ledger.estimands.quantities import Fixed, Keyed
 from darkmatter.ledger.estimands.reductions import ends_at
 from darkmatter.ledger.estimands.registry import estimand
+from darkmatter.ledger.estimands.stage_seeds import NOT_RUN
 from darkmatter.results.density import DENSEST, OF_WIDTHS, Density, beside_the_papers
 from darkmatter.results.load import Results
 
@@ -204,6 +205,28 @@ def test_the_lead_of_one_measure_subtracts_pooled_from_pooled(evidence):
     assert value(of_reductions(evidence, **experiments)["lead"]) == pytest.approx(0.14 - 0.1)  # of unlike measures
     with pytest.raises(Missing, match="no results of pursuit"):
         of_one_measure(evidence, BY_DIMENSION, **experiments)
+
+
+def test_the_lead_holds_the_seed_where_both_experiments_know_it(evidence):
+    def lead(of_components: dict, of_pursuit: dict) -> dict:
+        experiments = both([0.04, 0.14], -0.05)
+        explained = experiments["components"]["estimands"].pop(EXPLAINED)["r2"]
+        experiments["components"]["estimands"][f"{EXPLAINED}_pooled"] = {
+            "r2": [one | of_components for one in explained]
+        }
+        for change in experiments["pursuit"]["estimands"]["pursuit_nonlinear_change"]["change"]:
+            change |= of_pursuit
+        results = Results(evidence.results.decomposition, experiments)
+        made = estimand("reduction_lead_of_one_measure_with_seed")(
+            dataclasses.replace(evidence, results=results), PRIMARY
+        )
+        return made["lead"].at({"level": 0.95}, 1)
+
+    known = {"of_seed": {"deviation": 0.02, "freedom": 3}}
+    neither, one, two = lead({}, {}), lead(known, {}), lead(known, known)
+    assert (neither["resampled"], one["resampled"], two["resampled"]) == ("context", "context", "context, seed")
+    assert neither["absent"]["seed"] == one["absent"]["seed"] == NOT_RUN and "absent" not in two
+    assert two["low"] < one["low"] < neither["low"] and neither["value"] == two["value"]
 
 
 def test_the_lead_by_dimension_has_the_mean_of_each_dimension_on_both_sides(evidence, monkeypatch):

@@ -8,6 +8,7 @@ from fake_sums import FakeRows
 from profiles import profile_params
 from scipy.stats import t
 
+from darkmatter.experiments.components.estimates import PARENTS_SEED
 from darkmatter.ledger.claims import load_claims
 from darkmatter.ledger.estimands.experiments import component
 from darkmatter.ledger.estimands.quantities import Fixed, Keyed, Null
@@ -73,8 +74,10 @@ def test_which_judged_intervals_hold_it(content):
         assert one["resampled"] == "context" and "no SAE" in one["absent"]["seed"]
     for one in judged(rows["vector-r2-trend"], {"l0": {}, "width": {}}):
         assert one["absent"]["seed"] == SEED_HELD
-    for one in judged(rows["parts-self"], {"r2": {}}):
-        assert one["absent"]["seed"] == NOT_RUN
+    assert sources("parts-self") == {"context, seed"}
+    assert sources("probe-is-latent-sum") == {"latent, context, seed"}
+    for one in judged(rows["parts-nonlinear"], {"r2": {}}):
+        assert one["resampled"] == "context, seed" and one["absent"] == PARENTS_SEED
 
 
 def stage(**more) -> dict:

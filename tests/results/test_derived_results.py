@@ -167,7 +167,7 @@ def interpretability():
 
 
 def latent_probe():
-    module, arrays = latent_probe_estimates, fake_latent_probe.fake_stored()
+    module, arrays = latent_probe_estimates, fake_latent_probe.fake_stored(PARAMS)
     return {module.STORED: arrays}, module.results_of(arrays, PARAMS)
 
 

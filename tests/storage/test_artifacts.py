@@ -1,12 +1,6 @@
 """Artifacts: whole or not at all, the same bytes for the same content, bad files refused."""
 
-import errno
-import fcntl
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,18 +11,11 @@ from darkmatter.storage.artifacts import (
     ArtifactError,
     open_array,
     read_arrays,
-    read_json,
-    remove_folder,
-    removing_folder,
-    replacing,
-    replacing_folder,
     sha256_path,
     to_json,
     write_arrays,
-    write_json,
 )
 
-ROOT = Path(__file__).parents[2]
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
@@ -44,93 +31,6 @@ def test_json_is_sorted_and_refuses_nan():
     assert to_json({"b": 1, "a": np.float64(0.1)}) == to_json({"a": 0.1, "b": np.int64(1)})
     with pytest.raises(ArtifactError, match="NaN or infinite"):
         to_json({"r2": float("nan")})
-
-
-def test_failed_write_leaves_the_old_file_and_no_rubbish(tmp_path):
-    write_json(tmp_path / "a.json", 1)
-    with pytest.raises(ZeroDivisionError), replacing(tmp_path / "a.json") as temporary:
-        temporary.write_text("half")
-        raise ZeroDivisionError
-    assert read_json(tmp_path / "a.json") == 1
-    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
-
-
-def test_failed_folder_leaves_the_old_one(tmp_path):
-    for attempt in (1, 2):
-        try:
-            with replacing_folder(tmp_path / "out") as folder:
-                (folder / f"{attempt}.txt").write_text("x")
-                if attempt == 2:
-                    raise ZeroDivisionError
-        except ZeroDivisionError:
-            pass
-    assert [path.name for path in tmp_path.rglob("*.txt")] == ["1.txt"]
-    assert [path.name for path in tmp_path.iterdir()] == ["out"]
-
-
-KILLED = """
-import os, pathlib, signal
-from darkmatter.storage.artifacts import {function}
-with {function}(pathlib.Path("out [1].json")) as begun:
-    (begun / "part" if begun.is_dir() else begun).write_text("half")
-    os.kill(os.getpid(), signal.SIGKILL)
-"""
-
-
-@pytest.mark.parametrize("function", [replacing, replacing_folder])
-def test_what_a_killed_process_had_begun_goes_when_the_same_is_written(tmp_path, function):
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    code = KILLED.format(function=function.__name__)
-    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=False)
-    other = tmp_path / ".out [1].json.original"
-    other.touch()
-    assert len(list(tmp_path.iterdir())) == 2
-    with function(tmp_path / "out [1].json") as begun, function(tmp_path / "out [1].json"):
-        assert begun.exists()  # which is at work
-    assert sorted(tmp_path.iterdir()) == [other, tmp_path / "out [1].json"]
-
-
-def test_a_folder_that_could_not_be_replaced_is_there_again(tmp_path):
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "old").touch()
-    with pytest.raises(ZeroDivisionError), removing_folder(tmp_path / "out"):
-        assert not (tmp_path / "out").exists()
-        raise ZeroDivisionError
-    assert [path.name for path in tmp_path.rglob("*")] == ["out", "old"]
-
-
-def test_what_a_killed_removal_has_left_goes_with_the_next(tmp_path):
-    left = tmp_path / ".out.part-abcd1234"
-    left.mkdir()
-    remove_folder(tmp_path / "out")
-    assert not left.exists()
-
-
-def test_a_folder_that_may_not_be_renamed_is_removed(tmp_path, monkeypatch):
-    def refuse(*_):
-        raise OSError(errno.EXDEV, "Invalid cross-device link")
-
-    (tmp_path / "out").mkdir()
-    monkeypatch.setattr(Path, "replace", refuse)
-    remove_folder(tmp_path / "out")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_what_another_process_writes_stays_where_marks_do_not_work(tmp_path, monkeypatch):
-    def refuse(*_):
-        raise OSError("no locks here")
-
-    monkeypatch.setattr(fcntl, "flock", refuse)
-    with replacing(tmp_path / "a"), replacing(tmp_path / "a"):
-        pass
-    assert (tmp_path / "a").is_file()
-
-
-@pytest.mark.parametrize("function", [replacing, replacing_folder])
-def test_an_error_of_the_disk_comes_out_as_it_is(tmp_path, function):
-    with pytest.raises(OSError, match="disk is full"), function(tmp_path / "a"):
-        raise OSError("disk is full")
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_arrays_have_deterministic_bytes_and_no_pickle(tmp_path):

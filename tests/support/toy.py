@@ -7,7 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from darkmatter.storage.artifacts import sha256_path, walk_files, write_json
+from darkmatter.storage.artifacts import sha256_path, write_json
+from darkmatter.storage.replacing import walk_files
 
 MAKE = """from pathlib import Path
 folder = Path("data/numbers")

@@ -12,7 +12,8 @@ from rocrate.model.entity import Entity
 from rocrate.rocrate import ROCrate
 
 from darkmatter.audit.export.sources import Sources
-from darkmatter.storage.artifacts import sha256_file, sha256_path, walk_files
+from darkmatter.storage.artifacts import sha256_file, sha256_path
+from darkmatter.storage.replacing import walk_files
 
 TERMS = "https://w3id.org/ro/terms/workflow-run/context"
 FOLDER_HASH = "SHA-256 of the sorted lines `relative path, blank, SHA-256` of the files in the folder."

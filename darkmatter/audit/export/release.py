@@ -19,8 +19,9 @@ from darkmatter.audit.export import codecheck, ro_crate
 from darkmatter.audit.export.sources import Sources, read_sources, read_yaml
 from darkmatter.audit.history import git
 from darkmatter.audit.verify import verify
-from darkmatter.storage.artifacts import ArtifactError, replacing_folder, sha256_file, write_text
+from darkmatter.storage.artifacts import ArtifactError, sha256_file, write_text
 from darkmatter.storage.paths import REPORT
+from darkmatter.storage.replacing import replacing_folder
 
 OUT = Path("dist")
 CITATION = Path("CITATION.cff")

@@ -9,30 +9,33 @@ REGRESSED_BLOCKS = 4  # sets of rows without folds
 
 
 def cost(w: Workload) -> Cost:
-    """Regress the error and its parts on the reconstructions of each parent, of all of them and of the SAE itself."""
+    """Regress the error and its parts on the reconstructions of each parent, of all of them and of the SAE itself.
+
+    Of a further SAE likewise, but for all parents together.
+    """
     own = w.params.components
-    explained, parents = w.at_main(own.sae), [w.sae(path) for path in own.parents]
-    d, rows = explained.d_model, float(w.rows)
+    saes, parents = [w.at_main(name) for name in (own.sae, *own.further_saes)], [w.sae(path) for path in own.parents]
+    d, rows = saes[0].d_model, float(w.rows)
     each = [d] * (len(parents) + 1)  # an SAE of z enters through the output projection
     side_by_side = d * len(parents)
     derived = 12 * rows * d * d
     regressions = []
-    for x in (*each, side_by_side):
+    for x in (*(each * len(saes)), side_by_side):
         moments, residuals = 2 * rows * x * x + 4 * rows * x * d, 12 * rows * x * d
         regressions.append(Work(single=residuals + derived, double=moments + EIGEN * 3 * float(x) ** 3))
-    hashing = opening(parents).python + 2 * opening([explained]).python
-    targets = splitting(w.rows, explained, 3)
+    hashing = opening(parents).python + 2 * opening(saes).python
+    targets = [splitting(w.rows, sae, 3) for sae in saes]
     projections = sum(8 * rows * sae.d_model * d for sae in parents if sae.hookpoint.startswith("attn_z."))
     shared = Work(
-        single=projections,
-        double=targets.double,
-        traffic=targets.traffic,
+        single=len(saes) * projections,
+        double=sum(target.double for target in targets),
+        traffic=sum(target.traffic for target in targets),
         python=hashing,
         loads="torch",
         on_device=True,
     )
     steps = (shared, many(regressions, on_device=True))
     device = FLOAT64 * (REGRESSED_BLOCKS * float(side_by_side) * (side_by_side + 2 * d) + 6 * side_by_side * 3 * d)
-    memory = BASE["torch"] + sum(codes_size(w.rows, sae) + decoder(sae) for sae in (*parents, explained))
-    saes = (*parents, explained)
-    return Cost(steps, memory, device, memory + roots(w, d), 1e6, unpacked(saes), read=opened(saes))
+    memory = BASE["torch"] + sum(codes_size(w.rows, sae) + decoder(sae) for sae in (*parents, saes[0]))
+    read = (*parents, *saes)
+    return Cost(steps, memory, device, memory + roots(w, d), 1e6, unpacked(read), read=opened(read))

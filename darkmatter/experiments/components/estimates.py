@@ -1,5 +1,8 @@
 """Which regressor explains how much of which target, from sums per context. No torch."""
 
+import functools
+import operator
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,13 +15,18 @@ from darkmatter.statistics.joint_levels import with_ends
 from darkmatter.statistics.per_dimension import mean_of_ratios, pooled_sums, unexplained_sums
 from darkmatter.statistics.r2_estimates import of_targets, scored
 from darkmatter.statistics.sae_estimates import Sums, estimate
+from darkmatter.statistics.seed_noise import of_one
 
 TARGETS = ("error", "linear", "nonlinear")
 JUDGED = ("error", "nonlinear")  # of the parents, which one claim judges together
 POOLED = "nonlinear"  # of the parents, whose R² also stands pooled over dimensions, as FVU_nonlinear is
 IN_SAMPLE = "in-sample"  # the fit on all rows, scored on them
 BESIDE = ("joint", "pooled")  # of a target: what is for estimands alone
-JOINT = {"all-parents": "all parents", "self": "Sae(x)"}
+SELF = "self"
+JOINT = {"all-parents": "all parents", SELF: "Sae(x)"}
+PARENTS_SEED = {"seed of the parents": "the SAE of each parent was trained from one seed: its noise is not known"}
+
+Estimates = dict[str, dict[str, Any]]  # regressor → target → as `regressor_estimates`
 
 
 def scored_residuals() -> dict[str, str]:
@@ -81,20 +89,26 @@ def regressor_estimates(
 
 
 def components_results(
-    sae: str, parents: list[str], estimates: dict[str, Any], rows: int, contexts: int
+    sae: str,
+    parents: list[str],
+    estimates: Estimates,
+    rows: int,
+    contexts: int,
+    alike: Sequence[Sequence[Estimates]] = (),
 ) -> dict[str, Any]:
     """Arrange the estimates and name those that the ledger asks for.
 
     Args:
         sae: HOOKPOINT/NAME of the SAE whose error is explained.
         parents: HOOKPOINT/NAME of the parents' SAEs.
-        estimates: regressor → target → as `regressor_estimates`; the regressors are `parents` and JOINT.
+        estimates: of the regressors `parents` and JOINT.
+        alike: of SAEs that differ in their training seed alone, in groups; of `parents` and SELF at least.
     """
     regressors = [
         {
             "regressor": name,
             "label": JOINT.get(name, name.split("/")[0]),
-            "saes": parents if name == "all-parents" else [sae if name == "self" else name],
+            "saes": parents if name == "all-parents" else [sae if name == SELF else name],
             "targets": {
                 target: {key: value for key, value in result.items() if key not in BESIDE}
                 for target, result in estimates[name].items()
@@ -102,7 +116,9 @@ def components_results(
         }
         for name in (*parents, *JOINT)
     ]
-    variants = {split: {way: estimands(parents, estimates, split, way) for way in CONVENTIONS} for split in SPLITS}
+    variants = {
+        split: {way: estimands(parents, estimates, split, way, alike) for way in CONVENTIONS} for split in SPLITS
+    }
     return {
         "sae": sae,
         "rows": rows,
@@ -113,14 +129,34 @@ def components_results(
     }
 
 
-def estimands(parents: list[str], estimates: dict[str, Any], split: str, convention: str) -> dict[str, Any]:
+def estimands(
+    parents: list[str],
+    estimates: Estimates,
+    split: str,
+    convention: str,
+    alike: Sequence[Sequence[Estimates]] = (),
+) -> dict[str, Any]:
     """What the ledger asks for; those of the parents have the ends that hold together beside their own."""
 
-    def of_parents(target: str) -> list[dict[str, Any]]:
-        return [{"regressor": name, **of_parent(estimates[name][target])} for name in parents]
+    def number(*keys: str) -> Estimate:
+        """An estimate, with what another seed of the SAE that is explained does to it where that is known.
 
-    def of_parent(result: dict[str, Any]) -> dict[str, Any]:
-        own, wide = result[split][convention], result.get("joint")
+        Args:
+            keys: regressor, target, and what else stands before the split.
+        """
+
+        def read(of: Estimates) -> Estimate:
+            return functools.reduce(operator.getitem, (*keys, split, convention), of)
+
+        own = read(estimates)
+        seeds = of_one(own["value"], [[read(one)["value"] for one in group] for group in alike])
+        return own | seeds | ({"absent": PARENTS_SEED} if seeds else {})
+
+    def of_parents(target: str) -> list[dict[str, Any]]:
+        return [{"regressor": name, **jointly(number(name, target), name, target)} for name in parents]
+
+    def jointly(own: Estimate, name: str, target: str) -> Estimate:
+        wide = estimates[name][target].get("joint")
         if not wide or own["value"] is None:
             return own
         ends = {end: wide[split][convention][end] for end in ("low", "high")}
@@ -130,7 +166,7 @@ def estimands(parents: list[str], estimates: dict[str, Any], split: str, convent
         "components_explain_error": {"r2": of_parents("error")},
         "components_explain_nonlinear": {"r2": of_parents("nonlinear")},
         "components_explain_nonlinear_pooled": {
-            "r2": [{"regressor": name, **estimates[name][POOLED]["pooled"][split][convention]} for name in parents]
+            "r2": [{"regressor": name, **number(name, POOLED, "pooled")} for name in parents]
         },
-        "sae_explains_nonlinear": {"r2": estimates["self"]["nonlinear"][split][convention]},
+        "sae_explains_nonlinear": {"r2": number(SELF, "nonlinear")},
     }

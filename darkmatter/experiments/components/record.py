@@ -13,4 +13,5 @@ RECORD = Record(
     committed=(STORED,),
     derive=derive,
     estimands=ESTIMANDS,
+    seeded=ESTIMANDS,
 )

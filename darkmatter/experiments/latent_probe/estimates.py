@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from darkmatter.experiments.latent_probe.latent_products import with_contexts
+from darkmatter.experiments.latent_probe.latent_products import median_ratio, rank_of, with_contexts
 from darkmatter.experiments.latent_probe.latent_ranks import Ranks, Weights, rank_correlation, resample, weighted_median
 from darkmatter.params.conventions import CONVENTIONS, PRIMARY
 from darkmatter.regression.splits import SPLITS
@@ -14,6 +14,7 @@ from darkmatter.statistics.estimate import Estimate
 from darkmatter.statistics.joint_levels import joint, with_ends
 from darkmatter.statistics.r2_estimates import r2_estimates
 from darkmatter.statistics.sae_estimates import Sums
+from darkmatter.statistics.seed_noise import of_one
 
 PerLatent = Float[np.ndarray, " latent"]
 # Figure 14 and the published code show E(w | active); B.1 weights by E(w), C.1 by E(w²)/E(w), which E(wg)/E(w) is for
@@ -21,6 +22,17 @@ PerLatent = Float[np.ndarray, " latent"]
 AVERAGES = ("active", "mean", "second", "product")
 SHOWN = 1000  # latents of the figure, spread evenly over the order of their mean activation
 FEWEST = 3  # latents; with fewer a rank correlation says nothing
+JUDGED = {"probe_against_latents": "active", "probe_against_products": "product"}  # estimand → average
+
+
+def compared_latents(latents: Sums, min_firings: int) -> np.ndarray:
+    """Numbers of the latents that fired often enough."""
+    return np.flatnonzero((latents["firings"] >= max(min_firings, 1)) & (latents["sum"] > 0))
+
+
+def only(latents: Sums, kept: np.ndarray) -> dict[str, np.ndarray]:
+    """The table of these latents."""
+    return {name: values[..., kept] for name, values in latents.items()}
 
 
 def averages(latents: Sums, rows: int) -> dict[str, PerLatent]:
@@ -98,6 +110,7 @@ def latent_results(
     min_firings: int,
     windows: dict[str, int],
     bootstrap: dict[str, Any],
+    alike: Sequence[Sequence[Sums]] = (),
 ) -> dict[str, Any]:
     """The results file but for the SAE's name.
 
@@ -106,11 +119,11 @@ def latent_results(
         probe_sums: sums of the norm probe.
         min_firings: latents that fired less often are counted and left out.
         windows: convention → latents over which the curve is smoothed.
+        alike: tables of SAEs that differ in their training seed alone, in groups, of the same rows.
     """
     rows, contexts = int(probe_sums["rows"][-1].sum()), probe_sums["rows"].shape[1]
-    firings = latents["firings"]
-    kept = np.flatnonzero((firings >= max(min_firings, 1)) & (latents["sum"] > 0))
-    table = {name: values[..., kept] for name, values in latents.items()}
+    firings, kept = latents["firings"], compared_latents(latents, min_firings)
+    table = only(latents, kept)
     weights = averages(table, rows)
     probes = {name: values for name, values in table.items() if name.startswith("probe/")}
     together = joint(bootstrap, 2)  # ratio and rank are judged together
@@ -124,7 +137,15 @@ def latent_results(
             with_contexts(at[probe]["product"], probes[probe], table, level)
             for at, level in zip(judged, levels, strict=True)
         ]
-        return {name: with_ends(*both, *levels) for name, both in result.items()}
+        ends = {name: with_ends(*both, *levels) for name, both in result.items()}
+        return {name: with_seeds(estimates, probe, JUDGED[name]) for name, estimates in ends.items()}
+
+    def with_seeds(estimates: dict[str, Estimate], probe: str, average: str) -> dict[str, Estimate]:
+        found = [[ratio_and_rank(table, rows, min_firings, probe, average) for table in group] for group in alike]
+        return {
+            kind: one | of_one(one["value"], [[numbers[kind] for numbers in group] for group in found])
+            for kind, one in estimates.items()
+        }
 
     estimands = {split: {way: judged_by(f"probe/{split}/{way}") for way in CONVENTIONS} for split in SPLITS}
     split, convention = PRIMARY
@@ -145,6 +166,20 @@ def latent_results(
         "estimands": estimands[split][convention],
         "estimands_by_variant": estimands,
     }
+
+
+def ratio_and_rank(latents: Sums, rows: int, min_firings: int, probe: str, average: str) -> dict[str, float | None]:
+    """Both numbers of one SAE as the claims have them, without intervals; null where too few latents fired.
+
+    Args:
+        probe: a fit of a*, as the table names it.
+    """
+    kept = compared_latents(latents, min_firings)
+    if len(kept) < FEWEST:
+        return {"ratio": None, "rank": None}
+    table = only(latents, kept)
+    both = table[probe], averages(table, rows)[average]
+    return {"ratio": median_ratio(*both), "rank": rank_of(*both)}
 
 
 def curve(

@@ -25,7 +25,7 @@ def with_contexts(result: dict[str, Estimate], probe: PerLatent, table: Sums, le
     """
     sums, products = (table[f"group_{name}"] for name in ("sum", "product"))
     left_out = [without(group, sums, products) for group in range(len(sums))]
-    statistics = {"ratio": median_ratio, "rank": rank}
+    statistics = {"ratio": median_ratio, "rank": rank_of}
     return {
         kind: estimate
         if estimate["value"] is None
@@ -48,7 +48,7 @@ def median_ratio(one: PerLatent, other: PerLatent) -> float:
     return float(np.median(one / other))
 
 
-def rank(one: PerLatent, other: PerLatent) -> float:
+def rank_of(one: PerLatent, other: PerLatent) -> float:
     """Spearman's correlation."""
     return float(np.corrcoef(rankdata(one), rankdata(other))[0, 1])
 

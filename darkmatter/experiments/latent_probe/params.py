@@ -1,10 +1,11 @@
 """Options of the stage latent_probe."""
 
-from darkmatter.params.types import Count, Name, Section
+from darkmatter.params.types import Count, OneSaeAndOthers
 
 
-class LatentProbe(Section):
-    sae: Name
+class LatentProbe(OneSaeAndOthers):
+    """`further_saes` are for the noise of the training seed: two or more that differ in it alone."""
+
     smoothing: Count
     smoothing_authors: Count
     min_firings: Count

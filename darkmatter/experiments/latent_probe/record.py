@@ -12,4 +12,5 @@ RECORD = Record(
     committed=(STORED,),
     derive=derive,
     estimands=("probe_against_latents", "probe_against_products"),
+    seeded=("probe_against_products",),
 )

@@ -10,7 +10,8 @@ from darkmatter.experiments.pursuit.algorithm import VARIANTS, Dictionary, pursu
 from darkmatter.models.activation_files import create_activations, open_activations, stored
 from darkmatter.models.device import usable
 from darkmatter.saes.open import open_decoder
-from darkmatter.storage.artifacts import ArtifactError, read_arrays, replacing, write_arrays
+from darkmatter.storage.artifacts import ArtifactError, read_arrays, write_arrays
+from darkmatter.storage.replacing import replacing
 
 CODES = "codes.npz"
 OWN = "own"  # the SAE's own codes, on the same rows

@@ -23,7 +23,7 @@ from darkmatter.statistics.sae_estimates import (
     HookpointSums,
     Sums,
 )
-from darkmatter.statistics.seed_noise import seed_fact
+from darkmatter.statistics.seed_noise import of_one
 
 OWN = "own"
 CLAIMED = "exact_l0"  # of the two variants, that of the claims
@@ -92,10 +92,7 @@ def estimands(
     def each(number: str) -> list[Estimate]:
         found = {sae: result[split][convention][number] for sae, result in compared.items()}
         of_groups = [[found[sae]["value"] for sae in group] for group in groups]
-        return [
-            {"sae": sae, **one, **(seed_fact([one["value"]], of_groups) if one["value"] is not None else {})}
-            for sae, one in found.items()
-        ]
+        return [{"sae": sae, **one, **of_one(one["value"], of_groups)} for sae, one in found.items()]
 
     return {
         name: {number: each(number) for number in numbers}

@@ -15,7 +15,7 @@ from darkmatter.regression.splits import ROW_SETS, SPLITS
 from darkmatter.statistics.joint_levels import joint, with_ends
 from darkmatter.statistics.per_dimension import ratio_sums
 from darkmatter.statistics.sae_estimates import HookpointSums, Sums, hookpoint_sums, sae_estimates
-from darkmatter.statistics.seed_noise import seed_groups
+from darkmatter.statistics.seed_noise import names_alike
 from darkmatter.storage.artifacts import read_arrays
 from darkmatter.storage.packed_sums import gather, select
 
@@ -111,7 +111,7 @@ def results_of(
 def alike(params: Params, saes: Collection[str]) -> list[list[str]]:
     """Names of the SAEs that differ in their training seed alone, of those that pursuit was run on."""
     specs = [spec for spec in params.sae_specs(params.figures.main_hookpoint) if spec.name in saes]
-    return [[spec.name for spec in group] for group in seed_groups(specs, getattr)]
+    return names_alike(specs)
 
 
 def derive(sums: Mapping[str, Sums], committed: dict[str, Any], params: Params) -> dict[str, Any]:

@@ -33,7 +33,7 @@ from darkmatter.experiments.synthetic_noise.trend_scatter import over_draws, slo
 from darkmatter.params.conventions import PRIMARY
 from darkmatter.statistics.estimate import Estimate
 from darkmatter.statistics.joint_levels import at_both
-from darkmatter.statistics.seed_noise import seed_fact
+from darkmatter.statistics.seed_noise import of_one
 from darkmatter.statistics.variance_model import Term
 
 # Convention → (variant, whose variance of x_n, what measures the noise). The first is primary. The published code
@@ -180,7 +180,7 @@ def of_each(rows: Sequence[dict[str, Any]], groups: Sequence[Sequence[str]]) -> 
     """Estimates of one SAE each, with what the training seed does to them, where SAEs differ in it alone."""
     values = {row["sae"]: row["value"] for row in rows}
     of_groups = [[values[name] for name in group] for group in groups]
-    return [row | (seed_fact([row["value"]], of_groups) if row["value"] is not None else {}) for row in rows]
+    return [row | of_one(row["value"], of_groups) for row in rows]
 
 
 def widths(saes: Sequence[SaeDraws], deviations: Sequence[float], level: float) -> dict[str, Any]:

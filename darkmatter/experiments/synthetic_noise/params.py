@@ -4,14 +4,12 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, model_validator
 
-from darkmatter.params.types import Name, Section, Share, rising_from_zero
+from darkmatter.params.types import OneSaeAndOthers, Share, rising_from_zero
 
 
-class SyntheticNoise(Section):
-    """Each seed draws noise for a part of the `contexts` of its own; `further_saes` are measured beside `sae`."""
+class SyntheticNoise(OneSaeAndOthers):
+    """Each seed draws noise for a part of the `contexts` of its own."""
 
-    sae: Name
-    further_saes: Annotated[list[Name], Field(default_factory=list)]
     contexts: Annotated[int, Field(ge=6)]
     noise_deviations: Annotated[
         list[Annotated[float, Field(ge=0)]], Field(min_length=3), AfterValidator(rising_from_zero)
@@ -25,8 +23,6 @@ class SyntheticNoise(Section):
             raise ValueError(
                 f"{self.contexts} contexts are too few for {len(self.seeds)} seeds with 3 of their own each"
             )
-        if self.sae in self.further_saes or len({*self.further_saes}) < len(self.further_saes):
-            raise ValueError("`further_saes` names an SAE twice, or `sae` again")
         return self
 
     @property

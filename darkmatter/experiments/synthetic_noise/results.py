@@ -16,7 +16,7 @@ from darkmatter.experiments.synthetic_noise.estimates import (
 from darkmatter.experiments.synthetic_noise.params import SyntheticNoise
 from darkmatter.params.saes import SaeSpec
 from darkmatter.params.schema import Params
-from darkmatter.statistics.seed_noise import seed_groups
+from darkmatter.statistics.seed_noise import names_alike
 from darkmatter.storage.packed_sums import gather, select
 
 STORED = "synthetic_noise_sums.npz"  # SAE/…: sums [seed, …] of `noise_grid`, FACTS
@@ -51,7 +51,7 @@ def results_of(arrays: Sums, params: Params) -> dict[str, Any]:
         by_seed = [{key: array[number] for key, array in own.items()} for number in range(len(section.seeds))]
         measured.append(SaeDraws({"sae": spec.name, "d_sae": spec.d_sae}, by_seed))
     main = select(arrays, section.sae)
-    groups = [[spec.name for spec in group] for group in seed_groups(saes_of(params), getattr)]
+    groups = names_alike(saes_of(params))
     return {
         "hookpoint": params.figures.main_hookpoint,
         "sae": section.sae,

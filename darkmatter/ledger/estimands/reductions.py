@@ -30,24 +30,28 @@ def reduction_lead(evidence: Evidence, variant: Variant) -> Components:
     return lead_of(evidence, explained(evidence, variant, "components_explain_nonlinear"), changes)
 
 
-def reduction_lead_of_one_measure(evidence: Evidence, variant: Variant) -> Components:
+def reduction_lead_of_one_measure(evidence: Evidence, variant: Variant, seed: bool = False) -> Components:
     """As `reduction_lead`, both shares pooled over dimensions, or both the mean over dimensions of that of each.
 
     NonlinearError has mean zero where b* has an intercept, so that its share about the mean is that about zero.
+
+    Args:
+        seed: whether the intervals hold the noise of the training seed, where the stages have measured it.
 
     Raises:
         Missing: as `reduction_lead`.
     """
     if variant.fvu == PER_DIMENSION:
-        parts = explained(evidence, variant, "components_explain_nonlinear")
+        parts = explained(evidence, variant, "components_explain_nonlinear", seed)
         return lead_of(evidence, parts, pursuit_takes_away(evidence)["change"])
-    parts = explained(evidence, variant, "components_explain_nonlinear_pooled")
-    return lead_of(evidence, parts, of_experiment("pursuit", "pursuit_nonlinear_change")(evidence, variant)["change"])
+    parts = explained(evidence, variant, "components_explain_nonlinear_pooled", seed)
+    changes = of_experiment("pursuit", "pursuit_nonlinear_change", seed)(evidence, variant)["change"]
+    return lead_of(evidence, parts, changes)
 
 
-def explained(evidence: Evidence, variant: Variant, name: str) -> list[Keyed]:
+def explained(evidence: Evidence, variant: Variant, name: str, seed: bool = False) -> list[Keyed]:
     """R² of NonlinearError from each prior component."""
-    return elements(of_experiment("components", name)(evidence, replace(variant, fvu=POOLED))["r2"])
+    return elements(of_experiment("components", name, seed)(evidence, replace(variant, fvu=POOLED))["r2"])
 
 
 def lead_of(evidence: Evidence, parts: Sequence[Keyed], of_saes: Component) -> Components:
@@ -91,8 +95,10 @@ class Lead:
         level = joint_level(bootstrap["level"], components)
         *parts, change = (ends_at(one, joint_level(level, numbers)) for one in results)
         value, low, high = (max(part[end] for part in parts) + change[end] for end in range(3))
-        absent = [one["absent"] for one in results if "seed" in one.get("absent", ())]
-        return {"value": value, "low": low, "high": high, "level": level} | ({"absent": absent[0]} if absent else {})
+        held = dict.fromkeys(name for one in results for name in one.get("resampled", "context").split(", "))
+        absent = {name: why for one in results for name, why in one.get("absent", {}).items()}
+        facts = {"level": level, "resampled": ", ".join(name for name in held if name not in absent)}
+        return {"value": value, "low": low, "high": high, **facts} | ({"absent": absent} if absent else {})
 
 
 def ends_at(estimate: Estimate, level: float) -> tuple[float, float, float]:

@@ -50,6 +50,7 @@ ESTIMANDS: dict[str, Estimand] = {
     "breakdown_slopes": breakdown_trends.breakdown_slopes,
     "reduction_lead": reductions.reduction_lead,
     "reduction_lead_of_one_measure": reductions.reduction_lead_of_one_measure,
+    "reduction_lead_of_one_measure_with_seed": functools.partial(reductions.reduction_lead_of_one_measure, seed=True),
     "dense_where_recovered": noise_conditions.dense_where_recovered,
     "nonlinear_where_introduced": noise_conditions.nonlinear_where_introduced,
     "judged_interpretability": judging.judged_interpretability,
