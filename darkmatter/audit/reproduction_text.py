@@ -11,7 +11,7 @@ from darkmatter.report.numbers import digits, estimate_text
 from darkmatter.report.summary import VERDICTS
 from darkmatter.storage.artifacts import plain
 
-SHOWN = 5  # shifts; all of them are in the JSON
+SHOWN = 5  # shifts, and numbers of one side; all of them are in the JSON
 
 
 def nothing_there(name: str, profile: str, as_json: bool) -> str:
@@ -74,7 +74,9 @@ def as_text(result: Reproduction) -> list[str]:
         f"  {name_of(pair)}: {estimate_text(pair.there)} there, {estimate_text(pair.here)} here" for pair in disjoint
     ]
     lines.append(f"numbers: {result.equal} of {len(pairs)} the same to the last bit, {len(pairs) - result.equal} moved")
-    lines += [f"  {name}" for name in result.alone]
+    lines += [f"  {name}" for name in result.alone[:SHOWN]]
+    if more := result.alone[SHOWN:]:
+        lines.append(f"  and {len(more)} more that one side has alone")
     return [*lines, *shift_lines(result), answer(result)]
 
 

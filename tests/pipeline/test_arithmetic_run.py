@@ -20,7 +20,7 @@ FEW = {  # two SAEs at one hookpoint, and no experiment that asks for others
     "norm_baselines.groups": ["widths"],
     "components": {"sae": OTHER, "parents": 3 * [f"resid_post.1/{SMALL}"]},
     "downstream.saes": [SMALL],
-    "latent_probe.sae": OTHER,
+    "latent_probe": {"sae": OTHER, "smoothing": 10, "smoothing_authors": 100, "min_firings": 3},
     "synthetic_noise.further_saes": [],
     "nulls.saes": [],
     "architectures.classes": [],
