@@ -8,7 +8,6 @@ asks for the peak with them, too.
 """
 
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -85,8 +84,13 @@ class PrivateMemory(threading.Thread):
 
     def run(self) -> None:
         while not self.over.wait(0.005):
-            (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if "RssAnon" in line)
-            self.peak = max(self.peak, int(line.split()[1]) * 1024 / 1e9)
+            self.peak = max(self.peak, gigabytes("RssAnon"))
+
+
+def gigabytes(field: str) -> float:
+    """Of this process's status. Its own peak is VmHWM; `ru_maxrss` begins at that of the process that began it."""
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(f"{field}:"))
+    return int(line.split()[1]) * 1024 / 1e9
 
 
 def run_side(side: str, folder: Path) -> None:
@@ -97,8 +101,7 @@ def run_side(side: str, folder: Path) -> None:
     seconds, (latents, rebuilt) = timed(lambda: {"ours": ours, "rival": rival}[side](folder, rows))
     private.over.set()
     np.savez(folder / f"{side}.npz", latents=latents, rebuilt=rebuilt)
-    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9  # Linux counts kilobytes
-    print(json.dumps({"seconds": seconds, "private": private.peak, "resident": resident}))
+    print(json.dumps({"seconds": seconds, "private": private.peak, "resident": gigabytes("VmHWM")}))
 
 
 def measured(side: str, folder: Path) -> dict:

@@ -1,5 +1,6 @@
 """Wide SAEs are read in blocks: never whole in memory, whatever their layout; codes do not depend on the blocks."""
 
+import sys
 import tracemalloc
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from darkmatter.saes.published.load import load_pretrained
+from darkmatter.saes.published.matrices import Matrix
 from darkmatter.storage.artifacts import ArtifactError
 
 ROWS = published.rows(40)
@@ -29,6 +31,24 @@ def test_memory_stays_below_a_few_blocks(tmp_path: Path, make, monkeypatch: pyte
         tracemalloc.stop()
     assert loaded.d_sae == LATENTS
     assert peak < vectors + 4 * BLOCK, f"{peak / BLOCK:.1f} blocks"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_pages_of_the_file_are_given_back_after_each_block(tmp_path: Path) -> None:
+    np.save(tmp_path / "W_dec.npy", np.ones((LATENTS, 128), dtype=np.float32))  # 34 MB
+    matrix = Matrix(np.load(tmp_path / "W_dec.npy", mmap_mode="r"), latents_first=True)
+
+    def mapped() -> int:
+        (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("RssFile"))
+        return int(line.split()[1]) * 1024
+
+    before = mapped()
+    for start in range(0, LATENTS, 1024):
+        assert np.all(matrix.block(start, start + 1024) == 1)
+        assert mapped() < before + 8e6
+    matrix.stored.sum()
+    assert mapped() > before + 30e6  # what is read without blocks stays
+    assert matrix.rows(np.array([5, 3])).shape == (2, 128)
 
 
 @pytest.mark.parametrize("make", [published.gemma_scope, published.sae_lens, published.sparsify])

@@ -1,6 +1,7 @@
 """Weight matrices left in their file and read in blocks of latents, so that a wide SAE is never in memory whole."""
 
 import json
+import mmap
 import tempfile
 import zipfile
 from dataclasses import dataclass, replace
@@ -48,9 +49,13 @@ class Matrix:
         return "bfloat16" if self.bfloat16 else self.stored.dtype.name
 
     def block(self, start: int, stop: int) -> np.ndarray:
-        """The latents from `start` to `stop`, float32 [latent, d_model]; transposed views stay transposed in memory."""
+        """The latents from `start` to `stop`, float32 [latent, d_model]; transposed views stay transposed in memory.
+
+        The pages of the file that were read are given back: who asks for blocks has no room for the whole.
+        """
         part = self.stored[start:stop] if self.latents_first else self.stored[:, start:stop]
         values = self.as_float32(part)
+        give_back(self.stored)
         return values if self.latents_first else values.T
 
     def rows(self, latents: np.ndarray) -> np.ndarray:
@@ -78,6 +83,15 @@ class Matrix:
 
     def scaled(self, factor: float) -> "Matrix":
         return replace(self, scale=self.scale * factor)
+
+
+def give_back(array: np.ndarray) -> None:
+    """Take the pages of a memory map out of this process; they are in the file, and are read again when asked for."""
+    base: Any = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        base.madvise(mmap.MADV_DONTNEED)
 
 
 def scratch(shape: tuple[int, ...], dtype: str = "<f4") -> np.ndarray:
