@@ -30,6 +30,8 @@ GRAPH = """## The graph
 one shard of activations) in one experiment. *DVC's own* are the seconds outside of the stages: it hashes what they read
 and write, and writes `dvc.lock` after each. *Starts* are the seconds that it takes to start these stages and to import
 their libraries, each in its process, measured alone. A rerun of so many stages takes no less than both together.
+`interpretability` keeps what a judge has answered (`persist` in `dvc.yaml`), and DVC takes no such stage from its
+run-cache: after a change of the profile it starts, and finds its answers.
 """
 NAMED = 3  # stages at most by name
 GROWTH_HEAD = ["what", "grows with", "sizes", "amounts", "exponent", "goal", "reached"]
