@@ -51,24 +51,29 @@ def main(stage: Stage) -> None:
     rows = {"activations": activations[saes[0]], "prepared": moments.parent, **splits, "device": params.device}
     samples = {path: rows | codes[path] for path in saes}
     work = WORK / stage.name
-    run_units(write_targets, [Unit(path, sample) for path, sample in samples.items()], work / "targets", stage.name)
+    targets = [Unit(f"{path}/targets", sample) for path, sample in samples.items()]
+    stage.units = run_units(write_targets, targets, work / "shared", stage.name)
 
     if attention:
         codes[of_z[0]]["attention"] = attention
     units, regressors = [], {path: {**{name: [name] for name in parents}, SELF: [path]} for path in saes}
     regressors[saes[0]]["all-parents"] = parents
     for path, names in regressors.items():
-        common = {**samples[path], "targets": work / "targets" / path, "cutoff": params.decomposition.eigen_cutoff}
+        common = {
+            **samples[path],
+            "targets": work / "shared" / path / "targets",
+            "cutoff": params.decomposition.eigen_cutoff,
+        }
         for name, of in names.items():
             arguments = {**common, "regressors": [codes[source] for source in of]}
             units.append(Unit(f"{path}/{name}", arguments, cost=len(of) ** 2))
-    stage.units = run_units(explain, units, work / "regressions", stage.name)
+    stage.units += run_units(explain, units, work / "regressions", stage.name)
 
     left = {
         path: {name: read_arrays(work / "regressions" / path / name / SUMS) for name in names}
         for path, names in regressors.items()
     }
-    both = [(left[path], read_arrays(work / "targets" / path / TARGET_SUMS)) for path in saes]
+    both = [(left[path], read_arrays(work / "shared" / path / "targets" / TARGET_SUMS)) for path in saes]
     arrays = stored(*both[0], further=dict(zip(chosen.further_saes, both[1:], strict=True)))
     write_arrays(stage.writes(stage.reports.results / STORED), arrays, compress=True)
     write_json(stage.writes(stage.reports.results / "components.json"), results_of(arrays, params))

@@ -19,9 +19,9 @@ from typing import Any
 from darkmatter.audit.reproduction import reproduction
 from darkmatter.audit.runs import run_of_folder
 from darkmatter.params.conventions import PRIMARY
+from darkmatter.params.saes import ALIKE
 from darkmatter.params.types import ParamsError
 from darkmatter.runner.pipeline_file import profile_here
-from darkmatter.statistics.seed_noise import ALIKE
 from darkmatter.storage.artifacts import ArtifactError, read_json, write_json, write_text
 from darkmatter.storage.paths import REPORTS, reports_of
 

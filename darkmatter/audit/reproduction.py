@@ -18,6 +18,7 @@ from darkmatter.ledger.estimands.experiments import KEYS
 
 Content = dict[str, Any]
 ENDS = ("low", "high")
+NOT_THERE = "absent"
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ class Reproduction:
         pairs: numbers that both runs have.
         alone: numbers that one run has and the other has not, or has not defined.
         machines: `machine` or `libraries` of the receipts → field → values there and here, where they differ.
-        parameters: dotted name → its value there and here, of those that both runs have and that differ.
+        parameters: dotted name → its value there and here where they differ, of the stages that both runs have.
     """
 
     there: Run
@@ -174,7 +175,13 @@ def by_key(estimates: Sequence[Content]) -> dict[str, Content]:
 
 
 def seed_spread(estimate: Content, freedom: int) -> float | None:
-    """The standard deviation that the seed's own interval stands for, which is t of them on either side."""
+    """The standard deviation over training seeds, as the estimate says it, or as the seed's own interval stands for it.
+
+    Args:
+        freedom: of an interval that does not say its own: it is t of the deviation on either side.
+    """
+    if said := estimate.get("of_seed", {}).get("deviation", 0.0):
+        return said if said > NOISE else None
     alone = estimate.get("intervals", {}).get("seed")
     if alone is None or freedom == 0:
         return None
@@ -194,13 +201,11 @@ def machines(there: Run, here: Run) -> dict[str, tuple[list[str], list[str]]]:
 
 
 def parameters(there: Run, here: Run) -> dict[str, tuple[str, str]]:
-    """Dotted name → value there and here, where both have the parameter and it differs."""
-    first, second = there.parameters, here.parameters
-    return {
-        name: (first[name], second[name])
-        for name in sorted(first.keys() & second.keys())
-        if first[name] != second[name]
-    }
+    """Dotted name → value there and here, or NOT_THERE, where it differs in the stages that both runs have."""
+    stages = there.receipts.keys() & here.receipts.keys()
+    first, second = (run.parameters(stages) for run in (there, here))
+    pairs = {name: (first.get(name, NOT_THERE), second.get(name, NOT_THERE)) for name in sorted({*first, *second})}
+    return {name: both for name, both in pairs.items() if both[0] != both[1]}
 
 
 def facts(run: Run) -> dict[str, list[str]]:

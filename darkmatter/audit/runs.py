@@ -1,15 +1,15 @@
 """The reports of one run: those of a folder, or those that a git revision holds."""
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from darkmatter.audit.history import git
+from darkmatter.params.saes import ALIKE
 from darkmatter.report.compared import judged_rows
 from darkmatter.report.sources import flat
-from darkmatter.statistics.seed_noise import ALIKE
 from darkmatter.storage.artifacts import ArtifactError
 from darkmatter.storage.paths import BEFORE_FOLDERS, REPORTS, reports_of
 
@@ -45,10 +45,9 @@ class Run:
         """Claim, or prediction that was judged → its row, as `judged_rows`."""
         return {row["id"]: row for row in judged_rows(self.claims)}
 
-    @property
-    def parameters(self) -> dict[str, str]:
-        """Dotted name → text, of every parameter that a stage read, by the receipts."""
-        return {name: text for receipt in self.receipts.values() for name, text in flat(receipt["params"])}
+    def parameters(self, stages: Collection[str]) -> dict[str, str]:
+        """Dotted name → text, of every parameter that one of these stages read, by the receipts."""
+        return {name: text for stage in stages for name, text in flat(self.receipts[stage]["params"])}
 
 
 def run_of(name: str, root: Path, profile: str) -> Run | None:

@@ -12,9 +12,9 @@ from darkmatter.figures.style import COMPONENTS, RULE, Style, log2_axis, paper_r
 from darkmatter.figures.training_classes import NAMES
 from darkmatter.figures.words import known, level_of, percent_span
 from darkmatter.params.conventions import CONVENTIONS, PRIMARY
+from darkmatter.params.saes import ALIKE
 from darkmatter.params.schema import Params
 from darkmatter.results.load import NotDrawn, Results, estimate
-from darkmatter.statistics.seed_noise import ALIKE
 
 TITLE = "Gradient pursuit in place of the encoder"
 CAPTION = (

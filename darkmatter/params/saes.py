@@ -6,6 +6,7 @@ from pydantic import AfterValidator, Field, StringConstraints, field_validator
 
 from darkmatter.params.types import FileName, Hookpoint, Name, Section
 
+ALIKE = ("architecture", "d_sae", "k", "train_tokens")  # of SAEs of one hookpoint that differ in their seed alone
 GATE_CONTEXTS = 8  # of the train split, on whose rows a published SAE is measured before it is used
 
 
@@ -152,3 +153,7 @@ class SaeSpec(Section):
     @property
     def path(self) -> str:
         return f"{self.hookpoint}/{self.name}"
+
+    def differs_in_seed_alone(self, other: "SaeSpec") -> bool:
+        same = all(getattr(self, name) == getattr(other, name) for name in ("hookpoint", *ALIKE))
+        return same and self.seed != other.seed

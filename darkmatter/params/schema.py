@@ -10,7 +10,7 @@ import importlib
 import re
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -161,9 +161,16 @@ class Params(Section):
         main = self.figures.main_hookpoint
         if self.architectures.classes and self.architectures.train_contexts > self.hookpoints[main].train_contexts:
             raise ValueError(f"architectures.train_contexts exceeds hookpoints.{main}.train_contexts")
-        for spec in (self.sae_spec(f"{main}/{name}") for name in self.nulls.saes):
+        for spec in self.at_main(self.nulls.saes):
             if spec.reference or spec.architecture != "topk":
                 raise ValueError(f"nulls.saes names {spec.name}; the nulls are trained as a TopK SAE of `saes.groups`")
+        for section in ("components", "latent_probe"):
+            chosen = getattr(self, section)
+            specs = self.at_main((chosen.sae, *chosen.further_saes))
+            for spec in specs[1:]:
+                if not any(spec.differs_in_seed_alone(other) for other in specs):
+                    why = "differs from none of the others in its seed alone"
+                    raise ValueError(f"{section}.further_saes names {spec.name}, which {why}")
         return self
 
     def sae_references(self) -> list[tuple[str, str]]:
@@ -181,6 +188,10 @@ class Params(Section):
     def sae_spec(self, path: str) -> SaeSpec:
         """The SAE at HOOKPOINT/NAME."""
         return next(spec for spec in self.sae_specs() if spec.path == path)
+
+    def at_main(self, names: Iterable[str]) -> list[SaeSpec]:
+        """The SAEs of these names at the main hookpoint."""
+        return [self.sae_spec(f"{self.figures.main_hookpoint}/{name}") for name in names]
 
 
 @functools.cache

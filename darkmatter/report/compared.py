@@ -95,14 +95,20 @@ def column(name: str, run: Content) -> Content:
             "machine": machine(here),
             "against": f"{machine(there)}, {there['date']}",
             "profile, date": f"{run['profile']}, {here['date']}",
-            "parameters": "; ".join(f"{name} {text}" for name, (_, text) in run.get("parameters", {}).items())
-            or "the same",
+            "other parameters": parameters(run),
             "units": f"{here['units']['computed']} computed, {here['units']['reused']} found stored",
             "outcomes": f"{same} of {len(run['claims'])} the same",
             "numbers": f"{numbers['equal']} of {numbers['both']} the same to the last bit, "
             f"{numbers['disjoint']} with intervals apart",
         },
     }
+
+
+def parameters(run: Content) -> str:
+    """Those that were others than in the run that it was compared with."""
+    if "parameters" not in run:
+        return "not kept"
+    return "; ".join(f"{name} {text}" for name, (_, text) in run["parameters"].items()) or "none"
 
 
 def machine(side: Content) -> str:

@@ -11,12 +11,12 @@ from typing import Any, TypeVar
 import numpy as np
 from jaxtyping import Float
 
+from darkmatter.params.saes import ALIKE
 from darkmatter.statistics.bootstrap import each_once
 from darkmatter.statistics.estimate import OfSeed
 from darkmatter.statistics.variance_model import Term
 
 T = TypeVar("T")
-ALIKE = ("architecture", "d_sae", "k", "train_tokens")  # of SAEs of one hookpoint that differ in their seed alone
 NO_SEEDS = "no two SAEs differ in their seed alone, so its noise is not known"
 UNDEFINED = "the number is not defined for another seed"
 

@@ -98,7 +98,7 @@ def removing_folder(path: Path) -> Iterator[None]:
     if not path.is_dir():
         yield
         return
-    with held(path):  # where it goes, too
+    with held(path):  # the lock goes with the folder to its hidden name
         hidden = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}{PART}"))
         try:
             path.replace(hidden)  # an empty folder is replaced

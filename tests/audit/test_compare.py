@@ -269,6 +269,11 @@ def test_parameters_that_differ_are_said(capsys, run):
     assert "parameter nulls.seed: 0 there, 7 here\n" in compared(capsys, "--keep", "other-draws")[1]
     assert read_json(COMPARED / "other-draws.json")["parameters"] == {"nulls.seed": ["0", "7"]}
     assert "| nulls.seed 7 |" in page(read_compared())
+    del receipt["params"]["nulls"]["seed"]
+    write_json(path, receipt)
+    assert "parameter nulls.seed: 0 there, absent here\n" in compared(capsys)[1]
+    path.unlink()  # a stage of one run alone says nothing
+    assert in_json(capsys)[1]["parameters"] == {}
 
 
 @pytest.mark.parametrize("name", ["../elsewhere", "", "Upper", ".hidden"])

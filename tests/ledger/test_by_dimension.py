@@ -13,16 +13,20 @@ from darkmatter.experiments.pursuit.results import OF_OWN
 from darkmatter.ledger.estimands.by_dimension import pursuit_takes_away
 from darkmatter.ledger.estimands.evidence import BY_DIMENSION, Evidence, Missing
 from darkmatter.ledger.estimands.experiments import of_experiment
+from darkmatter.ledger.estimands.stage_seeds import NOT_ASKED
 from darkmatter.results.load import Results
 from darkmatter.statistics.bootstrap import ContextBootstrap, bca
 from darkmatter.statistics.per_dimension import fvu_key, fvu_nonlinear_key, ratio_sums, unexplained_sums
+from darkmatter.statistics.seed_noise import NO_SEEDS
+from darkmatter.statistics.variance_model import Term, interval
 from darkmatter.storage.artifacts import write_arrays
 
 CONTEXTS, TOKENS, DIMENSIONS = 12, 7, 5
 BOOTSTRAP = {"resamples": 40, "level": 0.9, "seed": 3}
+ALIKE = {"architecture": "topk", "d_sae": 32, "k": 4, "train_tokens": 1}
 CONTENT = {
     "regressions": {"token": {"rank": 4}, "context": {"rank": 4}},
-    "saes": [{"name": "a"}, {"name": "b"}],
+    "saes": [ALIKE | {"name": "a", "seed": 0}, ALIKE | {"name": "b", "seed": 1}],
     "estimands": {"pursuit_fvu_decrease": {}, "pursuit_nonlinear_change": {}},
 }
 
@@ -105,6 +109,23 @@ def test_pursuit_against_rows(rows, evidence, name, component):
         ours = item.quantity.at(BOOTSTRAP, 1)
         low, high = (value + wider() * (end - value) for end in bca(value, drawn, left_out, BOOTSTRAP["level"]))
         np.testing.assert_allclose([ours["value"], ours["low"], ours["high"]], (value, low, high), rtol=1e-9)
+
+
+def test_the_seed_is_a_term_where_the_rule_asks_for_it(evidence):
+    asked = of_experiment("pursuit", "pursuit_fvu_decrease", seed=True)(evidence, BY_DIMENSION)["decrease"]
+    plain = of_experiment("pursuit", "pursuit_fvu_decrease")(evidence, BY_DIMENSION)["decrease"]
+    first, second = (item.quantity.at(BOOTSTRAP, 1) for item in asked)
+    term = Term("seed", *2 * [abs(first["value"] - second["value"]) / 2**0.5], 1)
+    for item, before in zip(asked, plain, strict=True):
+        result, contexts = item.quantity.at(BOOTSTRAP, 1), before.quantity.at(BOOTSTRAP, 1)
+        assert result["resampled"] == "context, seed" and result["low"] < contexts["low"]
+        own = result["intervals"]["seed"]
+        assert (own["low"], own["high"]) == pytest.approx(interval(result["value"], [term], BOOTSTRAP["level"]))
+        assert contexts["absent"]["seed"] == NOT_ASKED
+    one = {"pursuit": CONTENT | {"saes": CONTENT["saes"][:1]}}
+    alone = dataclasses.replace(evidence, results=Results({}, one))
+    (number,) = of_experiment("pursuit", "pursuit_fvu_decrease", seed=True)(alone, BY_DIMENSION)["decrease"]
+    assert number.quantity.at(BOOTSTRAP, 1)["absent"]["seed"] == NO_SEEDS
 
 
 def wider() -> float:

@@ -17,7 +17,7 @@ from darkmatter.ledger.estimands.evidence import BY_DIMENSION, PRIMARY, VARIANTS
 from darkmatter.ledger.estimands.gather import manifests
 from darkmatter.ledger.estimands.judged_grid import no_denser
 from darkmatter.ledger.estimands.quantities import Fixed, Keyed
-from darkmatter.ledger.estimands.reductions import ends_at
+from darkmatter.ledger.estimands.reductions import ends_of
 from darkmatter.ledger.estimands.registry import estimand
 from darkmatter.ledger.estimands.stage_seeds import NOT_RUN
 from darkmatter.results.density import DENSEST, OF_WIDTHS, Density, beside_the_papers
@@ -231,7 +231,7 @@ def test_the_lead_holds_the_seed_where_both_experiments_know_it(evidence):
 
 def test_the_lead_by_dimension_has_the_mean_of_each_dimension_on_both_sides(evidence, monkeypatch):
     change = [Keyed({"sae": "a"}, Fixed(fake_estimate(-0.3), 0.95))]
-    monkeypatch.setattr(reductions, "pursuit_takes_away", lambda evidence: {"change": change})
+    monkeypatch.setattr(reductions, "pursuit_takes_away", lambda evidence, seed: {"change": change})
     result = of_one_measure(evidence, BY_DIMENSION, **both([0.04, 0.14], -0.1))
     assert value(result["lead"]) == pytest.approx(0.14 - 0.3)
 
@@ -248,7 +248,7 @@ def test_another_sae_or_no_number_gives_no_lead(evidence):
 
 def test_an_interval_of_a_normal_number_keeps_its_meaning_at_another_level():
     ends = {"value": 1.0, "level": 0.9, "low": 1 - norm.ppf(0.95), "high": 1 + 2 * norm.ppf(0.95)}
-    assert ends_at(ends, 0.99) == pytest.approx((1.0, 1 - norm.ppf(0.995), 1 + 2 * norm.ppf(0.995)))
+    assert ends_of(Fixed(ends, 0.9), ends, 0.99) == pytest.approx((1.0, 1 - norm.ppf(0.995), 1 + 2 * norm.ppf(0.995)))
 
 
 def test_the_page_of_what_is_not_judged_names_rows_that_exist():

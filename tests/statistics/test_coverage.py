@@ -12,7 +12,7 @@ from darkmatter.experiments.downstream.estimates import mean_ratio
 from darkmatter.ledger.estimands.breakdown_trends import scatter_of_gap
 from darkmatter.ledger.estimands.quantities import Fixed, Formula, Sampled, first
 from darkmatter.ledger.estimands.reductions import Lead
-from darkmatter.ledger.estimands.stage_seeds import with_seed
+from darkmatter.ledger.estimands.stage_seeds import WithSeed, with_seed
 from darkmatter.ledger.estimands.trends import slope_over_saes
 from darkmatter.statistics import power_law
 from darkmatter.statistics.bootstrap import ContextBootstrap
@@ -258,6 +258,24 @@ def test_lead_of_one_number_over_another_of_other_contexts():
         return result["low"], result["high"]
 
     assert 0.97 <= coverage(world, 0.05) <= 1
+
+
+@pytest.mark.parametrize("of_seeds", [0.003, 0.03])
+def test_lead_of_numbers_that_hold_the_seed(of_seeds):
+    """The noise of the seed is known from one pair; the judged SAE has a seed of its own."""
+    half = 0.01 * norm.ppf(0.5 + LEVEL / 2)
+
+    def world(random, bootstrap):
+        def number(mean: float) -> WithSeed:
+            value = mean + 0.01 * random.normal() + of_seeds * random.normal()
+            pair = of_seeds * random.normal(size=2)
+            known = {"of_seed": {"deviation": float(np.ptp(pair)) / 2**0.5, "freedom": 1}, "contexts": CONTEXTS}
+            return with_seed(Fixed({"value": value, "low": value - half, "high": value + half, **known}, LEVEL), True)
+
+        result = Lead([number(mean) for mean in (0.30, 0.04)], number(-0.05)).at(bootstrap, 1)
+        return result["low"], result["high"]
+
+    assert 0.96 <= coverage(world, 0.25) <= 1
 
 
 def test_pooled_share_of_regressed_error():

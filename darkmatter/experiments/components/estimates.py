@@ -1,15 +1,13 @@
 """Which regressor explains how much of which target, from sums per context. No torch."""
 
-import functools
-import operator
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from darkmatter.params.conventions import CONVENTIONS, PRIMARY
 from darkmatter.regression.splits import ROW_SETS, SPLITS
-from darkmatter.statistics.bootstrap import ContextBootstrap
+from darkmatter.statistics.bootstrap import ContextBootstrap, each_once
 from darkmatter.statistics.estimate import Estimate
 from darkmatter.statistics.joint_levels import with_ends
 from darkmatter.statistics.per_dimension import mean_of_ratios, pooled_sums, unexplained_sums
@@ -21,12 +19,13 @@ TARGETS = ("error", "linear", "nonlinear")
 JUDGED = ("error", "nonlinear")  # of the parents, which one claim judges together
 POOLED = "nonlinear"  # of the parents, whose R² also stands pooled over dimensions, as FVU_nonlinear is
 IN_SAMPLE = "in-sample"  # the fit on all rows, scored on them
-BESIDE = ("joint", "pooled")  # of a target: what is for estimands alone
+POOLED_NUMBER = "pooled"
+BESIDE = ("joint", POOLED_NUMBER)  # of a target: what is for estimands alone
 SELF = "self"
 JOINT = {"all-parents": "all parents", SELF: "Sae(x)"}
 PARENTS_SEED = {"seed of the parents": "the SAE of each parent was trained from one seed: its noise is not known"}
 
-Estimates = dict[str, dict[str, Any]]  # regressor → target → as `regressor_estimates`
+OfRegressors = Mapping[str, Sums]  # regressor → `target_sums`
 
 
 def scored_residuals() -> dict[str, str]:
@@ -50,7 +49,7 @@ def target_sums(sums: Sums, pooled: bool) -> dict[str, np.ndarray]:
             columns = scored(own, row_set, f"residual/{fit}")
             result[f"{target}/{fit}"] = unexplained_sums(*columns)
             if pooled and target == POOLED and fit != IN_SAMPLE:
-                result[f"pooled/{fit}"] = pooled_sums(*columns)
+                result[f"{POOLED_NUMBER}/{fit}"] = pooled_sums(*columns)
     return result
 
 
@@ -83,25 +82,25 @@ def regressor_estimates(
             estimates[target]["joint"] = {"level": together["level"]} | held_out(target, together)
         if together and target == POOLED:
             own_level = bootstrap | {"resamples": together["resamples"]}
-            both = [held_out("pooled", at) for at in (own_level, together)]
-            estimates[target]["pooled"] = with_ends(*both, bootstrap["level"], together["level"])
+            both = [held_out(POOLED_NUMBER, at) for at in (own_level, together)]
+            estimates[target][POOLED_NUMBER] = with_ends(*both, bootstrap["level"], together["level"])
     return estimates
 
 
 def components_results(
     sae: str,
     parents: list[str],
-    estimates: Estimates,
+    estimates: dict[str, Any],
     rows: int,
     contexts: int,
-    alike: Sequence[Sequence[Estimates]] = (),
+    alike: Sequence[Sequence[OfRegressors]] = (),
 ) -> dict[str, Any]:
     """Arrange the estimates and name those that the ledger asks for.
 
     Args:
         sae: HOOKPOINT/NAME of the SAE whose error is explained.
         parents: HOOKPOINT/NAME of the parents' SAEs.
-        estimates: of the regressors `parents` and JOINT.
+        estimates: regressor → target → as `regressor_estimates`; the regressors are `parents` and JOINT.
         alike: of SAEs that differ in their training seed alone, in groups; of `parents` and SELF at least.
     """
     regressors = [
@@ -131,42 +130,46 @@ def components_results(
 
 def estimands(
     parents: list[str],
-    estimates: Estimates,
+    estimates: dict[str, Any],
     split: str,
     convention: str,
-    alike: Sequence[Sequence[Estimates]] = (),
+    alike: Sequence[Sequence[OfRegressors]] = (),
 ) -> dict[str, Any]:
     """What the ledger asks for; those of the parents have the ends that hold together beside their own."""
 
-    def number(*keys: str) -> Estimate:
-        """An estimate, with what another seed of the SAE that is explained does to it where that is known.
+    def with_seed(own: Estimate, regressor: str, number: str) -> Estimate:
+        """With what another seed of the explained SAE does to it, where that is known.
 
         Args:
-            keys: regressor, target, and what else stands before the split.
+            number: a target, or POOLED_NUMBER.
         """
-
-        def read(of: Estimates) -> Estimate:
-            return functools.reduce(operator.getitem, (*keys, split, convention), of)
-
-        own = read(estimates)
-        seeds = of_one(own["value"], [[read(one)["value"] for one in group] for group in alike])
-        return own | seeds | ({"absent": PARENTS_SEED} if seeds else {})
+        values = [[r2_of(sae[regressor][f"{number}/{split}/{convention}"]) for sae in group] for group in alike]
+        seeds = of_one(own["value"], values)
+        return own | seeds | ({"absent": PARENTS_SEED} if seeds and regressor in parents else {})
 
     def of_parents(target: str) -> list[dict[str, Any]]:
-        return [{"regressor": name, **jointly(number(name, target), name, target)} for name in parents]
+        return [{"regressor": name, **jointly(estimates[name][target], name, target)} for name in parents]
 
-    def jointly(own: Estimate, name: str, target: str) -> Estimate:
-        wide = estimates[name][target].get("joint")
+    def jointly(result: dict[str, Any], name: str, target: str) -> Estimate:
+        own, wide = with_seed(result[split][convention], name, target), result.get("joint")
         if not wide or own["value"] is None:
             return own
         ends = {end: wide[split][convention][end] for end in ("low", "high")}
         return own | {"joint": {"level": wide["level"], **ends}}
 
+    def of_pooled(name: str) -> dict[str, Any]:
+        own = estimates[name][POOLED][POOLED_NUMBER][split][convention]
+        return {"regressor": name, **with_seed(own, name, POOLED_NUMBER)}
+
+    itself = estimates[SELF]["nonlinear"][split][convention]
     return {
         "components_explain_error": {"r2": of_parents("error")},
         "components_explain_nonlinear": {"r2": of_parents("nonlinear")},
-        "components_explain_nonlinear_pooled": {
-            "r2": [{"regressor": name, **number(name, POOLED, "pooled")} for name in parents]
-        },
-        "sae_explains_nonlinear": {"r2": number(SELF, "nonlinear")},
+        "components_explain_nonlinear_pooled": {"r2": [of_pooled(name) for name in parents]},
+        "sae_explains_nonlinear": {"r2": with_seed(itself, SELF, "nonlinear")},
     }
+
+
+def r2_of(pair: np.ndarray) -> float:
+    """R² without an interval, from a pair of `target_sums`."""
+    return 1 - float(mean_of_ratios(each_once(pair.shape[-1]), pair)[0])

@@ -1,6 +1,6 @@
 """The results file of section 6.2 from sums per context, as they are stored."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -8,7 +8,6 @@ import numpy as np
 from darkmatter.experiments.components.estimates import (
     JOINT,
     SELF,
-    Estimates,
     components_results,
     regressor_estimates,
     target_sums,
@@ -53,24 +52,19 @@ def results_of(arrays: Sums, params: Params) -> dict[str, Any]:
     """The results file from STORED."""
     chosen: Components = params.components
     bootstrap = params.decomposition.bootstrap.model_dump()
-    main, rows = params.figures.main_hookpoint, arrays["rows"]
-
-    def estimates(of_sae: Sums, regressors: Iterable[str]) -> Estimates:
-        result = {}
-        for name in regressors:
-            sums = select(of_sae, name)
-            ranks = {key: int(rank) for key, rank in select(sums, "rank").items()}
-            together = joint(bootstrap, len(chosen.parents)) if name in chosen.parents else None
-            result[name] = regressor_estimates(rows, sums, ranks, bootstrap, together)
-        return result
-
-    of_saes = {chosen.sae: estimates(arrays, (*chosen.parents, *JOINT))} | {
-        name: estimates(select(arrays, f"{FURTHER}/{name}"), (*chosen.parents, SELF)) for name in chosen.further_saes
-    }
-    groups = names_alike(params.sae_spec(f"{main}/{name}") for name in of_saes)
-    alike = [[of_saes[name] for name in group] for group in groups]
-    facts = int(rows[-1].sum()), rows.shape[1]
-    return components_results(f"{main}/{chosen.sae}", chosen.parents, of_saes[chosen.sae], *facts, alike)
+    rows, estimates = arrays["rows"], {}
+    own = {name: select(arrays, name) for name in (*chosen.parents, *JOINT)}
+    for name, sums in own.items():
+        ranks = {key: int(rank) for key, rank in select(sums, "rank").items()}
+        together = joint(bootstrap, len(chosen.parents)) if name in chosen.parents else None
+        estimates[name] = regressor_estimates(rows, sums, ranks, bootstrap, together)
+    of_saes = {chosen.sae: own}
+    for name in chosen.further_saes:
+        further = select(arrays, f"{FURTHER}/{name}")
+        of_saes[name] = {regressor: select(further, regressor) for regressor in (*chosen.parents, SELF)}
+    alike = [[of_saes[name] for name in group] for group in names_alike(params.at_main(of_saes))]
+    sae = f"{params.figures.main_hookpoint}/{chosen.sae}"
+    return components_results(sae, chosen.parents, estimates, int(rows[-1].sum()), rows.shape[1], alike)
 
 
 def derive(sums: Mapping[str, Sums], committed: dict[str, Any], params: Params) -> dict[str, Any]:

@@ -22,7 +22,8 @@ PerLatent = Float[np.ndarray, " latent"]
 AVERAGES = ("active", "mean", "second", "product")
 SHOWN = 1000  # latents of the figure, spread evenly over the order of their mean activation
 FEWEST = 3  # latents; with fewer a rank correlation says nothing
-JUDGED = {"probe_against_latents": "active", "probe_against_products": "product"}  # estimand → average
+PRODUCTS = "probe_against_products"
+JUDGED = {"probe_against_latents": "active", PRODUCTS: "product"}  # estimand → average
 
 
 def compared_latents(latents: Sums, min_firings: int) -> np.ndarray:
@@ -132,10 +133,10 @@ def latent_results(
     levels = own["level"], together["level"]
 
     def judged_by(probe: str) -> dict[str, dict[str, Estimate]]:
-        result = {"probe_against_latents": [at[probe]["active"] for at in judged]}
-        result["probe_against_products"] = [
-            with_contexts(at[probe]["product"], probes[probe], table, level)
-            for at, level in zip(judged, levels, strict=True)
+        result = {name: [at[probe][average] for at in judged] for name, average in JUDGED.items()}
+        result[PRODUCTS] = [
+            with_contexts(numbers, probes[probe], table, level)
+            for numbers, level in zip(result[PRODUCTS], levels, strict=True)
         ]
         ends = {name: with_ends(*both, *levels) for name, both in result.items()}
         return {name: with_seeds(estimates, probe, JUDGED[name]) for name, estimates in ends.items()}

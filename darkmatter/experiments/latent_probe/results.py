@@ -39,10 +39,9 @@ def one_group(table: Sums) -> dict[str, np.ndarray]:
 def results_of(arrays: Sums, params: Params) -> dict[str, Any]:
     """The results file from STORED."""
     chosen: LatentProbe = params.latent_probe
-    main = params.figures.main_hookpoint
     latents = {name: array for name, array in arrays.items() if not name.startswith(NOT_OF_TABLE)}
     tables = {chosen.sae: latents} | {name: select(arrays, f"{FURTHER}/{name}") for name in chosen.further_saes}
-    groups = names_alike(params.sae_spec(f"{main}/{name}") for name in tables)
+    groups = names_alike(params.at_main(tables))
     rank = dict(zip(ROW_SETS, arrays["rank"].tolist(), strict=True))
     windows = {"paper": chosen.smoothing, "authors": chosen.smoothing_authors}
     bootstrap = params.decomposition.bootstrap.model_dump()
@@ -55,7 +54,7 @@ def results_of(arrays: Sums, params: Params) -> dict[str, Any]:
         bootstrap,
         [[tables[name] for name in group] for group in groups],
     )
-    return {"sae": f"{main}/{chosen.sae}", **result}
+    return {"sae": f"{params.figures.main_hookpoint}/{chosen.sae}", **result}
 
 
 def derive(sums: Mapping[str, Sums], committed: dict[str, Any], params: Params) -> dict[str, Any]:

@@ -28,8 +28,7 @@ FURTHER_VARIANTS = ("token",)  # what is computed of the further SAEs, the first
 def saes_of(params: Params) -> list[SaeSpec]:
     """The SAE of the whole grid, then the further ones."""
     section: SyntheticNoise = params.synthetic_noise
-    main = params.figures.main_hookpoint
-    return [params.sae_spec(f"{main}/{name}") for name in (section.sae, *section.further_saes)]
+    return params.at_main((section.sae, *section.further_saes))
 
 
 def stored(by_sae: Mapping[str, Sequence[tuple[Sums, Mapping[str, Any]]]]) -> dict[str, np.ndarray]:

@@ -12,11 +12,13 @@ from darkmatter.experiments.pursuit.estimates import CLAIMED, OWN
 from darkmatter.experiments.pursuit.results import OF_OWN
 from darkmatter.ledger.estimands.evidence import Evidence, Missing
 from darkmatter.ledger.estimands.quantities import Components, Formula, Keyed, single
+from darkmatter.ledger.estimands.stage_seeds import NOT_ASKED
 from darkmatter.params.conventions import PRIMARY
-from darkmatter.statistics.bootstrap import Weights
+from darkmatter.statistics.bootstrap import Statistic, Weights, each_once
 from darkmatter.statistics.held_out_numbers import OpenSums
 from darkmatter.statistics.per_dimension import fvu_key, fvu_nonlinear_key, mean_of_ratios
 from darkmatter.statistics.sae_estimates import Sums
+from darkmatter.statistics.seed_noise import NO_SEEDS, SeedNoise, seed_groups
 from darkmatter.storage.artifacts import read_arrays
 from darkmatter.storage.packed_sums import select
 
@@ -40,13 +42,14 @@ STATED: dict[str, Callable[[Content], Content]] = {
 }
 
 
-def pursuit_fvu_decrease(evidence: Evidence) -> Components:
-    return of_pursuit(evidence, {"decrease": lambda own, pursued: 1 - ratio(pursued["error"], own["error"])})
+def pursuit_fvu_decrease(evidence: Evidence, seed: bool) -> Components:
+    return of_pursuit(evidence, seed, {"decrease": lambda own, pursued: 1 - ratio(pursued["error"], own["error"])})
 
 
-def pursuit_nonlinear_change(evidence: Evidence) -> Components:
+def pursuit_nonlinear_change(evidence: Evidence, seed: bool) -> Components:
     return of_pursuit(
         evidence,
+        seed,
         {
             "change": lambda own, pursued: ratio(pursued["nonlinear"], own["nonlinear"]) - 1,
             "share": lambda own, pursued: ratio(
@@ -56,16 +59,16 @@ def pursuit_nonlinear_change(evidence: Evidence) -> Components:
     )
 
 
-def pursuit_takes_away(evidence: Evidence) -> Components:
+def pursuit_takes_away(evidence: Evidence, seed: bool = False) -> Components:
     """`change` of nonlinear error by pursuit, the mean over dimensions of that of each, as the mean R² of a regression.
 
     `pursuit_nonlinear_change` is the change of a mean instead, in which dimensions count by their share of it.
     """
-    return of_pursuit(evidence, {"change": lambda own, pursued: pursued["nonlinear_of_own"] - 1})
+    return of_pursuit(evidence, seed, {"change": lambda own, pursued: pursued["nonlinear_of_own"] - 1})
 
 
 # Estimand → the function that makes it from sums.
-DERIVED: dict[str, Callable[[Evidence], Components]] = {
+DERIVED: dict[str, Callable[[Evidence, bool], Components]] = {
     "pursuit_fvu_decrease": pursuit_fvu_decrease,
     "pursuit_nonlinear_change": pursuit_nonlinear_change,
 }
@@ -78,8 +81,11 @@ def ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
     return np.divide(above, below, out=np.full_like(above, np.nan), where=below != 0)
 
 
-def of_pursuit(evidence: Evidence, numbers: dict[str, Callable[[Fvus, Fvus], np.ndarray]]) -> Components:
+def of_pursuit(evidence: Evidence, seed: bool, numbers: dict[str, Callable[[Fvus, Fvus], np.ndarray]]) -> Components:
     """One number per SAE, both encoders on the same contexts, as `experiments.pursuit` has it pooled.
+
+    Args:
+        seed: whether the intervals hold the noise of the training seed, where there are SAEs to measure it.
 
     Raises:
         Missing: the results are not here.
@@ -95,14 +101,22 @@ def of_pursuit(evidence: Evidence, numbers: dict[str, Callable[[Fvus, Fvus], np.
     hookpoint = OpenSums(rows, nothing, nothing, fits, bootstrap)
     view, rank = hookpoint.views[PRIMARY[0]], fits[PRIMARY[0]]
 
-    def formula(sae: str, number: Callable[[Fvus, Fvus], np.ndarray]) -> Formula:
-        sides = [select(stored, f"{sae}/{encoder}") for encoder in (OWN, CLAIMED)]
-        return Formula(view, lambda weights: number(*(fvus(side, weights) for side in sides)), rank)
-
-    names = [sae["name"] for sae in content["saes"]]
-    return {
-        name: [Keyed({"sae": sae}, single(formula(sae, number))) for sae in names] for name, number in numbers.items()
+    sides = {
+        sae["name"]: [select(stored, f"{sae['name']}/{encoder}") for encoder in (OWN, CLAIMED)]
+        for sae in content["saes"]
     }
+    groups = seed_groups(content["saes"], lambda sae, key: sae[key]) if seed else []
+
+    def each(number: Callable[[Fvus, Fvus], np.ndarray]) -> list[Keyed]:
+        def statistic(sae: str) -> Statistic:
+            return lambda weights: number(*(fvus(side, weights) for side in sides[sae]))
+
+        once = each_once(len(view.used))
+        values = [[float(statistic(sae["name"])(once)[0]) for sae in group] for group in groups]
+        noise = SeedNoise.of(values) if values else NO_SEEDS if seed else NOT_ASKED
+        return [Keyed({"sae": sae}, single(Formula(view, statistic(sae), rank, sae, noise))) for sae in sides]
+
+    return {name: each(number) for name, number in numbers.items()}
 
 
 def fvus(sums: Sums, weights: Weights) -> Fvus:

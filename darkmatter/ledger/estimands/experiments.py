@@ -25,7 +25,7 @@ def of_experiment(stage: str, name: str, seed: bool = False) -> Callable[[Eviden
             raise Missing(f"no results of {stage}")
         content = evidence.results.experiments[stage]
         if variant.fvu == PER_DIMENSION and name in DERIVED:
-            return DERIVED[name](evidence)
+            return DERIVED[name](evidence, seed)
         estimands = content.get("estimands", {}) if variant == PRIMARY else variant_of(content, variant)
         if name not in estimands:
             raise Missing(f"the results of {stage} have no estimand {name} ({variant})")

@@ -14,6 +14,7 @@ from darkmatter.ledger.estimands.by_dimension import pursuit_takes_away
 from darkmatter.ledger.estimands.evidence import PER_DIMENSION, POOLED, Evidence, Missing, Variant
 from darkmatter.ledger.estimands.experiments import of_experiment
 from darkmatter.ledger.estimands.quantities import Bootstrap, Component, Components, Keyed, Quantity, null
+from darkmatter.ledger.estimands.stage_seeds import WithSeed
 from darkmatter.statistics.estimate import Estimate
 from darkmatter.statistics.joint_levels import joint_level
 
@@ -43,7 +44,7 @@ def reduction_lead_of_one_measure(evidence: Evidence, variant: Variant, seed: bo
     """
     if variant.fvu == PER_DIMENSION:
         parts = explained(evidence, variant, "components_explain_nonlinear", seed)
-        return lead_of(evidence, parts, pursuit_takes_away(evidence)["change"])
+        return lead_of(evidence, parts, pursuit_takes_away(evidence, seed)["change"])
     parts = explained(evidence, variant, "components_explain_nonlinear_pooled", seed)
     changes = of_experiment("pursuit", "pursuit_nonlinear_change", seed)(evidence, variant)["change"]
     return lead_of(evidence, parts, changes)
@@ -81,19 +82,20 @@ class Lead:
     """The largest of `parts` plus `change`, which is negative where something is taken away.
 
     Attributes:
-        parts, change: with intervals of any level, brought to one level as those of a normal distribution.
+        parts, change: with intervals of any level, brought to one level by `ends_of`.
     """
 
     parts: Sequence[Quantity]
     change: Quantity
 
     def at(self, bootstrap: Bootstrap, components: int) -> Estimate:
-        numbers = len(self.parts) + 1
-        results = [quantity.at(bootstrap, numbers) for quantity in (*self.parts, self.change)]
+        quantities, numbers = (*self.parts, self.change), len(self.parts) + 1
+        results = [quantity.at(bootstrap, numbers) for quantity in quantities]
         if lacking := next((one for one in results if one["value"] is None), None):
             return null(lacking["reason"])
         level = joint_level(bootstrap["level"], components)
-        *parts, change = (ends_at(one, joint_level(level, numbers)) for one in results)
+        wanted = joint_level(level, numbers)
+        *parts, change = (ends_of(*both, wanted) for both in zip(quantities, results, strict=True))
         value, low, high = (max(part[end] for part in parts) + change[end] for end in range(3))
         held = dict.fromkeys(name for one in results for name in one.get("resampled", "context").split(", "))
         absent = {name: why for one in results for name, why in one.get("absent", {}).items()}
@@ -101,10 +103,15 @@ class Lead:
         return {"value": value, "low": low, "high": high, **facts} | ({"absent": absent} if absent else {})
 
 
-def ends_at(estimate: Estimate, level: float) -> tuple[float, float, float]:
-    """Value and interval at another level: each end's distance from the value in the ratio of normal quantiles."""
+def ends_of(quantity: Quantity, estimate: Estimate, level: float) -> tuple[float, float, float]:
+    """Value and interval at another level, of a quantity and what it is at two levels.
+
+    Where its terms are not known, each end's distance from the value grows in the ratio of normal quantiles.
+    """
+    value = estimate["value"]
+    if isinstance(quantity, WithSeed):
+        return value, *quantity.ends(level)
     known = estimate.get("joint", estimate)
     known = estimate if known["low"] is None else known
     wider = float(norm.ppf((1 + level) / 2) / norm.ppf((1 + known["level"]) / 2))
-    value = estimate["value"]
     return value, value - wider * (value - known["low"]), value + wider * (known["high"] - value)

@@ -4,7 +4,8 @@ A stage's own interval is over contexts, latents, tokens or draws. Where it also
 alone, its estimates say what another seed does to them (`of_seed`), and a rule that resamples seeds adds that term.
 """
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,21 @@ from darkmatter.statistics.variance_model import Term, combined, interval, of_in
 
 NOT_RUN = "this experiment was not run on SAEs that differ in their seed alone: its noise is not known"
 NOT_ASKED = "the rule does not ask for it"
+
+
+@dataclass(frozen=True)
+class WithSeed(Fixed):
+    """A number whose interval holds the training seed.
+
+    Attributes:
+        terms: what it holds: the stage's own interval as one, and the seed.
+    """
+
+    terms: tuple[Term, ...] = ()
+
+    def ends(self, level: float) -> tuple[float, float]:
+        """Of its interval at any level."""
+        return interval(self.estimate["value"], self.terms, level)
 
 
 def with_seed(component: Component, asked: bool) -> Component:
@@ -35,28 +51,35 @@ def with_seed(component: Component, asked: bool) -> Component:
     if not asked or "deviation" not in found:
         reason = found.get("reason", NOT_ASKED if found else NOT_RUN)
         return replace(component, estimate=result | {"absent": result.get("absent", {}) | {"seed": reason}})
-    term = Term("seed", found["deviation"], found["deviation"], found["freedom"])
-    return replace(component, estimate=widened(result, term, component.level))
+    term, level = Term("seed", found["deviation"], found["deviation"], found["freedom"]), component.level
+    terms = own_term(result, result, level), term
+    return WithSeed(widened(result, term, level) | {"of_seed": found}, level, terms)
 
 
 def widened(estimate: Estimate, term: Term, level: float) -> Estimate:
     """The estimate with one more term in its intervals of both levels."""
-    value = estimate["value"]
+    value, before = estimate["value"], estimate.get("intervals", {})
     absent = {name: why for name, why in estimate.get("absent", {}).items() if name != term.name}
-    own = own_term(estimate, (estimate["low"], estimate["high"]), level)
-    result = estimate | combined(value, [own, term], level, absent)
+    result = estimate | combined(value, [own_term(estimate, estimate, level), term], level, absent)
+    if before:  # each source that the stage's own interval is made of
+        result["intervals"] = before | {term.name: result["intervals"][term.name]}
     if (wide := estimate.get("joint")) and wide["low"] is not None:
-        own = own_term(estimate, (wide["low"], wide["high"]), wide["level"])
+        own = own_term(estimate, wide, wide["level"])
         low, high = interval(value, [own, term], wide["level"])
         result["joint"] = {"level": wide["level"], "low": low, "high": high}
     return result
 
 
-def own_term(estimate: Estimate, ends: tuple[float, float], level: float) -> Term:
-    """What the stage's own interval stands for: a bootstrap, or the t interval of draws."""
+def own_term(estimate: Estimate, ends: Mapping[str, Any], level: float) -> Term:
+    """What the stage's own interval stands for: a bootstrap, or the t interval of draws.
+
+    Args:
+        ends: `low` and `high` at `level`.
+    """
     name = str(estimate.get("resampled", "context"))
     if "by_seed" in estimate:
         drawn = np.array(estimate["by_seed"])
         deviation = float(drawn.std(ddof=1) / np.sqrt(len(drawn)))
         return Term(name, deviation, deviation, len(drawn) - 1)
-    return of_interval(name, estimate["value"], ends, estimate["rows" if name == "token" else "contexts"], level)
+    units = estimate["rows" if name == "token" else "contexts"]
+    return of_interval(name, estimate["value"], (ends["low"], ends["high"]), units, level)
