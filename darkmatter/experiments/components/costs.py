@@ -1,11 +1,13 @@
 """What it costs to predict the error from earlier components."""
 
 from darkmatter.costs.cost import Cost, Work, many
-from darkmatter.costs.regressions import EIGEN, roots, splitting
+from darkmatter.costs.regressions import DECODED, EIGEN, VECTOR_PASSES, roots
 from darkmatter.costs.saes import BASE, codes_size, decoder, opened, opening, unpacked
-from darkmatter.costs.workload import FLOAT64, Workload
+from darkmatter.costs.workload import FLOAT32, FLOAT64, Workload
 
 REGRESSED_BLOCKS = 4  # sets of rows without folds
+MAPS = 3  # b* of either split and of all rows
+PARTS = 5  # LinearError of each split and convention, and in sample
 
 
 def cost(w: Workload) -> Cost:
@@ -18,18 +20,17 @@ def cost(w: Workload) -> Cost:
     d, rows = saes[0].d_model, float(w.rows)
     each = [d] * (len(parents) + 1)  # an SAE of z enters through the output projection
     side_by_side = d * len(parents)
-    derived = 12 * rows * d * d
+    derived = 6 * rows * d * d  # of each fit the rows that it is scored on, two fifths or all
     regressions = []
     for x in (*(each * len(saes)), side_by_side):
         moments, residuals = 2 * rows * x * x + 4 * rows * x * d, 12 * rows * x * d
         regressions.append(Work(single=residuals + derived, double=moments + EIGEN * 3 * float(x) ** 3))
     hashing = opening(parents).python + 2 * opening(saes).python
-    targets = [splitting(w.rows, sae, 3) for sae in saes]
     projections = sum(8 * rows * sae.d_model * d for sae in parents if sae.hookpoint.startswith("attn_z."))
     shared = Work(
-        single=len(saes) * projections,
-        double=sum(target.double for target in targets),
-        traffic=sum(target.traffic for target in targets),
+        single=len(saes) * (projections + PARTS * 2 * rows * d * d),
+        double=len(saes) * (2 * rows * d * d + MAPS * 4.0 * d**3),
+        traffic=sum(FLOAT32 * rows * d * (2 * VECTOR_PASSES + DECODED * sae.l0) for sae in saes),
         python=hashing,
         loads="torch",
         on_device=True,
