@@ -113,14 +113,27 @@ def test_a_shift_is_told_in_standard_deviations_over_the_seeds(run, capsys):
     assert shifts[1].split()[:3] == ["3.00", "norm-r2-range", "r2"]
 
 
+def without_seed_terms(content):
+    for row in content["claims"]:
+        for one in (one for estimates in row["components"].values() for one in estimates):
+            one.pop("of_seed", None)
+
+
+def test_a_number_that_says_its_seeds_noise_is_measured_by_it(run, capsys):
+    edited(lambda content: moved(estimate(content, "parts-self", "r2", ""), 1e-3))
+    said = estimate(read_json(OWN.claims), "parts-self", "r2", "")["of_seed"]["deviation"]
+    (number,) = (one for one in in_json(capsys)[1]["numbers"] if one["claim"] == "parts-self")
+    assert number["seed_spread"] == said and number["in_seed_spreads"] == pytest.approx(1e-3 / said)
+
+
 def test_where_no_sae_has_a_second_seed_it_says_so(run, capsys):
     path = OWN.decomposition / "resid_post.14.json"
     content = read_json(path)
     content["saes"] = [sae for sae in content["saes"] if sae["seed"] == 0]
     write_json(path, content)
-    edited(lambda content: moved(estimate(content, *SEEDED), 1e-4))
+    edited(without_seed_terms)
     shutil.copytree(REPORTS, "other/reports")
-    shutil.copyfile(ROOT / OWN.claims, Path("other") / OWN.claims)
+    edited(lambda content: moved(estimate(content, *SEEDED), 1e-4))
     code, text = compared(capsys, "other")
     assert code == 0 and "spread over training seeds: not known for any number of other" in text
     assert "half widths" in text and "norm-r2-range r2" in text.partition("half widths")[2]

@@ -5,6 +5,8 @@ import copy
 import jinja2
 import pytest
 
+from darkmatter.experiments.ground_truth.record import RECORD
+from darkmatter.ledger.claims import load_claims
 from darkmatter.report.compared import PAGE, cell, compared_content, page, read_compared, shift
 from darkmatter.runner.code_identity import ROOT
 
@@ -99,3 +101,19 @@ def test_a_changed_outcome_stands_out_and_text_is_escaped(runs):
     run["claims"][0] |= {"here": ["<b>", "none"]}
     text = section({name: run})
     assert "<strong>" in text and "&lt;b&gt;" in text and "<b>" not in text
+
+
+def test_what_other_draws_change_is_what_the_comparison_says(runs):
+    run, world = runs["other-draws"], RECORD.estimands
+    predictions = {one.id for one in load_claims(ROOT / "claims.yaml").predictions if one.estimand.name in world}
+    inside, apart, others, few = (
+        sum(row[key] for row in run["claims"] if (row["id"] in predictions) == own)
+        for own in (True, False)
+        for key in ("numbers", "disjoint")
+    )
+    changed = [row["id"] for row in run["claims"] if row["there"] != row["here"]]
+    text = " ".join((ROOT / "docs/reliability.md").read_text(encoding="utf-8").split())
+    assert f"Of {len(run['claims'])} outcomes of claims and predictions one is another: `{changed[0]}`" in text
+    assert f"for {apart} of {inside} numbers of the synthetic world" in text
+    assert f"Of the {others} other numbers {few} lie apart" in text and len(changed) == 1
+    assert f"change one outcome of {len(run['claims'])}" in " ".join((ROOT / "README.md").read_text("utf-8").split())
