@@ -61,8 +61,8 @@ def kept(result: Reproduction) -> Content:
 
 
 def moved(pairs: Sequence[NumberPair]) -> Content:
-    """How many numbers of a claim both runs have, how many of their intervals lie apart, and the largest shift in each
-    unit; null where it is not known.
+    """How many numbers of a claim both runs have, how many of their intervals lie apart, and the largest shift, as it
+    is and in each unit; null where it is not known.
     """
     seeds = [pair.in_spreads for pair in pairs if pair.in_spreads is not None]
     widths = [pair.in_half_widths for pair in pairs if pair.in_half_widths is not None]
@@ -70,6 +70,7 @@ def moved(pairs: Sequence[NumberPair]) -> Content:
         "numbers": len(pairs),
         "equal": sum(pair.shift == 0 for pair in pairs),
         "disjoint": sum(pair.disjoint for pair in pairs),
+        "largest": max((abs(pair.shift) for pair in pairs), default=None),
         "in_seed_spreads": max(seeds, default=None),
         "in_half_widths": max(widths, default=None),
     }

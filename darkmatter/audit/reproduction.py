@@ -1,8 +1,8 @@
 """Did a run reproduce another one of the same profile? Outcomes first, then intervals, then how far numbers moved.
 
 Another class of CPU trains SAEs to other weights, so that numbers move; the spread over training seeds says how far a
-number moves with nothing changed but the seed. Its unit here is the standard deviation that claims.json's interval of
-the seed stands for.
+number moves with nothing changed but the seed. Its unit here is the standard deviation that claims.json says, or that
+its interval of the seed stands for.
 """
 
 import math

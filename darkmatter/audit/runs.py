@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from darkmatter.audit.history import git
-from darkmatter.params.saes import ALIKE
 from darkmatter.report.compared import judged_rows
 from darkmatter.report.sources import flat
+from darkmatter.statistics.seed_noise import seed_groups
 from darkmatter.storage.artifacts import ArtifactError
 from darkmatter.storage.paths import BEFORE_FOLDERS, REPORTS, reports_of
 
@@ -121,10 +121,5 @@ def seed_freedom(hookpoints: Iterable[Content]) -> int:
     Args:
         hookpoints: results of the decomposition.
     """
-    freedom = 0
-    for result in hookpoints:
-        sets: dict[tuple, list[int]] = {}
-        for sae in result["saes"]:
-            sets.setdefault(tuple(sae[name] for name in ALIKE), []).append(sae["seed"])
-        freedom += sum(len(seeds) - 1 for seeds in sets.values() if len(set(seeds)) > 1)
-    return freedom
+    groups = (group for result in hookpoints for group in seed_groups(result["saes"], lambda sae, key: sae[key]))
+    return sum(len(group) - 1 for group in groups)

@@ -26,8 +26,9 @@ Written by `python -m darkmatter.report.compared` from `reports/compared/`; not 
 Did a run on another machine, or of other random draws, come to the same outcomes? A column is a run that was compared
 with another run of the same profile; where its parameters were others, the first table has them. Each cell has the
 outcome of the claim, or of our prediction, and, where numbers moved, the largest shift: in standard deviations over
-training seeds (σ) where that spread is known, and in half widths of the interval (w). On other contexts numbers move by
-many σ, which holds the seed alone. A change of outcome stands in bold. Each run was judged by the rules of its day;
+training seeds (σ) where that spread is known, and in half widths of the interval (w). σ holds the seed alone, and in
+the default profile comes from one pair of SAEs: on other contexts, or where that pair happens to lie close, numbers
+move by many σ. A change of outcome stands in bold. Each run was judged by the rules of its day;
 [results.md](results.md) has the outcomes by the rules of today. Edition 1 had 54 claims: its 18 `text-…` are
 [errata](errata.md) now, and nine claims were added since. Early columns have no predictions. Units that were found
 stored were made by an earlier run: what rests on them was not made again.

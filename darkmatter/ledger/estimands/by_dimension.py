@@ -59,7 +59,7 @@ def pursuit_nonlinear_change(evidence: Evidence, seed: bool) -> Components:
     )
 
 
-def pursuit_takes_away(evidence: Evidence, seed: bool = False) -> Components:
+def pursuit_takes_away(evidence: Evidence, seed: bool) -> Components:
     """`change` of nonlinear error by pursuit, the mean over dimensions of that of each, as the mean R² of a regression.
 
     `pursuit_nonlinear_change` is the change of a mean instead, in which dimensions count by their share of it.

@@ -14,7 +14,7 @@ from darkmatter.ledger.estimands.quantities import Component, Fixed, Keyed
 from darkmatter.statistics.estimate import Estimate, OfSeed
 from darkmatter.statistics.variance_model import Term, combined, interval, of_interval
 
-NOT_RUN = "this experiment was not run on SAEs that differ in their seed alone: its noise is not known"
+NOT_RUN = "this experiment does not say what another training seed does: its noise is not known"
 NOT_ASKED = "the rule does not ask for it"
 
 
