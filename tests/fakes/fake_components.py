@@ -28,7 +28,7 @@ def fake_sums(params: Params, factor: float) -> dict[str, Any]:
     """Regressor → the pairs of `target_sums`, of one context."""
     keys = [f"{split}/{way}" for split in SPLITS for way in CONVENTIONS]
     left = {name: 1 - factor * R2["nonlinear" if name == "pooled" else name] for name in (*R2, "pooled")}
-    pairs = {f"{name}/{key}": np.array([[share], [1.0]]) for name, share in left.items() for key in keys}
+    pairs = {f"{name}/{key}": np.full((2, 1), share) for name, share in left.items() for key in keys}
     return dict.fromkeys((*params.components.parents, SELF), pairs)
 
 

@@ -504,6 +504,7 @@ def test_registry_is_that_of_the_ledger():
     made_of_results = {"judged_interpretability", "dense_where_recovered", "nonlinear_where_introduced"}
     one_measure = "reduction_lead_of_one_measure"
     of_several = made_of_results | {"reduction_lead", one_measure, f"{one_measure}_with_seed"}
+    of_several |= {"reduction_lead_of_same_saes"}
     for record in records().values():
         own = [claim for claim in claims if claim.experiment == record.name and record.estimands]
         judging = {one.estimand.name for claim in own for one in (claim, *map(claim.as_of, claim.earlier))}

@@ -13,7 +13,7 @@ from scipy.stats import norm
 
 from darkmatter.ledger.claims import load_claims
 from darkmatter.ledger.estimands import judged_grid, reductions
-from darkmatter.ledger.estimands.evidence import BY_DIMENSION, PRIMARY, VARIANTS, Missing
+from darkmatter.ledger.estimands.evidence import BY_DIMENSION, PRIMARY, VARIANTS, Evidence, Missing
 from darkmatter.ledger.estimands.gather import manifests
 from darkmatter.ledger.estimands.judged_grid import no_denser
 from darkmatter.ledger.estimands.quantities import Fixed, Keyed
@@ -22,6 +22,9 @@ from darkmatter.ledger.estimands.registry import estimand
 from darkmatter.ledger.estimands.stage_seeds import NOT_RUN
 from darkmatter.results.density import DENSEST, OF_WIDTHS, Density, beside_the_papers
 from darkmatter.results.load import Results
+from darkmatter.statistics.seed_noise import NO_SEEDS
+from darkmatter.statistics.variance_model import Term, interval, of_interval
+from darkmatter.storage.artifacts import write_arrays
 
 ROOT = Path(__file__).resolve().parents[2]
 BOOTSTRAP = {"resamples": 40, "level": 0.9, "seed": 3}
@@ -227,6 +230,37 @@ def test_the_lead_holds_the_seed_where_both_experiments_know_it(evidence):
     assert (neither["resampled"], one["resampled"], two["resampled"]) == ("context", "context", "context, seed")
     assert neither["absent"]["seed"] == one["absent"]["seed"] == NOT_RUN and "absent" not in two
     assert two["low"] < one["low"] < neither["low"] and neither["value"] == two["value"]
+
+
+def test_the_seed_of_the_lead_is_that_of_the_same_saes(evidence, tmp_path):
+    """On the other SAE of the pair both shares are a tenth smaller: the lead moves by the difference of the falls."""
+    experiments = both([0.04, 0.14], -0.1, sae="widths-64-k4-s0")
+    experiments["components"]["sae"] = "resid_post.1/widths-64-k4-s0"
+    explained = experiments["components"]["estimands"][EXPLAINED]["r2"]
+    experiments["components"]["estimands"][f"{EXPLAINED}_pooled"] = {"r2": explained}
+    twin = fake_estimate(-0.09) | {"sae": "seeds-64-k4-s1", "level": 0.95}
+    experiments["pursuit"]["estimands"]["pursuit_nonlinear_change"]["change"].append(twin)
+    sums = {
+        f"{place}{parent}/pooled/token/paper": np.full((2, 1), 1 - factor * r2)
+        for place, factor in (("", 1), ("further/seeds-64-k4-s1/", 0.9))
+        for parent, r2 in zip(PARAMS.components.parents, (0.04, 0.14, 0.02), strict=True)
+    }
+    write_arrays(tmp_path / "components_sums.npz", sums)
+    results = Results(evidence.results.decomposition, experiments)
+    known = dataclasses.replace(evidence, results=results, components_sums=tmp_path / "components_sums.npz", opened={})
+
+    def lead(of: Evidence) -> dict:
+        return estimand("reduction_lead_of_same_saes")(of, PRIMARY)["lead"].at({"level": 0.95}, 1)
+
+    result, alone = lead(known), lead(dataclasses.replace(known, components_sums=None))
+    assert result["value"] == alone["value"] == pytest.approx(0.04)
+    term = Term("seed", *2 * [abs((0.14 - 0.1) - (0.126 - 0.09)) / 2**0.5], 1)
+    contexts = of_interval("context", 0.04, (alone["low"], alone["high"]), 100, 0.95)
+    assert (result["low"], result["high"]) == pytest.approx(interval(0.04, [contexts, term], 0.95))
+    assert result["resampled"] == "context, seed" and "seed" not in result.get("absent", {})
+    assert alone["absent"]["seed"] == NOT_RUN and alone["resampled"] == "context"
+    del experiments["pursuit"]["estimands"]["pursuit_nonlinear_change"]["change"][-1]
+    assert lead(dataclasses.replace(known, opened={}))["absent"]["seed"] == NO_SEEDS
 
 
 def test_the_lead_by_dimension_has_the_mean_of_each_dimension_on_both_sides(evidence, monkeypatch):

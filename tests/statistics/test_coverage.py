@@ -278,6 +278,24 @@ def test_lead_of_numbers_that_hold_the_seed(of_seeds):
     assert 0.96 <= coverage(world, 0.25) <= 1
 
 
+@pytest.mark.parametrize("of_seeds", [0.003, 0.01])
+def test_lead_with_the_seeds_noise_of_its_own(of_seeds):
+    half = 0.01 * norm.ppf(0.5 + LEVEL / 2)
+
+    def world(random, bootstrap):
+        def number(mean: float, moved: float) -> Fixed:
+            value = mean + 0.01 * random.normal() + moved
+            return Fixed({"value": value, "low": value - half, "high": value + half, "contexts": CONTEXTS}, LEVEL)
+
+        of_part, of_change = of_seeds * random.normal(size=(2, 3))  # the judged SAE's, and a pair's
+        pair = SeedNoise.of([(of_part + of_change)[1:].tolist()])
+        lead = Lead([number(0.30, of_part[0]), number(0.04, 0)], number(-0.05, of_change[0]), pair)
+        result = lead.at(bootstrap, 1)
+        return result["low"], result["high"]
+
+    assert 0.95 <= coverage(world, 0.25) <= 1
+
+
 def test_pooled_share_of_regressed_error():
     """Σ left² over Σ spread² of three dimensions of unequal size."""
     rows = np.full(CONTEXTS, 820.0)

@@ -90,6 +90,7 @@ class Evidence:
         pursuit_sums: of gradient pursuit; None where the profile has none.
         manifests: model of the paper → the list of its published SAEs; None where one is not here.
         null_sums: those of SAEs that learned nothing; None where the profile has none.
+        components_sums: of section 6.2; None where the profile has none.
     """
 
     params: Params
@@ -99,6 +100,7 @@ class Evidence:
     pursuit_sums: Path | None = None
     manifests: dict[str, Any] | None = None
     null_sums: Path | None = None
+    components_sums: Path | None = None
     opened: dict[Any, Any] = field(default_factory=dict, compare=False)  # files and formulas, each once
 
     def residual_saes(self) -> list[Point]:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from darkmatter.experiments.components.results import STORED as COMPONENTS_STORED
 from darkmatter.experiments.nulls.names import STORED as NULLS_STORED
 from darkmatter.experiments.pursuit.results import STORED as PURSUIT_STORED
 from darkmatter.experiments.registry import records
@@ -29,7 +30,7 @@ def gather(params: Params, reads: Callable[[Path], Path] = Path) -> Evidence:
     names = ["lemmas", *(name for name, record in records().items() if record.offered)]
     files = {name: reports.results / f"{name}.json" for name in names}
     experiments = {name: read_json(reads(path)) for name, path in files.items() if path.exists()}
-    pursuit, nulls = reports.results / PURSUIT_STORED, reports.results / NULLS_STORED
+    pursuit, nulls, components = (reports.results / name for name in (PURSUIT_STORED, NULLS_STORED, COMPONENTS_STORED))
     return Evidence(
         params,
         Results(load_decomposition(reports.results, params.hookpoints), experiments),
@@ -38,6 +39,7 @@ def gather(params: Params, reads: Callable[[Path], Path] = Path) -> Evidence:
         reads(pursuit) if pursuit.exists() else None,
         manifests(reads),
         reads(nulls) if nulls.exists() else None,
+        reads(components) if components.exists() else None,
     )
 
 

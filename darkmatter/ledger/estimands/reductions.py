@@ -2,21 +2,32 @@
 
 The R² of NonlinearError from a prior component is the share of it that a linear map takes away; the relative fall of
 FVU_nonlinear by gradient pursuit is the share that another encoder takes away. The two experiments score different
-contexts and keep no sums in common, so that their intervals are added, end to end, as at the worst correlation.
+contexts and keep no sums in common, so that their intervals are added, end to end, as at the worst correlation. Where
+both ran on SAEs that differ in their seed alone, the seed's noise is that of the lead itself, from SAE to SAE.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 from scipy.stats import norm
 
+from darkmatter.experiments.components.estimates import POOLED as POOLED_TARGET
+from darkmatter.experiments.components.estimates import POOLED_NUMBER, r2_of
+from darkmatter.experiments.components.results import FURTHER
 from darkmatter.ledger.estimands.by_dimension import pursuit_takes_away
 from darkmatter.ledger.estimands.evidence import PER_DIMENSION, POOLED, Evidence, Missing, Variant
 from darkmatter.ledger.estimands.experiments import of_experiment
-from darkmatter.ledger.estimands.quantities import Bootstrap, Component, Components, Keyed, Quantity, null
-from darkmatter.ledger.estimands.stage_seeds import WithSeed
+from darkmatter.ledger.estimands.quantities import Bootstrap, Component, Components, Fixed, Keyed, Quantity, null
+from darkmatter.ledger.estimands.stage_seeds import NOT_RUN, WithSeed
+from darkmatter.params.conventions import PRIMARY
+from darkmatter.params.given import given
+from darkmatter.statistics.bootstrap import each_once
 from darkmatter.statistics.estimate import Estimate
 from darkmatter.statistics.joint_levels import joint_level
+from darkmatter.statistics.seed_noise import NO_SEEDS, SeedNoise, moved_term, names_alike, own_moves
+from darkmatter.statistics.variance_model import Term, combined, of_interval
+from darkmatter.storage.artifacts import read_arrays
 
 
 def reduction_lead(evidence: Evidence, variant: Variant) -> Components:
@@ -48,6 +59,47 @@ def reduction_lead_of_one_measure(evidence: Evidence, variant: Variant, seed: bo
     parts = explained(evidence, variant, "components_explain_nonlinear_pooled", seed)
     changes = of_experiment("pursuit", "pursuit_nonlinear_change", seed)(evidence, variant)["change"]
     return lead_of(evidence, parts, changes)
+
+
+def reduction_lead_of_same_saes(evidence: Evidence, variant: Variant) -> Components:
+    """As `reduction_lead_of_one_measure`, with the seed's noise as one term of the lead.
+
+    Raises:
+        Missing: as `reduction_lead`.
+    """
+    plain, beside = (reduction_lead_of_one_measure(evidence, variant, seed) for seed in (False, True))
+    return beside | {"lead": replace(plain["lead"], seeds=seeds_of_lead(evidence, variant))}
+
+
+def seeds_of_lead(evidence: Evidence, variant: Variant) -> SeedNoise | str:
+    """How far the lead differs between SAEs that differ in their seed alone, or why that is not known."""
+    chosen = evidence.params.components
+    if evidence.components_sums is None or not chosen.further_saes:
+        return NOT_RUN
+    sums = evidence.once("sums of components", lambda: read_arrays(evidence.components_sums))
+    by_dimension = variant.fvu == PER_DIMENSION
+    number = "/".join((POOLED_TARGET, *PRIMARY) if by_dimension else (POOLED_NUMBER, variant.split, variant.convention))
+    places = {chosen.sae: ""} | {name: f"{FURTHER}/{name}/" for name in chosen.further_saes}
+    best = {
+        name: max(r2_of(sums[f"{place}{parent}/{number}"]) for parent in chosen.parents)
+        for name, place in places.items()
+    }
+    pursued = changes_by_dimension(evidence) if by_dimension else changes_of(evidence, variant)
+    both = [name for name in best if pursued.get(name) is not None]
+    groups = names_alike(evidence.params.at_main(both))
+    return SeedNoise.of([[best[name] + pursued[name] for name in group] for group in groups]) if groups else NO_SEEDS
+
+
+def changes_of(evidence: Evidence, variant: Variant) -> dict[str, float | None]:
+    """Of each SAE, the change of FVU_nonlinear by pursuit."""
+    changes = elements(of_experiment("pursuit", "pursuit_nonlinear_change")(evidence, variant)["change"])
+    return {item.key["sae"]: item.quantity.estimate["value"] for item in changes if isinstance(item.quantity, Fixed)}
+
+
+def changes_by_dimension(evidence: Evidence) -> dict[str, float | None]:
+    """As `changes_of`, each the mean over dimensions."""
+    formulas = {item.key["sae"]: item.quantity.parts[0] for item in pursuit_takes_away(evidence, False)["change"]}
+    return {sae: float(formula.statistic(each_once(len(formula.view.used)))[0]) for sae, formula in formulas.items()}
 
 
 def explained(evidence: Evidence, variant: Variant, name: str, seed: bool = False) -> list[Keyed]:
@@ -83,10 +135,13 @@ class Lead:
 
     Attributes:
         parts, change: with intervals of any level, brought to one level by `ends_of`.
+        seeds: the seed's noise of the lead, which parts and change do not hold then, or why it is not known; None: as
+            far as parts and change hold it.
     """
 
     parts: Sequence[Quantity]
     change: Quantity
+    seeds: SeedNoise | str | None = None
 
     def at(self, bootstrap: Bootstrap, components: int) -> Estimate:
         quantities, numbers = (*self.parts, self.change), len(self.parts) + 1
@@ -100,7 +155,22 @@ class Lead:
         held = dict.fromkeys(name for one in results for name in one.get("resampled", "context").split(", "))
         absent = {name: why for one in results for name, why in one.get("absent", {}).items()}
         facts = {"level": level, "resampled": ", ".join(name for name in held if name not in absent)}
-        return {"value": value, "low": low, "high": high, **facts} | ({"absent": absent} if absent else {})
+        result = {"value": value, "low": low, "high": high, **facts}
+        if self.seeds is None:
+            return result | ({"absent": absent} if absent else {})
+        contexts = of_interval("context", value, (low, high), min(one["contexts"] for one in results), level)
+        return result | self.with_seeds(value, contexts, level, absent)
+
+    def with_seeds(self, value: float, contexts: Term, level: float, absent: Mapping[str, str]) -> Estimate:
+        """What the seed's own term changes of the estimate."""
+        if isinstance(self.seeds, str):
+            return {"absent": {**absent, "seed": self.seeds}}
+        others = {name: why for name, why in absent.items() if name != "seed"}
+        noise = given(self.seeds, "the noise of the seed")
+        term = moved_term(np.array([value]), own_moves(1, noise), lambda values: values[0], noise.freedom)
+        if isinstance(term, str):
+            return {"absent": {**others, "seed": term}}
+        return combined(value, [contexts, term], level, others)
 
 
 def ends_of(quantity: Quantity, estimate: Estimate, level: float) -> tuple[float, float, float]:

@@ -51,6 +51,7 @@ ESTIMANDS: dict[str, Estimand] = {
     "reduction_lead": reductions.reduction_lead,
     "reduction_lead_of_one_measure": reductions.reduction_lead_of_one_measure,
     "reduction_lead_of_one_measure_with_seed": functools.partial(reductions.reduction_lead_of_one_measure, seed=True),
+    "reduction_lead_of_same_saes": reductions.reduction_lead_of_same_saes,
     "dense_where_recovered": noise_conditions.dense_where_recovered,
     "nonlinear_where_introduced": noise_conditions.nonlinear_where_introduced,
     "judged_interpretability": judging.judged_interpretability,
