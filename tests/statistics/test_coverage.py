@@ -246,15 +246,18 @@ def test_contexts_and_saes(of_saes, of_contexts, apart, saes):
     assert 0.93 <= coverage(world, 0) <= 0.97
 
 
+def over_contexts(value: float, **facts) -> Fixed:
+    """A number whose interval is that of contexts, which move it by 0.01."""
+    half = 0.01 * norm.ppf(0.5 + LEVEL / 2)
+    return Fixed({"value": value, "low": value - half, "high": value + half, "contexts": CONTEXTS, **facts}, LEVEL)
+
+
 def test_lead_of_one_number_over_another_of_other_contexts():
     """Ends are added, as at the worst correlation: never below its level, wider where the two are independent."""
-    half = 0.01 * norm.ppf(0.5 + LEVEL / 2)
 
     def world(random, bootstrap):
-        parts = [mean + 0.01 * random.normal() for mean in (0.10, 0.04, 0.06)]
-        change = -0.05 + 0.01 * random.normal()
-        known = [Fixed({"value": v, "low": v - half, "high": v + half}, LEVEL) for v in (*parts, change)]
-        result = Lead(known[:-1], known[-1]).at(bootstrap, 1)
+        *parts, change = (over_contexts(mean + 0.01 * random.normal()) for mean in (0.10, 0.04, 0.06, -0.05))
+        result = Lead(parts, change).at(bootstrap, 1)
         return result["low"], result["high"]
 
     assert 0.97 <= coverage(world, 0.05) <= 1
@@ -263,14 +266,13 @@ def test_lead_of_one_number_over_another_of_other_contexts():
 @pytest.mark.parametrize("of_seeds", [0.003, 0.03])
 def test_lead_of_numbers_that_hold_the_seed(of_seeds):
     """The noise of the seed is known from one pair; the judged SAE has a seed of its own."""
-    half = 0.01 * norm.ppf(0.5 + LEVEL / 2)
 
     def world(random, bootstrap):
         def number(mean: float) -> WithSeed:
             value = mean + 0.01 * random.normal() + of_seeds * random.normal()
             pair = of_seeds * random.normal(size=2)
-            known = {"of_seed": {"deviation": float(np.ptp(pair)) / 2**0.5, "freedom": 1}, "contexts": CONTEXTS}
-            return with_seed(Fixed({"value": value, "low": value - half, "high": value + half, **known}, LEVEL), True)
+            known = {"deviation": float(np.ptp(pair)) / 2**0.5, "freedom": 1}
+            return with_seed(over_contexts(value, of_seed=known), True)
 
         result = Lead([number(mean) for mean in (0.30, 0.04)], number(-0.05)).at(bootstrap, 1)
         return result["low"], result["high"]
@@ -280,17 +282,12 @@ def test_lead_of_numbers_that_hold_the_seed(of_seeds):
 
 @pytest.mark.parametrize("of_seeds", [0.003, 0.01])
 def test_lead_with_the_seeds_noise_of_its_own(of_seeds):
-    half = 0.01 * norm.ppf(0.5 + LEVEL / 2)
-
     def world(random, bootstrap):
-        def number(mean: float, moved: float) -> Fixed:
-            value = mean + 0.01 * random.normal() + moved
-            return Fixed({"value": value, "low": value - half, "high": value + half, "contexts": CONTEXTS}, LEVEL)
-
         of_part, of_change = of_seeds * random.normal(size=(2, 3))  # the judged SAE's, and a pair's
+        moved = {0.30: of_part[0], 0.04: 0, -0.05: of_change[0]}
+        *parts, change = (over_contexts(mean + 0.01 * random.normal() + move) for mean, move in moved.items())
         pair = SeedNoise.of([(of_part + of_change)[1:].tolist()])
-        lead = Lead([number(0.30, of_part[0]), number(0.04, 0)], number(-0.05, of_change[0]), pair)
-        result = lead.at(bootstrap, 1)
+        result = Lead(parts, change, pair).at(bootstrap, 1)
         return result["low"], result["high"]
 
     assert 0.95 <= coverage(world, 0.25) <= 1
