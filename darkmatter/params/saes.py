@@ -153,7 +153,3 @@ class SaeSpec(Section):
     @property
     def path(self) -> str:
         return f"{self.hookpoint}/{self.name}"
-
-    def differs_in_seed_alone(self, other: "SaeSpec") -> bool:
-        same = all(getattr(self, name) == getattr(other, name) for name in ("hookpoint", *ALIKE))
-        return same and self.seed != other.seed

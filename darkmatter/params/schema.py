@@ -164,13 +164,6 @@ class Params(Section):
         for spec in self.at_main(self.nulls.saes):
             if spec.reference or spec.architecture != "topk":
                 raise ValueError(f"nulls.saes names {spec.name}; the nulls are trained as a TopK SAE of `saes.groups`")
-        for section in ("components", "latent_probe"):
-            chosen = getattr(self, section)
-            specs = self.at_main((chosen.sae, *chosen.further_saes))
-            for spec in specs[1:]:
-                if not any(spec.differs_in_seed_alone(other) for other in specs):
-                    why = "differs from none of the others in its seed alone"
-                    raise ValueError(f"{section}.further_saes names {spec.name}, which {why}")
         return self
 
     def sae_references(self) -> list[tuple[str, str]]:

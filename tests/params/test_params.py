@@ -9,6 +9,7 @@ from profiles import composed
 
 from darkmatter.params.schema import load_params, parse_params
 from darkmatter.params.types import ParamsError
+from darkmatter.statistics.seed_noise import names_alike
 
 DEFAULT = yaml.safe_load((Path(__file__).parents[2] / "params.yaml").read_text())
 
@@ -36,9 +37,7 @@ def changed(path, value, content=DEFAULT):
             "train_token: there is no such key; did you mean train_tokens?",
         ),
         (("decomposition", "bootstrap", "levels"), 0.9, "levels: there is no such key; did you mean level?"),
-        (("components", "further_saes"), ["widths-512-k32-s0"], "differs from none of the others in its seed alone"),
         (("components", "further_saes"), ["widths-2048-k32-s0"], "names an SAE twice, or `sae` again"),
-        (("latent_probe", "further_saes"), ["seeds-2048-k32-s1"], "names seeds-2048-k32-s1, which differs from none"),
         (("latent_probe", "further_saes"), ["no-such"], "latent_probe.further_saes names resid_post.14/no-such"),
         (("tokens", "first_position"), 1023, "leaves no position"),
         (("tokens", "train_contexts"), 10, "exceeds tokens.train_contexts"),
@@ -90,6 +89,12 @@ def test_grid_of_saes():
     assert names[:2] == ["widths-512-k32-s0", "widths-1024-k32-s0"]
     assert len(names) == len(set(names)) == 13
     assert sum(len(params.sae_specs(point)) for point in params.hookpoints) == len(params.sae_specs())
+
+
+def test_another_budget_of_one_group_is_no_error_though_it_leaves_no_two_saes_that_differ_in_their_seed_alone():
+    params = parse_params(changed(("saes", "groups", "widths", "train_tokens"), 150_000))
+    for chosen in (params.components, params.latent_probe):
+        assert chosen.further_saes and names_alike(params.at_main((chosen.sae, *chosen.further_saes))) == []
 
 
 def test_missing_or_broken_file(tmp_path):

@@ -4,7 +4,7 @@ from darkmatter.params.types import Count, OneSaeAndOthers
 
 
 class LatentProbe(OneSaeAndOthers):
-    """`further_saes` are for the noise of the training seed: two or more that differ in it alone."""
+    """`further_saes` are for the noise of the training seed, which those say that differ in it alone."""
 
     smoothing: Count
     smoothing_authors: Count
