@@ -52,20 +52,24 @@ def with_seed(component: Component, asked: bool) -> Component:
         reason = found.get("reason", NOT_ASKED if found else NOT_RUN)
         return replace(component, estimate=result | {"absent": result.get("absent", {}) | {"seed": reason}})
     term, level = Term("seed", found["deviation"], found["deviation"], found["freedom"]), component.level
-    terms = own_term(result, result, level), term
-    return WithSeed(widened(result, term, level) | {"of_seed": found}, level, terms)
+    own = own_term(result, result, level)
+    return WithSeed(widened(result, own, term, level) | {"of_seed": found}, level, (own, term))
 
 
-def widened(estimate: Estimate, term: Term, level: float) -> Estimate:
-    """The estimate with one more term in its intervals of both levels."""
+def widened(estimate: Estimate, own: Term, term: Term, level: float) -> Estimate:
+    """The estimate with one more term in its intervals of both levels.
+
+    Args:
+        own: what its interval at `level` stands for.
+    """
     value, before = estimate["value"], estimate.get("intervals", {})
     absent = {name: why for name, why in estimate.get("absent", {}).items() if name != term.name}
-    result = estimate | combined(value, [own_term(estimate, estimate, level), term], level, absent)
+    result = estimate | combined(value, [own, term], level, absent)
     if before:  # each source that the stage's own interval is made of
         result["intervals"] = before | {term.name: result["intervals"][term.name]}
     if (wide := estimate.get("joint")) and wide["low"] is not None:
-        own = own_term(estimate, wide, wide["level"])
-        low, high = interval(value, [own, term], wide["level"])
+        wide_own = own_term(estimate, wide, wide["level"])
+        low, high = interval(value, [wide_own, term], wide["level"])
         result["joint"] = {"level": wide["level"], "low": low, "high": high}
     return result
 
