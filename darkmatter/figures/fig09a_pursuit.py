@@ -8,7 +8,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from darkmatter.figures.paper import PURSUIT_DECREASE
-from darkmatter.figures.style import COMPONENTS, RULE, Style, log2_axis, paper_range, points_with_intervals
+from darkmatter.figures.style import (
+    COMPONENTS,
+    RULE,
+    Style,
+    in_percent,
+    log2_axis,
+    paper_range,
+    points_with_intervals,
+)
 from darkmatter.figures.training_classes import NAMES
 from darkmatter.figures.words import known, level_of, percent_span
 from darkmatter.params.conventions import CONVENTIONS, PRIMARY
@@ -128,9 +136,9 @@ def draw(data: dict[str, Any], style: Style) -> Figure:
 
 
 def series(saes: list[dict[str, Any]]) -> list[tuple[str, list[dict[str, Any]]]]:
-    """SAEs that differ in width alone, with a name that tells them from the others."""
+    """SAEs that differ in width alone, with a name that tells them from the others; the least trained come first."""
     alike: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
-    for sae in saes:
+    for sae in sorted(saes, key=lambda sae: (sae["architecture"], sae["train_tokens"])):
         alike.setdefault(tuple(sae[key] for key in LIKE), []).append(sae)
     names = [""] * len(alike)
     for place, said in enumerate(LIKE.values()):
@@ -172,10 +180,3 @@ def changes(axes: Axes, saes: list[dict[str, Any]], variant: str, other: str) ->
 
 def other(data: dict[str, Any]) -> str:
     return next(name for name in data["variants"] if name != data["claimed"])
-
-
-def in_percent(item: dict[str, Any], factor: int) -> dict[str, Any]:
-    """An estimate in per cent; a negative factor turns a decrease into a change."""
-    ends = [None if item[end] is None else factor * item[end] for end in ("low", "high")]
-    low, high = ends if factor > 0 else ends[::-1]
-    return {"value": None if item["value"] is None else factor * item["value"], "low": low, "high": high}

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from darkmatter.figures.pair_panels import draw_lines, draw_matrix
 from darkmatter.figures.paper import SCALING_GAIN
-from darkmatter.figures.style import RULE, Style, paper_range
+from darkmatter.figures.style import RULE, Style, in_percent, paper_range
 from darkmatter.figures.words import known, level_of, percent, percent_span
 from darkmatter.params.conventions import PRIMARY
 from darkmatter.params.schema import Params
@@ -66,10 +66,6 @@ def sentence(largest: dict[str, Any], level: str) -> str:
         return ""
     value, low, high = (100 * largest[key] for key in ("value", "low", "high"))
     return f" Largest decrease: {value:.1f} % ({low:.1f} to {high:.1f}, {level} interval of the maximum)."
-
-
-def in_percent(result: dict[str, Any]) -> dict[str, Any]:
-    return {key: None if result[key] is None else 100 * result[key] for key in ("value", "low", "high")}
 
 
 def draw(data: dict[str, Any], style: Style) -> Figure:

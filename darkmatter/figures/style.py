@@ -138,6 +138,13 @@ def empty(reason: str, style: Style) -> Figure:
     return figure
 
 
+def in_percent(item: dict[str, Any], factor: int = 100) -> dict[str, Any]:
+    """An estimate in per cent; a negative factor turns a decrease into a change."""
+    value, *ends = (None if item[key] is None else factor * item[key] for key in ("value", "low", "high"))
+    low, high = ends if factor > 0 else ends[::-1]
+    return {"value": value, "low": low, "high": high}
+
+
 def points_with_intervals(
     axes: Axes, x: Sequence[float], estimates: Sequence[dict[str, Any]], gid: str | None = None, **look: Any
 ) -> list[float]:

@@ -82,7 +82,7 @@ def test_figure_9a_shows_the_inputs(params, results):
 def test_saes_that_differ_in_more_than_width_share_no_line(params, results):
     saes = results.experiments["pursuit"]["saes"]
     longer = [copy.deepcopy(sae) | {"train_tokens": 3_200_000, "group": "ladder"} for sae in saes]
-    results.experiments["pursuit"]["saes"] = [sae for pair in zip(saes, longer, strict=True) for sae in pair]
+    results.experiments["pursuit"]["saes"] = [sae for pair in zip(longer, saes, strict=True) for sae in pair]
     rows = series(figure_data(BY_ID["fig09a_pursuit"], results, params)["saes"])
     names, alike = zip(*rows, strict=True)
     assert names == (f"{saes[0]['train_tokens'] / 1e6:.1f}M tokens", "3.2M tokens")
