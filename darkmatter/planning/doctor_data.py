@@ -20,7 +20,8 @@ from darkmatter.sources.packages import WHEELS
 from darkmatter.storage.artifacts import ArtifactError
 from darkmatter.storage.paths import DATA
 
-CACHE = Path(".dvc/cache")
+DVC = Path(".dvc")
+LINKS = {"hardlink", "symlink"}  # of `cache.type`
 BOUND = "DARKMATTER_SAE_CACHE_GB"
 FICLONE = 0x40049409  # Linux: share the blocks of another file
 
@@ -53,6 +54,14 @@ def reflinks(folder: Path) -> bool:
     return True
 
 
+def dvc_cache() -> tuple[Path, bool]:
+    """Where DVC keeps outputs, and whether it is told to link to them what it has no reflink for."""
+    from dvc.config import Config
+
+    section = Config(dvc_dir=str(DVC))["cache"]
+    return Path(section.get("dir", DVC / "cache")), not LINKS.isdisjoint(section.get("type", ()))
+
+
 def disk(plan: Plan) -> Finding:
     """What the plan needs at its fullest moment, less what lies in data/ and in DVC's cache already.
 
@@ -60,22 +69,24 @@ def disk(plan: Plan) -> Finding:
     """
     folder = place().resolve()
     layout, shared, whole = fullest(plan)
-    free, here = psutil.disk_usage(str(folder)).free, sum(used(part) for part in (DATA, CACHE))
+    free, here = psutil.disk_usage(str(folder)).free, sum(used(part) for part in (DATA, dvc_cache()[0]))
     needed = max(0.0, whole - here)
     why = "" if shared else ", this file system has no reflinks"
     said = f"{size(free)} free, {size(needed)} needed ({size(whole)} in all, {size(here)} here already{why})"
     ok = free >= needed
     if ok:
         return Finding("disk", True, said)
+    if not shared and free >= layout.peak - here:
+        return Finding("disk", False, said, "dvc config --local cache.type hardlink,copy  # data/ is read-only then")
     fix = "dvc gc --workspace  # or: dvc cache dir /LARGE/DISK && ln -s /LARGE/DISK/data data"
     leaner = len(plan.layouts) > 1 and layout is plan.layouts[0]
     return Finding("disk", False, said, f"export {plan.layouts[1].name}  # or: {fix}" if leaner else fix)
 
 
 def fullest(plan: Plan) -> tuple[Layout, bool, float]:
-    """How SAEs are kept, whether files can share their blocks, and the bytes that this needs at its fullest moment."""
+    """How SAEs are kept, whether files are kept once, and the bytes that this needs at its fullest moment."""
     folder = place().resolve()
-    shared = os.access(folder, os.W_OK) and reflinks(folder)
+    shared = dvc_cache()[1] or (os.access(folder, os.W_OK) and reflinks(folder))
     layout = plan.layouts[1 if os.environ.get(BOUND) and len(plan.layouts) > 1 else 0]
     return layout, shared, layout.peak if shared else layout.copied
 

@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -136,13 +137,29 @@ def test_disk_counts_what_is_here_and_the_copies_of_a_file_system_without_reflin
     assert doctor_data.disk(plan).ok
     monkeypatch.setattr(doctor_data, "reflinks", lambda folder: False)
     short = doctor_data.disk(plan)
-    assert not short.ok and "dvc gc" in short.command and "no reflinks" in short.message
+    assert not short.ok and "cache.type hardlink,copy" in short.command and "no reflinks" in short.message
+    free.free = plan.disk * 0.99
+    shorter = doctor_data.disk(plan)
+    assert not shorter.ok and "dvc gc" in shorter.command
+    free.free = plan.disk * 1.01
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "once").write_bytes(bytes(1 << 20))
     (tmp_path / "data" / "twice").hardlink_to(tmp_path / "data" / "once")
     assert 1 << 20 <= doctor_data.used(tmp_path / "data") < 2 << 20
     monkeypatch.setattr(doctor_data, "used", lambda folder: plan.layouts[-1].copied / 2)
     assert doctor_data.disk(plan).ok
+
+
+def test_disk_asks_dvc_where_its_cache_is_and_whether_it_links(plan, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert doctor_data.dvc_cache() == (Path(".dvc/cache"), False)
+    monkeypatch.setattr(doctor_data, "reflinks", lambda folder: False)
+    assert doctor_data.fullest(plan)[1:] == (False, plan.layouts[-1].copied)
+    large, config = tmp_path / "large", tmp_path / ".dvc" / "config.local"
+    config.parent.mkdir()
+    config.write_text(f'[cache]\n    type = "hardlink,copy"\n    dir = {large}\n')
+    assert doctor_data.dvc_cache() == (large, True)
+    assert doctor_data.fullest(plan)[1:] == (True, plan.layouts[-1].peak)
 
 
 def test_memory_names_the_workers_that_fit(plan, monkeypatch):
