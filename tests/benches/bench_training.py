@@ -16,11 +16,12 @@ from sae_lens.config import SAETrainerConfig
 
 from darkmatter.models.activation_files import open_activations
 from darkmatter.params.saes import Training
+from darkmatter.saes.topk import exact_topk
 from darkmatter.saes.training.schedule import Schedule
 from darkmatter.saes.training.sparse_topk import SparseTopKTrainer, SparseTopKTrainingSAE
 from darkmatter.saes.training.training_rows import TrainingRows, open_rows
 from darkmatter.storage.artifacts import ArtifactError
-from tests.benches.interleaved import Check, Limit, Pairs, Peaks, Row, interleave
+from tests.benches.interleaved import Check, Limit, Pairs, Peaks, Row, interleave, timed_as_in_stages
 from tests.conformance.conform import python_of
 
 GROUP = "TopK training, a step"
@@ -28,6 +29,10 @@ FLOAT32_BYTES = 4
 HOOKPOINT, K = "resid_post.14", 32
 HELD_OUT_CONTEXTS, PAIRS = 4, 5
 GOALS = {2048: None, 4096: 4.0, 8192: 5.0, 16384: 5.0}
+LIMIT = (
+    "float32 product of the pre-activations; the k largest of each row, timed alone; memory bandwidth of the "
+    "pre-activations and of Adam"
+)
 FVU_WIDTH, FVU_GAP = 4096, 0.005
 # The bound was missed at 100,000, which came first, so that budget stays in the table. 60,000 are too few steps for the
 # warm-up and the decay.
@@ -153,13 +158,19 @@ def rows(data: Path, peaks: Peaks) -> list[Row]:
     return result
 
 
+def seconds_of_choice(d_sae: int) -> float:
+    """The k largest pre-activations of each row of a batch."""
+    pre = torch.randn(TRAINING.batch_size, d_sae, generator=torch.Generator().manual_seed(0))
+    return min(timed_as_in_stages(lambda: exact_topk(pre, K))[0] for _ in range(PAIRS))
+
+
 def line(
     d_sae: int, rival: str, goal: float | None, pairs: Pairs, d_model: int, peaks: Peaks, checks: list[Check], said: str
 ) -> Row:
-    # What no step with exact latents and Adam can leave out: every pre-activation, written and read once; both weight
-    # matrices and Adam's two moments of each, read and written.
+    # What no step with exact latents and Adam can leave out: every pre-activation, written and read once; the choice of
+    # the k largest; both weight matrices and Adam's two moments of each, read and written.
     pre_activations, weights = TRAINING.batch_size * d_sae, 2 * d_sae * d_model
-    least = 2 * pre_activations * d_model / peaks.float32
+    least = 2 * pre_activations * d_model / peaks.float32 + seconds_of_choice(d_sae)
     least += FLOAT32_BYTES * (2 * pre_activations + 6 * weights) / peaks.bandwidth
     return Row(
         GROUP,
@@ -168,8 +179,6 @@ def line(
         goal,
         pairs,
         checks=checks,
-        limit=Limit(
-            "float32 product of the pre-activations; memory bandwidth of these and of Adam", least / min(pairs.ours)
-        ),
+        limit=Limit(LIMIT, least / min(pairs.ours)),
         note=f"A step of {TRAINING.batch_size:,} rows of {HOOKPOINT}, k = {K}.{said}",
     )
