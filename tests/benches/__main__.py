@@ -23,6 +23,7 @@ from tests.benches.graph import measure_graph
 from tests.benches.growth import growth
 from tests.benches.interleaved import measure_peaks
 from tests.benches.page import PAGE, RESULT, page, summary
+from tests.benches.whole_run import whole_run
 
 DATA = Path("data")
 GROUPS = ("products", "regression", "training", "pursuit", "extraction", "noise_grid", "bootstrap", "wide_sae")
@@ -76,7 +77,7 @@ def main(groups: list[str]) -> None:
     limits = {"float32": peaks.float32, "float64": peaks.float64, "bandwidth": peaks.bandwidth}
     content = {"machine": machine(), "peaks": limits, "rows": rows, "growth": growth(DATA, rows)}
     print(f"{time.perf_counter() - start:4.0f} s  how time grows", flush=True)
-    content |= {"graph": graph, "seconds": time.perf_counter() - start}
+    content |= {"graph": graph, "whole": whole_run(), "seconds": time.perf_counter() - start}
     write_json(RESULT, json.loads(json.dumps(content)))
     write_text(PAGE, page(content))
 

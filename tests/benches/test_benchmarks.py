@@ -9,6 +9,7 @@ from tests.benches.graph import Rerun
 from tests.benches.growth import exponent, line
 from tests.benches.interleaved import Check, Pairs, Row, interleave
 from tests.benches.page import PAGE, RESULT, answer, page, sentence
+from tests.benches.whole_run import line as whole_line
 
 ROOT = Path(__file__).parents[2]
 CONTENT = read_json(ROOT / RESULT)
@@ -24,6 +25,8 @@ def test_whether_a_goal_is_reached_follows_from_the_numbers():
     for row in CONTENT["growth"]:
         again = line(*(row[name] for name in ("grows", "what", "sizes", "amounts", "unit", "goal")))
         assert again == row | {"exponent": pytest.approx(row["exponent"], rel=1e-12)}
+    for row in CONTENT["whole"]:
+        assert row["reached"] == (row["goal"] is None or (row["amount"] <= row["goal"] and not row["found"]))
     for row in CONTENT["rows"]:
         reached = row["goal"] is None or row["ratio"]["median"] >= row["goal"]
         for check in row["checks"]:
@@ -48,8 +51,9 @@ def test_the_sentence_has_the_strongest_line_of_each_group_and_none_that_missed_
         Rerun("x", 3.0, 1, None, [], None, 0, 0.0, 0.0).facts(),
     ]
     growth = [line("rows", "x", [1, 2], [1.0, 2.0], "s", 1.1)]
-    result = sentence({"rows": [*rows, row("d", "d1", 5.0, 2.0)], "graph": graph, "growth": growth})
-    assert "5.0× *d* (against r), 4.0× *a* (against r); 4 of 6 goals" in result
+    whole = [whole_line("all", [{"units": {"reused": found}}], 1.0, "min", 2.0) for found in ([], ["u"])]
+    result = sentence({"rows": [*rows, row("d", "d1", 5.0, 2.0)], "graph": graph, "growth": growth, "whole": whole})
+    assert "5.0× *d* (against r), 4.0× *a* (against r); 5 of 8 goals" in result
     assert all(number not in result for number in ("3.0×", "50.0×", "9.0×"))
 
 
