@@ -23,7 +23,7 @@ PREFACE = """\
 
 Written by `python -m darkmatter.report.compared` from `reports/compared/`; not edited by hand.
 
-Did a run on another machine, or of other random draws, come to the same outcomes? A column is a run that was compared
+Did a run on another machine, of other draws or other positions come to the same outcomes? A column is a run compared
 with another run of the same profile; where its parameters were others, the first table has them. Each cell has the
 outcome of the claim, or of our prediction, and, where numbers moved, the largest shift: in standard deviations over
 training seeds (σ) where that spread is known, and in half widths of the interval (w). σ holds the seed alone, and in
