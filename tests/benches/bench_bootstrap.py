@@ -10,7 +10,7 @@ from scipy.stats import bootstrap
 
 from darkmatter.statistics import metrics
 from darkmatter.statistics.bootstrap import ContextBootstrap, Interval, drawn
-from tests.benches.interleaved import Check, Limit, Peaks, Row, interleave, timed
+from tests.benches.interleaved import Check, Limit, Peaks, Row, interleave, shortest
 
 SAES, TARGETS, RESAMPLES, CONTEXTS, LEVEL = 350, 5, 2000, 100, 0.95
 RIVAL_SAES, PAIRS, ATTEMPTS, GOAL = 14, 3, 20, 20.0
@@ -58,7 +58,7 @@ def rows(data: Path, peaks: Peaks) -> list[Row]:
         max(abs(a.low - b.low), abs(a.high - b.high)) / (b.high - b.low) for a, b in zip(mine, theirs, strict=False)
     ]
     weights = drawn(CONTEXTS, RESAMPLES, 0)  # 1.6 MB, which stay in the processor's caches
-    once = min(timed(lambda: weights @ sums[0, 0, 0])[0] for _ in range(ATTEMPTS))
+    once = shortest(lambda: weights @ sums[0, 0, 0], ATTEMPTS)
     products = once * SAES * TARGETS * sums.shape[2]
     limit = Limit("products of the weights with each sum, timed alone", products / min(pairs.ours))
     return [

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import embedding_bag, normalize
 
 from darkmatter.experiments.pursuit.algorithm import BATCH, Dictionary, published
-from tests.benches.interleaved import Check, Limit, Pairs, Peaks, Row, interleave, timed_as_in_stages
+from tests.benches.interleaved import Check, Limit, Pairs, Peaks, Row, interleave, shortest
 
 GROUP = "Gradient pursuit"
 D_MODEL, L0, TOKENS, PAIRS, ATTEMPTS = 576, 32, 64, 3, 10
@@ -64,7 +64,7 @@ def of_products(signal: Tensor, l0: Tensor, dictionary: Dictionary, pairs: Pairs
     """
     if dictionary.gram is not None:
         return None
-    once = min(timed_as_in_stages(lambda: (signal @ dictionary.W_dec.T).argmax(1))[0] for _ in range(ATTEMPTS))
+    once = shortest(lambda: (signal @ dictionary.W_dec.T).argmax(1), ATTEMPTS)
     least = once * int(l0.sum()) / len(signal)
     what = f"float32 products of {len(signal)} residuals with the decoder and the largest of each, timed alone"
     return Limit(what, least / min(pairs.ours))

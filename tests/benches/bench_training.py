@@ -21,7 +21,7 @@ from darkmatter.saes.training.schedule import Schedule
 from darkmatter.saes.training.sparse_topk import SparseTopKTrainer, SparseTopKTrainingSAE
 from darkmatter.saes.training.training_rows import TrainingRows, open_rows
 from darkmatter.storage.artifacts import ArtifactError
-from tests.benches.interleaved import Check, Limit, Pairs, Peaks, Row, interleave, timed_as_in_stages
+from tests.benches.interleaved import Check, Limit, Pairs, Peaks, Row, interleave, shortest
 from tests.conformance.conform import python_of
 
 GROUP = "TopK training, a step"
@@ -161,7 +161,7 @@ def rows(data: Path, peaks: Peaks) -> list[Row]:
 def seconds_of_choice(d_sae: int) -> float:
     """The k largest pre-activations of each row of a batch."""
     pre = torch.randn(TRAINING.batch_size, d_sae, generator=torch.Generator().manual_seed(0))
-    return min(timed_as_in_stages(lambda: exact_topk(pre, K))[0] for _ in range(PAIRS))
+    return shortest(lambda: exact_topk(pre, K), PAIRS)
 
 
 def line(

@@ -32,7 +32,7 @@ from tests.benches.bench_regression import (
     share,
 )
 from tests.benches.bench_training import GROUP as TRAINING
-from tests.benches.interleaved import timed
+from tests.benches.interleaved import shortest, timed
 
 CONTEXTS, D_MODELS, SAES = (12, 25, 50, 100), (288, 576, 1152), (1, 2, 4)
 FEW = 12  # contexts, where something else grows
@@ -56,7 +56,7 @@ def run_size(folder: Path, saes: int) -> Size:
             one_sae(SaeSample(x, kept, splits, prepared))
 
     regressions()  # libraries load what they need
-    return {"seconds": min(timed(regressions)[0] for _ in range(TIMES))}
+    return {"seconds": shortest(regressions, TIMES, timed)}
 
 
 def measured(x: np.ndarray, sae: np.ndarray, saes: int = 1) -> Size:

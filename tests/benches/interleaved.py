@@ -121,6 +121,11 @@ def timed_as_in_stages(run: Run) -> tuple[float, Any]:
         return timed(run)
 
 
+def shortest(run: Run, attempts: int, clock: Callable[[Run], tuple[float, Any]] = timed_as_in_stages) -> float:
+    """Seconds of the quickest of some runs."""
+    return min(clock(run)[0] for _ in range(attempts))
+
+
 def interleave(ours: Run, rival: Run, pairs: int, scale: float = 1.0, warm_up: int = 0) -> Pairs:
     """Time both sides in turn.
 
@@ -155,7 +160,7 @@ def measure_peaks(size: int = 2048, attempts: int = 5) -> Peaks:
     rates = []
     for dtype in (torch.float32, torch.float64):
         a = torch.ones(size, size, dtype=dtype)
-        rates.append(2 * size**3 / min(timed_as_in_stages(lambda a=a: a @ a)[0] for _ in range(attempts)))
+        rates.append(2 * size**3 / shortest(lambda a=a: a @ a, attempts))
     array = np.ones(1 << 25)
-    read = array.nbytes / min(timed(array.sum)[0] for _ in range(attempts))
+    read = array.nbytes / shortest(array.sum, attempts, timed)
     return Peaks(*rates, read)

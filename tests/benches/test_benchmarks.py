@@ -4,12 +4,15 @@ from pathlib import Path
 
 import pytest
 
+from darkmatter.experiments.registry import records
 from darkmatter.storage.artifacts import read_json
-from tests.benches.graph import Rerun
+from darkmatter.storage.paths import reports_of
+from tests.benches.graph import PROFILE, Rerun
 from tests.benches.growth import exponent, line
 from tests.benches.interleaved import Check, Pairs, Row, interleave
 from tests.benches.page import PAGE, RESULT, answer, page, sentence
 from tests.benches.whole_run import line as whole_line
+from tests.benches.whole_run import whole_run
 
 ROOT = Path(__file__).parents[2]
 CONTENT = read_json(ROOT / RESULT)
@@ -36,6 +39,16 @@ def test_whether_a_goal_is_reached_follows_from_the_numbers():
         assert row["reached"] == reached, row["name"]
 
 
+def test_the_whole_run_counts_every_receipt_and_leaves_out_the_experiments_that_are_ours(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    every, papers, memory = whole_run()
+    stages = {path.stem: read_json(path) for path in reports_of(PROFILE).receipts.glob("*.json")}
+    ours = sum(stages[name]["seconds"] for name, record in records().items() if record.section == "ours") / 60
+    assert every["stages"] == memory["stages"] == len(stages) > papers["stages"]
+    assert every["amount"] - papers["amount"] == pytest.approx(ours) and ours > 0
+    assert memory["amount"] == max(receipt["peak_memory_bytes"] for receipt in stages.values()) / 1e9
+
+
 def test_the_readme_has_the_sentence_of_the_committed_run():
     text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
     assert sentence(CONTENT) in text
@@ -51,7 +64,7 @@ def test_the_sentence_has_the_strongest_line_of_each_group_and_none_that_missed_
         Rerun("x", 3.0, 1, None, [], None, 0, 0.0, 0.0).facts(),
     ]
     growth = [line("rows", "x", [1, 2], [1.0, 2.0], "s", 1.1)]
-    whole = [whole_line("all", [{"units": {"reused": found}}], 1.0, "min", 2.0) for found in ([], ["u"])]
+    whole = [whole_line("all", {"stage": {"units": {"reused": found}}}, 1.0, "min", 2.0) for found in ([], ["u"])]
     result = sentence({"rows": [*rows, row("d", "d1", 5.0, 2.0)], "graph": graph, "growth": growth, "whole": whole})
     assert "5.0× *d* (against r), 4.0× *a* (against r); 5 of 8 goals" in result
     assert all(number not in result for number in ("3.0×", "50.0×", "9.0×"))
