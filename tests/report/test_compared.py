@@ -120,3 +120,17 @@ def test_what_other_draws_change_is_what_the_comparison_says(runs):
     largest = max(row["largest"] for row in run["claims"] if row["id"] in shares)
     assert f"the shares of LinearError and NonlinearError move by up to {largest:.3f}" in text
     assert "Other draws change no outcome" in " ".join((ROOT / "README.md").read_text("utf-8").split())
+
+
+def test_what_earlier_positions_change_is_what_the_comparison_says(runs):
+    run = runs["other-positions"]
+    text = " ".join((ROOT / "docs/reliability.md").read_text(encoding="utf-8").split())
+    moved = [row for row in run["claims"] if row["there"] != row["here"]]
+    parts = [row for row in run["claims"] if row["changed"] and row not in moved]
+    same = len(run["claims"]) - len(moved) - len(parts)
+    assert f"the same outcome for {same} of {len(run['claims'])} claims and predictions" in text
+    first, second, third = (f"`{row['id']}`" for row in moved)
+    assert f"{first}, {second} and {third} stay open where they agreed; of three others a component" in text
+    assert {(row["there"][1], row["here"][1]) for row in moved} == {("agrees", "inconclusive")} and len(parts) == 3
+    norms = next(row for row in run["claims"] if row["id"] == "norm-r2-range")
+    assert f"R² of the error norm moves by up to {norms['largest']:.3f}" in text
